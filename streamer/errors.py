@@ -1,0 +1,39 @@
+"""What can go wrong, as one tree.
+
+    StreamerError            shown by the command line as one line, exit code 1
+    ├── UsageError           the user asked for something that cannot be: exit code 2
+    │   └── UnknownStyleError    a style nobody has; its text names those that exist
+    ├── MediaError           a file, photo or stream that cannot be read or written
+    ├── ModelError           a weights file that is missing, damaged or not of a known layout
+    └── RingError            no worker could be started, or the ring is closed
+"""
+
+from collections.abc import Iterable
+
+
+class StreamerError(Exception):
+    """Base of everything streamer raises on purpose; its text is fit to be shown to a user."""
+
+
+class UsageError(StreamerError):
+    """A request that cannot be carried out as it was put."""
+
+
+class UnknownStyleError(UsageError):
+    """A style name that no loaded model has."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(f"unknown style {name!r}; there are: {', '.join(known)}")
+        self.name = name
+
+
+class MediaError(StreamerError):
+    """A picture, file or stream that cannot be read or written."""
+
+
+class ModelError(StreamerError):
+    """A weights file that is missing, damaged or of an unknown layout."""
+
+
+class RingError(StreamerError):
+    """The ring could not start its workers, or is closed."""

@@ -1,0 +1,91 @@
+"""What travels: a picture with its place in time and the look it is to get; where from, where to."""
+
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.uint8]
+
+
+def i420_size(width: int, height: int) -> int:
+    """Bytes of one I420 picture; odd sides round the chroma planes up, as FFmpeg does."""
+    return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An I420 picture: luma, then both chroma planes at half size, in one flat uint8 buffer.
+
+    Video range (BT.601 limited) unless a source says otherwise; nothing between source and
+    sink needs to know. `data` is C-contiguous, of `i420_size(width, height)` bytes.
+    """
+
+    width: int
+    height: int
+    data: Plane
+
+    def __post_init__(self) -> None:
+        if self.data.shape != (i420_size(self.width, self.height),):
+            raise ValueError(f"{self.data.shape} is no I420 buffer of {self.width}x{self.height}")
+
+    @property
+    def planes(self) -> tuple[Plane, Plane, Plane]:
+        """Views (no copies) of Y (height, width) and U, V (⌈height/2⌉, ⌈width/2⌉)."""
+        rows, columns = (self.height + 1) // 2, (self.width + 1) // 2
+        luma, chroma = self.width * self.height, rows * columns
+        return (
+            self.data[:luma].reshape(self.height, self.width),
+            self.data[luma : luma + chroma].reshape(rows, columns),
+            self.data[luma + chroma :].reshape(rows, columns),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How one frame is to look: styles with their weights (sum 1), and how strongly.
+
+    `strength` mixes with the camera picture: 0 leaves it as it came, 1 shows the style alone.
+    `preserve_color` keeps the camera's chroma under the style's brush strokes.
+    """
+
+    blend: tuple[tuple[str, float], ...] = (("none", 1.0),)
+    strength: float = 1.0
+    preserve_color: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture on its way; `pts * time_base` is its media time in seconds."""
+
+    image: Image
+    pts: int
+    time_base: Fraction
+    captured_at: float  # monotonic seconds on this machine; only for latency
+    style: Style = field(default=Style())
+    height_px: int | None = None  # height to stylize at; None: the picture's own
+    duration: int = 0  # in time_base units; 0: unknown
+
+    @property
+    def pts_s(self) -> float:
+        """Media time in seconds."""
+        return float(self.pts * self.time_base)
+
+
+class Source(Protocol):
+    """Where frames come from. Pulled: `ready` first, then a slot in the ring, then `take`."""
+
+    async def ready(self) -> bool:
+        """Wait until a frame can be taken; False when there will be none any more."""
+
+    def take(self) -> Frame:
+        """The next frame (file) or the newest (live). Call only after `ready` said True."""
+
+
+class Sink(Protocol):
+    """Where frames go."""
+
+    async def send(self, frame: Frame) -> None:
+        """Accept one stylized frame; returning late is how a sink slows its pipeline down."""
