@@ -4,8 +4,10 @@
     ├── UsageError           the user asked for something that cannot be: exit code 2
     │   └── UnknownStyleError    a style nobody has; its text names those that exist
     ├── MediaError           a file, photo or stream that cannot be read or written
+    │   └── TooLargeError        a photo of more pixels than are allowed
     ├── ModelError           a weights file that is missing, damaged or not of a known layout
-    └── RingError            no worker could be started, or the ring is closed
+    ├── RingError            no worker could be started, or the ring is closed
+    └── ServerFullError      as many peers are connected as were allowed
 """
 
 from collections.abc import Iterable
@@ -31,9 +33,17 @@ class MediaError(StreamerError):
     """A picture, file or stream that cannot be read or written."""
 
 
+class TooLargeError(MediaError):
+    """A picture of more pixels than are allowed, refused before it is decoded."""
+
+
 class ModelError(StreamerError):
     """A weights file that is missing, damaged or of an unknown layout."""
 
 
 class RingError(StreamerError):
     """The ring could not start its workers, or is closed."""
+
+
+class ServerFullError(StreamerError):
+    """As many peers are connected as were allowed; one of them has to leave first."""
