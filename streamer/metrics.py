@@ -1,0 +1,87 @@
+"""Numbers for Prometheus, read from the ring and the sessions when it asks."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+_PHOTO_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+
+class Snapshot(Protocol):
+    """What GET /stats shows."""
+
+    def __call__(self) -> Mapping[str, Any]: ...
+
+
+class Metrics:
+    """A registry of its own, so that several servers in one process do not mix."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(_Streams(snapshot))
+        ProcessCollector(registry=self._registry)
+        self.photo_s = Histogram(
+            "streamer_photo_seconds",
+            "Time from a photo's last byte to its answer",
+            buckets=_PHOTO_BUCKETS_S,
+            registry=self._registry,
+        )
+
+    def text(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class _Streams(Collector):
+    """Turns one snapshot into metric families; a stream that ended is gone with the next."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+
+    def collect(self) -> Iterator[Metric]:
+        now = self._snapshot()
+        yield GaugeMetricFamily("streamer_ready", "1 once the workers are warm", int(now["ready"]))
+        yield GaugeMetricFamily("streamer_peers", "Connected peers", len(now["streams"]))
+        yield from _worker_metrics(now["workers"])
+        yield from _stream_metrics(now["streams"])
+
+
+def _worker_metrics(workers: list[Mapping[str, Any]]) -> Iterator[Metric]:
+    up = GaugeMetricFamily("streamer_worker_up", "0 while restarting", labels=["worker"])
+    frames = CounterMetricFamily("streamer_worker_frames", "Frames done", labels=["worker"])
+    lost = CounterMetricFamily("streamer_worker_lost", "Frames lost", labels=["worker"])
+    for index, worker in enumerate(workers):
+        label = [str(index)]
+        up.add_metric(label, worker["state"] != "restarting")
+        frames.add_metric(label, worker.get("frames", 0))
+        lost.add_metric(label, worker.get("lost", 0))
+    yield from (up, frames, lost)
+
+
+def _stream_metrics(streams: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
+    fps = GaugeMetricFamily("streamer_stream_fps", "Frame rate", labels=["stream", "direction"])
+    height = GaugeMetricFamily("streamer_stream_height_px", "Height of work", labels=["stream"])
+    bitrate = GaugeMetricFamily("streamer_stream_bitrate_bps", "Sent back", labels=["stream"])
+    dropped = CounterMetricFamily(
+        "streamer_stream_dropped", "Frames let go", labels=["stream", "reason"]
+    )
+    latency = GaugeMetricFamily(
+        "streamer_stream_latency_seconds", "By stage", labels=["stream", "stage", "quantile"]
+    )
+    for stream, stats in streams.items():
+        fps.add_metric([stream, "in"], stats.get("in_fps", 0))
+        fps.add_metric([stream, "out"], stats.get("out_fps", 0))
+        height.add_metric([stream], stats.get("height_px") or 0)
+        bitrate.add_metric([stream], stats.get("bitrate_bps") or 0)
+        for reason, count in stats.get("dropped", {}).items():
+            dropped.add_metric([stream, reason], count)
+        stages = {"total": stats.get("latency_ms", {}), **stats.get("stages_ms", {})}
+        for stage, quantiles in stages.items():
+            for name, quantile in (("p50", "0.5"), ("p95", "0.95")):
+                if quantiles.get(name) is not None:
+                    latency.add_metric([stream, stage, quantile], quantiles[name] / 1000)
+    yield from (fps, height, bitrate, dropped, latency)

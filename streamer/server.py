@@ -1,0 +1,151 @@
+"""The HTTP side: WHIP for live streams, one route for photos, and what there is to know.
+
+Knows no WebRTC, no Ray and no model: peers come from the sessions, pictures from the ring.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Protocol
+
+from fastapi import FastAPI, Query, UploadFile
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from streamer import __version__, http_errors
+from streamer.config import Config
+from streamer.errors import ServerFullError
+from streamer.frame import Image, Style
+from streamer.guard import Guard
+from streamer.metrics import Metrics
+from streamer.pages import add_docs, add_page
+from streamer.photo import decode_photo, encode_jpeg
+from streamer.whip import Sessions, require, whip
+
+PHOTOS_AT_ONCE = 2
+PHOTOS_WAITING = 8
+
+
+class Ring(Protocol):
+    """What HTTP needs of `streamer.ring.Ring`."""
+
+    @property
+    def ready(self) -> bool: ...
+    async def stylize(self, image: Image, style: Style) -> Image: ...
+    def stats(self) -> list[dict[str, object]]: ...
+
+
+class Catalogue(Protocol):
+    """What HTTP needs of `streamer.styles.Catalogue`."""
+
+    def listing(self) -> dict[str, Any]: ...
+    def parse(self, style: str) -> tuple[tuple[str, float], ...]: ...
+
+
+def create_app(config: Config, ring: Ring, sessions: Sessions, catalogue: Catalogue) -> ASGIApp:
+    """The whole HTTP application, behind its guard."""
+    app = FastAPI(
+        title="streamer",
+        version=__version__,
+        summary="Repaint live video with a neural style.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    http_errors.install(app)
+
+    def snapshot() -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "ready": ring.ready,
+            "workers": ring.stats(),
+            "streams": sessions.stats(),
+        }
+
+    metrics = Metrics(snapshot)
+    _add_health(app, ring, snapshot, metrics)
+    _add_styles(app, config, ring, catalogue, metrics)
+    app.include_router(whip(ring, sessions, config.ice_servers))
+    add_docs(app)
+    add_page(app)
+    return Guard(app, config)
+
+
+def _add_health(app: FastAPI, ring: Ring, snapshot: Any, metrics: Metrics) -> None:
+    @app.get("/healthz", tags=["numbers"])
+    async def healthz() -> dict[str, str]:
+        """Whether the process lives."""
+        return {"status": "alive"}
+
+    @app.get("/readyz", tags=["numbers"])
+    async def readyz() -> dict[str, str]:
+        """Whether frames can be stylized; 503 until the workers are warm."""
+        require(ring)
+        return {"status": "ready"}
+
+    @app.get("/stats", tags=["numbers"])
+    async def stats() -> dict[str, Any]:
+        """Workers and live streams, now."""
+        return snapshot()
+
+    @app.get("/metrics", tags=["numbers"], response_class=Response)
+    async def prometheus() -> Response:
+        """The same for Prometheus."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_styles(
+    app: FastAPI, config: Config, ring: Ring, catalogue: Catalogue, metrics: Metrics
+) -> None:
+    photos = _Turnstile(PHOTOS_AT_ONCE, PHOTOS_WAITING)
+
+    @app.get("/styles", tags=["photos"])
+    async def styles() -> dict[str, Any]:
+        """The styles there are, and which one a stream starts with."""
+        return catalogue.listing()
+
+    @app.post("/stylize/{style}", tags=["photos"], response_class=Response, responses=_JPEG)
+    async def stylize(
+        style: str,
+        image: UploadFile,
+        strength: Annotated[float, Query(ge=0, le=1)] = 1.0,
+        preserve_color: bool = False,
+    ) -> Response:
+        """Repaint one photo in its full resolution; `style` may be a blend, `a:0.7,b:0.3`."""
+        look = Style(catalogue.parse(style), strength, preserve_color)
+        require(ring)
+        began_at = time.monotonic()
+        async with photos.turn():
+            data = await image.read()
+            photo = await asyncio.to_thread(decode_photo, data, config.max_photo_pixels)
+            jpeg = await asyncio.to_thread(encode_jpeg, await ring.stylize(photo, look))
+        metrics.photo_s.observe(time.monotonic() - began_at)
+        return Response(jpeg, media_type="image/jpeg")
+
+
+_JPEG: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {}}},
+    404: {"description": "no such style; the message names those there are"},
+    413: {"description": "too many bytes or pixels"},
+    415: {"description": "not an image"},
+}
+
+
+class _Turnstile:
+    """Lets `at_once` through, keeps `waiting` more in line, and turns the rest away."""
+
+    def __init__(self, at_once: int, waiting: int) -> None:
+        self._room = at_once + waiting
+        self._turns = asyncio.Semaphore(at_once)
+
+    @contextlib.asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        if self._room == 0:
+            raise ServerFullError("too many photos at once; try again in a few seconds")
+        self._room -= 1
+        try:
+            async with self._turns:
+                yield
+        finally:
+            self._room += 1
