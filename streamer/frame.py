@@ -1,4 +1,4 @@
-"""What travels: a picture with its place in time and the look it is to get; where from, where to."""
+"""What travels: a picture with its place in time and the look it is to get; whence, whither."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
