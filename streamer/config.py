@@ -7,12 +7,13 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 from urllib.parse import unquote, urlsplit
 
 from streamer.errors import UsageError
 
 Backend = Literal["onnx", "torch", "none"]
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 MIN_TOKEN_CHARACTERS = 16
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
@@ -92,6 +93,8 @@ class Config:
                 raise UsageError(f"there is no file {path}")
 
     def _check_ring(self) -> None:
+        if self.backend not in BACKENDS:
+            raise UsageError(f"--backend {self.backend} is none of {', '.join(BACKENDS)}")
         if self.workers is not None:
             _within("--workers", self.workers, 1, 1024)
         if self.threads is not None:

@@ -1,0 +1,74 @@
+# Every target sets up what it needs, in .venv here; nothing outside this folder is changed,
+# but for Chromium, which `make test` asks Debian's apt-get for when it may.
+
+ARGS ?=
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The first Python 3.11 to 3.14 that can make virtual environments.
+FIND_PYTHON = for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+	"$$python" -c 'import sys, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' \
+	2>/dev/null && { echo "$$python"; break; }; done
+PYTHON ?= $(shell $(FIND_PYTHON))
+
+PACKAGE := pyproject.toml $(wildcard hatch_build.py)
+PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test unit e2e lint bench web chromium clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/run.stamp ## make .venv with all that `streamer` needs
+
+run: install web ## serve the page: make run ARGS="--port 8123 --no-browser"
+	$(BIN)/streamer serve $(ARGS)
+
+test: unit e2e ## unit tests, then real Ray, WebRTC peers and a browser
+
+unit: $(VENV)/test.stamp
+	$(BIN)/python -m pytest --ignore=tests/e2e $(ARGS)
+
+e2e: $(VENV)/test.stamp web chromium
+	$(BIN)/python -m pytest tests/e2e $(ARGS)
+
+lint: $(VENV)/test.stamp ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: install web ## measure the ring and the live path on this machine
+	$(BIN)/python bench/ring.py
+	$(BIN)/python bench/live.py
+
+web: streamer/web/index.html ## build the page into the package, if its sources changed
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf streamer/web web/node_modules web/dist web/test-results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "streamer needs Python 3.11 to 3.14 with its venv module" \
+	"(Debian: apt-get install python3-venv), or make PYTHON=/path/to/python" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/run.stamp: $(VENV)/bin/python $(PACKAGE)
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/run.stamp
+	$(BIN)/python -m pip install --quiet "$(TORCH)" --editable ".[dev,train]"
+	@touch $@
+
+streamer/web/index.html: $(VENV)/run.stamp $(PAGE_SOURCES)
+	$(BIN)/python hatch_build.py
+	@touch $@
+
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || { \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } || \
+	echo "no Chromium here and none could be installed: the browser tests will fail" >&2

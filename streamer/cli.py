@@ -1,0 +1,218 @@
+"""The command line: flags in, the right part started, failures shown as one line.
+
+Heavy libraries are imported by the command that needs them, so `streamer --help` is instant.
+"""
+
+import importlib
+import logging
+import secrets
+import sys
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from streamer import __version__
+from streamer.config import (
+    Backend,
+    Config,
+    is_loopback,
+    parse_bitrate,
+    parse_height,
+    parse_ice_server,
+    parse_ports,
+)
+from streamer.errors import StreamerError, UsageError
+
+# Commands that live beside what they do: name, module, attribute, line in the help.
+_ELSEWHERE = (
+    ("file", "streamer.film_cli", "file", "Repaint a video file into another file."),
+    ("styles", "streamer.catalogue_cli", "styles_app", "List, check and fetch styles."),
+)
+
+_DEFAULT = Config()
+
+_REACH = "Who may reach it"
+_RING = "Workers"
+_PICTURE = "Picture"
+_NETWORK = "Media over the network"
+
+
+def main() -> None:
+    """Run the command line; exit code 2 for bad usage, 1 for failure."""
+    arguments = sys.argv[1:]
+    try:
+        _commands(arguments)(arguments, prog_name="streamer")
+    except StreamerError as failure:
+        print(f"streamer: {' '.join(str(failure).split())}", file=sys.stderr)
+        sys.exit(2 if isinstance(failure, UsageError) else 1)
+
+
+def _commands(arguments: list[str]) -> typer.Typer:
+    """All commands; of those that live elsewhere only the one asked for is imported."""
+    app = typer.Typer(
+        help="Repaint live video with a neural style, frame by frame.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+    app.callback()(_common)
+    app.command("serve")(serve)
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    for name, module, attribute, summary in _ELSEWHERE:
+        found: Any = _elsewhere
+        if name == wanted:
+            found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            app.add_typer(found, name=name)
+        else:
+            app.command(name, help=None if name == wanted else summary)(found)
+    return app
+
+
+def _elsewhere() -> None:
+    """Stands in the help for a command that was not asked for."""
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"streamer {__version__}")
+        raise typer.Exit
+
+
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """Repaint live video with a neural style, frame by frame."""
+
+
+def serve(
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than loopback need a token.")
+    ] = _DEFAULT.host,
+    port: Annotated[int, typer.Option(help="0 takes any free port.")] = _DEFAULT.port,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="STREAMER_TOKEN",
+            help="What every request must bring; made and printed when --host needs one.",
+            rich_help_panel=_REACH,
+        ),
+    ] = None,
+    allow_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Another web page that may use this server.", rich_help_panel=_REACH),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="PEM; with --tls-key: https.", rich_help_panel=_REACH)
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM.", rich_help_panel=_REACH)] = None,
+    max_peers: Annotated[
+        int, typer.Option(help="More are answered 503.", rich_help_panel=_REACH)
+    ] = _DEFAULT.max_peers,
+    max_body_mib: Annotated[
+        int, typer.Option(help="Largest photo in MiB.", rich_help_panel=_REACH)
+    ] = _DEFAULT.max_body_bytes // 2**20,
+    max_photo_megapixels: Annotated[
+        int, typer.Option(help="Largest photo in megapixels.", rich_help_panel=_REACH)
+    ] = _DEFAULT.max_photo_pixels // 1_000_000,
+    backend: Annotated[
+        str, typer.Option(help="onnx, torch, or none: pass through.", rich_help_panel=_RING)
+    ] = _DEFAULT.backend,
+    workers: Annotated[
+        int | None, typer.Option(help="Default: one per core or GPU.", rich_help_panel=_RING)
+    ] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Per worker; default 1.", rich_help_panel=_RING)
+    ] = None,
+    gpus: Annotated[
+        int | None, typer.Option(help="Default: all, with torch.", rich_help_panel=_RING)
+    ] = None,
+    ray_address: Annotated[
+        str | None,
+        typer.Option(help="Join this Ray cluster: auto, or HOST:PORT.", rich_help_panel=_RING),
+    ] = None,
+    style: Annotated[
+        str | None, typer.Option(help="What a stream starts with.", rich_help_panel=_PICTURE)
+    ] = None,
+    height: Annotated[
+        str, typer.Option(help="Pixels to stylize at, or auto.", rich_help_panel=_PICTURE)
+    ] = "auto",
+    fps: Annotated[
+        float, typer.Option(help="What auto height aims at.", rich_help_panel=_PICTURE)
+    ] = _DEFAULT.target_fps,
+    deadline: Annotated[
+        float,
+        typer.Option(help="Seconds after which a frame is let go.", rich_help_panel=_PICTURE),
+    ] = _DEFAULT.deadline_s,
+    bitrate: Annotated[
+        str, typer.Option(help="To start with, bit/s.", rich_help_panel=_NETWORK)
+    ] = "2.5M",
+    min_bitrate: Annotated[str, typer.Option(rich_help_panel=_NETWORK)] = "300k",
+    max_bitrate: Annotated[str, typer.Option(rich_help_panel=_NETWORK)] = "10M",
+    ice_server: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL",
+            help="stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT; none by default.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    udp_ports: Annotated[
+        str | None, typer.Option(metavar="LOW-HIGH", rich_help_panel=_NETWORK)
+    ] = None,
+    browser: Annotated[bool, typer.Option(help="Open the page when ready.")] = True,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+) -> None:
+    """Serve the web page and WHIP: camera in, painted stream out.
+
+    [bold]Examples[/bold]
+
+    streamer serve
+        this machine only, http://127.0.0.1:8000
+
+    streamer serve --workers 4 --height 360 --style mosaic
+
+    streamer serve --backend torch --gpus 2
+
+    streamer serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
+        for the phones in the house; prints a URL with its token
+    """
+    config = Config(
+        host=host,
+        port=port,
+        token=token or (None if is_loopback(host) else secrets.token_urlsafe(24)),
+        allowed_origins=tuple(allow_origin or ()),
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        max_peers=max_peers,
+        max_body_bytes=max_body_mib * 2**20,
+        max_photo_pixels=max_photo_megapixels * 1_000_000,
+        open_browser=browser,
+        backend=cast(Backend, backend),
+        workers=workers,
+        threads=threads,
+        gpus=gpus,
+        ray_address=ray_address,
+        style=style,
+        height_px=parse_height(height),
+        target_fps=fps,
+        deadline_s=deadline,
+        start_bitrate_bps=parse_bitrate(bitrate),
+        min_bitrate_bps=parse_bitrate(min_bitrate),
+        max_bitrate_bps=parse_bitrate(max_bitrate),
+        ice_servers=tuple(parse_ice_server(server) for server in ice_server or ()),
+        udp_ports=parse_ports(udp_ports) if udp_ports else None,
+    )
+    _log(verbose)
+    from streamer.serve import run  # noqa: PLC0415 - imports Ray, aiortc and FastAPI
+
+    run(config)
+
+
+def _log(verbose: bool) -> None:
+    """Ours from INFO on, everyone else's from WARNING on."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("streamer").setLevel(logging.DEBUG if verbose else logging.INFO)

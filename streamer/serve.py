@@ -1,0 +1,202 @@
+"""`streamer serve`, put together: port → ring → sessions → HTTP, and apart again in that order.
+
+The port is bound before anything is started, and answers /healthz while the workers load.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import webbrowser
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from streamer.cluster import Cluster
+from streamer.config import Config
+from streamer.errors import StreamerError, UsageError
+from streamer.ring import Ring
+from streamer.server import create_app
+from streamer.session import Sessions
+from streamer.styles import Catalogue
+
+log = logging.getLogger(__name__)
+
+CLOSING_S = 2  # for answers under way when the server stops
+CONNECTIONS = 512  # more HTTP connections than this are turned away
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def run(config: Config) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    with bind(config.host, config.port) as listener, contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(serve(config, listener))
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen on `port`. Raises StreamerError, in words, when that cannot be."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as failure:
+        if failure.errno == errno.EADDRINUSE:
+            raise StreamerError(f"port {port} is taken; choose another with --port") from None
+        if failure.errno == errno.EACCES:
+            raise UsageError(f"--port {port} is for the administrator; take 1024 or more") from None
+        raise UsageError(f"--host {host} is no address of this machine") from None
+
+
+async def serve(config: Config, listener: socket.socket) -> None:
+    """Serve on `listener` until a signal; a second signal ends the process at once."""
+    work = asyncio.create_task(_serve(config, listener))
+    with _on_signal(work.cancel):
+        await asyncio.wait({work})
+    if not work.cancelled():
+        work.result()
+
+
+async def _serve(config: Config, listener: socket.socket) -> None:
+    began_at = time.monotonic()
+    ring, sessions, app = _assemble(config)
+    async with _http(config, app, listener) as http:
+        addresses = urls(config, listener.getsockname()[1])
+        _announce(config, addresses)
+        async with ring, contextlib.aclosing(sessions):
+            print(f"ready in {time.monotonic() - began_at:.1f} s; Ctrl-C stops", flush=True)
+            if config.open_browser and has_display():
+                await asyncio.to_thread(webbrowser.open, addresses[0])
+            await asyncio.wait({http})
+
+
+def _assemble(config: Config) -> tuple[Ring, Sessions, ASGIApp]:
+    """Everything, wired and not yet started."""
+    catalogue = Catalogue.load()
+    workers, threads, gpus = ring_size(config)
+    spec = catalogue.spec(config.backend, threads=threads, device="cuda" if gpus else "cpu")
+    start = partial(
+        Cluster, spec.load, workers=workers, threads=threads, gpus=gpus, address=config.ray_address
+    )
+    ring = Ring(start)
+    sessions = Sessions(ring, catalogue, config)
+    return ring, sessions, create_app(config, ring, sessions, catalogue)
+
+
+def ring_size(config: Config) -> tuple[int, int, int]:
+    """Workers, threads of each, GPUs: as asked, the rest from the machine."""
+    threads = config.threads or 1
+    gpus = (_gpus() if config.gpus is None else config.gpus) if config.backend == "torch" else 0
+    workers = config.workers or gpus or max(1, _cpus() // threads)
+    return workers, threads, gpus
+
+
+def _cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _gpus() -> int:
+    """NVIDIA devices of this machine; importing Torch just to count them takes seconds."""
+    return sum(device.name[6:].isdecimal() for device in Path("/dev").glob("nvidia[0-9]*"))
+
+
+class _Uvicorn(uvicorn.Server):
+    """Leaves signals alone: `serve` stops more than HTTP, and in its own order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _http(
+    config: Config, app: ASGIApp, listener: socket.socket
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Answer HTTP inside; the task ends early only when Uvicorn fails."""
+    server = _Uvicorn(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            log_level=logging.WARNING,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=CLOSING_S,
+            ssl_certfile=config.tls_cert,
+            ssl_keyfile=config.tls_key,
+        )
+    )
+    task = asyncio.create_task(server.serve([listener]))
+    try:
+        yield task
+    finally:
+        server.should_exit = True
+        await task
+
+
+@contextlib.contextmanager
+def _on_signal(stop: Callable[[], object]) -> Iterator[None]:
+    """Call `stop` in the loop at the first signal; at the second, end without cleaning up."""
+    loop = asyncio.get_running_loop()
+    asked = False
+
+    def handle(number: int, _: object) -> None:
+        nonlocal asked
+        if asked:
+            os._exit(128 + number)
+        asked = True
+        loop.call_soon_threadsafe(stop)
+
+    before = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def urls(config: Config, port: int) -> list[str]:
+    """Where the server is reached, the nearest first."""
+    query = f"?token={config.token}" if config.token else ""
+    hosts = [config.host]
+    if config.host in ("0.0.0.0", "::"):
+        hosts = ["127.0.0.1", *_own_address()]
+    bracketed = [f"[{host}]" if ":" in host else host for host in hosts]
+    return [f"{config.scheme}://{host}:{port}/{query}" for host in bracketed]
+
+
+def _own_address() -> list[str]:
+    """This machine's address on its network: connecting UDP picks one and sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:  # no network
+            return []
+        return [str(probe.getsockname()[0])]
+
+
+def has_display() -> bool:
+    """Whether a browser window could appear."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _announce(config: Config, addresses: list[str]) -> None:
+    print("\n".join(f"streamer at {address}" for address in addresses), flush=True)
+    if not config.loopback and config.tls_cert is None:
+        log.warning("browsers give the camera to https pages only: add --tls-cert and --tls-key")
+    workers, threads, gpus = ring_size(config)
+    on = f"{gpus} GPUs" if gpus else f"{threads} CPU thread{'s' * (threads > 1)} each"
+    print(f"starting Ray and {workers} {config.backend} workers, {on} ...", flush=True)
