@@ -181,7 +181,9 @@ class Hand:
             frame = replace(ticket.frame, image=image)
             wait_s = begun_at - frame.captured_at
             transfer_s = now - begun_at - inference_s
-            self._outcome.done(ticket, Done(ticket.seq, frame, wait_s, transfer_s, inference_s))
+            self._outcome.done(
+                ticket, Done(ticket.seq, frame, now, wait_s, transfer_s, inference_s)
+            )
         self._outcome.room()
 
     def _overdue(self, ticket: Ticket) -> None:

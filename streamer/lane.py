@@ -20,6 +20,7 @@ class Done:
 
     seq: int
     frame: Frame | None  # stylized; None is a tombstone: it was lost
+    finished_at: float = 0.0  # monotonic
     wait_s: float = 0.0  # captured, until a worker took it
     transfer_s: float = 0.0
     inference_s: float = 0.0

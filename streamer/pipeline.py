@@ -62,29 +62,28 @@ class _Delivery:
         self._stats = stats
         self._left = left
         self._deadline_s = deadline_s
-        self._reorder = ReorderBuffer[tuple[Done, float]](
-            MIN_REORDER_WAIT_S if lane.live else None, lane.window
-        )
+        self._reorder = ReorderBuffer[Done](MIN_REORDER_WAIT_S if lane.live else None, lane.window)
         self._pacer = Pacer() if lane.live else None
         self._ages = Recent(32)  # of all frames, delivered or not
+        self._ready_at = 0.0  # when the newest frame and all before it had come back
 
     async def run(self) -> None:
         """Until the lane is drained."""
         while not self._lane.drained:
             done = await self._lane.result(self._patience_s())
-            for item, came_at in self._in_order(done):
-                await self._deliver(item, came_at)
+            for item in self._in_order(done):
+                await self._deliver(item)
             self._lane.advance(self._reorder.next_seq)
 
     def _patience_s(self) -> float | None:
         deadline = self._reorder.next_deadline()
         return None if deadline is None else max(deadline - time.monotonic(), 0.0)
 
-    def _in_order(self, done: Done | None) -> list[tuple[Done, float]]:
+    def _in_order(self, done: Done | None) -> list[Done]:
         now = time.monotonic()
         released = []
         if done is not None:
-            item = None if done.frame is None else (done, now)
+            item = None if done.frame is None else done
             released = self._reorder.push(done.seq, item, now)
         if self._lane.live:
             self._reorder.max_wait_s = max(MIN_REORDER_WAIT_S, 2 * (self._lane.service_s or 0))
@@ -94,12 +93,13 @@ class _Delivery:
         dropped["late"], dropped["skipped"] = self._reorder.late, self._reorder.skipped
         return released
 
-    async def _deliver(self, done: Done, came_at: float) -> None:
+    async def _deliver(self, done: Done) -> None:
         frame = done.frame
         assert frame is not None  # tombstones stay in the reorder buffer
-        ordered_at = time.monotonic()
+        self._ready_at = max(done.finished_at, self._ready_at)
         if self._pacer is not None:
-            await asyncio.sleep(self._pacer.hold_s(frame.pts_s, ordered_at))
+            due_at = self._pacer.due_at(frame.pts_s, self._ready_at)
+            await asyncio.sleep(due_at - time.monotonic())
         now = time.monotonic()
         latency_s = now - frame.captured_at
         self._ages.add(latency_s)
@@ -108,7 +108,7 @@ class _Delivery:
             return
         await self._sink.send(frame)
         self._left(done.seq, frame)
-        self._count(done, ordered_at - came_at, now - ordered_at, latency_s)
+        self._count(done, now, latency_s)
 
     def _freshness_s(self) -> float:
         if self._deadline_s is not None:
@@ -117,12 +117,12 @@ class _Delivery:
             return float("inf")
         return max(MIN_DEADLINE_S, 3 * self._ages.quantile(0.5))
 
-    def _count(self, done: Done, reorder_s: float, pace_s: float, latency_s: float) -> None:
+    def _count(self, done: Done, now: float, latency_s: float) -> None:
         stages = self._stats.stages
         stages["wait"].add(done.wait_s)
         stages["transfer"].add(done.transfer_s)
         stages["inference"].add(done.inference_s)
-        stages["reorder"].add(reorder_s)
-        stages["pace"].add(pace_s)
+        stages["reorder"].add(self._ready_at - done.finished_at)
+        stages["pace"].add(now - self._ready_at)
         self._stats.latency.add(latency_s)
-        self._stats.left.tick(time.monotonic())
+        self._stats.left.tick(now)
