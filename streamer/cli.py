@@ -88,7 +88,7 @@ def _common(
     """Repaint live video with a neural style, frame by frame."""
 
 
-def serve(
+def serve(  # noqa: PLR0917 - Typer reads every option from here
     host: Annotated[
         str, typer.Option(help="Address to listen on; others than loopback need a token.")
     ] = _DEFAULT.host,
@@ -144,14 +144,14 @@ def serve(
         float, typer.Option(help="What auto height aims at.", rich_help_panel=_PICTURE)
     ] = _DEFAULT.target_fps,
     deadline: Annotated[
-        float,
+        float | None,
         typer.Option(help="Seconds after which a frame is let go.", rich_help_panel=_PICTURE),
-    ] = _DEFAULT.deadline_s,
+    ] = None,
     bitrate: Annotated[
         str, typer.Option(help="To start with, bit/s.", rich_help_panel=_NETWORK)
     ] = "2.5M",
     min_bitrate: Annotated[str, typer.Option(rich_help_panel=_NETWORK)] = "300k",
-    max_bitrate: Annotated[str, typer.Option(rich_help_panel=_NETWORK)] = "10M",
+    max_bitrate: Annotated[str, typer.Option(rich_help_panel=_NETWORK)] = "8M",
     ice_server: Annotated[
         list[str] | None,
         typer.Option(
@@ -207,7 +207,7 @@ def serve(
         udp_ports=parse_ports(udp_ports) if udp_ports else None,
     )
     _log(verbose)
-    from streamer.serve import run  # noqa: PLC0415 - imports Ray, aiortc and FastAPI
+    from streamer.serve import run  # which imports Ray, aiortc and FastAPI
 
     run(config)
 

@@ -55,11 +55,11 @@ class Config:
     style: str | None = None  # None: the catalogue's first
     height_px: int | Literal["auto"] = "auto"
     target_fps: float = 30.0
-    deadline_s: float = 0.25
+    deadline_s: float | None = None  # None: follows what the workers need
 
     start_bitrate_bps: int = 2_500_000
     min_bitrate_bps: int = 300_000
-    max_bitrate_bps: int = 10_000_000
+    max_bitrate_bps: int = 8_000_000
     ice_servers: tuple[IceServer, ...] = ()
     udp_ports: tuple[int, int] | None = None
 
@@ -108,7 +108,9 @@ class Config:
         if self.height_px != "auto":
             _within("--height", self.height_px, 16, 4320)
         _within("--fps", self.target_fps, 1, 240)
-        _within("--deadline", self.deadline_s, 0.02, 10)
+        if self.deadline_s is not None:
+            if self.deadline_s is not None:
+            _within("--deadline", self.deadline_s, 0.02, 10)
         if not 0 < self.min_bitrate_bps <= self.start_bitrate_bps <= self.max_bitrate_bps:
             raise UsageError("the bitrates must rise: --min-bitrate, --bitrate, --max-bitrate")
         if self.udp_ports is not None:

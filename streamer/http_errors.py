@@ -1,6 +1,6 @@
 """How the server says no: one JSON shape, one line that tells what to do.
 
-    {"error": {"code": "unknown_style", "message": "unknown style 'x'; there are: none, mosaic"}}
+{"error": {"code": "unknown_style", "message": "unknown style 'x'; there are: none, mosaic"}}
 """
 
 import logging
@@ -56,7 +56,9 @@ def install(app: FastAPI) -> None:
 
 
 async def _on_streamer_error(request: Request, failure: StreamerError) -> Response:
-    status, code = next((status, code) for kind, status, code in _STATUS if isinstance(failure, kind))
+    status, code = next(
+        (status, code) for kind, status, code in _STATUS if isinstance(failure, kind)
+    )
     return error(status, code, str(failure))
 
 

@@ -27,16 +27,16 @@ _START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", valida
   deepLinking: true, presets: [SwaggerUIBundle.presets.apis]});"""
 
 
-def add_page(app: FastAPI, folder: Path = PAGE) -> None:
+def add_page(app: FastAPI) -> None:
     """Serve the built page at `/`, or say how to build it.
 
     A route for each file, no catch-all: what is not there stays a JSON 404.
     """
-    if not (folder / "index.html").is_file():
+    if not (PAGE / "index.html").is_file():
         _add_text(app, "/", _NOT_BUILT, "text/html")
         return
-    _add_file(app, "/", folder / "index.html")
-    for path in sorted(folder.iterdir()):
+    _add_file(app, "/", PAGE / "index.html")
+    for path in sorted(PAGE.iterdir()):
         if path.is_dir():
             app.mount(f"/{path.name}", StaticFiles(directory=path), path.name)
         else:

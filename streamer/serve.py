@@ -23,9 +23,13 @@ from starlette.types import ASGIApp
 from streamer.cluster import Cluster
 from streamer.config import Config
 from streamer.errors import StreamerError, UsageError
+from streamer.frame import Style
+from streamer.peer import IceServer, PeerOptions
 from streamer.ring import Ring
+from streamer.rtp_codecs import Bitrate
 from streamer.server import create_app
-from streamer.session import Sessions
+from streamer.session import Defaults
+from streamer.sessions import Sessions
 from streamer.styles import Catalogue
 
 log = logging.getLogger(__name__)
@@ -81,12 +85,38 @@ def _assemble(config: Config) -> tuple[Ring, Sessions, ASGIApp]:
     catalogue = Catalogue.load()
     workers, threads, gpus = ring_size(config)
     spec = catalogue.spec(config.backend, threads=threads, device="cuda" if gpus else "cpu")
+    style = Style(catalogue.parse(config.style or catalogue.default))
     start = partial(
-        Cluster, spec.load, workers=workers, threads=threads, gpus=gpus, address=config.ray_address
+        Cluster,
+        spec.load,
+        style,
+        workers=workers,
+        threads=threads,
+        gpus=gpus,
+        address=config.ray_address,
     )
     ring = Ring(start)
-    sessions = Sessions(ring, catalogue, config)
+    sessions = Sessions(
+        ring,
+        catalogue,
+        options=peer_options(config),
+        defaults=Defaults(style, config.height_px, config.target_fps, config.deadline_s),
+        max_peers=config.max_peers,
+    )
     return ring, sessions, create_app(config, ring, sessions, catalogue)
+
+
+def peer_options(config: Config) -> PeerOptions:
+    """How the server treats every connection."""
+    return PeerOptions(
+        bitrate=Bitrate(config.start_bitrate_bps, config.min_bitrate_bps, config.max_bitrate_bps),
+        ice_servers=tuple(
+            IceServer((server.url,), server.username, server.credential)
+            for server in config.ice_servers
+        ),
+        loopback=config.loopback,
+        udp_ports=config.udp_ports and range(config.udp_ports[0], config.udp_ports[1] + 1),
+    )
 
 
 def ring_size(config: Config) -> tuple[int, int, int]:

@@ -6,7 +6,7 @@ Knows no WebRTC, no Ray and no model: peers come from the sessions, pictures fro
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Annotated, Any, Protocol
 
 from fastapi import FastAPI, Query, UploadFile
@@ -19,7 +19,7 @@ from streamer.config import Config
 from streamer.errors import ServerFullError
 from streamer.frame import Image, Style
 from streamer.guard import Guard
-from streamer.metrics import Metrics
+from streamer.metrics import Metrics, Snapshot
 from streamer.pages import add_docs, add_page
 from streamer.photo import decode_photo, encode_jpeg
 from streamer.whip import Sessions, require, whip
@@ -72,7 +72,7 @@ def create_app(config: Config, ring: Ring, sessions: Sessions, catalogue: Catalo
     return Guard(app, config)
 
 
-def _add_health(app: FastAPI, ring: Ring, snapshot: Any, metrics: Metrics) -> None:
+def _add_health(app: FastAPI, ring: Ring, snapshot: Snapshot, metrics: Metrics) -> None:
     @app.get("/healthz", tags=["numbers"])
     async def healthz() -> dict[str, str]:
         """Whether the process lives."""
@@ -85,7 +85,7 @@ def _add_health(app: FastAPI, ring: Ring, snapshot: Any, metrics: Metrics) -> No
         return {"status": "ready"}
 
     @app.get("/stats", tags=["numbers"])
-    async def stats() -> dict[str, Any]:
+    async def stats() -> Mapping[str, Any]:
         """Workers and live streams, now."""
         return snapshot()
 
