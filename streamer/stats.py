@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 STAGES = ("wait", "transfer", "inference", "reorder", "pace", "encode")
-DROPS = ("intake", "deadline", "lost", "late", "skipped")
+DROPS = ("intake", "deadline", "lost", "late", "skipped", "encode")
 
 
 class Rate:
@@ -65,7 +65,6 @@ def _per_stage() -> dict[str, Recent]:
 class Stats:
     """One stream's numbers."""
 
-    arrived: Rate = field(default_factory=Rate)
     left: Rate = field(default_factory=Rate)
     latency: Recent = field(default_factory=Recent)
     stages: dict[str, Recent] = field(default_factory=_per_stage)
@@ -74,7 +73,6 @@ class Stats:
     def as_dict(self, now: float) -> dict[str, object]:
         """What the page and `/stats` show; times in milliseconds."""
         return {
-            "in_fps": round(self.arrived.fps(now), 1),
             "out_fps": round(self.left.fps(now), 1),
             "dropped": dict(self.dropped),
             "latency_ms": self.latency.as_ms(),

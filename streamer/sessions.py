@@ -1,0 +1,86 @@
+"""server → **sessions** → session.
+
+Every live stream of the server.
+"""
+
+import asyncio
+import contextlib
+import logging
+
+from streamer.errors import ServerFullError
+from streamer.peer import Peer, PeerOptions
+from streamer.ring import Ring
+from streamer.session import Defaults, Session, Styles
+
+log = logging.getLogger(__name__)
+
+
+class Sessions:
+    """Every live peer of the server; at most `max_peers`. Use `aclose` at the end."""
+
+    def __init__(
+        self,
+        ring: Ring,
+        styles: Styles,
+        *,
+        options: PeerOptions,
+        defaults: Defaults,
+        max_peers: int = 4,
+    ) -> None:
+        self._ring = ring
+        self._styles = styles
+        self._options = options
+        self._defaults = defaults
+        self._max_peers = max_peers
+        self._answering = 0
+        self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
+
+    async def answer(self, name: str, offer_sdp: str) -> Session:
+        """A new session. Raises ServerFullError, or UsageError for an unfit offer,
+        MediaError when no UDP port is free."""
+        if len(self._live) + self._answering >= self._max_peers:
+            raise ServerFullError(f"all {self._max_peers} places are taken; try again later")
+
+        def hear(text: str) -> None:  # not before our answer is out
+            session.hear(text)
+
+        self._answering += 1
+        try:
+            peer = await Peer.answer(offer_sdp, self._options, on_message=hear)
+        finally:
+            self._answering -= 1
+        session = Session(name, peer, self._ring, self._styles, self._defaults)
+        task = asyncio.create_task(self._keep(session))
+        self._live[session.id] = (session, task)
+        return session
+
+    async def close(self, session_id: str) -> bool:
+        """End a session; False when there is none of that id."""
+        found = self._live.get(session_id)
+        if found is None:
+            return False
+        session, task = found
+        await session.close()
+        await asyncio.wait({task}, timeout=2)
+        return True
+
+    def stats(self) -> dict[str, dict[str, object]]:
+        """The numbers of every session, by id."""
+        return {key: session.as_dict() for key, (session, _) in self._live.items()}
+
+    async def aclose(self) -> None:
+        """End every session."""
+        await asyncio.gather(*(self.close(key) for key in list(self._live)))
+        for _, task in list(self._live.values()):
+            task.cancel()
+
+    async def _keep(self, session: Session) -> None:
+        log.info("- stream %s begins", session.name)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await session.run()
+        except Exception:
+            log.exception("x stream %s broke", session.name)
+        finally:
+            del self._live[session.id]
+            log.info("- stream %s ends", session.name)
