@@ -1,0 +1,93 @@
+"""peer: aiortc's connection, put together from our receivers, senders and ICE.
+
+RTCPeerConnection makes its own parts and takes no others; the two private methods overridden
+here are where it makes them. They are those of aiortc 1.16, which `pyproject.toml` pins.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiortc
+from aiortc import (
+    RTCConfiguration,
+    RTCDtlsTransport,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCRtpTransceiver,
+)
+
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+
+from streamer.errors import StreamerError
+from streamer.peer_ice import IceConnection, Reach
+
+SUPPORTED = "1.16."
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What to put in the place of aiortc's receivers and senders, by kind ("audio", "video")."""
+
+    receiver: dict[str, Callable[[RTCDtlsTransport], Any]]
+    sender: dict[str, Callable[[RTCDtlsTransport], Any]]
+    prefer: str = "H264"  # video codec to choose when both sides have it
+
+
+class Connection(RTCPeerConnection):
+    """An RTCPeerConnection within a `Reach` and, where `parts` says so, of other parts."""
+
+    def __init__(
+        self, configuration: RTCConfiguration, reach: Reach, parts: Parts | None = None
+    ) -> None:
+        if not aiortc.__version__.startswith(SUPPORTED):
+            raise StreamerError(f"aiortc {SUPPORTED}x is needed, not {aiortc.__version__}")
+        super().__init__(configuration)
+        self._reach = reach
+        self._parts = parts or Parts({}, {}, "")
+
+    def codec(self, kind: str) -> RTCRtpCodecParameters | None:
+        """What was agreed on for sending and receiving; None: there is no such track."""
+        agreed = (t._codecs for t in self.getTransceivers() if t.kind == kind)
+        return next((codecs[0] for codecs in agreed if codecs), None)
+
+    @property
+    def remote_address(self) -> str | None:
+        """Where the other side's packets come from, once ICE has chosen."""
+        for transceiver in self.getTransceivers():
+            ice = transceiver.receiver.transport.transport._connection
+            for pair in ice._nominated.values():
+                return "{}:{}".format(*pair.remote_addr)
+        return None
+
+    def _RTCPeerConnection__createTransceiver(self, *args: Any, **kwargs: Any) -> RTCRtpTransceiver:
+        made = super()._RTCPeerConnection__createTransceiver(*args, **kwargs)  # type: ignore[misc]
+        transceiver: RTCRtpTransceiver = made
+        transport, kind = transceiver.receiver.transport, transceiver.kind
+        if kind in self._parts.sender:
+            sender = self._parts.sender[kind](transport)
+            sender._stream_id = transceiver.sender._stream_id
+            _set(transceiver, "_RTCRtpTransceiver__sender", sender)
+        if kind in self._parts.receiver:
+            receiver = self._parts.receiver[kind](transport)
+            _set(transceiver, "_RTCRtpTransceiver__receiver", receiver)
+        transceiver.receiver._set_rtcp_ssrc(transceiver.sender._ssrc)
+        if kind == "video" and self._parts.prefer:
+            known = RTCRtpSender.getCapabilities(kind).codecs
+            known.sort(key=lambda codec: codec.name != self._parts.prefer)
+            transceiver.setCodecPreferences(known)
+        return transceiver
+
+    def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
+        dtls: RTCDtlsTransport = super()._RTCPeerConnection__createDtlsTransport()  # type: ignore[misc]
+        ice = dtls.transport
+        connection = IceConnection(ice._connection, self._reach)
+        ice.iceGatherer._connection = ice._connection = connection
+        ice._recv, ice._send = connection.recv, connection.send  # type: ignore[method-assign]
+        return dtls
+
+
+def _set(owner: object, private: str, value: object) -> None:
+    """Replace a private part, loudly when this aiortc has none of that name."""
+    getattr(owner, private)
+    setattr(owner, private, value)

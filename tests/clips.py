@@ -1,0 +1,55 @@
+"""Moving pictures that carry their number, readable after a lossy codec, a resize and a style."""
+
+import numpy as np
+
+from streamer.frame import Image, Plane, i420_size
+
+BITS = 16
+CHECK_BITS = 4
+CELLS = BITS + CHECK_BITS
+DARK, BRIGHT = 32, 224
+CONTRAST_MIN = 24  # between a cell and its inverse; a flat picture has none
+
+
+def number_frame(n: int, width: int, height: int) -> Image:
+    """A picture of any size from 64x32 on that says `n` modulo 65536.
+
+    The upper quarter has the bits as bright and dark bars, most significant first, then a
+    checksum; the quarter below has the same inverted, so that no brightness or colour cast
+    matters. The lower half moves, as video does.
+    """
+    image = Image(width, height, np.full(i420_size(width, height), 128, np.uint8))
+    luma, u, v = image.planes
+    code = _code(n)
+    bits = np.array([code >> i & 1 for i in reversed(range(CELLS))])
+    bars = bits[np.arange(width) * CELLS // width] * (BRIGHT - DARK) + DARK
+    quarter = height // 4
+    luma[:quarter] = bars
+    luma[quarter : 2 * quarter] = DARK + BRIGHT - bars
+    ramp = np.add.outer(np.arange(height - 2 * quarter) * 2, np.arange(width) + n * 3)
+    luma[2 * quarter :] = 40 + np.abs(ramp % 256 - 128)
+    u[u.shape[0] // 2 :] = 100 + n % 50
+    v[v.shape[0] // 2 :] = 160 - n % 50
+    return image
+
+
+def read_number(luma: Plane) -> int | None:
+    """What `number_frame` wrote into a luma plane of any size; None: cannot be read for certain."""
+    height, width = luma.shape
+    quarter = height / 4
+    code = 0
+    for cell in range(CELLS):
+        left, right = (cell + 0.3) * width / CELLS, (cell + 0.7) * width / CELLS
+        columns = slice(int(left), max(int(right), int(left) + 1))
+        upper = luma[int(quarter * 0.25) : int(quarter * 0.75) + 1, columns].mean()
+        lower = luma[int(quarter * 1.25) : int(quarter * 1.75) + 1, columns].mean()
+        if abs(upper - lower) < CONTRAST_MIN:
+            return None
+        code = code << 1 | int(upper > lower)
+    number = code >> CHECK_BITS
+    return number if _code(number) == code else None
+
+
+def _code(n: int) -> int:
+    n %= 1 << BITS
+    return n << CHECK_BITS | (n ^ n >> 4 ^ n >> 8 ^ n >> 12 ^ 0b1010) & 0xF
