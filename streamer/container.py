@@ -1,0 +1,198 @@
+"""file → **container** → decode → ring.
+
+Opens films, also hostile ones, and says what is in them.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+import av
+from av.container import InputContainer
+from av.sidedata.sidedata import Type as SideData
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from streamer.errors import MediaError
+
+# Formats that hold their own media. Playlists (HLS, concat, DASH) are not among them: a file
+# from a stranger must not make us open other files or addresses.
+DEMUXERS: Final = (
+    "aac,ac3,aiff,apng,asf,av1,avi,dv,flac,flv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,mov,mp3,"
+    "mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,swf,vc1,w64,wav,webm,wtv,yuv4mpegpipe"
+)
+MAX_PIXELS: Final = 1 << 27  # 16384x8192; more is a damaged or hostile header
+PQ, HLG = 16, 18  # transfer characteristics of HDR pictures (ITU-T H.273)
+LIMITED, FULL = 1, 2  # color_range
+BT709 = 1  # matrix, primaries and transfer alike
+UNKNOWN = 2  # colour tags that say nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Colors:
+    """How sample values stand for colours: the code points of ITU-T H.273, range as FFmpeg's."""
+
+    range: int
+    matrix: int
+    primaries: int
+    transfer: int
+
+    @property
+    def hdr(self) -> bool:
+        """Whether the picture is brighter than a usual screen shows."""
+        return self.transfer in (PQ, HLG)
+
+
+@dataclass(frozen=True, slots=True)
+class Film:
+    """What is known of a film before it is played through."""
+
+    path: Path
+    index: int  # of the stream that is stylized
+    width: int
+    height: int
+    pix_fmt: str
+    bits: int
+    is_rgb: bool
+    has_alpha: bool
+    time_base: Fraction
+    rate: Fraction
+    frames: int  # 0: unknown
+    start_s: Fraction
+    duration_s: float  # 0: unknown
+    colors: Colors
+    peak_nits: float | None  # of an HDR master, where it says so
+    aspect: Fraction | None  # of one sample
+    rotation: tuple[int, ...] | None  # display matrix: nine fixed-point numbers
+
+
+def open_film(path: Path) -> InputContainer:
+    """The open file. Raises MediaError in one line fit for the user."""
+    try:
+        if path.stat().st_size == 0:
+            raise MediaError(f"{path}: the file is empty")
+        return av.open(
+            str(path.resolve()),  # absolute: a name like "http:x.mp4" stays a file
+            mode="r",
+            container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise MediaError(f"{path}: {reason(error)}") from error
+
+
+def reason(error: BaseException) -> str:
+    """What an error of FFmpeg or the system says, without numbers and file names."""
+    if isinstance(error, av.InvalidDataError):
+        return "no film, or damaged beyond reading"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return str(text)
+
+
+def is_cover(stream: VideoStream) -> bool:
+    """A picture that stands for the film: not part of it."""
+    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
+
+
+def main_video(container: InputContainer, path: Path) -> VideoStream:
+    """The stream to stylize: the default one, else the largest. Raises MediaError."""
+    streams = [s for s in container.streams.video if s.codec_context and not is_cover(s)]
+    if not streams:
+        raise MediaError(f"{path}: there is no video stream")
+    marked = [s for s in streams if s.disposition & Disposition.default]
+    stream = max(marked or streams, key=lambda s: s.width * s.height)
+    if stream.width * stream.height > MAX_PIXELS:
+        raise MediaError(f"{path}: {stream.width}x{stream.height} is too large to be true")
+    return stream
+
+
+def pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
+    """Every decoded frame; None for each stretch that cannot be read or decoded."""
+    stream.thread_type = "AUTO"
+    packets = container.demux(stream)
+    failures = 0
+    while failures < 100:  # in a row: beyond that, nothing more will come
+        try:
+            packet = next(packets)
+            frames = packet.decode()
+        except StopIteration:
+            return
+        except (av.FFmpegError, ValueError):
+            failures += 1
+            packets = container.demux(stream)  # an error ends the generator, not the file
+            yield None
+            continue
+        failures = 0 if frames else failures
+        for frame in frames:
+            yield None if frame.is_corrupt else frame
+        if packet.size == 0:
+            return
+
+
+def probe(path: Path) -> Film:
+    """Look into a film as far as its first picture. Raises MediaError."""
+    with open_film(path) as container:
+        stream = main_video(container, path)
+        first = next((frame for frame in pictures(container, stream) if frame is not None), None)
+        if first is None:
+            raise MediaError(f"{path}: no picture of its video stream can be decoded")
+        return _film(path, container, stream, first)
+
+
+def _film(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> Film:
+    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    duration_s = _duration_s(container, stream)
+    return Film(
+        path=path,
+        index=stream.index,
+        width=first.width,
+        height=first.height,
+        pix_fmt=first.format.name,
+        bits=max(component.bits for component in first.format.components),
+        is_rgb=first.format.is_rgb or first.format.has_palette,
+        has_alpha=any(component.is_alpha for component in first.format.components),
+        time_base=stream.time_base or Fraction(1, 90000),
+        rate=rate,
+        frames=stream.frames or round(duration_s * rate),
+        start_s=Fraction(container.start_time or 0, av.time_base),
+        duration_s=duration_s,
+        colors=_colors(first),
+        peak_nits=_peak_nits(first),
+        aspect=stream.sample_aspect_ratio or None,
+        rotation=_rotation(first),
+    )
+
+
+def _duration_s(container: InputContainer, stream: VideoStream) -> float:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return (container.duration or 0) / av.time_base
+
+
+def _colors(frame: VideoFrame) -> Colors:
+    full = frame.color_range == FULL or frame.format.name.startswith("yuvj")
+    color_range = FULL if full else frame.color_range
+    return Colors(color_range, frame.colorspace, frame.color_primaries, frame.color_trc)
+
+
+def _side_data(frame: VideoFrame, kind: SideData) -> bytes | None:
+    found = frame.side_data.get(kind)  # type: ignore[call-overload]  # the stub knows one kind
+    return bytes(found) if found is not None else None
+
+
+def _rotation(frame: VideoFrame) -> tuple[int, ...] | None:
+    matrix = _side_data(frame, SideData.DISPLAYMATRIX)
+    return struct.unpack("=9i", matrix) if matrix else None
+
+
+def _peak_nits(frame: VideoFrame) -> float | None:
+    """max_luminance of an AVMasteringDisplayMetadata: its tenth rational, when it has one."""
+    data = _side_data(frame, SideData.MASTERING_DISPLAY_METADATA)
+    if data is None or len(data) < 88:
+        return None
+    numerator, denominator, _, has_luminance = struct.unpack_from("=4i", data, 72)
+    return numerator / denominator if has_luminance and denominator else None

@@ -1,0 +1,36 @@
+"""Which part of a film is wanted, in the time of any of its streams (pure)."""
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """From `start_s` up to, not including, `end_s`: media time in seconds; None: no limit.
+
+    What is kept moves to time 0 when there is a start, and stays where it is otherwise.
+    """
+
+    start_s: Fraction | None = None
+    end_s: Fraction | None = None
+
+    def shift(self, time_base: Fraction) -> int:
+        """Ticks by which everything moves towards 0."""
+        return round((self.start_s or 0) / time_base)
+
+    def is_before(self, pts: int, time_base: Fraction) -> bool:
+        """Whether `pts` comes before the wanted part."""
+        return self.start_s is not None and pts * time_base < self.start_s
+
+    def is_after(self, pts: int, time_base: Fraction) -> bool:
+        """Whether `pts` comes after the wanted part."""
+        return self.end_s is not None and pts * time_base >= self.end_s
+
+    def fraction_of(self, begin_s: Fraction, duration_s: float) -> float:
+        """How much of a film of that length is wanted, 0..1."""
+        if duration_s <= 0:
+            return 1.0
+        end_s = begin_s + Fraction(duration_s)
+        start = max(self.start_s or begin_s, begin_s)
+        end = min(end_s if self.end_s is None else self.end_s, end_s)
+        return max(0.0, float(end - start)) / duration_s

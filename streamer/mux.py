@@ -1,0 +1,257 @@
+"""checkpoint → **mux** → file.
+
+Puts encoded frames and everything else of the old film into the new one.
+"""
+
+from __future__ import annotations  # Packet takes type arguments in its stub only
+
+import contextlib
+import errno
+import heapq
+import itertools
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from streamer.checkpoint import Segment
+from streamer.container import Film, open_film, reason
+from streamer.convert import Converter, converter
+from streamer.cut import Cut
+from streamer.encode import Encoding, packets, tag
+from streamer.errors import MediaError
+from streamer.tracks import Track, copy_stream, format_of, still_true
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # in the stub only
+
+# Metadata that MP4 has a place for; any other needs a table that fewer players read.
+MP4_KEYS: Final = frozenset(
+    {"title", "artist", "album_artist", "composer", "album", "date", "comment", "genre", "track"}
+    | {"copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "disc"}
+    | {"network", "keywords", "compilation", "creation_time", "timecode"}
+)
+FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """All it takes to write one film from its encoded frames."""
+
+    film: Film
+    cut: Cut
+    encoding: Encoding
+    tracks: tuple[Track, ...]
+
+    def write(self, segments: list[Segment], target: Path, stop: threading.Event) -> int:
+        """Write `target`; returns how many damaged packets of other streams were left out.
+
+        Ends early, with half a file, when `stop` is set. Raises MediaError.
+        """
+        try:
+            with open_film(self.film.path) as source, _output(target, source) as out:
+                return self._write(segments, source, out, stop)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise MediaError(f"{target.parent.parent}: {reason(error)}") from error
+
+    def _write(
+        self,
+        segments: list[Segment],
+        source: InputContainer,
+        out: OutputContainer,
+        stop: threading.Event,
+    ) -> int:
+        video = self._add_video(out, segments[0], source)
+        copier = Copier(source, out, self.tracks, self.cut)
+        out.set_chapters(self._chapters(source))
+        out.metadata.update(still_true(source.metadata))
+        frames = with_dts(_timed(segments, self.encoding), self.encoding.reorder)
+        both = heapq.merge(_of(video, frames), copier.packets(), key=_seconds)
+        for packet in both:
+            if stop.is_set():
+                break
+            copier.keep(out, packet)
+        return copier.damaged
+
+    def _add_video(
+        self, out: OutputContainer, first: Segment, source: InputContainer
+    ) -> VideoStream:
+        old = source.streams[self.film.index]
+        with av.open(str(first.path), "r", format="nut") as segment:
+            stream = out.add_stream_from_template(segment.streams.video[0], opaque=True)
+        stream.time_base = self.encoding.time_base
+        stream.codec_context.framerate = self.encoding.rate
+        if self.encoding.codec == "hevc" and out.format.name in ("mp4", "mov"):
+            stream.codec_context.codec_tag = "hvc1"  # Apple's players know no other
+        tag(stream, self.encoding)
+        stream.metadata.update(still_true(old.metadata))
+        stream.disposition = old.disposition
+        stream.set_display_matrix(self.film.rotation)
+        return stream
+
+    def _chapters(self, source: InputContainer) -> list[Chapter]:
+        kept = []
+        for chapter in source.chapters():
+            base = chapter["time_base"] or Fraction(1, 1000)
+            first, last = self.cut.start_s, self.cut.end_s
+            start = max(chapter["start"], round(first / base) if first is not None else 0)
+            end = min(chapter["end"], round(last / base) if last is not None else chapter["end"])
+            if start < end:
+                moved = {"start": start - self.cut.shift(base), "end": end - self.cut.shift(base)}
+                kept.append({**chapter, **moved})
+        return kept  # type: ignore[return-value]  # a Chapter with other times is a Chapter
+
+
+def _output(target: Path, source: InputContainer) -> OutputContainer:
+    kind = format_of(target)
+    options = {}
+    if kind in ("mp4", "mov"):
+        rare = {key for key in still_true(source.metadata) if key not in MP4_KEYS}
+        options["movflags"] = "+faststart" + ("+use_metadata_tags" if rare else "")
+        options["movie_timescale"] = "90000"  # usual: 1000, which would round a late start
+    if kind == "mpegts":
+        options["mpegts_copyts"] = "1"
+    return av.open(
+        str(target.resolve()),
+        "w",
+        format=kind,
+        container_options=options,
+        metadata_errors="replace",
+    )
+
+
+def _timed(segments: list[Segment], encoding: Encoding) -> Iterator[Packet[VideoStream]]:
+    """Packets in coding order, each as long as its frame is shown."""
+    starts = [segment.pts[0] for segment in segments[1:]]
+    usual = max(1, round(1 / (encoding.rate * encoding.time_base)))
+    for segment, start in itertools.zip_longest(segments, starts):
+        end = segment.pts[-1] + (segment.last_duration or usual) if start is None else start
+        shown = zip(segment.pts, (*segment.pts[1:], end), strict=True)
+        durations = {pts: after - pts for pts, after in shown}
+        for packet, pts in _with_pts(segment):
+            packet.pts, packet.duration = pts, durations[pts]
+            packet.time_base = encoding.time_base
+            yield packet
+
+
+def _with_pts(segment: Segment) -> Iterator[tuple[Packet[VideoStream], int]]:
+    """Packets with their own pts; in the segment, they may all have been moved past 0."""
+    found = list(packets(segment.path))
+    moved = sorted(packet.pts or 0 for packet in found)
+    if len(moved) != len(segment.pts):
+        raise MediaError(f"{segment.path}: damaged; --overwrite starts anew")
+    own = dict(zip(moved, segment.pts, strict=True))
+    return ((packet, own[packet.pts or 0]) for packet in found)
+
+
+def with_dts(video: Iterable[Packet[VideoStream]], depth: int) -> Iterator[Packet[VideoStream]]:
+    """Give packets in coding order a dts: the pts of the frame shown `depth` frames earlier.
+
+    The encoders' own dts are right within a segment but need not grow from one to the next.
+    """
+    waiting: list[int] = []
+    first = step = 0
+    for count, packet in enumerate(video):
+        assert packet.pts is not None
+        if count == 0:
+            first, step = packet.pts, packet.duration or 1
+        heapq.heappush(waiting, packet.pts)
+        late = count >= depth
+        packet.dts = heapq.heappop(waiting) if late else first - (depth - count) * step
+        yield packet
+
+
+def _of(stream: Stream, video: Iterable[Packet[VideoStream]]) -> Iterator[Packet[Stream]]:
+    for packet in video:
+        packet.stream = stream  # type: ignore[assignment]
+        yield packet  # type: ignore[misc]
+
+
+def _seconds(packet: Packet[Stream]) -> float:
+    return float((packet.dts if packet.dts is not None else packet.pts or 0) * packet.time_base)
+
+
+class Copier:
+    """The streams that are not stylized, copied or converted packet by packet."""
+
+    def __init__(
+        self, source: InputContainer, out: OutputContainer, tracks: tuple[Track, ...], cut: Cut
+    ) -> None:
+        self.damaged = 0
+        self._source = source
+        self._cut = cut
+        self._copies: dict[int, Stream] = {}
+        self._converters: dict[int, Converter] = {}
+        self._last: dict[int, int] = {}
+        self._covers = {track.index for track in tracks if track.kind == "cover"}
+        self._headless = {track.index for track in tracks if track.kind == "video"}
+        for track in tracks:
+            stream = source.streams[track.index]
+            if track.action == "copy":
+                self._copies[track.index] = copy_stream(out, stream)
+            elif track.action == "convert":
+                self._converters[track.index] = converter(out, stream, track.into)
+
+    def packets(self) -> Iterator[Packet[Stream]]:
+        """Packets for the new film, moved to their new time."""
+        wanted = [self._source.streams[i] for i in (*self._copies, *self._converters)]
+        if not wanted:
+            return
+        if self._cut.start_s is not None:
+            with contextlib.suppress(av.FFmpegError):  # no index: read from the beginning
+                self._source.seek(int(self._cut.start_s * av.time_base))
+        for packet in self._readable(wanted):
+            if self._is_wanted(packet):
+                yield from self._become(packet)
+
+    def keep(self, out: OutputContainer, packet: Packet[Stream]) -> None:
+        """Write a packet; one that no file can hold is counted instead."""
+        index = packet.stream_index
+        dts = packet.dts if packet.dts is not None else packet.pts
+        if dts is not None and dts <= self._last.get(index, dts - 1):
+            self.damaged += 1
+            return
+        try:
+            out.mux(packet)
+        except (av.FFmpegError, ValueError) as error:
+            if getattr(error, "errno", None) in FULL_DISK:
+                raise
+            self.damaged += 1
+            return
+        if dts is not None:
+            self._last[index] = dts
+
+    def _readable(self, wanted: list[Stream]) -> Iterator[Packet[Stream]]:
+        with contextlib.suppress(av.FFmpegError):  # cut off: what was read so far is kept
+            yield from self._source.demux(wanted)
+
+    def _is_wanted(self, packet: Packet[Stream]) -> bool:
+        index = packet.stream_index
+        if packet.pts is None or index in self._covers:
+            return True
+        if self._cut.is_before(packet.pts, packet.time_base):
+            return False
+        if index in self._headless and not packet.is_keyframe:
+            return False  # nothing can be seen of a video before its first keyframe
+        self._headless.discard(index)
+        return not self._cut.is_after(packet.pts, packet.time_base)
+
+    def _become(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
+        index = packet.stream_index
+        shift = 0 if index in self._covers else self._cut.shift(packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        if index in self._converters:
+            with contextlib.suppress(av.FFmpegError, ValueError):
+                yield from self._converters[index].convert(packet)
+        elif packet.size:
+            packet.stream = self._copies[index]
+            yield packet
