@@ -109,7 +109,6 @@ class Config:
             _within("--height", self.height_px, 16, 4320)
         _within("--fps", self.target_fps, 1, 240)
         if self.deadline_s is not None:
-            if self.deadline_s is not None:
             _within("--deadline", self.deadline_s, 0.02, 10)
         if not 0 < self.min_bitrate_bps <= self.start_bitrate_bps <= self.max_bitrate_bps:
             raise UsageError("the bitrates must rise: --min-bitrate, --bitrate, --max-bitrate")

@@ -1,13 +1,13 @@
 """What can go wrong, as one tree.
 
-    StreamerError            shown by the command line as one line, exit code 1
-    ├── UsageError           the user asked for something that cannot be: exit code 2
-    │   └── UnknownStyleError    a style nobody has; its text names those that exist
-    ├── MediaError           a file, photo or stream that cannot be read or written
-    │   └── TooLargeError        a photo of more pixels than are allowed
-    ├── ModelError           a weights file that is missing, damaged or not of a known layout
-    ├── RingError            no worker could be started, or the ring is closed
-    └── ServerFullError      as many peers are connected as were allowed
+StreamerError            shown by the command line as one line, exit code 1
+├── UsageError           the user asked for something that cannot be: exit code 2
+│   └── UnknownStyleError    a style nobody has; its text names those that exist
+├── MediaError           a file, photo or stream that cannot be read or written
+│   └── TooLargeError        a photo of more pixels than are allowed
+├── ModelError           a weights file that is missing, damaged or not of a known layout
+├── RingError            no worker could be started, or the ring is closed
+└── ServerFullError      as many peers are connected as were allowed
 """
 
 from collections.abc import Iterable
