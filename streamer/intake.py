@@ -32,7 +32,7 @@ class Intake(Generic[T]):
         self._changed.set()
 
     async def ready(self) -> bool:
-        """Wait until an item can be taken; False once closed."""
+        """Wait until an item can be taken; False when there will be none."""
         while self._newest is None and not self._closed:
             self._changed.clear()
             await self._changed.wait()
@@ -46,8 +46,6 @@ class Intake(Generic[T]):
         return item
 
     def close(self) -> None:
-        """No more items; the one that waits is dropped."""
+        """No more items; one that waits stays, `ready` may have promised it to someone."""
         self._closed = True
-        self.dropped += self._newest is not None
-        self._newest = None
         self._changed.set()

@@ -1,0 +1,148 @@
+"""Stand-ins at the wires: workers in threads instead of Ray's processes, lists instead of cameras.
+
+The channel between ring and worker is the real one: a Unix socket and shared memory.
+"""
+
+import asyncio
+import itertools
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+import numpy as np
+
+from streamer.channel import Job, answer_ring
+from streamer.errors import RingError
+from streamer.frame import Frame, Image, Style, i420_size
+from streamer.worker import Painted
+
+VIDEO = Fraction(1, 90000)
+
+
+class Killed(BaseException):
+    """What a paint function raises to take its worker down, as `kill -9` would."""
+
+
+Paint = Callable[[Image], Image]
+
+
+def leave(image: Image) -> Image:
+    return image
+
+
+def invert(image: Image) -> Image:
+    return Image(image.width, image.height, 255 - image.data)
+
+
+@dataclass
+class ThreadWorkers:
+    """Workers as threads of this process; `remote` ones are reached by plain calls only."""
+
+    count: int = 1
+    paint_image: Paint = leave
+    remote: bool = False
+    hopeless: bool = False
+    deaths: Counter[int] = field(default_factory=Counter)
+    restarted: list[int] = field(default_factory=list)
+    stopped: bool = False
+
+    def __len__(self) -> int:
+        return self.count
+
+    async def serve(self, index: int, address: str) -> bool:
+        if self.hopeless:
+            raise RingError(f"worker {index} cannot start: no model")
+        if self.remote:
+            return False
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                None, self._answer, address, index
+            )
+        except ConnectionError:
+            self.deaths[index] += 1
+            raise
+
+    async def paint(self, index: int, image: Image, style: Style, height_px: int | None) -> Painted:
+        try:
+            painted = await asyncio.to_thread(self.paint_image, image)
+        except Killed as death:
+            self.deaths[index] += 1
+            raise ConnectionError("killed") from death
+        except Exception as error:
+            raise RuntimeError(str(error)) from error
+        return Painted(painted, 0.0)
+
+    def restart(self, index: int) -> None:
+        self.restarted.append(index)
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def _answer(self, address: str, index: int) -> bool:
+        def paint(job: Job, image: Image) -> tuple[Image, float]:
+            return self.paint_image(image), 0.0
+
+        try:
+            return answer_ring(address, index, paint)
+        except Killed as death:  # a BaseException would end the executor's thread
+            raise ConnectionError("killed") from death
+
+
+def numbered(number: int, width: int = 32, height: int = 16, pts: int | None = None) -> Frame:
+    """A frame whose every byte is `number`, so that it can be told from its neighbours."""
+    data = np.full(i420_size(width, height), number, np.uint8)
+    at = 3000 * number if pts is None else pts
+    return Frame(Image(width, height, data), at, VIDEO, time.monotonic())
+
+
+class ListSource:
+    """Frames 0..count-1, as fast as they are taken or every `interval_s`."""
+
+    def __init__(self, count: int, interval_s: float = 0.0) -> None:
+        self._count = count
+        self._interval_s = interval_s
+        self._next = 0
+
+    async def ready(self) -> bool:
+        await asyncio.sleep(self._interval_s)
+        return self._next < self._count
+
+    def take(self) -> Frame:
+        self._next += 1
+        return numbered(self._next - 1)
+
+
+class ListSink:
+    """Keeps what it is sent, and when."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.times: list[float] = []
+
+    async def send(self, frame: Frame) -> None:
+        self.frames.append(frame)
+        self.times.append(time.monotonic())
+
+    @property
+    def numbers(self) -> list[int]:
+        return [int(frame.image.data[0]) for frame in self.frames]
+
+
+class Once:
+    """Does something with the first image only, or with the first `times` ones."""
+
+    def __init__(self, act: Callable[[], None], times: int = 1) -> None:
+        self._calls = itertools.count()
+        self._lock = threading.Lock()
+        self._act = act
+        self._times = times
+
+    def __call__(self, image: Image) -> Image:
+        with self._lock:
+            call = next(self._calls)
+        if call < self._times:
+            self._act()
+        return image
