@@ -1,0 +1,98 @@
+"""The command line, as a user runs it: in a process of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+HEAVY = {"aiortc", "av", "cv2", "fastapi", "numpy", "onnxruntime", "ray", "torch", "uvicorn"}
+
+
+def streamer(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "streamer", *arguments]
+    plain = {"NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb"}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=30, env=os.environ | plain | environment
+    )
+
+
+def test_version() -> None:
+    done = streamer("--version")
+    assert done.stdout.startswith("streamer ") and done.returncode == 0
+
+
+def test_help_lists_every_command() -> None:
+    done = streamer("--help")
+    assert done.returncode == 0
+    for command in ("serve", "file", "styles"):
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("serve", "--help")])
+def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    code = (
+        "import sys; from streamer.cli import main; sys.argv[1:] = {!r}\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('heavy:', sorted({!r} & set(sys.modules)))"
+    ).format(list(arguments), HEAVY)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
+
+
+def test_help_answers_at_once() -> None:
+    """Half a second; the best of five, as the machine may be busy."""
+
+    def took() -> float:
+        began_at = time.monotonic()
+        assert streamer("--help").returncode == 0
+        return time.monotonic() - began_at
+
+    assert min(took() for _ in range(5)) < 0.5
+
+
+def test_help_of_serve_shows_examples_and_groups() -> None:
+    text = streamer("serve", "--help").stdout
+    assert "streamer serve --backend torch --gpus 2" in text
+    for panel in ("Who may reach it", "Workers", "Picture", "Media over the network"):
+        assert panel in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("serve", "--backend", "x"), "streamer: --backend x is none of onnx, torch, none"),
+        (("serve", "--udp-ports", "x"), "streamer: --udp-ports 'x' is no range"),
+        (("serve", "--bitrate", "fast"), "streamer: 'fast' is no bitrate"),
+        (("serve", "--token", "short"), "streamer: a --token needs at least 16 characters"),
+        (("serve", "--style", "no-such", "--port", "0"), "streamer: unknown style 'no-such'"),
+        (("serve", "--host", "no.such.invalid"), "streamer: --host no.such.invalid is no address"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], line: str) -> None:
+    done = streamer(*arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith(line)
+
+
+def test_unknown_commands_and_options_are_exit_code_2() -> None:
+    assert streamer("no-such-command").returncode == 2
+    assert streamer("serve", "--no-such-option").returncode == 2
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+def test_taken_port_is_one_line_before_anything_starts(taken: int) -> None:
+    began_at = time.monotonic()
+    done = streamer("serve", "--no-browser", "--port", str(taken))
+    assert done.returncode == 1
+    assert done.stderr == f"streamer: port {taken} is taken; choose another with --port\n"
+    assert "Ray" not in done.stdout
+    assert time.monotonic() - began_at < 10
