@@ -61,7 +61,10 @@ class IceConnection(Connection):
         self._own = own_addresses() if reach.loopback else frozenset()
 
     async def get_component_candidates(
-        self, component: int, addresses: list[str], timeout: int = 5
+        self,
+        component: int,
+        addresses: list[str],
+        timeout: int = 5,  # noqa: ASYNC109
     ) -> list[Candidate]:
         """Raises MediaError when no candidate could be had, because the ports are all taken."""
         if self._reach.loopback or not addresses:

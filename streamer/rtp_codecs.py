@@ -8,7 +8,7 @@ change of the target above 10 %.
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import av
 import numpy as np
@@ -53,7 +53,7 @@ def to_picture(image: Image, pts: int, even: bool = False) -> av.VideoFrame:
 
 def _view(plane: av.video.plane.VideoPlane) -> Plane:
     """The bytes of a plane, writable, with the padding at the end of each row."""
-    flat = np.frombuffer(plane, np.uint8)
+    flat: Plane = np.frombuffer(cast(Any, plane), np.uint8)  # PyAV's buffers lack the annotation
     return flat[: plane.line_size * plane.height].reshape(plane.height, plane.line_size)
 
 
@@ -111,7 +111,7 @@ class Encoder:
         self._opened_at = 0  # pts
         self._last = -1  # pts
 
-    def encode(self, frame: Frame, bps: int, keyframe: bool) -> list[av.Packet]:
+    def encode(self, frame: Frame, bps: int, keyframe: bool) -> "list[av.Packet[Any]]":
         """Blocking. A frame whose time is not after the last one's is given no packet."""
         pts = int(frame.pts * frame.time_base / CLOCK)
         if pts <= self._last:

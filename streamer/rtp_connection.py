@@ -4,7 +4,7 @@ RTCPeerConnection makes its own parts and takes no others; the two private metho
 here are where it makes them. They are those of aiortc 1.16, which `pyproject.toml` pins.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,6 @@ from aiortc import (
     RTCRtpSender,
     RTCRtpTransceiver,
 )
-
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 
 from streamer.errors import StreamerError
@@ -29,8 +28,8 @@ SUPPORTED = "1.16."
 class Parts:
     """What to put in the place of aiortc's receivers and senders, by kind ("audio", "video")."""
 
-    receiver: dict[str, Callable[[RTCDtlsTransport], Any]]
-    sender: dict[str, Callable[[RTCDtlsTransport], Any]]
+    receiver: Mapping[str, Callable[[RTCDtlsTransport], Any]]
+    sender: Mapping[str, Callable[[RTCDtlsTransport], Any]]
     prefer: str = "H264"  # video codec to choose when both sides have it
 
 
@@ -83,7 +82,7 @@ class Connection(RTCPeerConnection):
         ice = dtls.transport
         connection = IceConnection(ice._connection, self._reach)
         ice.iceGatherer._connection = ice._connection = connection
-        ice._recv, ice._send = connection.recv, connection.send  # type: ignore[method-assign]
+        ice._recv, ice._send = connection.recv, connection.send
         return dtls
 
 

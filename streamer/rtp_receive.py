@@ -1,4 +1,4 @@
-"""browser → **receiver** → peer: RTP in, decoded frames or encoded sound out.
+"""browser → **receiver** → peer: RTP packets in, with the reports that RTCP wants of us.
 
 Stands where aiortc's RTCRtpReceiver stands, which cannot be bent into this shape: its decoder
 thread reads from a queue without a bound, feeds another one, and is joined on the event loop.
@@ -8,41 +8,23 @@ import asyncio
 import contextlib
 import random
 import time
-from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
-import av
-from aiortc import RTCDtlsTransport, clock
-from aiortc.codecs import depayload, is_rtx
+from aiortc import RTCDtlsTransport
+from aiortc.codecs import is_rtx
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import (
-    RTCP_PSFB_APP,
-    RTCP_PSFB_PLI,
-    RTCP_RTPFB_NACK,
     AnyRtcpPacket,
-    RtcpPsfbPacket,
     RtcpReceiverInfo,
     RtcpRrPacket,
-    RtcpRtpfbPacket,
     RtcpSrPacket,
     RtpPacket,
-    pack_remb_fci,
     unwrap_rtx,
 )
 from aiortc.stats import RTCStatsReport
-
-from streamer.frame import Frame
-from streamer.rtp import Encoded, JitterBuffer, Packet, h264_keyframe, vp8_keyframe
-from streamer.rtp_codecs import Codec, Decoder
-from streamer.rtp_rate import Uplink, UplinkEstimator
-
-BACKLOG_MAX = 30  # encoded pictures waiting for the decoder
-PLI_EVERY_S = 0.3
-KEYFRAME_TESTS = {"VP8": vp8_keyframe, "H264": h264_keyframe}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +69,16 @@ class Receiver:
         """Start; called again and again by RTCPeerConnection."""
         if self._tasks:
             return
-        self._codecs = {codec.payloadType: codec for codec in parameters.codecs}
+        self._codecs = {c.payloadType: c for c in parameters.codecs if c.payloadType is not None}
         self._retransmits = {e.rtx.ssrc: e.ssrc for e in parameters.encodings if e.rtx}
-        self.transport._register_rtp_receiver(self, parameters)  # type: ignore[arg-type]
+        self.transport._register_rtp_receiver(self, parameters)
         self._start()
 
     def _start(self) -> None:
         self._tasks.append(asyncio.create_task(self._report()))
 
     async def stop(self) -> None:
-        self.transport._unregister_rtp_receiver(self)  # type: ignore[arg-type]
+        self.transport._unregister_rtp_receiver(self)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -177,126 +159,3 @@ class AudioReceiver(Receiver):
         agreed = next(iter(self._codecs.values()))
         if packet.payload and codec is agreed:  # what we send is declared to be of this codec
             self._hand_on(Sound(packet.payload, packet.timestamp, now))
-
-
-class VideoReceiver(Receiver):
-    """Whole pictures, decoded in a thread, each handed on when its last packet has come.
-
-    Never waits for who takes the frames. Decoder errors cost pictures until the next keyframe,
-    which is asked for.
-    """
-
-    kind = "video"
-
-    def __init__(
-        self,
-        transport: RTCDtlsTransport,
-        take: Callable[[Frame], None],
-        threads: Executor,
-        *,
-        max_pixels: int,
-        uplink: Uplink,
-    ) -> None:
-        super().__init__(transport)
-        self.codec: Codec | None = None
-        self.errors = 0
-        self._overrun = 0
-        self._hand_on = take
-        self._threads = threads
-        self._max_pixels = max_pixels
-        self._uplink = UplinkEstimator(uplink)
-        self._buffer = JitterBuffer(vp8_keyframe)
-        self._source: int | None = None
-        self._backlog: deque[Encoded] = deque()
-        self._arrived = asyncio.Event()
-        self._asked_at = 0.0
-
-    @property
-    def lost(self) -> int:
-        """Pictures that never reached the decoder."""
-        return self._overrun + self._buffer.lost
-
-    @property
-    def uplink_bps(self) -> int:
-        """What the sender was told it may send."""
-        return self._uplink.bps
-
-    def _start(self) -> None:
-        super()._start()
-        self._tasks.append(asyncio.create_task(self._decode()))
-
-    async def _measure(self, packet: RtpPacket, codec: RTCRtpCodecParameters, now_ms: int) -> None:
-        await super()._measure(packet, codec, now_ms)
-        sent = packet.extensions.abs_send_time
-        size = len(packet.payload) + packet.padding_size
-        if sent is not None and self._uplink.add(now_ms, sent, size, packet.ssrc):
-            await self._send_remb()
-
-    async def _reported(self, lost: float) -> None:
-        if self._uplink.loss(lost, clock.current_ms()):
-            await self._send_remb()
-
-    async def _take(self, packet: RtpPacket, codec: RTCRtpCodecParameters, now: float) -> None:
-        if codec.name != self.codec or packet.ssrc != self._source:
-            self.codec, self._source = ("VP8" if codec.name == "VP8" else "H264"), packet.ssrc
-            self._buffer = JitterBuffer(KEYFRAME_TESTS[self.codec])
-        try:
-            data = depayload(codec, packet.payload) if packet.payload else b""
-        except ValueError:
-            self.errors += 1
-            return
-        part = Packet(packet.sequence_number, packet.timestamp, bool(packet.marker), data, now)
-        for picture in self._buffer.add(part):
-            self._push(picture)
-        await self._repair(now)
-
-    def _push(self, picture: Encoded) -> None:
-        if len(self._backlog) >= BACKLOG_MAX:
-            self._overrun += len(self._backlog)
-            self._backlog.clear()
-            self._buffer.broke(picture.arrived_at)
-        self._backlog.append(picture)
-        self._arrived.set()
-
-    async def _repair(self, now: float) -> None:
-        """Ask for lost packets again, and for a keyframe when that did not help."""
-        if missing := self._buffer.missing(now):
-            nack = RtcpRtpfbPacket(
-                fmt=RTCP_RTPFB_NACK, ssrc=self._ssrc, media_ssrc=self._source or 0
-            )
-            nack.lost = missing
-            await self._send(nack)
-        if self._buffer.wants_keyframe and now - self._asked_at > PLI_EVERY_S:
-            self._asked_at = now
-            await self._send(
-                RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=self._ssrc, media_ssrc=self._source or 0)
-            )
-
-    async def _send_remb(self) -> None:
-        await self._send(
-            RtcpPsfbPacket(
-                fmt=RTCP_PSFB_APP,
-                ssrc=self._ssrc,
-                media_ssrc=0,
-                fci=pack_remb_fci(self._uplink.bps, list(self._streams)),
-            )
-        )
-
-    async def _decode(self) -> None:
-        decoder: Decoder | None = None
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._arrived.wait()
-            while self._backlog and self.codec is not None:
-                picture = self._backlog.popleft()
-                if decoder is None or decoder.codec != self.codec:
-                    decoder = Decoder(self.codec, self._max_pixels)
-                try:
-                    frames = await loop.run_in_executor(self._threads, decoder.decode, picture)
-                except av.FFmpegError:
-                    self.errors += 1
-                    self._buffer.broke(time.monotonic())
-                    continue
-                for frame in frames:
-                    self._hand_on(frame)
-            self._arrived.clear()

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from concurrent.futures import Executor
 from fractions import Fraction
+from typing import Any
 
 import av
 from aiortc import RTCDtlsTransport, RTCRtpSender
@@ -64,7 +65,7 @@ class VideoTrack(MediaStreamTrack):
         """What the other side says the path can take."""
         self.target_bps = self._bitrate.bound(bps)
 
-    async def recv(self) -> av.Packet:
+    async def recv(self) -> "av.Packet[Any]":
         """Called by aiortc, one at a time."""
         loop = asyncio.get_running_loop()
         while self._encoder is not None and await self.frames.ready():
@@ -175,7 +176,7 @@ class AudioTrack(MediaStreamTrack):
         self._line.put(sound)
         self._changed.set()
 
-    async def recv(self) -> av.Packet:
+    async def recv(self) -> "av.Packet[Any]":
         """Called by aiortc, one at a time."""
         while self.readyState == "live":
             wait_s = self._line.due_in(time.monotonic())
@@ -188,7 +189,7 @@ class AudioTrack(MediaStreamTrack):
                 await asyncio.sleep(wait_s)
         raise MediaStreamError
 
-    def _packet(self, sound: Sound) -> av.Packet:
+    def _packet(self, sound: Sound) -> "av.Packet[Any]":
         if self._origin is None:
             self._origin = sound.clock
         packet = av.Packet(sound.data)

@@ -13,16 +13,16 @@ from fractions import Fraction
 
 import av
 import numpy as np
-from aiortc import RTCConfiguration, RTCDataChannel, RTCSessionDescription
+from aiortc import RTCConfiguration, RTCDataChannel, RTCDtlsTransport, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
-from clips import number_frame, read_number
 
 from streamer.frame import Frame, Image
 from streamer.peer_ice import Reach
 from streamer.rtp_codecs import to_image, to_picture
 from streamer.rtp_connection import Connection, Parts
 from streamer.rtp_rate import Uplink
-from streamer.rtp_receive import VideoReceiver
+from streamer.rtp_video import VideoReceiver
+from tests.clips import number_frame, read_number
 
 SAMPLE_RATE = 48_000
 SAMPLES = 960
@@ -110,6 +110,8 @@ class RtcClient:
         self.pc = Connection(
             RTCConfiguration(iceServers=[]), Reach(loopback), Parts(receiver, {}, prefer)
         )
+        self._connected = asyncio.Event()
+        self.pc.on("connectionstatechange", self._state_changed)
         self.pc.on("track", self._on_track if not marker else self._on_track_of_sound)
         for direction, track in ((audio, self.tone), (video, self.track)):
             if direction is not None:
@@ -121,9 +123,9 @@ class RtcClient:
             self.channel = self.pc.createDataChannel("control")
             self.channel.on("message", self.messages.append)
 
-    def _receiver(self, transport: object) -> VideoReceiver:
+    def _receiver(self, transport: RTCDtlsTransport) -> VideoReceiver:
         return VideoReceiver(
-            transport,  # type: ignore[arg-type]
+            transport,
             self._take,
             self._threads,
             max_pixels=1 << 24,
@@ -140,9 +142,7 @@ class RtcClient:
     async def accept(self, answer_sdp: str, timeout_s: float = 10) -> None:
         """Take the answer and wait for the connection."""
         await self.pc.setRemoteDescription(RTCSessionDescription(answer_sdp, "answer"))
-        async with asyncio.timeout(timeout_s):
-            while self.pc.connectionState != "connected":
-                await asyncio.sleep(0.01)
+        await asyncio.wait_for(self._connected.wait(), timeout_s)
 
     def send_message(self, text: str) -> None:
         assert self.channel is not None
@@ -161,6 +161,10 @@ class RtcClient:
             task.cancel()
         await self.pc.close()
         self._threads.shutdown(wait=False)
+
+    def _state_changed(self) -> None:
+        if self.pc.connectionState == "connected":
+            self._connected.set()
 
     def _take(self, frame: Frame) -> None:
         self._record(frame.image, time.monotonic(), frame.pts)
