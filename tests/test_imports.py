@@ -16,7 +16,8 @@ HOMES = {
     "ray": ("cluster",),
     "aiortc": ("peer*", "rtp*"),
     "aioice": ("peer*", "rtp*"),
-    "av": ("peer*", "rtp*", "camera*", "container", "decode", "encode", "mux", "files"),
+    "av": ("peer*", "rtp*", "camera*", "container", "decode", "encode", "mux")
+    + ("color", "convert", "tracks"),
     "onnxruntime": ("stylizer*", "training/*"),
     "torch": ("stylizer*", "training/*"),
     "onnx": ("training/*",),

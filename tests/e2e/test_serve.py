@@ -1,0 +1,202 @@
+"""`streamer serve` as a process: how fast it is there, what it refuses, and how it goes."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+READY_S = 10.0  # promised on an idle machine
+STOP_S = 5.0
+TOKEN = "0123456789abcdef"
+
+
+@dataclass
+class Served:
+    """A running `streamer serve` whose temporary files all lie in `home`."""
+
+    process: subprocess.Popen[str]
+    home: Path
+    url: str = ""
+
+    def wait_until(self, route: str, deadline_s: float) -> float:
+        """Seconds until `route` answers 200."""
+        began_at = time.monotonic()
+        while time.monotonic() < began_at + deadline_s:
+            assert self.process.poll() is None, self.output()
+            with contextlib.suppress(httpx.TransportError):
+                if httpx.get(self.url + route, headers=BEARER).status_code == 200:
+                    return time.monotonic() - began_at
+            time.sleep(0.05)
+        raise AssertionError(f"{route} did not answer within {deadline_s} s")
+
+    def family(self) -> list[psutil.Process]:
+        parent = psutil.Process(self.process.pid)
+        return [parent, *parent.children(recursive=True)]
+
+    def stop(self, number: int = signal.SIGINT) -> float:
+        """Send a signal; seconds until the process is gone."""
+        began_at = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(STOP_S * 3)
+        return time.monotonic() - began_at
+
+    def output(self) -> str:
+        return (self.home / "out").read_text()
+
+
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+@pytest.fixture
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    options = getattr(request, "param", ())
+    home = Path(tempfile.mkdtemp(prefix="s-", dir="/tmp"))  # short: sockets lie in it
+    command = [sys.executable, "-m", "streamer", "serve", "--backend", "none", "--no-browser"]
+    with (home / "out").open("w") as out:
+        process = subprocess.Popen(
+            [*command, "--port", "0", *options],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=os.environ | {"TMPDIR": str(home)},
+            start_new_session=True,
+        )
+    server = Served(process, home)
+    try:
+        server.url = first_url(server)
+        yield server
+    finally:
+        for left in family_of(process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                left.kill()
+        process.wait()
+        shutil.rmtree(home)
+
+
+def family_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(process.pid)
+        return [*parent.children(recursive=True), parent]
+    return []
+
+
+def first_url(server: Served) -> str:
+    for _ in range(600):
+        found = re.search(r"(https?://\S+?)/(\?\S*)?$", server.output(), re.MULTILINE)
+        if found is not None:
+            return found[1]
+        assert server.process.poll() is None, server.output()
+        time.sleep(0.05)
+    raise AssertionError(f"no URL was printed: {server.output()}")
+
+
+def assert_nothing_left(family: list[psutil.Process], home: Path) -> None:
+    _, alive = psutil.wait_procs(family, timeout=2)
+    assert not alive
+    assert [path.name for path in home.iterdir()] == ["out"]
+
+
+def test_is_ready_soon_and_stops_without_a_trace(served: Served) -> None:
+    assert served.wait_until("/readyz", READY_S * 3) < READY_S
+    family = served.family()
+    assert len(family) > 2, "Ray and its workers"
+    assert served.stop() < STOP_S
+    assert served.process.returncode == 0
+    assert_nothing_left(family, served.home)
+    assert "Traceback" not in served.output()
+
+
+def test_is_alive_before_it_is_ready(served: Served) -> None:
+    served.wait_until("/healthz", 2)
+    response = httpx.get(served.url + "/readyz")
+    assert response.status_code == 503
+    assert int(response.headers["retry-after"]) > 0
+    served.wait_until("/readyz", READY_S * 3)
+
+
+def test_sigterm_while_starting_leaves_nothing(served: Served) -> None:
+    served.wait_until("/healthz", 2)
+    time.sleep(0.5)  # Ray is coming up
+    family = served.family()
+    assert served.stop(signal.SIGTERM) < STOP_S
+    assert served.process.returncode == 0
+    assert_nothing_left(family, served.home)
+
+
+def test_ctrl_c_reaches_the_whole_group_and_all_end(served: Served) -> None:
+    """A terminal sends SIGINT to Ray's processes, too."""
+    served.wait_until("/readyz", READY_S * 3)
+    family = served.family()
+    os.killpg(served.process.pid, signal.SIGINT)
+    assert served.process.wait(STOP_S) == 0
+    assert_nothing_left(family, served.home)
+
+
+def test_second_signal_ends_it_at_once(served: Served) -> None:
+    served.wait_until("/readyz", READY_S * 3)
+    family = served.family()
+    served.process.send_signal(signal.SIGINT)
+    time.sleep(0.02)
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(1) in (0, 128 + signal.SIGINT)
+    _, alive = psutil.wait_procs(family, timeout=STOP_S)
+    assert not alive
+
+
+def test_taken_port_is_told_and_the_first_server_lives_on(served: Served) -> None:
+    port = httpx.URL(served.url).port
+    second = subprocess.run(
+        [sys.executable, "-m", "streamer", "serve", "--no-browser", "--port", str(port)],
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=20,
+    )
+    line = f"streamer: port {port} is taken; choose another with --port\n"
+    assert (second.returncode, second.stderr) == (1, line)
+    served.wait_until("/healthz", 2)
+
+
+def test_endless_chunked_body_is_cut_off(served: Served) -> None:
+    """Over a real socket: the answer comes while the client still sends."""
+    served.wait_until("/readyz", READY_S * 3)
+    port = httpx.URL(served.url).port
+    assert port is not None
+    head = (
+        f"POST /stylize/none HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    part = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
+    chunk = b"100000\r\n" + bytes(2**20) + b"\r\n"
+    sent = 0
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(head.encode() + b"%x\r\n%s\r\n" % (len(part), part))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while sent < 200:
+                connection.sendall(chunk)
+                sent += 1
+    assert 32 <= sent < 64, f"{sent} MiB were taken, 32 are allowed"
+
+
+@pytest.mark.parametrize("served", [("--host", "0.0.0.0", "--token", TOKEN)], indirect=True)
+def test_open_server_asks_for_its_token(served: Served) -> None:
+    served.wait_until("/healthz", 5)
+    assert httpx.get(served.url + "/healthz").status_code == 401
+    with httpx.Client(follow_redirects=True) as browser:
+        assert browser.get(f"{served.url}/?token={TOKEN}").url == f"{served.url}/"
+        assert browser.get(f"{served.url}/stats").status_code == 200

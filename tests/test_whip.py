@@ -1,0 +1,98 @@
+"""WHIP as RFC 9725 has it, against a fake of the sessions."""
+
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from streamer.config import IceServer
+from tests.http_world import ANSWER, OFFER, SDP, World, error_of
+
+
+async def test_offer_is_answered_with_a_location(http: httpx.AsyncClient) -> None:
+    response = await http.post("/whip/me", content=OFFER, headers=SDP)
+    assert response.status_code == 201
+    assert response.headers["content-type"] == "application/sdp"
+    assert response.headers["location"] == "/whip/me/secret-id"
+    assert response.text == ANSWER
+
+
+async def test_content_type_may_carry_parameters(http: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "Application/SDP; charset=utf-8"}
+    assert (await http.post("/whip/me", content=OFFER, headers=headers)).status_code == 201
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/json", ""])
+async def test_offer_of_another_type_is_415(http: httpx.AsyncClient, kind: str) -> None:
+    response = await http.post("/whip/me", content=OFFER, headers={"Content-Type": kind})
+    assert error_of(response) == (415, "unsupported_media")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"hello", b"v=0\r\n", b"\xff\xfe", OFFER.replace("video", "audio").encode()]
+)
+async def test_malformed_offer_is_400(http: httpx.AsyncClient, body: bytes) -> None:
+    assert error_of(await http.post("/whip/me", content=body, headers=SDP)) == (400, "bad_request")
+
+
+async def test_full_server_is_503_with_retry_after(http: httpx.AsyncClient) -> None:
+    await http.post("/whip/me", content=OFFER, headers=SDP)
+    response = await http.post("/whip/you", content=OFFER, headers=SDP)
+    assert error_of(response) == (503, "server_full")
+    assert int(response.headers["retry-after"]) > 0
+
+
+async def test_offer_before_readiness_is_503(world: World, http: httpx.AsyncClient) -> None:
+    world.ring.ready = False
+    response = await http.post("/whip/me", content=OFFER, headers=SDP)
+    assert error_of(response) == (503, "not_ready")
+    assert "retry-after" in response.headers
+    assert not world.sessions.live
+
+
+async def test_delete_hangs_up_once(http: httpx.AsyncClient) -> None:
+    location = (await http.post("/whip/me", content=OFFER, headers=SDP)).headers["location"]
+    assert (await http.delete(location)).status_code == 200
+    assert error_of(await http.delete(location)) == (404, "not_found")
+
+
+async def test_endpoint_answers_get_without_content(http: httpx.AsyncClient) -> None:
+    for method in ("GET", "HEAD"):
+        response = await http.request(method, "/whip/me")
+        assert (response.status_code, response.content) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/whip/me"), ("DELETE", "/whip/me"), ("PATCH", "/whip/me/x")]
+)
+async def test_other_methods_are_405(http: httpx.AsyncClient, method: str, path: str) -> None:
+    response = await http.request(method, path)
+    assert error_of(response) == (405, "method_not_allowed")
+    assert response.headers["allow"]
+
+
+async def test_options_tells_what_to_post_and_where_ice_servers_are(world: World) -> None:
+    turn = IceServer("turn:t.example:3478", "me", 'pa"ss')
+    origin = "https://other.example"
+    world.config = replace(world.config, ice_servers=(turn,), allowed_origins=(origin,))
+    async with world.http() as http:
+        response = await http.options("/whip/me")
+        assert response.headers["accept-post"] == "application/sdp"
+        link = '<turn:t.example:3478>; rel="ice-server"; username="me"; credential="pa\\"ss"'
+        assert response.headers["link"] == f'{link}; credential-type="password"'
+        created = await http.post("/whip/me", content=OFFER, headers=SDP)
+        assert created.headers["link"] == response.headers["link"]
+        asks = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        preflight = await http.options("/whip/me", headers=asks)
+        assert preflight.headers["accept-post"] == "application/sdp"
+        assert "link" not in preflight.headers, "a preflight brings no token"
+
+
+async def test_offer_that_is_too_large_is_413(http: httpx.AsyncClient) -> None:
+    response = await http.post("/whip/me", content=OFFER + "a" * 200_000, headers=SDP)
+    assert error_of(response) == (413, "too_large")
+
+
+async def test_stream_names_are_plain(http: httpx.AsyncClient) -> None:
+    response = await http.post("/whip/a%20b", content=OFFER, headers=SDP)
+    assert error_of(response) == (422, "invalid")
