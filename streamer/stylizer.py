@@ -1,0 +1,147 @@
+"""worker → **stylizer** → worker: an image in, the same image painted out.
+
+A style is a blend of one model's styles (one run of the network), of several models' (one run
+each), of the camera picture itself (`none`), or of all of these.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.errors import ModelError, UnknownStyleError
+from streamer.frame import Image, Style
+from streamer.planes import Pixels, crop, from_rgb, mix, pad, recolor, to_rgb
+from streamer.styles import LAYOUTS, NONE, ModelFile
+
+Backend = Literal["onnx", "torch", "none"]
+
+
+class Network(Protocol):
+    """One loaded model. `styles` is the length of `weights`, which sum to 1."""
+
+    styles: int
+
+    def rgb(self, picture: Pixels, weights: NDArray[np.float32]) -> Pixels: ...
+
+    def planes(
+        self, y: NDArray[np.uint8], uv: NDArray[np.uint8], weights: NDArray[np.float32]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StylizerSpec:
+    """What a stylizer is made of; travels to the process that will load it."""
+
+    backend: Backend
+    threads: int = 1
+    device: str = "cpu"  # or cuda, cuda:1, ...; Torch only
+    models: tuple[ModelFile, ...] = ()
+
+    def load(self) -> "Stylizer":
+        """Load every model. Raises ModelError."""
+        cv2.setNumThreads(self.threads)
+        if self.backend == "none":
+            return Identity({})
+        open_network = self._engine()
+        return Stylizer({model: open_network(model) for model in self.models})
+
+    def _engine(self) -> Any:
+        if self.backend == "onnx":
+            from streamer.onnx_engine import OnnxNetwork
+
+            return lambda model: OnnxNetwork(model, self.threads)
+        try:
+            importlib.import_module("torch")
+            importlib.import_module("onnx")
+        except ImportError as missing:
+            hint = "pip install 'streamer[torch]'"
+            raise ModelError(f"the torch backend needs {missing.name}: {hint}") from None
+        from streamer.torch_engine import TorchNetwork
+
+        return lambda model: TorchNetwork(model, self.device, self.threads)
+
+
+class Stylizer:
+    """Paints images; not for two threads at once."""
+
+    def __init__(self, networks: Mapping[ModelFile, Network]) -> None:
+        self._networks = networks
+        self._places: dict[str, tuple[ModelFile, int]] = {}
+        for model, network in networks.items():
+            for look in model.styles:
+                if not 0 <= look.index < network.styles:
+                    raise ModelError(f"model {model.name} has no style number {look.index}")
+                for name in (look.name, f"{look.name}@{model.name}"):
+                    self._places.setdefault(name, (model, look.index))
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The styles it can paint, `none` among them."""
+        return (NONE, *self._places)
+
+    def stylize(self, image: Image, style: Style) -> Image:
+        """`image` in `style`, at its own size. Raises UnknownStyleError."""
+        camera, shares = 1 - style.strength, dict[ModelFile, NDArray[np.float32]]()
+        for name, weight in style.blend:
+            if name == NONE:
+                camera += style.strength * weight
+            else:
+                model, index = self._find(name)
+                vector = shares.setdefault(
+                    model, np.zeros(self._networks[model].styles, np.float32)
+                )
+                vector[index] += style.strength * weight
+        return self._paint(image, camera, shares, style.preserve_color)
+
+    def _find(self, name: str) -> tuple[ModelFile, int]:
+        if name not in self._places:
+            raise UnknownStyleError(name, self.styles)
+        return self._places[name]
+
+    def _paint(
+        self,
+        image: Image,
+        camera: float,
+        shares: Mapping[ModelFile, NDArray[np.float32]],
+        preserve_color: bool,
+    ) -> Image:
+        parts = [(camera, image)] if camera > _NOTHING else []
+        for model, vector in shares.items():
+            share = float(vector.sum())
+            if share > _NOTHING:
+                painted = _run(self._networks[model], model, image, vector / np.float32(share))
+                parts.append((share, painted))
+        if len(parts) == 1 and parts[0][1] is image:
+            return image
+        painted = mix(parts)
+        return recolor(painted, image) if preserve_color else painted
+
+
+class Identity(Stylizer):
+    """Returns every image as it came, whatever the style: the system without a network."""
+
+    def stylize(self, image: Image, style: Style) -> Image:
+        """`image` itself."""
+        return image
+
+
+_NOTHING = 1 / 1024  # a smaller share of the picture changes no pixel by more than a quarter
+
+
+def _run(network: Network, model: ModelFile, image: Image, weights: NDArray[np.float32]) -> Image:
+    layout = LAYOUTS[model.layout]
+    padded = pad(image, layout.multiple, layout.least)
+    width, height = padded.width, padded.height
+    if model.layout != "i420":
+        painted = from_rgb(network.rgb(to_rgb(padded), weights))
+    else:
+        luma = padded.data[: width * height].reshape(1, 1, height, width)
+        chroma = padded.data[width * height :].reshape(1, 2, height // 2, width // 2)
+        planes = network.planes(luma, chroma, weights)
+        painted = Image(width, height, np.concatenate([plane.ravel() for plane in planes]))
+    return crop(painted, image.width, image.height)
