@@ -63,10 +63,13 @@ class Checkpoint:
     def close(self, number: int, pts: tuple[int, ...], last_duration: int, smooth: bytes) -> None:
         """The file of this stretch is complete; `smooth` is what smoothing goes on from."""
         record = self.path(number).with_suffix(".json")
-        record.with_suffix(".yuv").write_bytes(smooth)
         unfinished = record.with_suffix(".part")
-        unfinished.write_text(json.dumps({"pts": pts, "last_duration": last_duration}))
-        unfinished.replace(record)
+        try:
+            record.with_suffix(".yuv").write_bytes(smooth)
+            unfinished.write_text(json.dumps({"pts": pts, "last_duration": last_duration}))
+            unfinished.replace(record)
+        except OSError as error:
+            raise MediaError(f"{self.folder.parent}: {error.strerror}") from error
         if number > 0:
             self.path(number - 1).with_suffix(".yuv").unlink(missing_ok=True)
 

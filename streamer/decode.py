@@ -15,8 +15,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from streamer.color import ToImage
-from streamer.container import Film, main_video, open_film, pictures
+from streamer.container import Film, main_video, open_film, pictures, reason
 from streamer.cut import Cut
+from streamer.errors import MediaError
 from streamer.frame import Image
 
 
@@ -52,6 +53,12 @@ class Decoder:
         return self._deinterlacer is not None and self._deinterlacer.at_work
 
     def __iter__(self) -> Iterator[Picture]:
+        try:
+            yield from self._pictures()
+        except (av.FFmpegError, ValueError) as error:  # what no skipping helps against
+            raise MediaError(f"{self._film.path}: {reason(error)}") from error
+
+    def _pictures(self) -> Iterator[Picture]:
         for frame, pts, duration in self._timed():
             if self._cut.is_after(pts, self._film.time_base):
                 return

@@ -5,6 +5,7 @@ Codecs, what their encoders are asked for, and files of encoded frames.
 
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
+import contextlib
 import io
 import os
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from streamer.frame import Image, i420_size
 
 CODECS: Final = ("h264", "hevc", "av1", "vp9")
 HARDWARE: Final = ("nvenc", "qsv", "amf", "videotoolbox")
+VERSION: Final = av.__version__  # brings its own encoders: another one may give other frames
 GOP = 250  # most frames between two keyframes
 
 # Of each software encoder: its quality where the user names none, on its own scale, and the rest.
@@ -121,10 +123,10 @@ def _try(encoding: Encoding, kind: str) -> None:
     try:
         with SegmentWriter(io.BytesIO(), encoding) as writer:
             writer.write(grey, 0, 1)
-    except (av.FFmpegError, ValueError, OSError) as error:
+    except MediaError as error:
         shape = f"{encoding.width}x{encoding.height}"
         raise MediaError(
-            f"the {encoding.codec} encoder of {kind} refuses {shape} here: {reason(error)}"
+            f"the {encoding.codec} encoder of {kind} does not work here for {shape}: {error}"
         ) from error
 
 
@@ -161,9 +163,11 @@ class SegmentWriter:
 
     def __init__(self, target: Path | io.BytesIO, encoding: Encoding) -> None:
         self._encoding = encoding
-        file = str(target) if isinstance(target, Path) else target
-        self._container = av.open(file, "w", format="nut")
-        self._stream = open_encoder(self._container, encoding)
+        self._where = str(target.parent.parent) if isinstance(target, Path) else encoding.encoder
+        with self._told():
+            file = str(target) if isinstance(target, Path) else target
+            self._container = av.open(file, "w", format="nut")
+            self._stream = open_encoder(self._container, encoding)
 
     def __enter__(self) -> SegmentWriter:
         return self
@@ -171,20 +175,31 @@ class SegmentWriter:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
             if kind is None:
-                self._container.mux(self._stream.encode(None))
+                with self._told():
+                    self._container.mux(self._stream.encode(None))
         finally:
-            self._container.close()
+            self.abandon()
 
     def abandon(self) -> None:
         """Close without the frames that the encoder still holds."""
-        self._container.close()
+        with self._told():
+            self._container.close()
 
     def write(self, image: Image, pts: int, duration: int) -> None:
         """Encode one frame; pts must grow."""
         encoding = self._encoding
         frame = from_image(image, encoding.width, encoding.height, encoding.colors)
         frame.pts, frame.time_base, frame.duration = pts, encoding.time_base, duration
-        self._container.mux(self._stream.encode(frame))
+        with self._told():
+            self._container.mux(self._stream.encode(frame))
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Failures in the words of this program."""
+        try:
+            yield
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise MediaError(f"{self._where}: {reason(error)}") from error
 
 
 def packets(path: Path) -> Iterator[Packet[VideoStream]]:

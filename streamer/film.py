@@ -11,8 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
-
 from streamer import pipeline
 from streamer.checkpoint import Checkpoint, Segment
 from streamer.decode import Decoder
@@ -124,8 +122,6 @@ async def _encode(
                 await pipeline.run(source, lane, sink)
             await sink.finish()
         await asyncio.to_thread(segments.close)
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{order.target}: {getattr(error, 'strerror', error)}") from error
     finally:
         lane.close()
         await source.close()

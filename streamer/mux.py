@@ -5,8 +5,6 @@ Puts encoded frames and everything else of the old film into the new one.
 
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
-import contextlib
-import errno
 import heapq
 import itertools
 import threading
@@ -24,11 +22,11 @@ from av.video.stream import VideoStream
 
 from streamer.checkpoint import Segment
 from streamer.container import Film, open_film, reason
-from streamer.convert import Converter, converter
+from streamer.copier import Copier
 from streamer.cut import Cut
 from streamer.encode import Encoding, packets, tag
 from streamer.errors import MediaError
-from streamer.tracks import Track, copy_stream, format_of, still_true
+from streamer.tracks import Track, format_of, still_true
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # in the stub only
@@ -39,7 +37,6 @@ MP4_KEYS: Final = frozenset(
     | {"copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id", "disc"}
     | {"network", "keywords", "compilation", "creation_time", "timecode"}
 )
-FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,81 +174,3 @@ def _of(stream: Stream, video: Iterable[Packet[VideoStream]]) -> Iterator[Packet
 
 def _seconds(packet: Packet[Stream]) -> float:
     return float((packet.dts if packet.dts is not None else packet.pts or 0) * packet.time_base)
-
-
-class Copier:
-    """The streams that are not stylized, copied or converted packet by packet."""
-
-    def __init__(
-        self, source: InputContainer, out: OutputContainer, tracks: tuple[Track, ...], cut: Cut
-    ) -> None:
-        self.damaged = 0
-        self._source = source
-        self._cut = cut
-        self._copies: dict[int, Stream] = {}
-        self._converters: dict[int, Converter] = {}
-        self._last: dict[int, int] = {}
-        self._covers = {track.index for track in tracks if track.kind == "cover"}
-        self._headless = {track.index for track in tracks if track.kind == "video"}
-        for track in tracks:
-            stream = source.streams[track.index]
-            if track.action == "copy":
-                self._copies[track.index] = copy_stream(out, stream)
-            elif track.action == "convert":
-                self._converters[track.index] = converter(out, stream, track.into)
-
-    def packets(self) -> Iterator[Packet[Stream]]:
-        """Packets for the new film, moved to their new time."""
-        wanted = [self._source.streams[i] for i in (*self._copies, *self._converters)]
-        if not wanted:
-            return
-        if self._cut.start_s is not None:
-            with contextlib.suppress(av.FFmpegError):  # no index: read from the beginning
-                self._source.seek(int(self._cut.start_s * av.time_base))
-        for packet in self._readable(wanted):
-            if self._is_wanted(packet):
-                yield from self._become(packet)
-
-    def keep(self, out: OutputContainer, packet: Packet[Stream]) -> None:
-        """Write a packet; one that no file can hold is counted instead."""
-        index = packet.stream_index
-        dts = packet.dts if packet.dts is not None else packet.pts
-        if dts is not None and dts <= self._last.get(index, dts - 1):
-            self.damaged += 1
-            return
-        try:
-            out.mux(packet)
-        except (av.FFmpegError, ValueError) as error:
-            if getattr(error, "errno", None) in FULL_DISK:
-                raise
-            self.damaged += 1
-            return
-        if dts is not None:
-            self._last[index] = dts
-
-    def _readable(self, wanted: list[Stream]) -> Iterator[Packet[Stream]]:
-        with contextlib.suppress(av.FFmpegError):  # cut off: what was read so far is kept
-            yield from self._source.demux(wanted)
-
-    def _is_wanted(self, packet: Packet[Stream]) -> bool:
-        index = packet.stream_index
-        if packet.pts is None or index in self._covers:
-            return True
-        if self._cut.is_before(packet.pts, packet.time_base):
-            return False
-        if index in self._headless and not packet.is_keyframe:
-            return False  # nothing can be seen of a video before its first keyframe
-        self._headless.discard(index)
-        return not self._cut.is_after(packet.pts, packet.time_base)
-
-    def _become(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        index = packet.stream_index
-        shift = 0 if index in self._covers else self._cut.shift(packet.time_base)
-        packet.pts = None if packet.pts is None else packet.pts - shift
-        packet.dts = None if packet.dts is None else packet.dts - shift
-        if index in self._converters:
-            with contextlib.suppress(av.FFmpegError, ValueError):
-                yield from self._converters[index].convert(packet)
-        elif packet.size:
-            packet.stream = self._copies[index]
-            yield packet

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import av
-
 from streamer.container import Film, probe
 from streamer.cut import Cut
-from streamer.encode import Encoding, choose
+from streamer.encode import VERSION, Encoding, choose
 from streamer.errors import UsageError
 from streamer.frame import Style
 from streamer.mux import Assembly
@@ -140,5 +138,5 @@ def identity(job: Job) -> dict[str, object]:
         "deinterlace": order.deinterlace,
         "encoder": [encoding.encoder, *(list(option) for option in encoding.options)],
         "segment": FRAMES,
-        "PyAV": av.__version__,
+        "PyAV": VERSION,
     }

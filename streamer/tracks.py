@@ -134,8 +134,11 @@ def describe(copy: Stream, stream: Stream) -> None:
 
 def still_true(metadata: dict[str, str]) -> dict[str, str]:
     """Metadata that hold for the new film too."""
-    return {
+    kept = {
         key: value
         for key, value in metadata.items()
         if key.lower() not in STALE and not key.startswith("_STATISTICS")
     }
+    if "name" in kept:  # how MP4's title of a track is read; it is written as it is meant
+        kept.setdefault("title", kept.pop("name"))
+    return kept

@@ -17,7 +17,7 @@ HOMES = {
     "aiortc": ("peer*", "rtp*"),
     "aioice": ("peer*", "rtp*"),
     "av": ("peer*", "rtp*", "camera*", "container", "decode", "encode", "mux")
-    + ("color", "convert", "tracks"),
+    + ("color", "convert", "copier", "tracks"),
     "onnxruntime": ("stylizer*", "training/*"),
     "torch": ("stylizer*", "training/*"),
     "onnx": ("training/*",),
