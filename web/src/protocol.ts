@@ -1,0 +1,118 @@
+/** The JSON the server speaks, as streamer/server.py and streamer/session.py write it. */
+
+export interface StyleInfo {
+  name: string;
+  title: string;
+  model: string;
+}
+
+export interface Catalogue {
+  default: string;
+  styles: StyleInfo[];
+}
+
+/** A style's name, or styles with their weights. */
+export type Style = string | Record<string, number>;
+
+export type Height = number | 'auto';
+
+/** How the picture is to look. */
+export interface Look {
+  style: Style;
+  strength: number;
+  preserve_color: boolean;
+  height_px: Height;
+}
+
+/** What a client may ask for at any time. */
+export type Change = Partial<Look> & { transition_s?: number };
+
+/** Which frame was the first to leave as asked. */
+export interface Applied {
+  seq: number;
+  pts: number;
+}
+
+export interface Quantiles {
+  p50: number;
+  p95: number;
+}
+
+export const STAGES = ['wait', 'transfer', 'inference', 'reorder', 'pace', 'encode'] as const;
+export const DROPS = ['intake', 'deadline', 'lost', 'late', 'skipped'] as const;
+export type Stage = (typeof STAGES)[number];
+export type Drop = (typeof DROPS)[number];
+
+export interface Worker {
+  state: 'ready' | 'busy' | 'restarting' | (string & {});
+}
+
+/** One stream's numbers, pushed once a second. */
+export interface Stats {
+  in_fps: number;
+  out_fps: number;
+  width: number;
+  height: number;
+  height_px: number;
+  height_auto: boolean;
+  dropped: Record<Drop, number>;
+  latency_ms: Quantiles;
+  stages_ms: Record<Stage, Quantiles>;
+  bitrate_bps: number;
+  workers: Worker[];
+  style: Record<string, number>;
+  strength: number;
+}
+
+export interface Refusal {
+  code: string;
+  message: string;
+}
+
+export type Message =
+  | { stats: Stats }
+  | { id: number; applied: Applied }
+  | { id: number; error: Refusal };
+
+/** One message of the data channel; null for what this page does not know. */
+export function readMessage(text: string): Message | null {
+  let message: unknown;
+  try {
+    message = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (typeof message !== 'object' || message === null) return null;
+  if ('stats' in message) return message as Message;
+  const answers = 'applied' in message || 'error' in message;
+  return answers && 'id' in message ? (message as Message) : null;
+}
+
+/** The error an HTTP answer carries, whatever else stands between us and the server. */
+export async function readRefusal(response: Response): Promise<Refusal> {
+  const body: unknown = await response.json().catch(() => null);
+  const refusal = (body as { error?: Partial<Refusal> } | null)?.error;
+  return {
+    code: refusal?.code ?? `http_${response.status}`,
+    message: refusal?.message ?? `${response.status} ${response.statusText}`.trim(),
+  };
+}
+
+/** ICE servers in a `Link` header (RFC 9725 §4.6): `<turn:h>; rel="ice-server"; username="u"`. */
+export function readIceServers(link: string | null): RTCIceServer[] {
+  const servers: RTCIceServer[] = [];
+  for (const [, url, rest] of (link ?? '').matchAll(/<([^>]*)>((?:[^,"]|"(?:\\.|[^"\\])*")*)/g)) {
+    const parameters = readParameters(rest ?? '');
+    if (parameters.rel !== 'ice-server' || !url) continue;
+    const { username, credential } = parameters;
+    servers.push(username === undefined ? { urls: url } : { urls: url, username, credential });
+  }
+  return servers;
+}
+
+function readParameters(text: string): Record<string, string | undefined> {
+  const found = text.matchAll(/;\s*([\w-]+)\s*=\s*(?:"((?:\\.|[^"\\])*)"|([^;,\s]*))/g);
+  return Object.fromEntries(
+    [...found].map(([, key, quoted, bare]) => [key, quoted?.replace(/\\(.)/g, '$1') ?? bare]),
+  );
+}

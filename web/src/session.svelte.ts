@@ -1,0 +1,237 @@
+/** The page's only state: what is wanted, and what is going on. */
+
+import { ask, Failure } from './failure';
+import type { Options, Peer, Seen } from './peer';
+import { connect } from './peer';
+import type { Applied, Catalogue, Change, Look, Stats } from './protocol';
+import type { Source, Wanted } from './source';
+import { open } from './source';
+
+export type State = 'idle' | 'connecting' | 'live' | 'failed';
+
+const ENDPOINT = '/whip/page';
+const BACK_OFF_S = [0.5, 1, 2, 4, 8];
+
+/** The world outside; tests put in another one. */
+export interface World {
+  open(wanted: Wanted): Promise<Source>;
+  connect(input: MediaStream, options: Options): Promise<Peer>;
+  catalogue(): Promise<Catalogue>;
+  sleep(seconds: number, signal: AbortSignal): Promise<void>;
+}
+
+export class Session {
+  state = $state<State>('idle');
+  /** Why it failed; while connecting, why it has to be done again. */
+  failure = $state.raw<Failure | null>(null);
+  input = $state.raw<MediaStream | null>(null);
+  output = $state.raw<MediaStream | null>(null);
+  catalogue = $state.raw<Catalogue | null>(null);
+  stats = $state.raw<Stats | null>(null);
+  seen = $state.raw<Seen | null>(null);
+  /** The last change that arrived, or what the server said to it. */
+  applied = $state.raw<Applied | null>(null);
+  refused = $state.raw<string | null>(null);
+
+  wanted = $state<Wanted>({ kind: 'camera', deviceId: '', height_px: 360, microphoneId: null });
+  look = $state<Look>({ style: '', strength: 1, preserve_color: false, height_px: 'auto' });
+  transition_s = $state(0.5);
+
+  #run: AbortController | null = null;
+  #opening: Promise<void> = Promise.resolve();
+  #source: Source | null = null;
+  #peer: Peer | null = null;
+  #change: Change | null = null;
+  #changing = false;
+
+  constructor(readonly world: World = WORLD) {}
+
+  /** Learn the styles there are; keeps asking while the server is away. */
+  async load(signal: AbortSignal): Promise<void> {
+    for (let tries = 0; !signal.aborted; tries++) {
+      try {
+        this.catalogue = await this.world.catalogue();
+        if (this.state === 'idle') this.failure = null;
+        const known = this.catalogue.styles.some(({ name }) => name === this.look.style);
+        if (!known) this.look.style = this.catalogue.default;
+        return;
+      } catch (error) {
+        const failure = Failure.from(error);
+        if (this.state === 'idle') this.failure = failure;
+        if (!failure.passes(false)) return;
+        await this.world.sleep(backOff_s(tries), signal).catch(() => {});
+      }
+    }
+  }
+
+  /** Open the source and keep it connected until `stop`, or until something needs a person. */
+  async start(): Promise<void> {
+    this.stop();
+    const run = new AbortController();
+    this.#run = run;
+    this.state = 'connecting';
+    try {
+      await this.#reopen();
+      run.signal.throwIfAborted();
+      await this.#keepConnected(run.signal);
+    } catch (error) {
+      if (this.#run === run) this.#end('failed', Failure.from(error));
+    }
+  }
+
+  stop(): void {
+    this.#end('idle', null);
+  }
+
+  /** Take another camera, size or sound; without a new connection when there is one. */
+  async choose(wanted: Partial<Wanted>): Promise<void> {
+    Object.assign(this.wanted, wanted);
+    const run = this.#run;
+    if (run === null) return;
+    try {
+      await this.#reopen();
+      if (this.input) await this.#peer?.replace(this.input);
+    } catch (error) {
+      if (this.#run === run) this.#end('failed', Failure.from(error));
+    }
+  }
+
+  /** Change the look: now when live, else with the next connection. */
+  set(look: Partial<Look>): void {
+    Object.assign(this.look, look);
+    if (this.#peer) {
+      const transition_s = 'style' in look ? this.transition_s : 0;
+      this.#change = { ...this.#change, ...look, transition_s };
+      void this.#send();
+    }
+  }
+
+  /** Take the style with this place in the list. */
+  pick(place: number): void {
+    const style = this.catalogue?.styles[place];
+    if (style) this.set({ style: style.name });
+  }
+
+  /** Take the next style in the list, or the one before. */
+  step(by: 1 | -1): void {
+    const styles = this.catalogue?.styles ?? [];
+    const place = styles.findIndex(({ name }) => name === this.look.style);
+    if (styles.length > 0) this.pick((place + by + styles.length) % styles.length);
+  }
+
+  /** One request at a time, so that a dragged slider sends only what the server can follow. */
+  async #send(): Promise<void> {
+    if (this.#changing) return;
+    this.#changing = true;
+    while (this.#change && this.#peer) {
+      const change = this.#change;
+      this.#change = null;
+      try {
+        this.applied = await this.#peer.set(change);
+        this.refused = null;
+      } catch (error) {
+        this.refused = (error as { message?: string }).message ?? String(error);
+      }
+    }
+    this.#changing = false;
+  }
+
+  /** The old one is closed first: phones open only one camera at a time. */
+  #reopen(): Promise<void> {
+    const run = this.#run;
+    this.#opening = this.#opening.catch(() => {}).then(() => this.#open(run));
+    return this.#opening;
+  }
+
+  async #open(run: AbortController | null): Promise<void> {
+    this.#source?.close();
+    this.#source = null;
+    const source = await this.world.open({ ...this.wanted });
+    if (this.#run !== run) return source.close();
+    this.#source = source;
+    this.input = source.stream;
+    void source.ended.then((failure) => {
+      if (this.#source === source) this.#end('failed', failure);
+    });
+  }
+
+  async #keepConnected(signal: AbortSignal): Promise<never> {
+    let wasLive = false;
+    let tries = 0;
+    while (true) {
+      try {
+        await this.#connect(signal, () => {
+          wasLive = true;
+          tries = 0;
+        });
+      } catch (error) {
+        signal.throwIfAborted();
+        const failure = Failure.from(error);
+        if (!failure.passes(wasLive)) throw failure;
+        this.failure = failure;
+        this.state = 'connecting';
+        await this.world.sleep(Math.max(backOff_s(tries++), failure.retryAfter_s), signal);
+      }
+    }
+  }
+
+  /** One connection, from its offer to its end; throws the reason for that. */
+  async #connect(signal: AbortSignal, onlive: () => void): Promise<never> {
+    if (this.input === null) throw new Failure('camera_lost');
+    const peer = await this.world.connect(this.input, {
+      endpoint: ENDPOINT,
+      signal,
+      onstats: (stats) => {
+        this.stats = stats;
+      },
+      onseen: (seen) => {
+        this.seen = seen;
+      },
+    });
+    try {
+      signal.throwIfAborted();
+      onlive();
+      this.#peer = peer;
+      this.output = peer.output;
+      this.failure = null;
+      this.state = 'live';
+      await peer.replace(this.input); // it may be another one by now
+      const { style, ...look } = $state.snapshot(this.look);
+      this.#change = style === '' ? look : { style, ...look };
+      void this.#send();
+      throw await peer.lost;
+    } finally {
+      peer.close();
+      if (this.#peer === peer) this.#peer = null;
+    }
+  }
+
+  #end(state: State, failure: Failure | null): void {
+    const [run, source, peer] = [this.#run, this.#source, this.#peer];
+    this.#run = this.#source = this.#peer = null;
+    this.input = this.output = this.stats = this.seen = this.applied = this.refused = null;
+    this.state = state;
+    this.failure = failure;
+    peer?.close();
+    source?.close();
+    run?.abort();
+  }
+}
+
+function backOff_s(tries: number): number {
+  return BACK_OFF_S[Math.min(tries, BACK_OFF_S.length - 1)] ?? 0;
+}
+
+const WORLD: World = {
+  open,
+  connect,
+  catalogue: async () => (await ask('/styles')).json(),
+  sleep: (seconds, signal) =>
+    new Promise((resolve, reject) => {
+      const timer = setTimeout(resolve, 1000 * seconds);
+      signal.addEventListener('abort', () => {
+        clearTimeout(timer);
+        reject(signal.reason);
+      });
+    }),
+};
