@@ -52,7 +52,7 @@ class StylizerSpec:
 
     def _engine(self) -> Any:
         if self.backend == "onnx":
-            from streamer.onnx_engine import OnnxNetwork
+            from streamer.stylizer_onnx import OnnxNetwork
 
             return lambda model: OnnxNetwork(model, self.threads)
         try:
@@ -61,7 +61,7 @@ class StylizerSpec:
         except ImportError as missing:
             hint = "pip install 'streamer[torch]'"
             raise ModelError(f"the torch backend needs {missing.name}: {hint}") from None
-        from streamer.torch_engine import TorchNetwork
+        from streamer.stylizer_torch import TorchNetwork
 
         return lambda model: TorchNetwork(model, self.device, self.threads)
 

@@ -20,7 +20,7 @@ HOMES = {
     + ("color", "convert", "copier", "tracks"),
     "onnxruntime": ("stylizer*", "training/*"),
     "torch": ("stylizer*", "training/*"),
-    "onnx": ("training/*",),
+    "onnx": ("stylizer*", "training/*"),
     "pyvirtualcam": ("camera*",),
     "fastapi": ("server", "whip", "guard", "pages", "http_errors"),
     "starlette": ("server", "serve", "whip", "guard", "pages", "http_errors"),

@@ -1,4 +1,4 @@
-"""stylizer → **onnx_engine**: networks on ONNX Runtime, on the CPU."""
+"""stylizer → **stylizer_onnx**: networks on ONNX Runtime, on the CPU."""
 
 from typing import Any
 

@@ -1,0 +1,72 @@
+"""stylizer → **stylizer_torch**: the same networks on Torch, on CPU or CUDA.
+
+On CUDA in half precision (autocast keeps the statistics of normalisations in single), in
+channels-last order; pictures cross the bus as 8 bits.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from streamer.errors import ModelError
+from streamer.onnx_file import refuse_external_data
+from streamer.planes import Pixels
+from streamer.styles import LAYOUTS, ModelFile
+from streamer.stylizer_torch_graph import TorchGraph
+
+
+class TorchNetwork:
+    """One model, loaded. Raises ModelError for a file that is damaged or of another layout."""
+
+    def __init__(self, model: ModelFile, device: str, threads: int) -> None:
+        torch.set_num_threads(threads)
+        self._device = _check(device)
+        self._layout = LAYOUTS[model.layout]
+        data = model.read()
+        refuse_external_data(data)
+        self._graph = TorchGraph(data, self._device, model.name)
+        expected = 1 + self._layout.blends + (model.layout == "i420")
+        if len(self._graph.inputs) != expected:
+            raise ModelError(f"model {model.name} has not the inputs of layout {model.layout}")
+        self.styles = self._graph.inputs[-1][1][0] if self._layout.blends else 1
+
+    def rgb(self, picture: Pixels, weights: NDArray[np.float32]) -> Pixels:
+        """Paint (height, width, 3) RGB, in the blend that `weights` gives."""
+        with self._quickly():
+            pixels = self._send(picture).permute(2, 0, 1)[None]  # a view: channels-last
+            image = pixels.float() * (self._layout.white / 255)
+            (painted,) = self._graph(*[image, self._send(weights)][: len(self._graph.inputs)])
+            scaled = painted[0].float() * (255 / self._layout.white) + 0.5
+            whole: Pixels = scaled.clamp(0, 255).byte().permute(1, 2, 0).contiguous().cpu().numpy()
+            return whole
+
+    def planes(
+        self, y: NDArray[np.uint8], uv: NDArray[np.uint8], weights: NDArray[np.float32]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Paint (1, 1, h, w) luma and (1, 2, h/2, w/2) chroma."""
+        with self._quickly():
+            painted = self._graph(self._send(y), self._send(uv), self._send(weights))
+            painted_y, painted_uv = (plane.cpu().numpy() for plane in painted)
+            return painted_y, painted_uv
+
+    def _send(self, array: NDArray[np.uint8] | NDArray[np.float32]) -> torch.Tensor:
+        tensor = torch.from_numpy(np.require(array, requirements=("C", "W")))
+        if self._device.type == "cpu":
+            return tensor
+        return tensor.pin_memory().to(self._device, non_blocking=True)
+
+    @contextlib.contextmanager
+    def _quickly(self) -> Iterator[None]:
+        half = self._device.type == "cuda"
+        with torch.inference_mode(), torch.autocast(self._device.type, torch.float16, half):
+            yield
+
+
+def _check(name: str) -> torch.device:
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"Torch finds no {name} here; use --gpus 0, or a Torch built for CUDA")
+    return device
