@@ -56,7 +56,8 @@ class Connection(RTCPeerConnection):
         for transceiver in self.getTransceivers():
             ice = transceiver.receiver.transport.transport._connection
             for pair in ice._nominated.values():
-                return "{}:{}".format(*pair.remote_addr)
+                host, port = pair.remote_addr
+                return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return None
 
     def _RTCPeerConnection__createTransceiver(self, *args: Any, **kwargs: Any) -> RTCRtpTransceiver:

@@ -26,6 +26,7 @@ from tests.clips import number_frame, read_number
 
 SAMPLE_RATE = 48_000
 SAMPLES = 960
+FAST = Uplink(8_000_000, 300_000, 8_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +98,13 @@ class RtcClient:
         prefer: str = "",
         loopback: bool = True,
         channel: bool = True,
+        accepts: Uplink = FAST,
     ) -> None:
         self.arrivals: list[Arrival] = []
         self.images: list[Image] = []  # the newest one only
         self.loudness: list[tuple[float, float]] = []  # (monotonic seconds, RMS) of sound
         self.messages: list[str] = []
+        self._accepts = accepts
         self.track = NumberTrack(width, height, fps)
         self.tone = ToneTrack()
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="client")
@@ -129,7 +132,7 @@ class RtcClient:
             self._take,
             self._threads,
             max_pixels=1 << 24,
-            uplink=Uplink(8_000_000, 300_000, 8_000_000),
+            uplink=self._accepts,
         )
 
     async def offer(self, candidates: bool = True) -> str:

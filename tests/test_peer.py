@@ -17,7 +17,7 @@ import pytest
 
 from streamer.errors import MediaError, UsageError
 from streamer.frame import Frame
-from streamer.peer import Bitrate, Peer, PeerOptions
+from streamer.peer import Bitrate, Peer, PeerOptions, Uplink
 from tests.clips import number_frame
 from tests.rtc_client import RtcClient
 
@@ -109,14 +109,15 @@ async def test_the_size_may_change_and_be_odd(prefer: str) -> None:
         )
         for size in sizes:
             client.track.size = size
-            await until(lambda s=size: (client.arrivals or [None])[-1] and _size(client) == s)
+            await until(lambda s=size: _size(client) == s)
         assert peer.stats().decode_errors == 0
         numbers = client.numbers()
         assert numbers == sorted(set(numbers))
 
 
-def _size(client: RtcClient) -> tuple[int, int]:
-    return client.arrivals[-1].width, client.arrivals[-1].height
+def _size(client: RtcClient) -> tuple[int, int] | None:
+    """Of the newest picture that came back."""
+    return (client.arrivals[-1].width, client.arrivals[-1].height) if client.arrivals else None
 
 
 async def test_the_picture_returned_has_the_size_given_to_the_sink() -> None:
@@ -127,7 +128,7 @@ async def test_the_picture_returned_has_the_size_given_to_the_sink() -> None:
             frame = Frame(number_frame(n, *size), n * 3000, Fraction(1, 90_000), time.monotonic())
             await peer.sink.send(frame)
             await asyncio.sleep(0.02)
-            if client.arrivals and _size(client) == (160, 90):
+            if _size(client) == (160, 90):
                 break
         assert _size(client) == (160, 90)
 
@@ -366,6 +367,32 @@ async def test_the_return_stream_keeps_to_its_maximum() -> None:
         bps = (peer.stats().bytes_out - before) * 8 / (time.monotonic() - began)
         assert peer.stats().bitrate_bps <= bounds.max
         assert bps < 1.5 * bounds.max
+
+
+async def test_the_return_stream_gives_way_to_the_other_side() -> None:
+    client = RtcClient(640, 360, loopback=False, accepts=Uplink(400_000, 300_000, 400_000))
+    async with connected(client, PeerOptions()) as peer:
+        await until(lambda: peer.stats().bitrate_bps <= 400_000)
+        await until(lambda: peer.stats().frames_out >= 20)
+        began, before = time.monotonic(), peer.stats().bytes_out
+        await asyncio.sleep(2)
+        assert (peer.stats().bytes_out - before) * 8 / (time.monotonic() - began) < 800_000
+
+
+async def test_on_loopback_a_busy_cpu_is_not_taken_for_a_thin_path() -> None:
+    client = RtcClient(accepts=Uplink(400_000, 300_000, 400_000))
+    async with connected(client) as peer:
+        await until(lambda: len(client.arrivals) >= 20)
+        assert peer.stats().bitrate_bps == LOOPBACK.bitrate.start
+        assert peer.stats().uplink_bps >= LOOPBACK.uplink.start
+
+
+async def test_the_answer_makes_chromium_begin_at_a_good_rate() -> None:
+    client = RtcClient()
+    options = replace(LOOPBACK, uplink=Uplink(start=2_000_000, max=3_000_000))
+    async with connected(client, options) as peer:
+        assert "x-google-start-bitrate=2000" in peer.answer_sdp
+        assert "x-google-max-bitrate=3000" in peer.answer_sdp
 
 
 def test_aiortc_is_imported_by_the_peer_alone() -> None:
