@@ -11,12 +11,13 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Iterator
-from functools import partial
 from pathlib import Path
 
+import psutil
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -35,8 +36,8 @@ from streamer.styles import Catalogue
 log = logging.getLogger(__name__)
 
 CLOSING_S = 2  # for answers under way when the server stops
+PATIENCE_S = 20.0  # for all of stopping; a Ray that is just starting cannot be interrupted
 CONNECTIONS = 512  # more HTTP connections than this are turned away
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def run(config: Config) -> None:
@@ -60,16 +61,22 @@ def bind(host: str, port: int) -> socket.socket:
 
 async def serve(config: Config, listener: socket.socket) -> None:
     """Serve on `listener` until a signal; a second signal ends the process at once."""
-    work = asyncio.create_task(_serve(config, listener))
-    with _on_signal(work.cancel):
-        await asyncio.wait({work})
+    given_up = threading.Event()
+    work = asyncio.create_task(_serve(config, listener, given_up))
+
+    def stop() -> None:
+        given_up.set()
+        work.cancel()
+
+    _on_signal(stop)
+    await asyncio.wait({work})
     if not work.cancelled():
         work.result()
 
 
-async def _serve(config: Config, listener: socket.socket) -> None:
+async def _serve(config: Config, listener: socket.socket, given_up: threading.Event) -> None:
     began_at = time.monotonic()
-    ring, sessions, app = _assemble(config)
+    ring, sessions, app = _assemble(config, given_up)
     async with _http(config, app, listener) as http:
         addresses = urls(config, listener.getsockname()[1])
         _announce(config, addresses)
@@ -80,21 +87,21 @@ async def _serve(config: Config, listener: socket.socket) -> None:
             await asyncio.wait({http})
 
 
-def _assemble(config: Config) -> tuple[Ring, Sessions, ASGIApp]:
+def _assemble(config: Config, given_up: threading.Event) -> tuple[Ring, Sessions, ASGIApp]:
     """Everything, wired and not yet started."""
     catalogue = Catalogue.load()
     workers, threads, gpus = ring_size(config)
     spec = catalogue.spec(config.backend, threads=threads, device="cuda" if gpus else "cpu")
     style = Style(catalogue.parse(config.style or catalogue.default))
-    start = partial(
-        Cluster,
-        spec.load,
-        style,
-        workers=workers,
-        threads=threads,
-        gpus=gpus,
-        address=config.ray_address,
-    )
+
+    def start() -> Cluster:
+        """In a thread, which cannot be cancelled: what nobody waits for any more ends here."""
+        size = {"workers": workers, "threads": threads, "gpus": gpus}
+        cluster = Cluster(spec.load, style, **size, address=config.ray_address)
+        if given_up.is_set():
+            cluster.stop()
+        return cluster
+
     ring = Ring(start)
     sessions = Sessions(
         ring,
@@ -175,25 +182,31 @@ async def _http(
         await task
 
 
-@contextlib.contextmanager
-def _on_signal(stop: Callable[[], object]) -> Iterator[None]:
-    """Call `stop` in the loop at the first signal; at the second, end without cleaning up."""
+def _on_signal(stop: Callable[[], object]) -> None:
+    """Call `stop` in the loop at the first signal; at the second, or when that hangs, just end.
+
+    For the rest of the process: Ray goes on stopping after the loop has.
+    """
     loop = asyncio.get_running_loop()
-    asked = False
+    patience = threading.Timer(PATIENCE_S, _end, (1,))
+    patience.daemon = True
 
     def handle(number: int, _: object) -> None:
-        nonlocal asked
-        if asked:
-            os._exit(128 + number)
-        asked = True
+        if patience.is_alive():
+            _end(128 + number)
+        patience.start()
         loop.call_soon_threadsafe(stop)
 
-    before = {number: signal.signal(number, handle) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, handle)
+
+
+def _end(code: int) -> None:
+    """End at once, and all we started: Ray's helpers would look for us a while longer."""
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            child.kill()
+    os._exit(code)
 
 
 def urls(config: Config, port: int) -> list[str]:
