@@ -4,6 +4,7 @@ export interface StyleInfo {
   name: string;
   title: string;
   model: string;
+  description?: string;
 }
 
 export interface Catalogue {

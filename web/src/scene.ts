@@ -125,15 +125,16 @@ function drawSea(context: Context, t: number, sun: { x: number }): void {
     const near = row / 10;
     const y = HORIZON + 8 + 250 * near ** 1.5;
     const swell = 2 + 15 * near;
+    const depth = 30 + 130 * near;
     context.fillStyle = `hsl(${330 - 110 * near} 45% ${58 - 34 * near}% / 0.55)`;
     context.beginPath();
-    context.moveTo(0, height);
+    context.moveTo(0, Math.min(height, y + depth));
     for (let x = 0; x <= width; x += 20) {
       const phase = x / (30 + 110 * near) + row * 1.7;
       const crest = Math.sin(phase + t * (0.5 + near)) + 0.5 * Math.sin(2.3 * phase - t);
       context.lineTo(x, y + swell * crest);
     }
-    context.lineTo(width, height);
+    context.lineTo(width, Math.min(height, y + depth));
     context.fill();
     drawGlitter(context, t, sun.x, y, near, row);
   }
