@@ -117,6 +117,7 @@ class Peer:
             dropped_encoder=self._video.frames.dropped,
             lost_pictures=receiver.lost if receiver else 0,
             decode_errors=receiver.errors if receiver else 0,
+            encode_errors=self._video.errors,
             keyframes_out=self._video.keyframes,
             bytes_out=self._video.sent_bytes,
             encode_s=tuple(self._video.encode_s),

@@ -2,17 +2,30 @@
 
 from dataclasses import dataclass, field
 
+from aiortc.rtcicetransport import parse_stun_turn_uri
+
+from streamer.errors import UsageError
 from streamer.rtp_codecs import Bitrate
 from streamer.rtp_rate import Uplink
 
 
 @dataclass(frozen=True, slots=True)
 class IceServer:
-    """A STUN or TURN server: `stun:host:port`, `turn:host:port?transport=udp`."""
+    """A STUN or TURN server: `stun:host:port`, `turn:host:port?transport=udp`.
+
+    Raises UsageError for an address that is neither.
+    """
 
     urls: tuple[str, ...]
     username: str | None = None
     credential: str | None = None
+
+    def __post_init__(self) -> None:
+        for url in self.urls:
+            try:
+                parse_stun_turn_uri(url)
+            except ValueError as error:
+                raise UsageError(f"{url!r} is no STUN or TURN server: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +55,7 @@ class PeerStats:
     dropped_encoder: int  # given to the sink, overtaken before they could be encoded
     lost_pictures: int  # on the way to us
     decode_errors: int
+    encode_errors: int
     keyframes_out: int
     bytes_out: int
     encode_s: tuple[float, ...]  # the most recent ones

@@ -123,6 +123,10 @@ class Encoder:
         self.keyframes += sum(packet.is_keyframe for packet in packets)
         return packets
 
+    def reset(self) -> None:
+        """Begin anew with the next frame, after an error."""
+        self._context = None
+
     def _fit(self, picture: av.VideoFrame, bps: int) -> VideoCodecContext:
         """The encoder for this size and bitrate: the one there is, or a new one."""
         context, pts = self._context, cast(int, picture.pts)

@@ -1,6 +1,6 @@
 """peer: aiortc's connection, put together from our receivers, senders and ICE.
 
-RTCPeerConnection makes its own parts and takes no others; the two private methods overridden
+RTCPeerConnection makes its own parts and takes no others; the three private methods overridden
 here are where it makes them. They are those of aiortc 1.16, which `pyproject.toml` pins.
 """
 
@@ -17,11 +17,14 @@ from aiortc import (
     RTCRtpTransceiver,
 )
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
 
 from streamer.errors import StreamerError
 from streamer.peer_ice import IceConnection, Reach
 
 SUPPORTED = "1.16."
+WINDOW = 256 * 1024  # bytes of unfinished messages on data channels
+SLACK = 64 * 1024  # for a sender that probes a closed window
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,23 @@ class Connection(RTCPeerConnection):
         ice.iceGatherer._connection = ice._connection = connection
         ice._recv, ice._send = connection.recv, connection.send
         return dtls
+
+    def _RTCPeerConnection__createSctpTransport(self) -> None:
+        super()._RTCPeerConnection__createSctpTransport()  # type: ignore[misc]
+        if self.sctp is not None:
+            _bound(self.sctp)
+
+
+def _bound(sctp: RTCSctpTransport) -> None:
+    """aiortc announces a window, and then takes whatever comes."""
+    take = sctp._receive_data_chunk
+    sctp._advertised_rwnd = WINDOW
+
+    async def take_within_window(chunk: DataChunk) -> None:
+        if sctp._advertised_rwnd > -SLACK:
+            await take(chunk)
+
+    _set(sctp, "_receive_data_chunk", take_within_window)
 
 
 def _set(owner: object, private: str, value: object) -> None:

@@ -39,6 +39,7 @@ class VideoTrack(MediaStreamTrack):
         self.target_bps = bitrate.start
         self.sent = 0
         self.sent_bytes = 0
+        self.errors = 0
         self.encode_s: deque[float] = deque(maxlen=SAMPLES)
         self._bitrate = bitrate
         self._threads = threads
@@ -71,9 +72,14 @@ class VideoTrack(MediaStreamTrack):
         while self._encoder is not None and await self.frames.ready():
             frame = self.frames.take()
             keyframe, began = self._keyframe_due(), time.monotonic()
-            packets = await loop.run_in_executor(
-                self._threads, self._encoder.encode, frame, self.target_bps, keyframe
-            )
+            try:
+                packets = await loop.run_in_executor(
+                    self._threads, self._encoder.encode, frame, self.target_bps, keyframe
+                )
+            except av.FFmpegError:  # raised here, it would end aiortc's sender for good
+                self.errors += 1
+                self._encoder.reset()
+                continue
             self.encode_s.append(time.monotonic() - began)
             if packets:
                 self.sent += 1

@@ -29,7 +29,7 @@ from streamer.rtp_codecs import Codec, Decoder
 from streamer.rtp_rate import Uplink, UplinkEstimator
 from streamer.rtp_receive import Receiver
 
-BACKLOG_MAX = 30  # encoded pictures waiting for the decoder
+BACKLOG_MAX = 12  # encoded pictures waiting for the decoder
 PLI_EVERY_S = 0.3
 KEYFRAME_TESTS = {"VP8": vp8_keyframe, "H264": h264_keyframe}
 

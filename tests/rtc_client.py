@@ -7,6 +7,7 @@ It sends with aiortc's own encoder and sender, and receives with aiortc's own pa
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -150,6 +151,17 @@ class RtcClient:
     def send_message(self, text: str) -> None:
         assert self.channel is not None
         self.channel.send(text)
+
+    def lose(self, lost: Callable[[], bool]) -> None:
+        """From now on, lose every media packet on its way to the peer for which `lost` says so."""
+        ice = self.pc.getTransceivers()[0].receiver.transport.transport
+        send = ice._connection.send
+
+        async def send_some(data: bytes) -> None:
+            if not 127 < data[0] < 192 or not lost():
+                await send(data)
+
+        ice._send = send_some
 
     def numbers(self) -> list[int]:
         """Of the pictures that came back and could be read, in order of arrival."""

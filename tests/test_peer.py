@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import random
 import re
 import threading
 import time
@@ -14,10 +15,12 @@ from statistics import median
 
 import psutil
 import pytest
+from aiortc import RTCSessionDescription
+from aiortc.rtcsctptransport import SCTP_DATA_UNORDERED, DataChunk
 
 from streamer.errors import MediaError, UsageError
 from streamer.frame import Frame
-from streamer.peer import Bitrate, Peer, PeerOptions, Uplink
+from streamer.peer import Bitrate, IceServer, Peer, PeerOptions, Uplink
 from tests.clips import number_frame
 from tests.rtc_client import RtcClient
 
@@ -156,6 +159,49 @@ async def test_an_encoder_that_is_overtaken_costs_frames_not_time() -> None:
         assert peer.stats().dropped_encoder >= 150
 
 
+@pytest.mark.parametrize("prefer", ["VP8", "H264"])
+async def test_some_loss_costs_few_frames(prefer: str) -> None:
+    client, chance = RtcClient(), random.Random(7)
+    async with connected(client, replace(LOOPBACK, prefer=prefer)) as peer:
+        await until(lambda: len(client.arrivals) >= 5)
+        client.lose(lambda: chance.random() < 0.03)
+        await asyncio.sleep(4)
+        numbers = client.numbers()
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) > 60  # of 120
+        assert peer.stats().frames_in > 60
+
+
+async def test_after_an_interruption_the_picture_comes_back() -> None:
+    client, cut = RtcClient(), False
+    async with connected(client) as peer:
+        client.lose(lambda: cut)
+        await until(lambda: len(client.arrivals) >= 10)
+        cut = True
+        await asyncio.sleep(1)
+        cut, seen = False, len(client.arrivals)
+        await until(lambda: len(client.arrivals) >= seen + 15, 4)
+        assert peer.stats().lost_pictures >= 1
+        assert client.numbers()[-1] > 40
+
+
+async def test_a_message_without_an_end_is_not_kept() -> None:
+    client = RtcClient()
+    async with connected(client) as peer:
+        await until(lambda: client.channel is not None and client.channel.readyState == "open")
+        sctp = peer._pc.sctp
+        assert sctp is not None
+        for i in range(3000):  # from somebody who does not care about windows
+            chunk = DataChunk(flags=SCTP_DATA_UNORDERED)
+            chunk.tsn = (sctp._last_received_tsn or 0) + 2 + i
+            chunk.user_data = b"x" * 1000
+            await sctp._receive_data_chunk(chunk)
+        kept = [c for stream in sctp._inbound_streams.values() for c in stream.reassembly]
+        assert 100_000 < sum(len(chunk.user_data) for chunk in kept) < 400_000
+        before = len(client.arrivals)
+        await until(lambda: len(client.arrivals) > before + 5)
+
+
 async def test_messages_both_ways() -> None:
     client, got = RtcClient(), list[str]()
     peer = await Peer.answer(await client.offer(), LOOPBACK, on_message=got.append)
@@ -242,6 +288,23 @@ async def test_udp_ports_are_those_of_the_range() -> None:
     again = await Peer.answer(await other.offer(), options, on_message=ignore)
     await again.close()
     await other.close()
+
+
+async def test_servers_that_are_named_are_used_and_others_refused() -> None:
+    named = (
+        IceServer(("stun:127.0.0.1:9",)),
+        IceServer(("turn:127.0.0.1:9?transport=udp",), "user", "secret"),
+    )
+    client = RtcClient(channel=False)
+    peer = Peer(replace(PeerOptions(), ice_servers=named), ignore)
+    await peer._pc.setRemoteDescription(RTCSessionDescription(await client.offer(), "offer"))
+    ice = peer._pc.getTransceivers()[0].receiver.transport.transport._connection
+    assert (ice.stun_server, ice.turn_server) == (("127.0.0.1", 9), ("127.0.0.1", 9))
+    assert (ice.turn_username, ice.turn_password) == ("user", "secret")
+    await peer.close()
+    await client.close()
+    with pytest.raises(UsageError, match="http://x"):
+        IceServer(("http://x",))
 
 
 async def test_no_server_is_contacted_unless_one_is_named() -> None:

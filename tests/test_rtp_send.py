@@ -104,6 +104,20 @@ async def test_keyframes_on_demand_are_rationed(codec: str) -> None:
         track.stop()
 
 
+async def test_a_frame_that_cannot_be_encoded_does_not_end_the_stream() -> None:
+    with ThreadPoolExecutor(1) as threads:
+        track = VideoTrack(Bitrate(), threads)
+        track.negotiated("H264")
+        too_wide = Frame(number_frame(0, 20_000, 32), 0, CLOCK, 0.0)
+        await track.send(too_wide)
+        receiving = asyncio.create_task(track.recv())
+        while not track.errors:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await track.send(frame(1))
+        assert (await receiving).pts == 3000
+        track.stop()
+
+
 def test_estimates_are_bounded() -> None:
     with ThreadPoolExecutor(1) as threads:
         track = VideoTrack(Bitrate(1_000_000, 500_000, 2_000_000), threads)
