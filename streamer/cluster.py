@@ -6,9 +6,11 @@ Ray when they die. Only what was started here is ever stopped.
 
 import contextlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from streamer.errors import RingError
@@ -36,7 +38,11 @@ class Cluster:
         address: str | None = None,
     ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # the ring tells of deaths itself
+        if address is None:
+            # What Ray does by itself on desktops: its ports listen on loopback only.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        _authenticate(joining=address is not None)
         import ray
 
         self._ray = ray
@@ -121,7 +127,7 @@ class Cluster:
         They are our own children; Ray has no option to leave them out (2.60).
         """
         node = getattr(self._ray._private.worker, "_global_node", None)
-        for kill in ("kill_monitor", "kill_api_server", "kill_log_monitor"):
+        for kill in ("kill_monitor", "kill_dashboard", "kill_log_monitor"):
             with contextlib.suppress(Exception):  # an idle process more is no reason to fail
                 getattr(node, kill)()
 
@@ -134,6 +140,23 @@ class Cluster:
                 " (start one with `ray start --head`; its token must be in ~/.ray/auth_token"
                 " or RAY_AUTH_TOKEN)"
             ) from error
+
+
+def _authenticate(joining: bool) -> None:
+    """Have Ray use a token; it reads these variables once, when it is imported.
+
+    A Ray of our own gets a token that nobody else knows and no file holds. A cluster's token is
+    where `ray start` left it.
+    """
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    saved = Path.home() / ".ray" / "auth_token"
+    known = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() or saved.exists()
+    if joining and known:
+        os.environ["RAY_AUTH_MODE"] = "token"
+    if not joining:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 def _cause(error: BaseException) -> str:

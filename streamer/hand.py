@@ -4,6 +4,7 @@ One worker as the ring sees it: what it holds, whether it lives, how long it tak
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from dataclasses import dataclass, replace
@@ -14,7 +15,10 @@ from streamer.frame import Image, Style
 from streamer.lane import Done, Ticket
 from streamer.worker import Painted
 
+log = logging.getLogger(__name__)
+
 HUNG_S = 60.0  # a worker that is silent for so long is ended
+RETRY_S = 0.05
 
 
 class Workers(Protocol):
@@ -59,6 +63,7 @@ class Hand:
         self._depth = depth
         self._workers = workers
         self._outcome = outcome
+        self._served = False  # since its last death
         self._channel: RingEnd | None = None  # None while up: it is on another machine
         self._tickets: deque[Ticket] = deque()
         self._timers: dict[Ticket, asyncio.TimerHandle] = {}
@@ -91,8 +96,12 @@ class Hand:
                     self._begin(None)
                     return  # a death is noticed by the call it breaks
             except ConnectionError:
-                self.tally.restarts += 1
+                if self._served:
+                    self._served = False
+                    self.tally.restarts += 1
+                    log.warning("x worker %d died; another takes its place", self._index)
                 self.down()
+                await asyncio.sleep(RETRY_S)  # while it is restarted Ray refuses at once
 
     def plug_in(self, channel: RingEnd) -> None:
         """The worker has connected: it is loaded and warm."""
@@ -132,6 +141,7 @@ class Hand:
 
     def _begin(self, channel: RingEnd | None) -> None:
         self._channel = channel
+        self._served = True
         self.up.set()
         self._outcome.room()
 
@@ -154,8 +164,7 @@ class Hand:
             )
         except ConnectionError:
             self.down()
-            await self._workers.serve(self._index, "")
-            self._begin(None)
+            await self.tend("")  # returns when the next one is there
         except RuntimeError as error:
             self._give_back(ticket, None, 0.0, str(error))
         else:

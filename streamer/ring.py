@@ -24,6 +24,7 @@ from streamer.lane import Done, Lane, Ticket
 MAX_TRIES = 3  # of a frame that its workers do not survive
 STALL_S = 0.5  # live: a frame held for longer, and for STALL_FACTOR times the usual, is given up
 STALL_FACTOR = 4.0
+START_S = 120.0  # for all workers to be up
 UNKNOWN_STALL_S = 10.0  # as long as nobody knows what is usual
 
 
@@ -121,10 +122,18 @@ class Ring:
         self._hands = [Hand(index, self._depth, self._workers, self) for index in workers]
         self._tasks = [asyncio.create_task(self._accept())]
         self._tasks += [asyncio.create_task(self._tend(hand)) for hand in self._hands]
-        while not all(hand.up.is_set() for hand in self._hands):
-            if self._failure is not None:
-                raise self._failure
-            await asyncio.sleep(0.01)
+        try:
+            async with asyncio.timeout(START_S):
+                while self._failure is None and not all(hand.up.is_set() for hand in self._hands):
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            up = sum(hand.up.is_set() for hand in self._hands)
+            raise RingError(
+                f"{up} of {len(self._hands)} workers came up within {START_S:.0f} s;"
+                " has the cluster as many free CPUs or GPUs? fewer --workers need fewer"
+            ) from None
+        if self._failure is not None:
+            raise self._failure
 
     async def _tend(self, hand: Hand) -> None:
         try:

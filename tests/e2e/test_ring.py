@@ -1,0 +1,198 @@
+"""The ring on real Ray: processes that are killed, stopped and joined."""
+
+import asyncio
+import functools
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from streamer import pipeline
+from streamer.cluster import Cluster
+from streamer.errors import RingError
+from streamer.frame import Image, Style
+from streamer.ring import Ring
+from streamer.stats import Stats
+from tests.fakes import ListSink, ListSource
+
+pytestmark = pytest.mark.e2e
+
+
+class Sleeper:
+    """Leaves an image as it is and takes its time."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.seconds = seconds
+
+    def stylize(self, image: Image, style: Style) -> Image:
+        time.sleep(self.seconds)
+        return image
+
+
+def broken() -> Sleeper:
+    raise ValueError("the model is damaged")
+
+
+def on_ray(seconds: float = 0.0, workers: int = 2, address: str | None = None) -> Ring:
+    load = functools.partial(Sleeper, seconds)
+    return Ring(functools.partial(Cluster, load, Style(), workers=workers, address=address))
+
+
+def worker_pids() -> list[int]:
+    children = psutil.Process().children(recursive=True)
+    return [child.pid for child in children if "ray::Worker" in " ".join(child.cmdline())]
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    home = tempfile.mkdtemp(prefix="t-")  # short: Ray puts sockets there
+    monkeypatch.setattr(tempfile, "tempdir", home)
+    yield
+    assert psutil.Process().children(recursive=True) == []
+    assert os.listdir(home) == []  # noqa: PTH208 - not worth a thread
+    shutil.rmtree(home)
+
+
+async def test_frames_of_a_file_come_back_whole_and_in_order() -> None:
+    sink = ListSink()
+    async with on_ray() as two:
+        await pipeline.run(ListSource(200), two.open(live=False), sink)
+    assert sink.numbers == list(range(200))
+
+
+async def test_live_a_killed_worker_costs_one_frame_and_no_second() -> None:
+    sink, stats = ListSink(), Stats()
+    async with on_ray(seconds=0.02) as two:
+        source = ListSource(250, 1 / 30)
+        run = asyncio.create_task(pipeline.run(source, two.open(live=True), sink, stats=stats))
+        await asyncio.sleep(2)
+        os.kill(worker_pids()[0], signal.SIGKILL)
+        await run
+        workers = two.stats()
+    gaps = [b - a for a, b in zip(sink.times, sink.times[1:], strict=False)]
+    assert max(gaps) < 1.0
+    assert sink.numbers == sorted(set(sink.numbers))
+    assert len(sink.numbers) + sum(stats.dropped.values()) == 250
+    assert stats.dropped["lost"] <= 1
+    assert [worker["state"] for worker in workers] == ["ready", "ready"]
+    assert sum(int(str(worker["restarts"])) for worker in workers) == 1
+
+
+async def test_file_killed_workers_cost_nothing() -> None:
+    sink = ListSink()
+    async with on_ray(seconds=0.02) as two:
+        run = asyncio.create_task(pipeline.run(ListSource(200), two.open(live=False), sink))
+        await asyncio.sleep(1)
+        os.kill(worker_pids()[1], signal.SIGKILL)
+        await run
+    assert sink.numbers == list(range(200))
+
+
+async def test_live_a_stopped_worker_is_gone_around() -> None:
+    """SIGSTOP: the process lives, its socket is open, and it answers nothing."""
+    sink, stats = ListSink(), Stats()
+    async with on_ray(seconds=0.01) as two:
+        source = ListSource(150, 1 / 30)
+        run = asyncio.create_task(pipeline.run(source, two.open(live=True), sink, stats=stats))
+        await asyncio.sleep(1.5)
+        pid = worker_pids()[0]
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(2)
+        os.kill(pid, signal.SIGCONT)
+        await run
+    gaps = [b - a for a, b in zip(sink.times, sink.times[1:], strict=False)]
+    assert max(gaps) < 1.0
+    assert sink.numbers == sorted(set(sink.numbers))
+    assert len(sink.numbers) >= 140
+
+
+async def test_a_model_that_does_not_load_is_one_clear_error() -> None:
+    with pytest.raises(RingError, match=r"cannot start: .*the model is damaged"):
+        async with Ring(functools.partial(Cluster, broken, Style(), workers=1)):
+            pass
+
+
+async def test_no_port_of_ray_can_be_reached_from_elsewhere() -> None:
+    async with on_ray(workers=1):
+        processes = [psutil.Process(), *psutil.Process().children(recursive=True)]
+        listening = [
+            connection.laddr.ip
+            for process in processes
+            for connection in process.net_connections()
+            if connection.status == psutil.CONN_LISTEN
+        ]
+    assert listening
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+JOIN = """
+import asyncio, sys
+from tests.e2e.test_ring import on_ray
+from tests.fakes import numbered
+from streamer.frame import Style
+
+async def main():
+    async with on_ray(workers=1, address=sys.argv[1]) as one:
+        image = numbered(7).image
+        painted = await one.stylize(image, Style())
+        print(painted.data.min(), painted.data.max())
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[str, dict[str, str]]]:
+    """A cluster as `ray start --head` makes it, with a token of its own."""
+    environment = {
+        **{key: value for key, value in os.environ.items() if not key.startswith("RAY_")},
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": "f" * 64,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    home = tempfile.mkdtemp(prefix="ray-")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
+    command += [f"--port={port}", "--num-cpus=1", "--include-dashboard=false"]
+    command += [f"--temp-dir={home}", "--object-store-memory=80000000"]
+    log = Path(home, "head.log")
+    with log.open("w") as output:
+        head = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
+    deadline = time.monotonic() + 90
+    while "Ray runtime started" not in log.read_text():
+        assert head.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.2)
+    yield f"127.0.0.1:{port}", environment
+    family = [psutil.Process(head.pid), *psutil.Process(head.pid).children(recursive=True)]
+    for process in family:
+        process.kill()
+    head.wait()
+    psutil.wait_procs(family, timeout=10)
+    shutil.rmtree(home)
+
+
+def test_joining_a_cluster_and_leaving_it_as_it_was(
+    cluster: tuple[str, dict[str, str]],
+) -> None:
+    address, environment = cluster
+    for _ in range(2):  # it still runs after the first has left
+        joined = subprocess.run(
+            [sys.executable, "-c", JOIN, address],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert joined.returncode == 0, joined.stderr
+        assert joined.stdout.strip() == "7 7"
