@@ -56,10 +56,12 @@ $(VENV)/bin/python:
 	"$(PYTHON)" -m venv $(VENV)
 
 $(VENV)/run.stamp: $(VENV)/bin/python $(PACKAGE)
+	@echo "installing what streamer needs into $(VENV), once; this takes a minute or two"
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
+	@echo "installing what its tests need, once"
 	$(BIN)/python -m pip install --quiet "$(TORCH)" --editable ".[dev,train]"
 	@touch $@
 
