@@ -165,7 +165,8 @@ def _split(text: str) -> dict[str, float]:
     """`a:0.7,b:0.3` as a mapping; a name alone has weight 1."""
     weights: dict[str, float] = {}
     for part in text.split(","):
-        name, colon, number = part.strip().partition(":")
+        name, colon, number = part.partition(":")
+        name = name.strip()
         try:
             weights[name] = weights.get(name, 0.0) + (float(number) if colon else 1.0)
         except ValueError:

@@ -1,0 +1,175 @@
+"""Uploaded pictures: every common kind is read upright and right, everything else refused."""
+
+import io
+import struct
+import zlib
+from typing import Literal
+
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+from PIL import ImageCms
+
+from streamer.errors import MediaError, TooLargeError
+from streamer.photo import decode_photo, encode_jpeg
+from streamer.planes import Pixels, to_rgb
+from tests.pictures import smooth_rgb
+
+PIXELS = 1_000_000
+
+
+def file(picture: Pillow.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def decoded(data: bytes) -> Pixels:
+    return to_rgb(decode_photo(data, PIXELS))
+
+
+def flat(mode: str, color: object, size: tuple[int, int] = (20, 18)) -> Pillow.Image:
+    return Pillow.new(mode, size, color)  # type: ignore[arg-type]
+
+
+def assert_color(rgb: Pixels, expected: tuple[int, int, int], within: int = 3) -> None:
+    assert np.abs(rgb.astype(int) - expected).max() <= within
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_common_formats_are_read(kind: str) -> None:
+    rgb = decoded(file(flat("RGB", (200, 40, 90)), kind))
+    assert rgb.shape == (18, 20, 3)
+    assert_color(rgb, (200, 40, 90), within=5)
+
+
+@pytest.mark.parametrize(
+    ("picture", "expected"),
+    [
+        (flat("L", 77), (77, 77, 77)),
+        (flat("1", 1), (255, 255, 255)),
+        (flat("RGBA", (200, 0, 0, 0)), (255, 255, 255)),
+        (flat("RGBA", (200, 0, 0, 255)), (200, 0, 0)),
+        (flat("RGBA", (0, 0, 0, 128)), (127, 127, 127)),
+        (flat("LA", (0, 128)), (127, 127, 127)),
+        (flat("RGB", (10, 200, 30)).quantize(4), (10, 200, 30)),
+        (flat("I;16", 0x8000), (128, 128, 128)),
+        (flat("I;16", 0xFFFF), (255, 255, 255)),
+    ],
+)
+def test_every_kind_of_pixel_becomes_rgb(
+    picture: Pillow.Image, expected: tuple[int, int, int]
+) -> None:
+    assert_color(decoded(file(picture)), expected)
+
+
+def test_transparency_by_palette_is_flattened() -> None:
+    picture = flat("P", 0)
+    picture.putpalette([200, 0, 0, 0, 200, 0])
+    assert_color(decoded(file(picture, transparency=0)), (255, 255, 255))
+
+
+def test_cmyk_is_read() -> None:
+    assert_color(decoded(file(flat("CMYK", (0, 255, 255, 0)), "JPEG")), (254, 0, 0), within=8)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_honoured(orientation: int) -> None:
+    rgb = smooth_rgb(48, 32)
+    turned = {
+        1: rgb, 2: rgb[:, ::-1], 3: rgb[::-1, ::-1], 4: rgb[::-1], 5: rgb.transpose(1, 0, 2),
+        6: np.rot90(rgb, 1), 7: rgb[::-1, ::-1].transpose(1, 0, 2), 8: np.rot90(rgb, -1),
+    }[orientation]  # fmt: skip
+    exif = Pillow.Exif()
+    exif[0x0112] = orientation
+    stored = Pillow.fromarray(np.ascontiguousarray(turned))
+    upright = decoded(file(stored, "JPEG", exif=exif, quality=98))
+    assert upright.shape == rgb.shape
+    assert np.abs(upright.astype(int) - rgb).mean() < 8
+
+
+def profile(kind: Literal["LAB", "sRGB"]) -> bytes:
+    return bytes(ImageCms.ImageCmsProfile(ImageCms.createProfile(kind)).tobytes())
+
+
+def test_a_colour_profile_is_applied() -> None:
+    picture = flat("RGB", (200, 40, 90))
+    assert_color(decoded(file(picture, icc_profile=profile("sRGB"))), (200, 40, 90))
+    swapped = profile("sRGB").replace(b"rXYZ", b"....").replace(b"bXYZ", b"rXYZ")
+    swapped = swapped.replace(b"....", b"bXYZ")  # its red is blue
+    assert_color(decoded(file(picture, icc_profile=swapped)), (90, 40, 200))
+
+
+@pytest.mark.parametrize("unfit", [profile("LAB"), b"no profile at all"])
+def test_a_colour_profile_that_does_not_fit_is_ignored(unfit: bytes) -> None:
+    data = file(flat("RGB", (200, 40, 90)), icc_profile=unfit)
+    assert_color(decoded(data), (200, 40, 90))
+
+
+def test_only_the_first_picture_of_an_animation_counts() -> None:
+    frames = [flat("RGB", color) for color in ((255, 0, 0), (0, 0, 255))]
+    data = file(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    assert_color(decoded(data), (255, 0, 0))
+
+
+def test_odd_sizes_keep_their_size() -> None:
+    assert decoded(file(flat("RGB", "red", (33, 17)))).shape == (17, 33, 3)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>", b"%!PS-Adobe-3.0 EPSF-3.0\n"],
+)
+def test_what_is_no_picture_is_refused(data: bytes) -> None:
+    with pytest.raises(MediaError, match="not a picture"):
+        decode_photo(data, PIXELS)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF"])
+def test_a_picture_cut_short_is_refused(kind: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    data = file(Pillow.fromarray(noise), kind)
+    for length in (20, len(data) // 2, int(len(data) * 0.9)):
+        with pytest.raises(MediaError):
+            decode_photo(data[:length], PIXELS)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims a size and has no pixels: whoever decodes it fails otherwise."""
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        checksum = struct.pack(">I", zlib.crc32(name + body))
+        return struct.pack(">I", len(body)) + name + body + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
+
+
+@pytest.mark.parametrize("size", [(1001, 1000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
+def test_too_many_pixels_are_refused_before_they_are_decoded(size: tuple[int, int]) -> None:
+    with pytest.raises(TooLargeError):
+        decode_photo(png_header(*size), PIXELS)
+
+
+def test_the_bound_itself_is_allowed() -> None:
+    data = file(flat("RGB", "red", (100, 50)))
+    assert decode_photo(data, 5000).width == 100
+    with pytest.raises(TooLargeError):
+        decode_photo(data, 4999)
+
+
+def test_a_picture_too_small_for_any_network_is_refused() -> None:
+    with pytest.raises(MediaError, match="too small"):
+        decode_photo(file(flat("RGB", "red", (15, 40))), PIXELS)
+
+
+def test_jpeg_is_a_jpeg_of_the_same_picture() -> None:
+    image = decode_photo(file(Pillow.fromarray(smooth_rgb(65, 47))), PIXELS)
+    with Pillow.open(io.BytesIO(encode_jpeg(image))) as back:
+        assert (back.format, back.size, back.mode) == ("JPEG", (65, 47), "RGB")
+        assert np.abs(np.asarray(back).astype(int) - to_rgb(image)).mean() < 4
+
+
+def test_quality_is_paid_in_bytes() -> None:
+    image = decode_photo(file(Pillow.fromarray(smooth_rgb(64, 64))), PIXELS)
+    assert len(encode_jpeg(image, quality=95)) > len(encode_jpeg(image, quality=30))

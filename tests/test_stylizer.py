@@ -1,0 +1,232 @@
+"""Both engines and the identity: sizes, blends, strength, colours, refusals."""
+
+import hashlib
+import pickle
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import external_data_helper
+
+from streamer.errors import ModelError, UnknownStyleError
+from streamer.frame import Image, Style
+from streamer.planes import to_rgb
+from streamer.styles import Catalogue, ModelFile
+from streamer.stylizer import Backend, Stylizer, StylizerSpec
+from tests.networks import model_file, negative_network, painting_network, planes_network
+from tests.pictures import picture
+
+Load = Callable[..., Stylizer]
+
+
+@pytest.fixture(params=["onnx", "torch"])
+def load(request: pytest.FixtureRequest) -> Load:
+    backend: Backend = request.param
+    return lambda *models: StylizerSpec(backend, models=models).load()
+
+
+@pytest.fixture
+def planes(tmp_path: Path) -> ModelFile:
+    return model_file(planes_network(tmp_path / "planes.onnx"), "i420", "invert", "halve")
+
+
+@pytest.fixture
+def negative(tmp_path: Path) -> ModelFile:
+    path = negative_network(tmp_path / "negative.onnx")
+    return model_file(path, "rgb255", "negative", name="negative")
+
+
+def only(name: str, **changes: object) -> Style:
+    return replace(Style(((name, 1.0),)), **changes)  # type: ignore[arg-type]
+
+
+def difference(a: Image, b: Image, percentile: float = 100) -> float:
+    return float(np.percentile(np.abs(a.data.astype(int) - b.data), percentile))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (17, 33), (64, 64), (101, 57), (4096, 16)])
+def test_any_size_comes_back_at_its_size(
+    load: Load, planes: ModelFile, negative: ModelFile, size: tuple[int, int]
+) -> None:
+    stylizer, image = load(planes, negative), picture(*size)
+    inverted = stylizer.stylize(image, only("invert"))
+    assert (inverted.planes[0] == 255 - image.planes[0]).all()
+    assert (inverted.planes[1] == image.planes[1]).all()
+    rgb, turned = to_rgb(image), to_rgb(stylizer.stylize(image, only("negative")))
+    assert turned.shape == rgb.shape
+    assert np.abs(turned.astype(int) - (255 - rgb)).mean() < 8
+
+
+def test_a_blend_within_a_model_is_one_run_of_it(load: Load, planes: ModelFile) -> None:
+    image = picture(64, 48)
+    blended = load(planes).stylize(image, Style((("invert", 0.25), ("halve", 0.75))))
+    luma = image.planes[0].astype(float)
+    assert np.abs(blended.planes[0] - (0.25 * (255 - luma) + 0.75 * 0.5 * luma)).max() <= 0.51
+
+
+def test_a_blend_across_models_and_camera_is_the_sum_of_pictures(
+    load: Load, planes: ModelFile, negative: ModelFile
+) -> None:
+    stylizer, image = load(planes, negative), picture(64, 48)
+    style = Style((("invert", 0.5), ("negative", 0.3), ("none", 0.2)))
+    alone = [stylizer.stylize(image, only(name)).data for name in ("invert", "negative")]
+    expected = 0.5 * alone[0] + 0.3 * alone[1] + 0.2 * image.data
+    assert np.abs(stylizer.stylize(image, style).data - expected).max() <= 1.01
+
+
+def test_strength_mixes_with_the_camera(load: Load, planes: ModelFile) -> None:
+    stylizer, image = load(planes), picture(50, 30)
+    full = stylizer.stylize(image, only("invert"))
+    weak = stylizer.stylize(image, only("invert", strength=0.25))
+    assert np.abs(weak.data - (0.25 * full.data + 0.75 * image.data)).max() <= 0.51
+
+
+def test_preserved_colour_is_the_cameras(load: Load, negative: ModelFile) -> None:
+    stylizer, image = load(negative), picture(50, 30)
+    plain = stylizer.stylize(image, only("negative"))
+    kept = stylizer.stylize(image, only("negative", preserve_color=True))
+    assert (kept.planes[0] == plain.planes[0]).all()
+    assert (kept.planes[1] == image.planes[1]).all()
+    assert (plain.planes[1] != image.planes[1]).any()
+
+
+@pytest.mark.parametrize("style", [only("none"), only("invert", strength=0.0)])
+def test_without_a_style_the_image_itself_comes_back(
+    load: Load, planes: ModelFile, style: Style
+) -> None:
+    stylizer, image = load(planes), picture(50, 30)
+    assert stylizer.stylize(image, style) is image
+
+
+def test_styles_are_named_and_others_refused(load: Load, planes: ModelFile) -> None:
+    stylizer = load(planes)
+    assert {"none", "invert", "halve"} <= set(stylizer.styles)
+    with pytest.raises(UnknownStyleError, match="vortex"):
+        stylizer.stylize(picture(16, 16), only("vortex"))
+
+
+def test_of_two_models_with_one_style_name_both_can_be_asked_for(
+    load: Load, planes: ModelFile, negative: ModelFile
+) -> None:
+    again = replace(negative, styles=(replace(negative.styles[0], name="invert"),))
+    stylizer, image = load(planes, again), picture(32, 32)
+    first = stylizer.stylize(image, only("invert"))
+    assert difference(first, stylizer.stylize(image, only("invert@tiny"))) == 0
+    assert difference(first, stylizer.stylize(image, only("invert@negative"))) > 0
+
+
+def test_the_identity_returns_the_image_whatever_the_style() -> None:
+    stylizer, image = StylizerSpec("none").load(), picture(16, 16)
+    assert stylizer.styles == ("none",)
+    assert stylizer.stylize(image, only("mosaic")) is image
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_threads_are_as_many_as_asked_for(planes: ModelFile, threads: int) -> None:
+    StylizerSpec("torch", threads=threads, models=(planes,)).load()
+    assert cv2.getNumThreads() == threads
+    assert torch.get_num_threads() == threads
+
+
+def test_cuda_where_there_is_none_is_said_in_words(planes: ModelFile) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(ModelError, match="cuda"):
+        StylizerSpec("torch", device="cuda", models=(planes,)).load()
+
+
+def test_torch_that_is_not_installed_is_said_in_words(
+    planes: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ModelError, match=r"needs onnx: pip install 'streamer\[torch\]'"):
+        StylizerSpec("torch", models=(planes,)).load()
+
+
+def test_a_spec_travels_to_another_process(planes: ModelFile) -> None:
+    spec = StylizerSpec("onnx", models=(planes,))
+    assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+# --- the two engines agree ---------------------------------------------------------------------
+
+
+def test_engines_agree_on_a_network_of_published_form(tmp_path: Path) -> None:
+    model = model_file(painting_network(tmp_path / "painting.onnx"), "rgb255", "painting")
+    image = picture(160, 90)
+    painted = [
+        StylizerSpec(backend, models=(model,)).load().stylize(image, only("painting"))
+        for backend in ("onnx", "torch")
+    ]
+    assert difference(painted[0], painted[1], 99) <= 2
+    assert difference(painted[0], image) > 50
+
+
+def test_engines_agree_on_every_built_in_model() -> None:
+    image = picture(128, 72)
+    for model in Catalogue.load().models:
+        names = [look.name for look in model.styles]
+        styles = [only(names[0]), Style(tuple((name, 1 / len(names)) for name in names))]
+        engines = [StylizerSpec(b, models=(model,)).load() for b in ("onnx", "torch")]
+        for style in styles:
+            painted = [engine.stylize(image, style) for engine in engines]
+            assert difference(painted[0], painted[1], 99) <= 2
+            assert difference(painted[0], image, 50) > 3
+
+
+# --- files that are refused --------------------------------------------------------------------
+
+
+def test_a_damaged_file_is_refused(load: Load, planes: ModelFile) -> None:
+    planes.path.write_bytes(planes.path.read_bytes()[:-1])
+    with pytest.raises(ModelError, match=r"damaged"):
+        load(planes)
+
+
+def test_a_missing_file_is_named(load: Load, planes: ModelFile) -> None:
+    planes.path.unlink()
+    with pytest.raises(ModelError, match=r"planes\.onnx"):
+        load(planes)
+
+
+def test_a_file_of_another_layout_is_refused(load: Load, planes: ModelFile) -> None:
+    with pytest.raises(ModelError, match="inputs"):
+        load(replace(planes, layout="rgb255"))
+
+
+def test_a_style_the_network_has_no_place_for_is_refused(load: Load, planes: ModelFile) -> None:
+    too_far = replace(planes.styles[0], index=2)
+    with pytest.raises(ModelError, match="style number 2"):
+        load(replace(planes, styles=(too_far,)))
+
+
+def test_what_is_no_onnx_file_is_refused(load: Load, tmp_path: Path) -> None:
+    path = tmp_path / "letter.onnx"
+    path.write_bytes(b"Dear Sir or Madam")
+    with pytest.raises(ModelError, match="ONNX"):
+        load(model_file(path, "rgb255", "letter"))
+
+
+def test_weights_in_another_file_are_refused(load: Load, tmp_path: Path) -> None:
+    model = onnx.load(str(painting_network(tmp_path / "inner.onnx")))
+    external_data_helper.convert_model_to_external_data(
+        model, location="secret.bin", size_threshold=0
+    )
+    path = tmp_path / "outer.onnx"
+    onnx.save(model, str(path))
+    assert (tmp_path / "secret.bin").exists()
+    with pytest.raises(ModelError, match="weights in other files"):
+        load(model_file(path, "rgb255", "outer"))
+
+
+def test_a_tampered_built_in_model_is_refused(load: Load) -> None:
+    (model, *_) = Catalogue.load().models
+    wrong = hashlib.sha256(b"something else").hexdigest()
+    with pytest.raises(ModelError, match="SHA-256"):
+        load(replace(model, sha256=wrong))
