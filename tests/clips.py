@@ -26,8 +26,9 @@ def number_frame(n: int, width: int, height: int) -> Image:
     quarter = height // 4
     luma[:quarter] = bars
     luma[quarter : 2 * quarter] = DARK + BRIGHT - bars
-    ramp = np.add.outer(np.arange(height - 2 * quarter) * 2, np.arange(width) + n * 3)
-    luma[2 * quarter :] = 40 + np.abs(ramp % 256 - 128)
+    rows = height - 2 * quarter
+    stripes = (40 + np.abs((np.arange(width + 2 * rows) + n * 3) % 256 - 128)).astype(np.uint8)
+    luma[2 * quarter :] = np.lib.stride_tricks.sliding_window_view(stripes, width)[: 2 * rows : 2]
     u[u.shape[0] // 2 :] = 100 + n % 50
     v[v.shape[0] // 2 :] = 160 - n % 50
     return image
@@ -37,15 +38,16 @@ def read_number(luma: Plane) -> int | None:
     """What `number_frame` wrote into a luma plane of any size; None: cannot be read for certain."""
     height, width = luma.shape
     quarter = height / 4
+    upper = luma[int(quarter * 0.25) : int(quarter * 0.75) + 1].mean(axis=0)
+    lower = luma[int(quarter * 1.25) : int(quarter * 1.75) + 1].mean(axis=0)
+    contrast = upper - lower
     code = 0
     for cell in range(CELLS):
-        left, right = (cell + 0.3) * width / CELLS, (cell + 0.7) * width / CELLS
-        columns = slice(int(left), max(int(right), int(left) + 1))
-        upper = luma[int(quarter * 0.25) : int(quarter * 0.75) + 1, columns].mean()
-        lower = luma[int(quarter * 1.25) : int(quarter * 1.75) + 1, columns].mean()
-        if abs(upper - lower) < CONTRAST_MIN:
+        left, right = int((cell + 0.3) * width / CELLS), int((cell + 0.7) * width / CELLS)
+        bar = contrast[left : max(right, left + 1)].mean()
+        if abs(bar) < CONTRAST_MIN:
             return None
-        code = code << 1 | int(upper > lower)
+        code = code << 1 | int(bar > 0)
     number = code >> CHECK_BITS
     return number if _code(number) == code else None
 
