@@ -3,8 +3,10 @@
 Opens films, also hostile ones, and says what is in them.
 """
 
+from __future__ import annotations  # Packet takes type arguments in its stub only
+
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,8 +14,9 @@ from typing import Final
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.sidedata.sidedata import Type as SideData
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -26,6 +29,7 @@ DEMUXERS: Final = (
     "mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,swf,vc1,w64,wav,webm,wtv,yuv4mpegpipe"
 )
 MAX_PIXELS: Final = 1 << 27  # 16384x8192; more is a damaged or hostile header
+MAX_FAILURES: Final = 100  # in a row: beyond that, nothing more will come
 PQ, HLG = 16, 18  # transfer characteristics of HDR pictures (ITU-T H.273)
 LIMITED, FULL = 1, 2  # color_range
 BT709 = 1  # matrix, primaries and transfer alike
@@ -110,27 +114,55 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
-def pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
-    """Every decoded frame; None for each stretch that cannot be read or decoded."""
-    stream.thread_type = "AUTO"
-    packets = container.demux(stream)
+def readable(
+    container: InputContainer, streams: Sequence[Stream]
+) -> Iterator[Packet[Stream] | None]:
+    """Every packet; None for each place that cannot be read."""
     failures = 0
-    while failures < 100:  # in a row: beyond that, nothing more will come
+    packets = container.demux(streams)
+    while failures < MAX_FAILURES:
         try:
             packet = next(packets)
-            frames = packet.decode()
-        except StopIteration:
+        except (StopIteration, IndexError):  # PyAV fails where streams appear in mid-film
             return
         except (av.FFmpegError, ValueError):
             failures += 1
-            packets = container.demux(stream)  # an error ends the generator, not the file
+            packets = container.demux(streams)  # an error ends the generator, not the file
+            yield None
+        else:
+            failures = 0
+            if packet.size:
+                yield packet
+
+
+def pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
+    """Every decoded frame; None for each stretch that cannot be read or decoded."""
+    stream.thread_type = "AUTO"
+    damaged: set[int | None] = set()
+    for packet in readable(container, [stream]):
+        if packet is None:
             yield None
             continue
-        failures = 0 if frames else failures
-        for frame in frames:
+        if packet.is_corrupt:
+            damaged.add(packet.pts)
+            yield None
+        yield from _whole(stream, packet, damaged)
+    yield from _whole(stream, None, damaged)
+
+
+def _whole(
+    stream: VideoStream, packet: Packet[Stream] | None, damaged: set[int | None]
+) -> Iterator[VideoFrame | None]:
+    try:
+        frames = stream.codec_context.decode(packet)
+    except (av.FFmpegError, ValueError):
+        yield None
+        return
+    for frame in frames:
+        if frame.pts in damaged:  # told already
+            damaged.discard(frame.pts)
+        else:
             yield None if frame.is_corrupt else frame
-        if packet.size == 0:
-            return
 
 
 def probe(path: Path) -> Film:

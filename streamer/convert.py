@@ -29,7 +29,10 @@ class Converter(Protocol):
     stream: Stream
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        """What becomes of a packet; an empty one flushes. Raises av.FFmpegError."""
+        """What becomes of a packet. Raises av.FFmpegError."""
+
+    def flush(self) -> Iterator[Packet[Stream]]:
+        """What is left when nothing more comes."""
 
 
 def converter(container: OutputContainer, stream: Stream, encoder: str) -> Converter:
@@ -57,11 +60,14 @@ class AudioConverter:
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         """See Converter."""
-        for frame in self._source.codec_context.decode(packet if packet.size else None):
+        for frame in self._source.codec_context.decode(packet):
             yield from self._encode(frame)
-        if packet.size == 0:
-            yield from self._encode(None)
-            yield from self._of_stream(self._context.encode(None))
+
+    def flush(self) -> Iterator[Packet[Stream]]:
+        """See Converter."""
+        for frame in (*self._source.codec_context.decode(None), None):
+            yield from self._encode(frame)
+        yield from self._of_stream(self._context.encode(None))
 
     def _encode(self, frame: av.AudioFrame | None) -> Iterator[Packet[Stream]]:
         if self._resampler is None:
@@ -95,7 +101,7 @@ class TextConverter:
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         """See Converter."""
-        if packet.size == 0 or packet.pts is None:
+        if packet.pts is None:
             return
         subtitle = self._source.decode2(packet)
         lines = [rect.ass for rect in subtitle.rects if hasattr(rect, "ass")] if subtitle else []
@@ -109,6 +115,10 @@ class TextConverter:
         out.pts = out.dts = packet.pts
         out.duration = packet.duration
         yield out
+
+    def flush(self) -> Iterator[Packet[Stream]]:
+        """See Converter."""
+        return iter(())
 
 
 def _text(lines: list[bytes]) -> list[bytes]:

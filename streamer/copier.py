@@ -15,6 +15,7 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 
+from streamer.container import readable
 from streamer.convert import Converter, converter
 from streamer.cut import Cut
 from streamer.tracks import Track, copy_stream
@@ -53,9 +54,11 @@ class Copier:
         if self._cut.start_s is not None:
             with contextlib.suppress(av.FFmpegError):  # no index: read from the beginning
                 self._source.seek(int(self._cut.start_s * av.time_base))
-        for packet in self._readable(wanted):
-            if self._is_wanted(packet):
+        for packet in readable(self._source, wanted):
+            if packet is not None and self._is_wanted(packet):
                 yield from self._become(packet)
+        for converting in self._converters.values():
+            yield from converting.flush()
 
     def keep(self, out: OutputContainer, packet: Packet[Stream]) -> None:
         """Write a packet; one that no file can hold is counted instead."""
@@ -73,10 +76,6 @@ class Copier:
             return
         if dts is not None:
             self._last[index] = dts
-
-    def _readable(self, wanted: list[Stream]) -> Iterator[Packet[Stream]]:
-        with contextlib.suppress(av.FFmpegError):  # cut off: what was read so far is kept
-            yield from self._source.demux(wanted)
 
     def _is_wanted(self, packet: Packet[Stream]) -> bool:
         index = packet.stream_index
@@ -97,6 +96,6 @@ class Copier:
         if index in self._converters:
             with contextlib.suppress(av.FFmpegError, ValueError):
                 yield from self._converters[index].convert(packet)
-        elif packet.size and not (index in self._texts and bytes(packet) == NO_TEXT):
+        elif not (index in self._texts and bytes(packet) == NO_TEXT):
             packet.stream = self._copies[index]
             yield packet

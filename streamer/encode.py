@@ -38,8 +38,9 @@ SOFTWARE: Final[dict[str, tuple[str, int, dict[str, str]]]] = {
     "av1": ("libsvtav1", 32, {"preset": "8"}),
     "vp9": ("libvpx-vp9", 31, {"deadline": "good", "cpu-used": "5", "row-mt": "1", "b": "0"}),
 }
-# How far dts may lie behind pts, in frames: as deep as these encoders reorder (see mux).
-REORDER: Final = {"h264": 2, "hevc": 4, "av1": 0, "vp9": 0}
+# How far dts lies behind pts, in frames: as deep as encoders reorder (see mux). x264 and x265 use
+# a pyramid of two levels, hardware at most one level more; AV1 and VP9 hide what they reorder.
+REORDER: Final = {"h264": 2, "hevc": 2, "av1": 0, "vp9": 0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,9 @@ class Encoding:
 
     @property
     def reorder(self) -> int:
-        """Frames by which dts may lie behind pts."""
-        return REORDER[self.codec]
+        """Frames by which dts lies behind pts."""
+        depth = REORDER[self.codec]
+        return depth if depth == 0 or self.encoder.startswith("lib") else depth + 1
 
 
 def choose(film: Film, codec: str, encoder: str, crf: int | None) -> Encoding:

@@ -18,7 +18,7 @@ CHANGED: Final = {
     **dict.fromkeys((".avi", ".flv", ".mpg", ".mpeg", ".ogv", ".vob", ".wmv"), ".mkv"),
 }
 PIPE: Final = "-"
-_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
+_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class Assembly:
         copier = Copier(source, out, self.tracks, self.cut)
         out.set_chapters(self._chapters(source))
         out.metadata.update(still_true(source.metadata))
-        frames = with_dts(_timed(segments, self.encoding), self.encoding.reorder)
+        frames = with_dts(_timed(segments, self.encoding), self.encoding)
         both = heapq.merge(_of(video, frames), copier.packets(), key=_seconds)
         for packet in both:
             if stop.is_set():
@@ -128,9 +128,12 @@ def _output(target: Path, source: InputContainer) -> OutputContainer:
 def _timed(segments: list[Segment], encoding: Encoding) -> Iterator[Packet[VideoStream]]:
     """Packets in coding order, each as long as its frame is shown."""
     starts = [segment.pts[0] for segment in segments[1:]]
-    usual = max(1, round(1 / (encoding.rate * encoding.time_base)))
     for segment, start in itertools.zip_longest(segments, starts):
-        end = segment.pts[-1] + (segment.last_duration or usual) if start is None else start
+        end = (
+            segment.pts[-1] + (segment.last_duration or usual_duration(encoding))
+            if start is None
+            else start
+        )
         shown = zip(segment.pts, (*segment.pts[1:], end), strict=True)
         durations = {pts: after - pts for pts, after in shown}
         for packet, pts in _with_pts(segment):
@@ -149,8 +152,10 @@ def _with_pts(segment: Segment) -> Iterator[tuple[Packet[VideoStream], int]]:
     return ((packet, own[packet.pts or 0]) for packet in found)
 
 
-def with_dts(video: Iterable[Packet[VideoStream]], depth: int) -> Iterator[Packet[VideoStream]]:
-    """Give packets in coding order a dts: the pts of the frame shown `depth` frames earlier.
+def with_dts(
+    video: Iterable[Packet[VideoStream]], encoding: Encoding
+) -> Iterator[Packet[VideoStream]]:
+    """Give packets in coding order a dts: the pts of the frame shown `reorder` frames earlier.
 
     The encoders' own dts are right within a segment but need not grow from one to the next.
     """
@@ -159,11 +164,16 @@ def with_dts(video: Iterable[Packet[VideoStream]], depth: int) -> Iterator[Packe
     for count, packet in enumerate(video):
         assert packet.pts is not None
         if count == 0:
-            first, step = packet.pts, packet.duration or 1
+            first, step = packet.pts, min(packet.duration or 1, usual_duration(encoding))
         heapq.heappush(waiting, packet.pts)
-        late = count >= depth
-        packet.dts = heapq.heappop(waiting) if late else first - (depth - count) * step
+        late = count >= encoding.reorder
+        packet.dts = heapq.heappop(waiting) if late else first - (encoding.reorder - count) * step
         yield packet
+
+
+def usual_duration(encoding: Encoding) -> int:
+    """How long a frame is shown, in ticks, when frames come at the film's average rate."""
+    return max(1, round(1 / (encoding.rate * encoding.time_base)))
 
 
 def _of(stream: Stream, video: Iterable[Packet[VideoStream]]) -> Iterator[Packet[Stream]]:

@@ -54,6 +54,7 @@ class Clip:
     attachment: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
     noise: bool = False
+    woven: bool = False  # the lower half of every second line shows a later moment
 
     @property
     def seconds(self) -> float:
@@ -66,6 +67,10 @@ class Clip:
         if self.noise:
             rng = np.random.default_rng(number)
             image.data[:] = rng.integers(16, 236, image.data.shape, np.uint8)
+        if self.woven:
+            half = self.height // 2
+            later = number_frame(number + 10, image.width, image.height).planes[0]
+            image.planes[0][half + 1 :: 2] = later[half + 1 :: 2]
         return image
 
 
