@@ -79,11 +79,11 @@ class JitterBuffer:
     once a first one has been seen the gate also opens by itself after `PATIENCE_S`.
     """
 
-    def __init__(self, is_keyframe: Callable[[bytes], bool]) -> None:
+    def __init__(self, is_keyframe: Callable[[bytes], bool], clock: MediaClock) -> None:
         self.lost = 0  # pictures given up on
         self.wants_keyframe = True
         self._is_keyframe = is_keyframe
-        self._clock = MediaClock()
+        self._clock = clock
         self._next: int | None = None  # sequence number, unwrapped
         self._parts: list[Packet] = []  # of the picture being put together
         self._waiting: dict[int, Packet] = {}  # beyond a gap, oldest arrival first

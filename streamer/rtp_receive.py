@@ -100,11 +100,16 @@ class Receiver:
             return
         await self._measure(packet, codec, arrival_time_ms)
         if is_rtx(codec):
-            apt, ssrc = codec.parameters.get("apt"), self._retransmits.get(packet.ssrc)
-            if ssrc is None or not isinstance(apt, int) or len(packet.payload) < 2:
+            ssrc, base = self._retransmits.get(packet.ssrc), self._base(codec)
+            if ssrc is None or base is None or len(packet.payload) < 2:
                 return
-            packet, codec = unwrap_rtx(packet, payload_type=apt, ssrc=ssrc), self._codecs[apt]
+            packet, codec = unwrap_rtx(packet, payload_type=base.payloadType or 0, ssrc=ssrc), base
         await self._take(packet, codec, now)
+
+    def _base(self, codec: RTCRtpCodecParameters) -> RTCRtpCodecParameters | None:
+        """The codec that a codec of retransmissions repeats."""
+        repeats = codec.parameters.get("apt")
+        return self._codecs.get(repeats) if isinstance(repeats, int) else None
 
     async def _measure(self, packet: RtpPacket, codec: RTCRtpCodecParameters, now_ms: int) -> None:
         if packet.ssrc not in self._streams:

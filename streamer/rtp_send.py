@@ -76,7 +76,10 @@ class VideoTrack(MediaStreamTrack):
                 packets = await loop.run_in_executor(
                     self._threads, self._encoder.encode, frame, self.target_bps, keyframe
                 )
-            except av.FFmpegError:  # raised here, it would end aiortc's sender for good
+            except (
+                av.FFmpegError,
+                ValueError,
+            ):  # would end the sender for good
                 self.errors += 1
                 self._encoder.reset()
                 continue

@@ -24,7 +24,7 @@ from aiortc.rtp import (
 )
 
 from streamer.frame import Frame
-from streamer.rtp import Encoded, JitterBuffer, Packet, h264_keyframe, vp8_keyframe
+from streamer.rtp import Encoded, JitterBuffer, MediaClock, Packet, h264_keyframe, vp8_keyframe
 from streamer.rtp_codecs import Codec, Decoder
 from streamer.rtp_rate import Uplink, UplinkEstimator
 from streamer.rtp_receive import Receiver
@@ -55,12 +55,13 @@ class VideoReceiver(Receiver):
         super().__init__(transport)
         self.codec: Codec | None = None
         self.errors = 0
-        self._overrun = 0
+        self._dropped = 0
         self._hand_on = take
         self._threads = threads
         self._max_pixels = max_pixels
         self._uplink = UplinkEstimator(uplink)
-        self._buffer = JitterBuffer(vp8_keyframe)
+        self._clock = MediaClock()  # of all streams there will be: time goes on
+        self._buffer = JitterBuffer(vp8_keyframe, self._clock)
         self._source: int | None = None
         self._backlog: deque[Encoded] = deque()
         self._arrived = asyncio.Event()
@@ -69,7 +70,7 @@ class VideoReceiver(Receiver):
     @property
     def lost(self) -> int:
         """Pictures that never reached the decoder."""
-        return self._overrun + self._buffer.lost
+        return self._dropped + self._buffer.lost
 
     @property
     def uplink_bps(self) -> int:
@@ -93,8 +94,7 @@ class VideoReceiver(Receiver):
 
     async def _take(self, packet: RtpPacket, codec: RTCRtpCodecParameters, now: float) -> None:
         if codec.name != self.codec or packet.ssrc != self._source:
-            self.codec, self._source = ("VP8" if codec.name == "VP8" else "H264"), packet.ssrc
-            self._buffer = JitterBuffer(KEYFRAME_TESTS[self.codec])
+            self._begin("VP8" if codec.name == "VP8" else "H264", packet.ssrc, now)
         try:
             data = depayload(codec, packet.payload) if packet.payload else b""
         except ValueError:
@@ -105,9 +105,17 @@ class VideoReceiver(Receiver):
             self._push(picture)
         await self._repair(now)
 
+    def _begin(self, codec: Codec, source: int, now: float) -> None:
+        """Another stream instead of the one so far, if any."""
+        self.codec, self._source = codec, source
+        self._dropped = self.lost + len(self._backlog)
+        self._buffer = JitterBuffer(KEYFRAME_TESTS[codec], self._clock)
+        self._backlog.clear()
+        self._asked_at = now  # a stream begins with a keyframe: let it arrive
+
     def _push(self, picture: Encoded) -> None:
         if len(self._backlog) >= BACKLOG_MAX:
-            self._overrun += len(self._backlog)
+            self._dropped += len(self._backlog)
             self._backlog.clear()
             self._buffer.broke(picture.arrived_at)
         self._backlog.append(picture)
@@ -148,7 +156,7 @@ class VideoReceiver(Receiver):
                     decoder = Decoder(self.codec, self._max_pixels)
                 try:
                     frames = await loop.run_in_executor(self._threads, decoder.decode, picture)
-                except av.FFmpegError:
+                except (av.FFmpegError, ValueError):
                     self.errors += 1
                     self._buffer.broke(time.monotonic())
                     continue

@@ -23,7 +23,7 @@ FRAME = 3000  # 1/90000 s at 30 fps
 
 
 def buffer() -> JitterBuffer:
-    return JitterBuffer(lambda data: data.startswith(b"K"))
+    return JitterBuffer(lambda data: data.startswith(b"K"), MediaClock())
 
 
 def packets(
@@ -162,6 +162,14 @@ def test_a_sender_that_starts_afresh_is_followed() -> None:
     again = feed(target, packets([2, 2, 2], first_seq=40_000, clock=10**9))
     assert names(again) == ["K0", "P1", "P2"]
     assert [picture.pts for picture in again] == [2 * FRAME, 3 * FRAME, 4 * FRAME]
+
+
+def test_another_stream_goes_on_where_the_first_one_stopped() -> None:
+    clock = MediaClock()
+    one, two = (JitterBuffer(lambda data: data.startswith(b"K"), clock) for _ in range(2))
+    first = feed(one, packets([1, 1]))
+    second = feed(two, packets([1, 1], clock=4_000_000_000))
+    assert [p.pts for p in first + second] == [0, FRAME, 2 * FRAME, 3 * FRAME]
 
 
 def test_padding_between_pictures_is_no_picture() -> None:
