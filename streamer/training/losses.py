@@ -1,0 +1,49 @@
+"""How far a student is from its teacher, and how still it stands.
+
+Pixels alone make a student that is right on average and blurred; the local spectrum asks for
+the teacher's amount of texture without saying where each dot has to lie.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PATCH = 16
+
+
+def gradients(plane: Tensor) -> tuple[Tensor, Tensor]:
+    """Differences of neighbours down and across."""
+    return plane[..., 1:, :] - plane[..., :-1, :], plane[..., :, 1:] - plane[..., :, :-1]
+
+
+def edge_loss(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference of the gradients."""
+    pairs = zip(gradients(a), gradients(b), strict=True)
+    return torch.stack([(p - q).abs().mean() for p, q in pairs]).sum()
+
+
+def local_spectrum(plane: Tensor) -> Tensor:
+    """Magnitudes of the Fourier transforms of windowed 16x16 patches, every 8 pixels."""
+    hann = torch.hann_window(PATCH, periodic=False, device=plane.device)
+    patches = F.unfold(plane, PATCH, stride=PATCH // 2).transpose(1, 2)
+    patches = patches.reshape(-1, PATCH, PATCH)
+    centred = patches - patches.mean((1, 2), keepdim=True)
+    return torch.fft.rfft2(centred * (hann[:, None] * hann), norm="ortho").abs()
+
+
+def fidelity(
+    planes: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor], texture: float
+) -> Tensor:
+    """Distance of the student's (y, uv) to the teacher's; `texture` weighs the spectrum."""
+    (y, uv), (y_target, uv_target) = planes, target
+    loss = 0.6 * (y - y_target).abs().mean() + (uv - uv_target).abs().mean()
+    loss = loss + 0.4 * edge_loss(y, y_target)
+    if texture > 0:
+        difference = local_spectrum(y) - local_spectrum(y_target)
+        loss = loss + texture * difference.abs().mean()
+    return loss
+
+
+def unsteadiness(first: Tensor, second: Tensor) -> Tensor:
+    """Difference of what should be one picture: two noisy, shifted views laid over each other."""
+    return (first - second).abs().mean()
