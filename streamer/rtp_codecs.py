@@ -178,7 +178,7 @@ class Encoder:
             "preset": "superfast" if width * height <= 1280 * 720 else "ultrafast",
             "tune": "zerolatency",
             "maxrate": str(most),
-            "bufsize": str(most // 4),
+            "bufsize": str(most // 8),  # a keyframe is one burst: keep it small
             "sc_threshold": "0",  # a keyframe only when somebody asks for one
             "forced-idr": "1",
         }

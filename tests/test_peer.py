@@ -35,7 +35,7 @@ async def until(condition: object, timeout_s: float = 8.0) -> None:
     """Wait for a condition that is polled; fails the test when it does not come true."""
     assert callable(condition)
     async with asyncio.timeout(timeout_s):
-        while not condition():  # noqa: ASYNC110
+        while not condition():
             await asyncio.sleep(0.02)
 
 

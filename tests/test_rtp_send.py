@@ -111,7 +111,7 @@ async def test_a_frame_that_cannot_be_encoded_does_not_end_the_stream() -> None:
         too_wide = Frame(number_frame(0, 20_000, 32), 0, CLOCK, 0.0)
         await track.send(too_wide)
         receiving = asyncio.create_task(track.recv())
-        while not track.errors:  # noqa: ASYNC110
+        while not track.errors:
             await asyncio.sleep(0.01)
         await track.send(frame(1))
         assert (await receiving).pts == 3000
