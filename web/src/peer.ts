@@ -25,9 +25,12 @@ export interface Seen {
 export interface Peer {
   /** The stylized picture, and the sound that belongs to it. */
   readonly output: MediaStream;
-  /** Resolves with the reason once the connection is of no more use. */
+  /** Resolves with the reason once the connection is of no more use, `close` being one. */
   readonly lost: Promise<Failure>;
-  /** Ask for a change; resolves when the first frame that has it leaves the server. */
+  /**
+   * Ask for a change; resolves when the first frame that has it leaves the server.
+   * Throws the server's Refusal, or Failure when the connection ends first.
+   */
   set(change: Change): Promise<Applied>;
   /** Send other tracks from now on, without a new connection. */
   replace(input: MediaStream): Promise<void>;

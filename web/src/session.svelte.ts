@@ -3,7 +3,7 @@
 import { ask, Failure } from './failure';
 import type { Options, Peer, Seen } from './peer';
 import { connect } from './peer';
-import type { Applied, Catalogue, Change, Look, Stats } from './protocol';
+import type { Applied, Catalogue, Change, Look, Refusal, Stats } from './protocol';
 import type { Source, Wanted } from './source';
 import { open } from './source';
 
@@ -130,7 +130,8 @@ export class Session {
         this.applied = await this.#peer.set(change);
         this.refused = null;
       } catch (error) {
-        this.refused = (error as { message?: string }).message ?? String(error);
+        // With the next connection the whole look goes out again.
+        if (!(error instanceof Failure)) this.refused = (error as Refusal).message;
       }
     }
     this.#changing = false;

@@ -26,7 +26,7 @@ export function loadLook(query = location.search): Partial<Look> {
   const parameters = new URLSearchParams(query);
   const look: Partial<Look> = {};
   const style = parameters.get('style');
-  const strength = Number(parameters.get('strength') ?? Number.NaN);
+  const strength = Number.parseFloat(parameters.get('strength') ?? '');
   if (style) look.style = style;
   if (strength >= 0 && strength <= 1) look.strength = strength;
   if (parameters.get('color') === 'camera') look.preserve_color = true;
