@@ -51,6 +51,9 @@ _CORS = {
 }
 
 
+_HOST = "use this server's address, or start it with --allow-origin and the origin you use"
+
+
 class Guard:
     """Wraps the application; what it refuses never reaches it."""
 
@@ -77,7 +80,7 @@ class Guard:
     def _refuse(self, request: Request, limit: int) -> Response | None:
         """The answer to a request that must go no further, or None."""
         if not self._host_known(request.headers.get("host", "")):
-            return error(403, "host_refused", "this server does not go by that host name")
+            return error(403, "host_refused", _HOST)
         if not self._origin_allowed(request):
             origin = request.headers["origin"]
             return error(403, "origin_refused", f"start the server with --allow-origin {origin}")

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from streamer.config import IceServer
-from streamer.errors import RingError, UsageError
+from streamer.errors import MediaError, RingError, UsageError
 from streamer.http_errors import error
 
 SDP = "application/sdp"
@@ -59,7 +59,11 @@ def whip(ring: Readiness, sessions: Sessions, ice_servers: tuple[IceServer, ...]
         if _content_type(request) != SDP:
             return error(415, "unsupported_media", f"send the offer with Content-Type: {SDP}")
         require(ring)
-        session = await sessions.answer(name, _checked(await request.body()))
+        offer_sdp = _checked(await request.body())
+        try:
+            session = await sessions.answer(name, offer_sdp)
+        except MediaError as failure:  # no UDP port is free
+            return error(503, "no_port", str(failure))
         location = {"Location": f"/whip/{name}/{session.id}"}
         return _linked(Response(session.answer_sdp, 201, location, SDP), links)
 

@@ -9,7 +9,7 @@ from PIL import Image as Picture
 from starlette.types import ASGIApp
 
 from streamer.config import Config
-from streamer.errors import ServerFullError, UnknownStyleError, UsageError
+from streamer.errors import MediaError, ServerFullError, UnknownStyleError, UsageError
 from streamer.frame import Image, Style
 from streamer.server import create_app
 
@@ -55,6 +55,8 @@ class FakeSessions:
     async def answer(self, name: str, offer_sdp: str) -> FakeSession:
         if self.live:
             raise ServerFullError("all 1 places are taken; try again later")
+        if name == "no-port":
+            raise MediaError("no UDP port is free")
         if "m=video" not in offer_sdp:
             raise UsageError("the offer has no video")
         self.live["secret-id"] = name

@@ -10,14 +10,15 @@ import streamer
 
 PACKAGE = Path(streamer.__file__).parent
 
+FILE_MODULES = ("color", "container", "convert", "copier", "decode", "encode", "mux", "tracks")
+
 # A library is imported by the modules that match its patterns and by no others. A subpackage
 # is matched as `name/module`.
 HOMES = {
     "ray": ("cluster",),
     "aiortc": ("peer*", "rtp*"),
     "aioice": ("peer*", "rtp*"),
-    "av": ("peer*", "rtp*", "camera*", "container", "decode", "encode", "mux")
-    + ("color", "convert", "copier", "tracks"),
+    "av": ("peer*", "rtp*", "camera*", *FILE_MODULES),
     "onnxruntime": ("stylizer*", "training/*"),
     "torch": ("stylizer*", "training/*"),
     "onnx": ("stylizer*", "training/*"),

@@ -42,6 +42,12 @@ async def test_full_server_is_503_with_retry_after(http: httpx.AsyncClient) -> N
     assert int(response.headers["retry-after"]) > 0
 
 
+async def test_lack_of_a_port_is_503(http: httpx.AsyncClient) -> None:
+    response = await http.post("/whip/no-port", content=OFFER, headers=SDP)
+    assert error_of(response) == (503, "no_port")
+    assert "retry-after" in response.headers
+
+
 async def test_offer_before_readiness_is_503(world: World, http: httpx.AsyncClient) -> None:
     world.ring.ready = False
     response = await http.post("/whip/me", content=OFFER, headers=SDP)
