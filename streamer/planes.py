@@ -52,6 +52,16 @@ def from_rgb(rgb: Pixels) -> Image:
     return image
 
 
+def resize(image: Image, width: int, height: int) -> Image:
+    """The image at another size: averaged down, or interpolated up."""
+    smaller = width * height < image.width * image.height
+    method = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    resized = blank(width, height)
+    for source, target in zip(image.planes, resized.planes, strict=True):
+        cv2.resize(source, target.shape[::-1], dst=target, interpolation=method)
+    return resized
+
+
 def pad(image: Image, multiple: int, least: int) -> Image:
     """The image with its edge repeated right and below: sides of k x `multiple`, >= `least`.
 

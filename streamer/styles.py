@@ -26,14 +26,16 @@ class Layout:
 
     multiple: int  # both sides have to be multiples of this
     least: int  # and no smaller: reflecting pads need that many pixels
+    most: int  # pixels to paint at once; larger pictures are painted smaller, and enlarged
     white: float  # the value of white, in and out
     blends: bool  # takes `style_weights`, one a style
 
 
+# A 4000x3000 photo as it is takes rgb26 4.4 GB and rgb255 more: `most` keeps both near 2 GB.
 LAYOUTS: Mapping[str, Layout] = {
-    "rgb26": Layout(multiple=4, least=32, white=1, blends=True),
-    "rgb255": Layout(multiple=4, least=32, white=255, blends=False),
-    "i420": Layout(multiple=8, least=16, white=255, blends=True),
+    "rgb26": Layout(multiple=4, least=32, most=6_000_000, white=1, blends=True),
+    "rgb255": Layout(multiple=4, least=32, most=3_000_000, white=255, blends=False),
+    "i420": Layout(multiple=8, least=16, most=64_000_000, white=255, blends=True),
 }
 
 

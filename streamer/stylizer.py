@@ -5,6 +5,7 @@ each), of the camera picture itself (`none`), or of all of these.
 """
 
 import importlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
-from streamer.planes import Pixels, crop, from_rgb, mix, pad, recolor, to_rgb
+from streamer.planes import Pixels, crop, from_rgb, mix, pad, recolor, resize, to_rgb
 from streamer.styles import LAYOUTS, NONE, ModelFile
 
 Backend = Literal["onnx", "torch", "none"]
@@ -134,6 +135,19 @@ _NOTHING = 1 / 1024  # a smaller share of the picture changes no pixel by more t
 
 
 def _run(network: Network, model: ModelFile, image: Image, weights: NDArray[np.float32]) -> Image:
+    """One run of a network, at the image's own size unless that would take too much memory."""
+    most = LAYOUTS[model.layout].most
+    scale = math.sqrt(most / (image.width * image.height))
+    if scale < 1:
+        small = resize(image, int(image.width * scale), int(image.height * scale))
+        painted = _run_whole(network, model, small, weights)
+        return resize(painted, image.width, image.height)
+    return _run_whole(network, model, image, weights)
+
+
+def _run_whole(
+    network: Network, model: ModelFile, image: Image, weights: NDArray[np.float32]
+) -> Image:
     layout = LAYOUTS[model.layout]
     padded = pad(image, layout.multiple, layout.least)
     width, height = padded.width, padded.height

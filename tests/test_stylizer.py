@@ -12,12 +12,13 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from numpy.typing import NDArray
 from onnx import external_data_helper
 
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
-from streamer.planes import to_rgb
-from streamer.styles import Catalogue, ModelFile
+from streamer.planes import Pixels, to_rgb
+from streamer.styles import LAYOUTS, Catalogue, ModelFile
 from streamer.stylizer import Backend, Stylizer, StylizerSpec
 from tests.networks import model_file, negative_network, painting_network, planes_network
 from tests.pictures import picture
@@ -61,6 +62,28 @@ def test_any_size_comes_back_at_its_size(
     rgb, turned = to_rgb(image), to_rgb(stylizer.stylize(image, only("negative")))
     assert turned.shape == rgb.shape
     assert np.abs(turned.astype(int) - (255 - rgb)).mean() < 8
+
+
+def test_what_is_too_large_is_painted_smaller_and_enlarged(
+    load: Load, negative: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = picture(800, 400)
+    whole = load(negative).stylize(image, only("negative"))
+    small = replace(LAYOUTS["rgb255"], most=20_000)
+    monkeypatch.setitem(LAYOUTS, "rgb255", small)
+    stylizer = load(negative)
+    (network,) = stylizer._networks.values()
+    paint, sizes = network.rgb, []
+
+    def watched(rgb: Pixels, weights: NDArray[np.float32]) -> Pixels:
+        sizes.append(rgb.shape[:2])
+        return paint(rgb, weights)
+
+    monkeypatch.setattr(network, "rgb", watched)
+    enlarged = stylizer.stylize(image, only("negative"))
+    assert sizes == [(100, 200)]
+    assert (enlarged.width, enlarged.height) == (800, 400)
+    assert difference(whole, enlarged, 90) < 10
 
 
 def test_a_blend_within_a_model_is_one_run_of_it(load: Load, planes: ModelFile) -> None:
