@@ -6,15 +6,17 @@ must not show it.
 
 import math
 from collections import deque
+from collections.abc import Collection
 
 
 class Pacer:
     """Maps media time to playing time: `pts + offset`, with the smallest offset that fits.
 
     The offset follows the larger part of the recent delays (`ready_at - pts`), so one slow frame is
-    shown late instead of delaying all that follow; no frame is ever held longer than
-    `max_hold_s`, and a jump of media time starts afresh. (The dead-band and re-anchoring are
-    the usual ones of media-clock pacing, e.g. RFC 3550 appendix A.)
+    shown late instead of delaying all that follow. No frame is ever held longer than the
+    stream's usual time from frame to frame, nor than `max_hold_s`: workers that take turns
+    need no more, and latency is worth more than a smooth picture of a machine that chokes. A
+    jump of media time starts afresh.
     """
 
     def __init__(
@@ -32,6 +34,8 @@ class Pacer:
         self._dead_band_s = dead_band_s
         self._jump_s = jump_s
         self._delays: deque[float] = deque(maxlen=memory)
+        self._intervals: deque[float] = deque([max_hold_s], maxlen=memory)
+        self._last_pts_s: float | None = None
         self._offset: float | None = None
 
     def due_at(self, pts_s: float, ready_at: float) -> float:
@@ -46,11 +50,17 @@ class Pacer:
             self._delays.clear()
             self._offset = delay
         self._delays.append(delay)
-        wanted = self._usual_delay()
+        wanted = _quantile(self._delays, self._quantile)
         if abs(wanted - self._offset) > self._dead_band_s:
             self._offset = wanted
-        return ready_at + min(max(self._offset - delay, 0.0), self._max_hold_s)
+        return ready_at + min(max(self._offset - delay, 0.0), self._longest_hold_s(pts_s))
 
-    def _usual_delay(self) -> float:
-        ordered = sorted(self._delays)
-        return ordered[math.ceil(self._quantile * len(ordered)) - 1]
+    def _longest_hold_s(self, pts_s: float) -> float:
+        if self._last_pts_s is not None and pts_s > self._last_pts_s:
+            self._intervals.append(pts_s - self._last_pts_s)
+        self._last_pts_s = pts_s
+        return min(_quantile(self._intervals, 0.5), self._max_hold_s)
+
+
+def _quantile(values: Collection[float], share: float) -> float:
+    return sorted(values)[math.ceil(share * len(values)) - 1]

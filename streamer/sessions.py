@@ -5,6 +5,7 @@ Every live stream of the server.
 
 import asyncio
 import contextlib
+import gc
 import logging
 
 from streamer.errors import ServerFullError
@@ -84,3 +85,5 @@ class Sessions:
         finally:
             del self._live[session.id]
             log.info("- stream %s ends", session.name)
+        del session
+        gc.collect()  # a connection is full of cycles that hold its codecs and pictures
