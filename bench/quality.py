@@ -12,6 +12,7 @@ when it is installed and none is named.
 """
 
 import argparse
+import functools
 import hashlib
 import importlib.metadata
 import itertools
@@ -60,12 +61,14 @@ def difference(a: Pixels, b: Pixels) -> float:
 
 def photos(folder: Path, count: int) -> list[Pixels]:
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in {".jpg", ".jpeg", ".png"})
-    return [cv2.imread(str(f))[:, :, ::-1].copy() for f in files[::HELD_OUT][:count]]
+    read = [cv2.imread(str(f), cv2.IMREAD_COLOR) for f in files[::HELD_OUT][:count]]
+    return [cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) for picture in read if picture is not None]
 
 
 def clip(path: Path, count: int, height: int = 360) -> list[Pixels]:
     """The first frames of a clip, at most `height` high, both sides even."""
-    capture, frames = cv2.VideoCapture(str(path)), []
+    frames: list[Pixels] = []
+    capture = cv2.VideoCapture(str(path))
     while len(frames) < count and (read := capture.read())[0]:
         rows, columns = read[1].shape[:2]
         scale = min(1, height / rows)
@@ -77,7 +80,7 @@ def clip(path: Path, count: int, height: int = 360) -> list[Pixels]:
 
 def flows(frames: Sequence[Pixels]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.bool_]]]:
     """For each frame but the first: where its pixels were before, and which of them to trust."""
-    dis = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     for before, now in itertools.pairwise(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in frames):
         back, forth = dis.calc(now, before, None), dis.calc(before, now, None)
         rows, columns = now.shape
@@ -178,10 +181,10 @@ def main() -> None:
     measures: list[tuple[str, Callable[[Painter], float]]] = []
     for path in options.clips:
         frames = clip(path, options.frames)
-        measures.append((path.stem, lambda paint, frames=frames: warping_error(frames, paint)))
+        measures.append((path.stem, functools.partial(warping_error, frames)))
     still = pictures[0] if pictures else clip(options.clips[0], 1)[0] if options.clips else None
     if still is not None:
-        measures.append(("still with noise", lambda paint: flicker(still, paint)))
+        measures.append(("still with noise", functools.partial(flicker, still)))
     print_steadiness(models, teacher, stylizer, measures, styles)
 
 

@@ -6,7 +6,7 @@ cut, noised and shifted differently each time.
 
 import random
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -64,7 +64,7 @@ def crop(picture: Picture, size: int, rng: random.Random) -> Picture:
 
 def to_planes(rgb: Tensor) -> tuple[Tensor, Tensor]:
     """RGB (n, 3, h, w) in 0..1 as I420 planes in 0..1 of the byte: BT.601, video range."""
-    red, green, blue = rgb.split(1, 1)
+    red, green, blue = torch.split(rgb, 1, 1)
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     chroma = torch.cat([(blue - luma) / 1.772, (red - luma) / 1.402], 1)
     return (16 + 219 * luma) / 255, (128 + 224 * avg_pool2d(chroma, 2)) / 255
@@ -97,7 +97,9 @@ class Pairs:
             painted.append((photo, self._teacher.paint(photo, style), style))
         return painted
 
-    def batches(self, count: int, fresh: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    def batches(
+        self, count: int, fresh: int
+    ) -> Generator[tuple[Tensor, Tensor, Tensor], None, None]:
         """`count` pairs at a time: RGB (count, 3, size, size) twice, and the style indices."""
         with ThreadPoolExecutor(1) as painter:
             coming = painter.submit(self._paint, 4 * count)

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -158,38 +159,42 @@ def train(
     checkpoint: Path,
     *,
     every: int = 100,
-) -> Iterator[Progress]:
+) -> Generator[Progress, None, None]:
     """Train until the recipe's minutes are over; reports and saves every `every` steps."""
     if teacher.styles != run.net.styles:
         raise ModelError(f"the teacher paints {teacher.styles}, the student {run.net.styles}")
-    recipe = run.recipe
-    torch.manual_seed(recipe.seed + run.step)
-    pairs = Pairs(pictures, teacher, recipe.crop_px + MARGIN, seed=recipe.seed + run.step)
-    batches = pairs.batches(recipe.pairs, recipe.fresh)
-    losses: list[tuple[float, float]] = []
-    torch.set_num_threads(1)
-    threads = ThreadPoolExecutor(2)
-    before = time.monotonic()
-    while run.done < 1:
-        rate = recipe.learning_rate * (0.5 + 0.5 * math.cos(math.pi * run.done) + 0.01)
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (run.step + 1) / 100)
-        losses.append(learn(run, threads, next(batches)))
-        run.step += 1
-        _follow(run)
-        now = time.monotonic()
-        run.elapsed_s, before = run.elapsed_s + now - before, now
-        if run.step % every == 0 or run.done >= 1:
+    torch.set_num_threads(1)  # see `learn`
+    seed = run.recipe.seed + run.step
+    torch.manual_seed(seed)
+    pairs = Pairs(pictures, teacher, run.recipe.crop_px + MARGIN, seed=seed)
+    batches = pairs.batches(run.recipe.pairs, run.recipe.fresh)
+    with closing(batches), ThreadPoolExecutor(2) as threads:
+        while run.done < 1:
+            losses = list(_steps(run, threads, batches, every))
             run.save(checkpoint)
             loss, moved = torch.tensor(losses).mean(0).tolist()
-            losses.clear()
             yield Progress(run.step, run.done, loss, moved)
 
 
+def _steps(
+    run: Run, threads: ThreadPoolExecutor, batches: Iterator[Sequence[Tensor]], count: int
+) -> Iterator[tuple[float, float]]:
+    """Up to `count` steps, fewer when the time is over."""
+    for _ in range(count):
+        began = time.monotonic()
+        rate = run.recipe.learning_rate * (0.505 + 0.5 * math.cos(math.pi * run.done))
+        for group in run.optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (run.step + 1) / 100)
+        yield learn(run, threads, next(batches))
+        run.step += 1
+        _follow(run)
+        run.elapsed_s += time.monotonic() - began
+        if run.done >= 1:
+            return
+
+
 @torch.no_grad()
-def distance(
-    net: StyleNet, pictures: Sequence[Picture], teacher: Teacher, style: int
-) -> float:
+def distance(net: StyleNet, pictures: Sequence[Picture], teacher: Teacher, style: int) -> float:
     """Mean absolute difference to the teacher over I420 bytes (0..255), on whole pictures."""
     weights = nn.functional.one_hot(torch.tensor([style]), len(net.styles)).float()
     total = []
@@ -205,6 +210,3 @@ def distance(
 def _mean_difference(planes: tuple[Tensor, ...], wanted: tuple[Tensor, ...]) -> float:
     flat = [torch.cat([p.clamp(0, 1).flatten() for p in side]) for side in (planes, wanted)]
     return float((flat[0] - flat[1]).abs().mean() * 255)
-
-
-Report = Callable[[Progress], None]

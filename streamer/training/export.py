@@ -59,7 +59,7 @@ def export_float(net: StyleNet, path: Path) -> None:
 
 
 def export_int8(net: StyleNet, path: Path, frames: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Write the int8 network, its ranges measured on real frames (planes in 0..1) in every style."""
+    """Write the int8 network; `frames` (planes in 0..1) are run in every style for its ranges."""
     onnx.save(quantized_graph(net.eval(), Ranges.measure(net, frames)), path)
     _describe(path, net)
 

@@ -20,7 +20,7 @@ class Graph:
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
-    def constant(self, value: Array) -> str:
+    def constant(self, value: Array | np.generic) -> str:
         """Add a constant; dtype as given."""
         name = f"c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
@@ -53,7 +53,9 @@ class Graph:
         self.nodes.append(node)
         return name
 
-    def model(self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
+    def model(
+        self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+    ) -> onnx.ModelProto:
         """What was written so far, as a model."""
         graph = helper.make_graph(self.nodes, "style", inputs, outputs, self.constants)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]

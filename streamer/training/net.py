@@ -43,7 +43,14 @@ class StyleConv(nn.Module):
     """A convolution whose channels are scaled and shifted by the blend of the styles' own."""
 
     def __init__(
-        self, inputs: int, outputs: int, styles: int, *, size: int = 3, stride: int = 1, pad: int = 1
+        self,
+        inputs: int,
+        outputs: int,
+        styles: int,
+        *,
+        size: int = 3,
+        stride: int = 1,
+        pad: int = 1,
     ) -> None:
         super().__init__()
         self.pad = pad
@@ -57,7 +64,8 @@ class StyleConv(nn.Module):
         if self.pad:
             x = F.pad(x, (self.pad,) * 4, mode="replicate")
         gain, shift = style_weights @ self.gain, style_weights @ self.shift
-        return self.conv(x) * gain[:, :, None, None] + shift[:, :, None, None]
+        sums: Tensor = self.conv(x)
+        return sums * gain[:, :, None, None] + shift[:, :, None, None]
 
 
 class Residual(nn.Module):

@@ -1,0 +1,49 @@
+"""What is written when training is over: both network files, and a picture of all styles."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from streamer.training.data import Picture, to_planes, to_tensor
+from streamer.training.export import export_float, export_int8
+from streamer.training.net import StyleNet
+
+CALIBRATION = 12  # photos; every one is run in every style
+COLUMNS = 4
+
+
+def fitted(picture: Picture, long_px: int) -> Picture:
+    """The picture with its longer side at `long_px`, both sides multiples of 8."""
+    scale = long_px / max(picture.shape[:2])
+    height, width = (max(16, round(side * scale) // 8 * 8) for side in picture.shape[:2])
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[no-any-return]
+
+
+def write_all(net: StyleNet, path: Path, pictures: Sequence[Picture]) -> None:
+    """Write `path` in float and, beside it, .int8.onnx, calibrated on these pictures."""
+    export_float(net, path)
+    frames = [to_planes(to_tensor([fitted(p, 320)])) for p in pictures[:CALIBRATION]]
+    export_int8(net, path.with_suffix(".int8.onnx"), frames)
+
+
+@torch.no_grad()
+def painted(net: StyleNet, picture: Picture, style: int) -> Picture:
+    """RGB of a picture whose sides are multiples of 8."""
+    weights = torch.eye(len(net.styles))[style : style + 1]
+    planes = net(*to_planes(to_tensor([picture])), weights)
+    flat = [(p.clamp(0, 1) * 255).round().byte().flatten().numpy() for p in planes]
+    height, width = picture.shape[:2]
+    i420 = np.concatenate(flat).reshape(height * 3 // 2, width)
+    return cv2.cvtColor(i420, cv2.COLOR_YUV2RGB_I420)  # type: ignore[no-any-return]
+
+
+def sheet(net: StyleNet, picture: Picture, path: Path) -> None:
+    """Write a contact sheet: one picture in every style, in the order of their indices."""
+    small = fitted(picture, 320)
+    cells = [painted(net, small, i) for i in range(len(net.styles))]
+    cells += [np.zeros_like(small)] * (-len(cells) % COLUMNS)
+    rows = [np.hstack(cells[i : i + COLUMNS]) for i in range(0, len(cells), COLUMNS)]
+    cv2.imwrite(str(path), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
