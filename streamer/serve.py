@@ -5,19 +5,15 @@ The port is bound before anything is started, and answers /healthz while the wor
 
 import asyncio
 import contextlib
-import errno
 import gc
 import logging
 import os
 import signal
 import socket
-import ssl
-import sys
 import threading
 import time
 import webbrowser
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 
 import psutil
 import uvicorn
@@ -25,8 +21,8 @@ from starlette.types import ASGIApp
 
 from streamer.cluster import Cluster
 from streamer.config import Config
-from streamer.errors import StreamerError, UsageError
 from streamer.frame import Style
+from streamer.machine import bind, check_tls, has_display, ring_size, urls
 from streamer.peer import IceServer, PeerOptions
 from streamer.ring import Ring
 from streamer.rtp_codecs import Bitrate
@@ -38,7 +34,7 @@ from streamer.styles import Catalogue
 log = logging.getLogger(__name__)
 
 CLOSING_S = 2  # for answers under way when the server stops
-PATIENCE_S = 20.0  # for all of stopping; a Ray that is just starting cannot be interrupted
+PATIENCE_S = 30.0  # for all of stopping; a Ray that is just starting cannot be interrupted
 CONNECTIONS = 512  # more HTTP connections than this are turned away
 
 
@@ -47,31 +43,6 @@ def run(config: Config) -> None:
     check_tls(config)
     with bind(config.host, config.port) as listener, contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(config, listener))
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """Listen on `port`. Raises StreamerError, in words, when that cannot be."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family)
-    except OSError as failure:
-        if failure.errno == errno.EADDRINUSE:
-            raise StreamerError(f"port {port} is taken; choose another with --port") from None
-        if failure.errno == errno.EACCES:
-            raise UsageError(f"--port {port} is for the administrator; take 1024 or more") from None
-        raise UsageError(f"--host {host} is no address of this machine") from None
-
-
-def check_tls(config: Config) -> None:
-    """Raise UsageError when certificate and key are none, or do not belong together."""
-    if config.tls_cert is None:
-        return
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
-            config.tls_cert, config.tls_key
-        )
-    except (OSError, ssl.SSLError) as failure:
-        raise UsageError(f"--tls-cert and --tls-key are no certificate: {failure}") from None
 
 
 async def serve(config: Config, listener: socket.socket) -> None:
@@ -143,25 +114,6 @@ def peer_options(config: Config) -> PeerOptions:
     )
 
 
-def ring_size(config: Config) -> tuple[int, int, int]:
-    """Workers, threads of each, GPUs: as asked, the rest from the machine."""
-    threads = config.threads or 1
-    gpus = (_gpus() if config.gpus is None else config.gpus) if config.backend == "torch" else 0
-    workers = config.workers or gpus or max(1, _cpus() // threads)
-    return workers, threads, gpus
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _gpus() -> int:
-    """NVIDIA devices of this machine; importing Torch just to count them takes seconds."""
-    return sum(device.name[6:].isdecimal() for device in Path("/dev").glob("nvidia[0-9]*"))
-
-
 class _Uvicorn(uvicorn.Server):
     """Leaves signals alone: `serve` stops more than HTTP, and in its own order."""
 
@@ -224,33 +176,6 @@ def _end(code: int) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
     os._exit(code)
-
-
-def urls(config: Config, port: int) -> list[str]:
-    """Where the server is reached, the nearest first."""
-    query = f"?token={config.token}" if config.token else ""
-    hosts = [config.host]
-    if config.host in ("0.0.0.0", "::"):
-        hosts = ["127.0.0.1", *_own_address()]
-    bracketed = [f"[{host}]" if ":" in host else host for host in hosts]
-    return [f"{config.scheme}://{host}:{port}/{query}" for host in bracketed]
-
-
-def _own_address() -> list[str]:
-    """This machine's address on its network: connecting UDP picks one and sends nothing."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))
-        except OSError:  # no network
-            return []
-        return [str(probe.getsockname()[0])]
-
-
-def has_display() -> bool:
-    """Whether a browser window could appear."""
-    if sys.platform in ("win32", "darwin"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _announce(config: Config, addresses: list[str]) -> None:

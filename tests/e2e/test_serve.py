@@ -6,24 +6,31 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from streamer.serve import PATIENCE_S
 
 pytestmark = pytest.mark.e2e
 
-READY_S = 10.0  # promised on an idle machine
+READY_S = 10.0
 STOP_S = 5.0
+LONG_S = 60.0  # when the time is not the point
 TOKEN = "0123456789abcdef"
 
 
@@ -54,7 +61,7 @@ class Served:
         """Send a signal; seconds until the process is gone."""
         began_at = time.monotonic()
         self.process.send_signal(number)
-        self.process.wait(PATIENCE_S)
+        self.process.wait(LONG_S)
         return time.monotonic() - began_at
 
     def output(self) -> str:
@@ -66,7 +73,12 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 @pytest.fixture
 def served(request: pytest.FixtureRequest) -> Iterator[Served]:
-    options = getattr(request, "param", ())
+    with served_with(*getattr(request, "param", ())) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def served_with(*options: str) -> Iterator[Served]:
     home = Path(tempfile.mkdtemp(prefix="s-", dir="/tmp"))  # short: sockets lie in it
     command = [sys.executable, "-m", "streamer", "serve", "--backend", "none", "--no-browser"]
     with (home / "out").open("w") as out:
@@ -88,6 +100,11 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
                 left.kill()
         process.wait()
         shutil.rmtree(home)
+
+
+def slack() -> float:
+    """What is promised holds on an idle machine; on a busy one it takes its share longer."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def family_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -114,25 +131,25 @@ def assert_nothing_left(family: list[psutil.Process], home: Path) -> None:
 
 
 def test_is_ready_soon_and_stops_without_a_trace(served: Served) -> None:
-    assert served.wait_until("/readyz", READY_S * 3) < READY_S
+    assert served.wait_until("/readyz", LONG_S) < READY_S * slack()
     family = served.family()
     assert len(family) > 2, "Ray and its workers"
-    assert served.stop() < STOP_S
+    assert served.stop() < STOP_S * slack()
     assert served.process.returncode == 0
     assert_nothing_left(family, served.home)
     assert "Traceback" not in served.output()
 
 
 def test_is_alive_before_it_is_ready(served: Served) -> None:
-    served.wait_until("/healthz", 2)
+    served.wait_until("/healthz", LONG_S)
     response = httpx.get(served.url + "/readyz")
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) > 0
-    served.wait_until("/readyz", READY_S * 3)
+    served.wait_until("/readyz", LONG_S)
 
 
 def test_sigterm_while_starting_leaves_nothing(served: Served) -> None:
-    served.wait_until("/healthz", 2)
+    served.wait_until("/healthz", LONG_S)
     time.sleep(0.5)  # Ray is coming up
     family = served.family()
     assert served.stop(signal.SIGTERM) < PATIENCE_S, "Ray comes up, then down"
@@ -142,20 +159,20 @@ def test_sigterm_while_starting_leaves_nothing(served: Served) -> None:
 
 def test_ctrl_c_reaches_the_whole_group_and_all_end(served: Served) -> None:
     """A terminal sends SIGINT to Ray's processes, too."""
-    served.wait_until("/readyz", READY_S * 3)
+    served.wait_until("/readyz", LONG_S)
     family = served.family()
     os.killpg(served.process.pid, signal.SIGINT)
-    assert served.process.wait(STOP_S) == 0
+    assert served.process.wait(LONG_S) == 0
     assert_nothing_left(family, served.home)
 
 
 def test_second_signal_ends_it_at_once(served: Served) -> None:
-    served.wait_until("/readyz", READY_S * 3)
+    served.wait_until("/readyz", LONG_S)
     family = served.family()
     served.process.send_signal(signal.SIGINT)
     time.sleep(0.02)
     served.process.send_signal(signal.SIGINT)
-    assert served.process.wait(1) in (0, 128 + signal.SIGINT)
+    assert served.process.wait(2 * slack()) in (0, 128 + signal.SIGINT)
     _, alive = psutil.wait_procs(family, timeout=20)
     assert not alive, "Ray's processes look for us every few seconds"
 
@@ -171,12 +188,12 @@ def test_taken_port_is_told_and_the_first_server_lives_on(served: Served) -> Non
     )
     line = f"streamer: port {port} is taken; choose another with --port\n"
     assert (second.returncode, second.stderr) == (1, line)
-    served.wait_until("/healthz", 2)
+    served.wait_until("/healthz", LONG_S)
 
 
 def test_endless_chunked_body_is_cut_off(served: Served) -> None:
     """Over a real socket: the answer comes while the client still sends."""
-    served.wait_until("/readyz", READY_S * 3)
+    served.wait_until("/readyz", LONG_S)
     port = httpx.URL(served.url).port
     assert port is not None
     head = (
@@ -197,8 +214,46 @@ def test_endless_chunked_body_is_cut_off(served: Served) -> None:
 
 @pytest.mark.parametrize("served", [("--host", "0.0.0.0", "--token", TOKEN)], indirect=True)
 def test_open_server_asks_for_its_token(served: Served) -> None:
-    served.wait_until("/healthz", 5)
+    served.wait_until("/healthz", LONG_S)
     assert httpx.get(served.url + "/healthz").status_code == 401
     with httpx.Client(follow_redirects=True) as browser:
         assert browser.get(f"{served.url}/?token={TOKEN}").url == f"{served.url}/"
         assert browser.get(f"{served.url}/stats").status_code == 200
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed one for 127.0.0.1, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "cert.pem").write_bytes(made.public_bytes(pem))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, *plain))
+    return folder / "cert.pem", folder / "key.pem"
+
+
+def test_https_with_a_certificate_of_ones_own(tmp_path: Path) -> None:
+    cert, key = certificate(tmp_path)
+    options = ("--host", "0.0.0.0", "--token", TOKEN)
+    with served_with(*options, "--tls-cert", str(cert), "--tls-key", str(key)) as server:
+        assert server.url.startswith("https://")
+        trusted = ssl.create_default_context(cafile=str(cert))
+        with httpx.Client(verify=trusted, follow_redirects=True) as browser:
+            browser.get(f"{server.url}/?token={TOKEN}")
+            assert browser.get(f"{server.url}/healthz").status_code == 200
+        (cookie,) = browser.cookies.jar
+        assert cookie.secure
