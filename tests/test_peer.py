@@ -396,7 +396,7 @@ async def test_twenty_connections_leave_nothing_behind() -> None:
     assert _udp_sockets() <= sockets
     assert len(asyncio.all_tasks()) == tasks
     gc.collect()
-    assert sum(isinstance(thing, Peer) for thing in gc.get_objects()) <= 1
+    assert sum(type(thing) is Peer for thing in gc.get_objects()) <= 1
 
 
 async def test_closing_does_not_hold_the_loop_up() -> None:
