@@ -34,6 +34,7 @@ async def connected(server: Served, client: RtcClient) -> AsyncIterator[RtcClien
         assert answer.status_code == 201, answer.text
         try:
             await client.accept(answer.text)
+            await until(lambda: client.channel and client.channel.readyState == "open")
             yield client
         finally:
             assert (await http.delete(answer.headers["Location"])).status_code == 200
