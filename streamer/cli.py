@@ -28,6 +28,7 @@ from streamer.errors import StreamerError, UsageError
 _ELSEWHERE = (
     ("file", "streamer.film_cli", "file", "Repaint a video file into another file."),
     ("styles", "streamer.catalogue_cli", "styles_app", "List, check and fetch styles."),
+    ("distill", "streamer.training.cli", "distill", "Teach a fast network slow styles."),
 )
 
 _DEFAULT = Config()

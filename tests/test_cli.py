@@ -31,7 +31,7 @@ def test_version() -> None:
 def test_help_lists_every_command() -> None:
     done = streamer("--help")
     assert done.returncode == 0
-    for command in ("serve", "file", "styles"):
+    for command in ("serve", "file", "styles", "distill"):
         assert f" {command} " in done.stdout
 
 
@@ -56,6 +56,13 @@ def test_help_answers_at_once() -> None:
         return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
     assert min(work_s() for _ in range(5)) < 0.5
+
+
+@pytest.mark.parametrize("command", ["serve", "file", "styles", "distill"])
+def test_every_command_has_help_of_its_own(command: str) -> None:
+    done = streamer(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"streamer {command}" in done.stdout
 
 
 def test_help_of_serve_shows_examples_and_groups() -> None:
