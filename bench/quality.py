@@ -17,6 +17,7 @@ import hashlib
 import importlib.metadata
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -43,6 +44,12 @@ def network(path: Path) -> ModelFile:
     looks = tuple(Look(name, name, index=i) for i, name in enumerate(names))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return ModelFile(path.stem.replace(".", "-"), path, digest, "i420", looks)
+
+
+def files(model: ModelFile) -> list[ModelFile]:
+    """Each file of a model as a model of its own."""
+    plain = [replace(model, int8=None)]
+    return plain + ([replace(model.int8, name=f"{model.name}-int8")] if model.int8 else [])
 
 
 def painter(stylizer: Stylizer, style: str, model: ModelFile) -> Painter:
@@ -170,7 +177,7 @@ def main() -> None:
     options = arguments()
     known, _ = read_all()
     teacher = next(model for model in known if model.name == options.teacher)
-    models = [m for m in known if m.layout == "i420"]
+    models = [file for m in known if m.layout == "i420" for file in files(m)]
     if options.model:
         models = [network(path) for path in options.model]
     stylizer = StylizerSpec("onnx", threads=1, models=(teacher, *models)).load()

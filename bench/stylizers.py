@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +82,12 @@ def transformer_net(path: Path) -> ModelFile:
     return ModelFile(SLOWEST, path, digest, "rgb255", (Look(SLOWEST, SLOWEST),))
 
 
+def files(model: ModelFile) -> list[ModelFile]:
+    """Each file of a model as a model of its own."""
+    plain = [replace(model, int8=None)]
+    return plain + ([replace(model.int8, name=f"{model.name}-int8")] if model.int8 else [])
+
+
 def fastest_ms(
     models: list[ModelFile], width: int, height: int, threads: int, rounds: int
 ) -> dict[str, float]:
@@ -107,7 +114,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--model", type=Path, nargs="*", default=[])
     options = parser.parse_args()
-    models = [m for m in read_all()[0] if not m.added] + [from_file(p) for p in options.model]
+    known = [file for m in read_all()[0] if not m.added for file in files(m)]
+    models = known + [from_file(p) for p in options.model]
     with tempfile.TemporaryDirectory() as folder:
         models.append(transformer_net(Path(folder) / "transformer.onnx"))
         for threads in options.threads:

@@ -90,8 +90,10 @@ def _flag(name: str, value: object) -> bool | None:
 
 
 def _height(value: object) -> Height | None:
-    if value is None or value == "auto":
-        return value  # type: ignore[return-value]
+    if value is None:
+        return None
+    if value == "auto":
+        return "auto"
     if not isinstance(value, int) or isinstance(value, bool) or not 16 <= value <= 4320:
         raise UsageError('height_px is "auto" or a number of pixels from 16 to 4320')
     return value

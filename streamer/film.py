@@ -20,7 +20,7 @@ from streamer.lane import Lane
 from streamer.order import Job, identity
 from streamer.segments import Segments, Smoother
 
-REPORT_S = 0.25
+REPORT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)

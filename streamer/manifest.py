@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +77,22 @@ def read_models(folder: Path, table: dict[str, Any], *, added: bool = False) -> 
 def _model(folder: Path, entry: dict[str, Any], added: bool) -> ModelFile:
     if entry["layout"] not in LAYOUTS:
         raise ValueError(f"layout {entry['layout']} is none of {', '.join(LAYOUTS)}")
-    if not _SHA256.fullmatch(entry["sha256"]):
-        raise ValueError("sha256 is not 64 lower-case hexadecimal digits")
-    return ModelFile(
+    model = ModelFile(
         name=_named(entry["name"]),
         path=_locate(folder, entry),
-        sha256=entry["sha256"],
+        sha256=_digest(entry["sha256"]),
         layout=entry["layout"],
         styles=tuple(_look(style) for style in entry["style"]),
         license=entry.get("license", ""),
         source=entry.get("source", ""),
         added=added,
     )
+    if "int8_file" not in entry:
+        return model
+    if model.layout != "i420":
+        raise ValueError("only networks of layout i420 have an int8_file")
+    path = folder / Path(entry["int8_file"]).name
+    return replace(model, int8=replace(model, path=path, sha256=_digest(entry["int8_sha256"])))
 
 
 def _look(entry: dict[str, Any]) -> Look:
@@ -104,6 +109,12 @@ def _named(name: str) -> str:
     if not NAME.fullmatch(name) or len(name) > 64:
         raise ValueError(f"{name!r} is no name: use a-z, 0-9 and single dashes")
     return name
+
+
+def _digest(sha256: str) -> str:
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError("a SHA-256 is 64 lower-case hexadecimal digits")
+    return sha256
 
 
 def _locate(folder: Path, entry: dict[str, Any]) -> Path:

@@ -1,10 +1,11 @@
-"""What has to be known of an ONNX file before an engine may open it, read from its bytes.
+"""What has to be known of an ONNX file before an engine may open it, and small changes to it.
 
-ONNX is Protocol Buffers; the few fields needed here do not justify the `onnx` package.
-Numbers are those of onnx.proto.
+ONNX is Protocol Buffers; the few fields needed here do not justify the `onnx` package, which
+is larger than all of streamer. Numbers are those of onnx.proto.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from streamer.errors import ModelError
 
@@ -22,7 +23,18 @@ _HOLDS: dict[str, dict[int, str]] = {
     "sparse": {1: "tensor", 2: "tensor"},
     "tensor": {},
 }
-_EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+_EXTERNAL_DATA, _DATA_LOCATION, _TENSOR_NAME = 13, 14, 8
+_GRAPH, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO = 7, 5, 11, 12, 13
+_NAME, _TYPE, _TENSOR_TYPE, _SHAPE, _DIM, _DIM_VALUE, _DIM_PARAM = 1, 2, 1, 2, 1, 1, 2
+_SIDES = {2: b"height", 3: b"width"}
+
+
+class Field(NamedTuple):
+    """One field of a message; `whole` is the field with its key, as it stands in the file."""
+
+    number: int
+    value: int | memoryview
+    whole: memoryview
 
 
 def refuse_external_data(data: bytes) -> None:
@@ -33,39 +45,110 @@ def refuse_external_data(data: bytes) -> None:
     _refuse(memoryview(data), "model", _MAX_DEPTH)
 
 
+def free_sides(data: bytes) -> bytes:
+    """The same network for pictures of any height and width, be they fixed in the file or not.
+
+    Changes inputs and outputs of four dimensions, and drops the sizes noted in between. Whether
+    the network itself can do it shows when it runs.
+    """
+    return _replaced(data, _GRAPH, _free_graph)
+
+
 def _refuse(data: memoryview, message: str, depth: int) -> None:
     if depth == 0:
         raise ModelError("not an ONNX file: its graphs are nested too deeply")
-    for number, value in fields(data):
-        if message == "tensor" and (
-            number == _EXTERNAL_DATA or (number, value) == (_DATA_LOCATION, 1)
-        ):
+    for number, value, _ in fields(data):
+        outside = number == _EXTERNAL_DATA or (number, value) == (_DATA_LOCATION, 1)
+        if message == "tensor" and outside:
             raise ModelError("an ONNX file with its weights in other files is refused")
         held = _HOLDS[message].get(number)
         if held is not None and isinstance(value, memoryview):
             _refuse(value, held, depth - 1)
 
 
-def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Field numbers and values of one message: numbers, or bytes. Raises ModelError."""
-    at = 0
+def _free_graph(graph: memoryview) -> bytes:
+    weights = {_first(f.value, _TENSOR_NAME) for f in fields(graph) if f.number == _INITIALIZER}
+    parts: list[bytes | memoryview] = []
+    for number, value, whole in fields(graph):
+        if number in (_INPUT, _OUTPUT) and _first(value, _NAME) not in weights:
+            parts.append(_field(number, _free_value(value)))
+        elif number != _VALUE_INFO:
+            parts.append(whole)
+    return b"".join(parts)
+
+
+def _free_value(value: int | memoryview) -> bytes:
+    return _replaced(
+        value, _TYPE, lambda t: _replaced(t, _TENSOR_TYPE, lambda x: _replaced(x, _SHAPE, _free))
+    )
+
+
+def _free(shape: memoryview) -> bytes:
+    dims = [f for f in fields(shape) if f.number == _DIM]
+    if len(dims) != 4:
+        return bytes(shape)
+    return b"".join(
+        _field(_DIM, _field(_DIM_PARAM, _SIDES[i])) if i in _SIDES else bytes(dim.whole)
+        for i, dim in enumerate(dims)
+    )
+
+
+def fields(data: int | bytes | memoryview) -> Iterator[Field]:
+    """The fields of one message. Raises ModelError."""
+    if isinstance(data, int):
+        raise ModelError("not an ONNX file")
+    data, at = memoryview(data), 0
     while at < len(data):
+        start = at
         key, at = _varint(data, at)
-        kind = key & 7
-        if kind == _VARINT:
-            value, at = _varint(data, at)
-            yield key >> 3, value
+        if key & 7 == _VARINT:
+            number, at = _varint(data, at)
+            yield Field(key >> 3, number, data[start:at])
             continue
-        if kind == _BYTES:
-            length, at = _varint(data, at)
-        elif kind in (_FIXED32, _FIXED64):
-            length = 4 if kind == _FIXED32 else 8
-        else:
-            raise ModelError("not an ONNX file")
+        length, at = _length(key & 7, data, at)
         if at + length > len(data):
             raise ModelError("not an ONNX file, or one that ends too early")
-        yield key >> 3, data[at : at + length]
         at += length
+        yield Field(key >> 3, data[at - length : at], data[start:at])
+
+
+def _length(kind: int, data: memoryview, at: int) -> tuple[int, int]:
+    if kind == _BYTES:
+        return _varint(data, at)
+    if kind in (_FIXED32, _FIXED64):
+        return (4 if kind == _FIXED32 else 8), at
+    raise ModelError("not an ONNX file")
+
+
+def _first(message: int | memoryview, number: int) -> bytes:
+    for field in fields(message):
+        if field.number == number and isinstance(field.value, memoryview):
+            return bytes(field.value)
+    return b""
+
+
+def _replaced(
+    message: int | bytes | memoryview, number: int, change: Callable[[memoryview], bytes]
+) -> bytes:
+    """The message with every field of this number changed."""
+    return b"".join(
+        _field(number, change(f.value))
+        if f.number == number and isinstance(f.value, memoryview)
+        else bytes(f.whole)
+        for f in fields(message)
+    )
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _encoded(number << 3 | _BYTES) + _encoded(len(content)) + content
+
+
+def _encoded(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*encoded, value])
 
 
 def _varint(data: memoryview, at: int) -> tuple[int, int]:

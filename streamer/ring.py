@@ -46,6 +46,7 @@ class Ring:
         self._lanes: set[Lane] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._failure: RingError | None = None
+        self._changed = asyncio.Event()  # a worker came up or was freed, or the ring failed
 
     async def __aenter__(self) -> Self:
         self._home = Path(tempfile.mkdtemp(prefix="streamer-ring-"))
@@ -125,7 +126,8 @@ class Ring:
         try:
             async with asyncio.timeout(START_S):
                 while self._failure is None and not all(hand.up.is_set() for hand in self._hands):
-                    await asyncio.sleep(0.01)
+                    self._changed.clear()
+                    await self._changed.wait()
         except TimeoutError:
             up = sum(hand.up.is_set() for hand in self._hands)
             raise RingError(
@@ -207,6 +209,7 @@ class Ring:
 
     def room(self) -> None:
         """Give out what room there is: first to frames that must be done again."""
+        self._changed.set()
         room = sum(hand.free for hand in self._hands) - self._granted
         while self._retries and room > 0:
             self._dispatch(self._retries.popleft())

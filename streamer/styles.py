@@ -6,7 +6,7 @@ Reads manifests and checks names; loads no model and imports no engine.
 import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NONE = "none"  # the style that is the camera picture itself
 Blend = tuple[tuple[str, float], ...]
-LayoutName = Literal["rgb26", "rgb255", "i420"]
+LayoutName = Literal["rgb26", "rgb255", "rgb1", "rgb2", "i420"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,19 @@ class Layout:
     multiple: int  # both sides have to be multiples of this
     least: int  # and no smaller: reflecting pads need that many pixels
     most: int  # pixels to paint at once; larger pictures are painted smaller, and enlarged
+    black: float  # the value of black, in and out
     white: float  # the value of white, in and out
     blends: bool  # takes `style_weights`, one a style
 
 
 # A 4000x3000 photo as it is takes rgb26 4.4 GB and rgb255 more: `most` keeps both near 2 GB.
+_SINGLE = Layout(multiple=4, least=32, most=3_000_000, black=0, white=255, blends=False)
 LAYOUTS: Mapping[str, Layout] = {
-    "rgb26": Layout(multiple=4, least=32, most=6_000_000, white=1, blends=True),
-    "rgb255": Layout(multiple=4, least=32, most=3_000_000, white=255, blends=False),
-    "i420": Layout(multiple=8, least=16, most=64_000_000, white=255, blends=True),
+    "rgb26": Layout(multiple=4, least=32, most=6_000_000, black=0, white=1, blends=True),
+    "rgb255": _SINGLE,
+    "rgb1": replace(_SINGLE, white=1),
+    "rgb2": replace(_SINGLE, black=-1, white=1),
+    "i420": Layout(multiple=8, least=16, most=64_000_000, black=0, white=255, blends=True),
 }
 
 
@@ -62,6 +66,7 @@ class ModelFile:
     license: str = ""
     source: str = ""
     added: bool = False  # by the user, who may remove it
+    int8: "ModelFile | None" = None  # the same network in 8 bits, for processors good at them
 
     def read(self) -> bytes:
         """The file's bytes. Raises ModelError when it is missing or not the one it should be."""

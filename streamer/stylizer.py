@@ -53,9 +53,9 @@ class StylizerSpec:
 
     def _engine(self) -> Any:
         if self.backend == "onnx":
-            from streamer.stylizer_onnx import OnnxNetwork
+            from streamer.stylizer_onnx import fastest
 
-            return lambda model: OnnxNetwork(model, self.threads)
+            return lambda model: fastest(model, self.threads)
         try:
             importlib.import_module("torch")
             importlib.import_module("onnx")

@@ -35,11 +35,12 @@ class TorchNetwork:
 
     def rgb(self, picture: Pixels, weights: NDArray[np.float32]) -> Pixels:
         """Paint (height, width, 3) RGB, in the blend that `weights` gives."""
+        black, scale = self._layout.black, (self._layout.white - self._layout.black) / 255
         with self._quickly():
             pixels = self._send(picture).permute(2, 0, 1)[None]  # a view: channels-last
-            image = pixels.float() * (self._layout.white / 255)
+            image = pixels.float() * scale + black
             (painted,) = self._graph(*[image, self._send(weights)][: len(self._graph.inputs)])
-            scaled = painted[0].float() * (255 / self._layout.white) + 0.5
+            scaled = (painted[0].float() - black) / scale + 0.5
             whole: Pixels = scaled.clamp(0, 255).byte().permute(1, 2, 0).contiguous().cpu().numpy()
             return whole
 

@@ -4,8 +4,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.http_world import FakeRing, FakeSessions, World
+
+# How long an example takes says how busy the machine is, and nothing about what is tested.
+settings.register_profile("streamer", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("streamer")
 
 
 @pytest.fixture

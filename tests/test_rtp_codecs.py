@@ -30,7 +30,7 @@ def encoded(packet: "av.Packet[av.VideoStream]") -> Encoded:
     return Encoded(bytes(packet), packet.pts or 0, 12.5, packet.is_keyframe)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 70), st.integers(1, 70))
 def test_planes_of_any_size_there_and_back(width: int, height: int) -> None:
     data = NOISE.integers(0, 256, i420_size(width, height), dtype=np.uint8)

@@ -29,7 +29,7 @@ class Painter:
         if style == 0:
             return 255 - picture
         grey = picture.mean(2, keepdims=True)
-        return (grey * (1.0, 0.8, 0.6)).astype(np.uint8)
+        return np.asarray(grey * (1.0, 0.8, 0.6), np.uint8)
 
 
 def blobs(seed: int, height: int = 120, width: int = 160) -> Picture:
@@ -47,6 +47,7 @@ def blobs(seed: int, height: int = 120, width: int = 160) -> Picture:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float, float]:
     """A checkpoint, and its distance to the teacher before and after."""
+    torch.set_num_threads(1)  # on a busy core two would wait far longer than they work
     torch.manual_seed(1)
     path = tmp_path_factory.mktemp("training") / "small.pt"
     held_out = [blobs(100), blobs(101)]

@@ -28,7 +28,8 @@ def local_spectrum(plane: Tensor) -> Tensor:
     patches = F.unfold(plane, PATCH, stride=PATCH // 2).transpose(1, 2)
     patches = patches.reshape(-1, PATCH, PATCH)
     centred = patches - patches.mean((1, 2), keepdim=True)
-    return torch.fft.rfft2(centred * (hann[:, None] * hann), norm="ortho").abs()
+    magnitudes: Tensor = torch.fft.rfft2(centred * (hann[:, None] * hann), norm="ortho").abs()
+    return magnitudes
 
 
 def fidelity(

@@ -34,7 +34,7 @@ def unpack(blocks: Tensor) -> tuple[Tensor, Tensor]:
 
 def normalise(blocks: Tensor) -> Tensor:
     """Take out each plane's mean and divide by the luma's contrast: exposure does not matter."""
-    planes = torch.split(blocks, (16, 4, 4), 1)
+    planes = torch.split(blocks, [16, 4, 4], 1)
     contrast = (planes[0].var((1, 2, 3), unbiased=False, keepdim=True) + CONTRAST_FLOOR**2).sqrt()
     return torch.cat([p - p.mean((1, 2, 3), keepdim=True) for p in planes], 1) / contrast
 

@@ -1,0 +1,95 @@
+"""A file from the first mirror that has it whole: resumed, counted, checked."""
+
+import hashlib
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+from streamer import __version__
+from streamer.errors import StreamerError
+
+TIMEOUT_S = 20.0  # without a byte
+_CHUNK_BYTES = 64 * 1024
+
+Progress = Callable[[int], None]  # bytes there are so far
+
+
+class DownloadError(StreamerError):
+    """No mirror had the file, or not the right one."""
+
+
+def download(
+    urls: Sequence[str], part: Path, size: int, sha256: str, progress: Progress = lambda _: None
+) -> bytes:
+    """The bytes at one of `urls`, of this size and SHA-256. Raises DownloadError.
+
+    `part` keeps what has come so far: an interrupted download goes on there the next time, on
+    whichever mirror. It is gone when the file is complete or is not the one it should be.
+    """
+    failures = []
+    for url in urls:
+        try:
+            _fetch(url, part, size, progress)
+            return _take(part, sha256)
+        except (DownloadError, OSError, http.client.HTTPException) as error:
+            failures.append(f"{urlsplit(url).netloc}: {_reason(error)}")
+    raise DownloadError("; ".join(failures))
+
+
+def _fetch(url: str, part: Path, size: int, progress: Progress) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    if have >= size:  # whole, or too much; the checksum will tell
+        return
+    request = urllib.request.Request(url, headers={"User-Agent": f"streamer/{__version__}"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
+        resumed = _resumes(response, have)
+        start = have if resumed else 0
+        _check_length(response, size - start)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("ab" if resumed else "wb") as file:
+            _copy(response, file, start, size, progress)
+
+
+def _resumes(response: http.client.HTTPResponse, have: int) -> bool:
+    """A server may ignore what it does not know, and send the file from its beginning."""
+    span = response.headers.get("Content-Range", "")
+    return response.status == http.client.PARTIAL_CONTENT and span.startswith(f"bytes {have}-")
+
+
+def _check_length(response: http.client.HTTPResponse, expected: int) -> None:
+    announced = response.headers.get("Content-Length")
+    if announced is not None and int(announced) != expected:
+        raise DownloadError(f"offers {announced} bytes where {expected} were expected")
+
+
+def _copy(response: IO[bytes], file: IO[bytes], have: int, size: int, progress: Progress) -> None:
+    progress(have)
+    while have < size:
+        chunk = response.read(min(_CHUNK_BYTES, size - have))
+        if not chunk:
+            raise DownloadError(f"broke off after {have} of {size} bytes")
+        file.write(chunk)
+        have += len(chunk)
+        progress(have)
+
+
+def _take(part: Path, sha256: str) -> bytes:
+    data = part.read_bytes()
+    part.unlink()
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DownloadError("the file is not the published one (its SHA-256 differs)")
+    return data
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"answers {error.code} {error.reason}"
+    if isinstance(error, urllib.error.URLError):
+        error = error.reason if isinstance(error.reason, Exception) else error
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or repr(error)
