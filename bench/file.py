@@ -36,7 +36,8 @@ from streamer.frame import Frame, Style
 from streamer.order import Job, Order, prepare
 from streamer.pipeline import run
 from streamer.ring import Ring
-from streamer.segments import Segments, Smoother
+from streamer.segments import Segments
+from streamer.smooth import Smoother
 from streamer.styles import Catalogue
 
 PEER_STYLE = 15  # the same weights as our `mosaic`
@@ -133,8 +134,7 @@ class Bench:
     def _encode(self, frames: list[Frame]) -> None:
         checkpoint = Checkpoint(self._folder / f"{self._name}.alone.mp4")
         checkpoint.begin({})
-        smoother = Smoother(0, self.job.film.width, self.job.film.height)
-        segments = Segments(checkpoint, self.job.assembly.encoding, 0, smoother)
+        segments = Segments(checkpoint, self.job.assembly.encoding, 0, Smoother(), 0)
         with stopwatch(self.stages["encode"]):
             for frame in frames:
                 segments.write(frame.image, frame.pts, frame.duration)

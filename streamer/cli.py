@@ -138,6 +138,9 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     style: Annotated[
         str | None, typer.Option(help="What a stream starts with.", rich_help_panel=_PICTURE)
     ] = None,
+    smooth: Annotated[
+        float, typer.Option(help="Against flicker, 0 to 0.95.", rich_help_panel=_PICTURE)
+    ] = _DEFAULT.smooth,
     height: Annotated[
         str, typer.Option(help="Pixels to stylize at, or auto.", rich_help_panel=_PICTURE)
     ] = "auto",
@@ -198,6 +201,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         gpus=gpus,
         ray_address=ray_address,
         style=style,
+        smooth=smooth,
         height_px=parse_height(height),
         target_fps=fps,
         deadline_s=deadline,

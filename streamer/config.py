@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from urllib.parse import unquote, urlsplit
 
 from streamer.errors import UsageError
+from streamer.frame import SMOOTHEST
 
 Backend = Literal["onnx", "torch", "none"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -53,6 +54,7 @@ class Config:
     ray_address: str | None = None
 
     style: str | None = None  # None: the catalogue's first
+    smooth: float = 0.0
     height_px: int | Literal["auto"] = "auto"
     target_fps: float = 30.0
     deadline_s: float | None = None  # None: follows what the workers need
@@ -107,6 +109,7 @@ class Config:
     def _check_picture(self) -> None:
         if self.height_px != "auto":
             _within("--height", self.height_px, 16, 4320)
+        _within("--smooth", self.smooth, 0, SMOOTHEST)
         _within("--fps", self.target_fps, 1, 240)
         if self.deadline_s is not None:
             _within("--deadline", self.deadline_s, 0.02, 10)

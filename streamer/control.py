@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from streamer.errors import UsageError
+from streamer.frame import SMOOTHEST
 
 Height = int | Literal["auto"]
 
 MAX_MESSAGE_CHARACTERS = 4096
 MAX_TRANSITION_S = 60.0
-_KNOWN = {"style", "strength", "preserve_color", "transition_s", "height_px"}
+_KNOWN = {"style", "strength", "preserve_color", "smooth", "transition_s", "height_px"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class Change:
     style: str | dict[str, float] | None = None
     strength: float | None = None
     preserve_color: bool | None = None
+    smooth: float | None = None
     transition_s: float = 0.0
     height_px: Height | None = None
 
@@ -62,6 +64,7 @@ def change(wanted: dict[str, object]) -> Change:
         style=_style(wanted.get("style")),
         strength=_number("strength", wanted.get("strength"), 1.0),
         preserve_color=_flag("preserve_color", wanted.get("preserve_color")),
+        smooth=_number("smooth", wanted.get("smooth"), SMOOTHEST),
         transition_s=_number("transition_s", wanted.get("transition_s"), MAX_TRANSITION_S) or 0.0,
         height_px=_height(wanted.get("height_px")),
     )

@@ -18,7 +18,8 @@ from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.files import FileSink, FileSource, depth_of
 from streamer.lane import Lane
 from streamer.order import Job, identity
-from streamer.segments import Segments, Smoother
+from streamer.segments import Segments
+from streamer.smooth import Smoother
 
 REPORT_S = 0.5
 
@@ -101,7 +102,7 @@ async def _encode(
 ) -> Decoder:
     order, film, assembly = job.order, job.film, job.assembly
     done = checkpoint.segments()
-    smooth = checkpoint.smooth(len(done) - 1)
+    smoother = Smoother(checkpoint.smooth(len(done) - 1))
     decoder = Decoder(
         film,
         assembly.cut,
@@ -109,8 +110,7 @@ async def _encode(
         after=done[-1].pts[-1] if done else None,
     )
     depth = depth_of(film.width, film.height)
-    smoother = Smoother(order.smooth, film.width, film.height, smooth)
-    segments = Segments(checkpoint, assembly.encoding, len(done), smoother)
+    segments = Segments(checkpoint, assembly.encoding, len(done), smoother, order.smooth)
     source = FileSource(
         decoder, film.time_base, order.style, height_px=order.height_px, depth=depth
     )

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8]
+SMOOTHEST = 0.95  # more would make a film of one picture
 
 
 def i420_size(width: int, height: int) -> int:
@@ -48,12 +49,14 @@ class Style:
     """How one frame is to look: styles with their weights (sum 1), and how strongly.
 
     `strength` mixes with the camera picture: 0 leaves it as it came, 1 shows the style alone.
-    `preserve_color` keeps the camera's chroma under the style's brush strokes.
+    `preserve_color` keeps the camera's chroma under the style's brush strokes. `smooth` (0..0.95)
+    calms flicker: that much of what hardly changes comes from the frame shown before.
     """
 
     blend: tuple[tuple[str, float], ...] = (("none", 1.0),)
     strength: float = 1.0
     preserve_color: bool = False
+    smooth: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,13 @@ Carries the frames of one stream, as two tasks: one feeds the ring, one delivers
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from streamer.frame import Frame, Sink, Source
 from streamer.lane import Done, Lane
 from streamer.pacer import Pacer
 from streamer.reorder import ReorderBuffer
+from streamer.smooth import Smoother
 from streamer.stats import Recent, Stats
 
 MIN_DEADLINE_S = 0.5
@@ -64,6 +66,7 @@ class _Delivery:
         self._deadline_s = deadline_s
         self._reorder = ReorderBuffer[Done](MIN_REORDER_WAIT_S if lane.live else None, lane.window)
         self._pacer = Pacer() if lane.live else None
+        self._smoother = Smoother()
         self._ages = Recent(32)  # of all frames, delivered or not
         self._ready_at = 0.0  # when the newest frame and all before it had come back
 
@@ -94,8 +97,8 @@ class _Delivery:
         return released
 
     async def _deliver(self, done: Done) -> None:
-        frame = done.frame
-        assert frame is not None  # tombstones stay in the reorder buffer
+        assert done.frame is not None  # tombstones stay in the reorder buffer
+        frame = await self._smoothed(done.frame)
         self._ready_at = max(done.finished_at, self._ready_at)
         if self._pacer is not None:
             due_at = self._pacer.due_at(frame.pts_s, self._ready_at)
@@ -109,6 +112,14 @@ class _Delivery:
         await self._sink.send(frame)
         self._left(done.seq, frame)
         self._count(done, now, latency_s)
+
+    async def _smoothed(self, frame: Frame) -> Frame:
+        smooth = frame.style.smooth
+        if smooth > 0:
+            image = await asyncio.to_thread(self._smoother, frame.image, smooth)
+            return replace(frame, image=image)
+        self._smoother.forget()
+        return frame
 
     def _freshness_s(self) -> float:
         if self._deadline_s is not None:

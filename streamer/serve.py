@@ -80,7 +80,7 @@ def _assemble(config: Config, given_up: threading.Event) -> tuple[Ring, Sessions
     catalogue = Catalogue.load()
     workers, threads, gpus = ring_size(config)
     spec = catalogue.spec(config.backend, threads=threads, device="cuda" if gpus else "cpu")
-    style = Style(catalogue.parse(config.style or catalogue.default))
+    style = Style(catalogue.parse(config.style or catalogue.default), smooth=config.smooth)
 
     def start() -> Cluster:
         """In a thread, which cannot be cancelled: what nobody waits for any more ends here."""

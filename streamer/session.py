@@ -117,6 +117,7 @@ class Session:
             "style": dict(style.blend),
             "strength": style.strength,
             "preserve_color": style.preserve_color,
+            "smooth": style.smooth,
             "codec": peer.codec,
             "bitrate_bps": peer.bitrate_bps,
             "uplink_bps": peer.uplink_bps,
@@ -137,6 +138,8 @@ class Session:
             style = replace(style, strength=wanted.strength)
         if wanted.preserve_color is not None:
             style = replace(style, preserve_color=wanted.preserve_color)
+        if wanted.smooth is not None:
+            style = replace(style, smooth=wanted.smooth)
         if wanted.height_px is not None:
             self._height = wanted.height_px
         self._fade.to(style, wanted.transition_s, time.monotonic())

@@ -59,6 +59,7 @@ def test_open_host_without_token_is_refused() -> None:
         ("threads", 0, "--threads"),
         ("gpus", 1, "--backend torch"),
         ("height_px", 8, "--height"),
+        ("smooth", 0.96, "--smooth"),
         ("target_fps", 0.0, "--fps"),
         ("deadline_s", 0.0, "--deadline"),
         ("start_bitrate_bps", 1, "--min-bitrate"),

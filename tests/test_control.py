@@ -20,6 +20,7 @@ def message(**wanted: object) -> str:
         ({"style": {"a": 0.7, "b": 0.3}}, Change(style={"a": 0.7, "b": 0.3})),
         ({"strength": 0}, Change(strength=0.0)),
         ({"preserve_color": True}, Change(preserve_color=True)),
+        ({"smooth": 0.5}, Change(smooth=0.5)),
         ({"height_px": "auto"}, Change(height_px="auto")),
         (
             {"height_px": 360, "style": "a", "transition_s": 1.5},
@@ -47,6 +48,7 @@ def test_what_can_be_set(wanted: dict[str, object], change: Change) -> None:
         (message(strength=-0.1), "0 to 1"),
         (message(strength="0.5"), "0 to 1"),
         ('{"set": {"strength": NaN}}', "0 to 1"),
+        (message(smooth=0.96), "0 to 0.95"),
         (message(transition_s=61), "0 to 60"),
         (message(preserve_color=1), "true or false"),
         (message(height_px=8), "16 to 4320"),
@@ -73,7 +75,9 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
-KNOWN = st.sampled_from(["style", "strength", "transition_s", "height_px", "preserve_color"])
+KNOWN = st.sampled_from(
+    ["style", "strength", "transition_s", "height_px", "preserve_color", "smooth"]
+)
 
 
 @given(st.dictionaries(KNOWN, JSON))

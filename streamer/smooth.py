@@ -1,0 +1,53 @@
+"""reorder → **smooth** → pacer: calms what flickers from frame to frame.
+
+A pixel that hardly changed since the frame before is flicker, and moves only part of the way; one
+that changed much is motion, and is shown as it is, so nothing leaves a ghost behind.
+"""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+from streamer.frame import SMOOTHEST, Image, Plane
+
+MOTION = 32.0  # of 255: a change of this size keeps a third of its smoothing, of twice this none
+
+
+class Smoother:
+    """Gives each frame, in order, a part `weight` (0..0.95) of the one shown before it.
+
+    `state` is all it remembers: the picture shown last, as bytes; empty when there is none.
+    """
+
+    def __init__(self, state: bytes = b"") -> None:
+        self._last: Plane | None = np.frombuffer(state, np.uint8) if state else None
+
+    @property
+    def state(self) -> bytes:
+        """What the next frame depends on; empty when it depends on nothing."""
+        return b"" if self._last is None else self._last.tobytes()
+
+    def forget(self) -> None:
+        """The next frame is shown as it is."""
+        self._last = None
+
+    def __call__(self, image: Image, weight: float) -> Image:
+        """The image as it is to be shown; one of another size than the last is shown as it is."""
+        if weight <= 0:
+            return image
+        data, last = image.data, self._last
+        if last is not None and last.shape == data.shape:
+            part = _part_of(round(weight, 3))
+            fell, rose = cv2.subtract(last, data), cv2.subtract(data, last)
+            data = cv2.add(cv2.subtract(data, cv2.LUT(rose, part)), cv2.LUT(fell, part)).ravel()
+        self._last = data
+        return Image(image.width, image.height, data)
+
+
+@lru_cache(maxsize=64)
+def _part_of(weight: float) -> Plane:
+    """How far to hold back a change of 0..255."""
+    change = np.arange(256.0)
+    held = min(weight, SMOOTHEST) * change * np.exp(-((change / MOTION) ** 2))
+    return np.asarray(held, np.uint8)  # cut off, not rounded: else small changes never arrive
