@@ -30,6 +30,7 @@ class Layout:
     black: float  # the value of black, in and out
     white: float  # the value of white, in and out
     blends: bool  # takes `style_weights`, one a style
+    strokes_px: int | None = None  # shorter side at which strokes have their size; None: any
 
 
 # A 4000x3000 photo as it is takes rgb26 4.4 GB and rgb255 more: `most` keeps both near 2 GB.
@@ -39,7 +40,9 @@ LAYOUTS: Mapping[str, Layout] = {
     "rgb255": _SINGLE,
     "rgb1": replace(_SINGLE, white=1),
     "rgb2": replace(_SINGLE, black=-1, white=1),
-    "i420": Layout(multiple=8, least=16, most=64_000_000, black=0, white=255, blends=True),
+    "i420": Layout(
+        multiple=8, least=16, most=64_000_000, black=0, white=255, blends=True, strokes_px=360
+    ),
 }
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
 from streamer.planes import Pixels, crop, from_rgb, mix, pad, recolor, resize, to_rgb
-from streamer.styles import LAYOUTS, NONE, ModelFile
+from streamer.styles import LAYOUTS, NONE, Layout, ModelFile
 
 Backend = Literal["onnx", "torch", "none"]
 
@@ -134,10 +134,21 @@ class Identity(Stylizer):
 _NOTHING = 1 / 1024  # a smaller share of the picture changes no pixel by more than a quarter
 
 
+def _scale(layout: Layout, image: Image) -> float:
+    """How much smaller to paint: what memory allows, and so that strokes grow with the picture.
+
+    By half at most: larger strokes than that look out of focus.
+    """
+    memory = math.sqrt(layout.most / (image.width * image.height))
+    strokes = 1.0
+    if layout.strokes_px is not None:
+        strokes = max(0.5, layout.strokes_px / min(image.width, image.height))
+    return min(memory, strokes, 1.0)
+
+
 def _run(network: Network, model: ModelFile, image: Image, weights: NDArray[np.float32]) -> Image:
-    """One run of a network, at the image's own size unless that would take too much memory."""
-    most = LAYOUTS[model.layout].most
-    scale = math.sqrt(most / (image.width * image.height))
+    """One run of a network, and back to the image's own size."""
+    scale = _scale(LAYOUTS[model.layout], image)
     if scale < 1:
         small = resize(image, int(image.width * scale), int(image.height * scale))
         painted = _run_whole(network, model, small, weights)

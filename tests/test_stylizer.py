@@ -86,6 +86,37 @@ def test_what_is_too_large_is_painted_smaller_and_enlarged(
     assert difference(whole, enlarged, 90) < 10
 
 
+@pytest.mark.parametrize(
+    ("size", "painted"),
+    [
+        ((640, 360), (360, 640)),
+        ((960, 540), (360, 640)),
+        ((1280, 720), (360, 640)),
+        ((720, 1280), (640, 360)),
+        ((3840, 2160), (1080, 1920)),
+    ],
+)
+def test_strokes_grow_with_the_picture_up_to_twice_their_size(
+    planes: ModelFile,
+    size: tuple[int, int],
+    painted: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stylizer, image = StylizerSpec("onnx", models=(planes,)).load(), picture(*size)
+    (network,) = stylizer._networks.values()
+    paint, sizes = network.planes, []
+
+    def watched(y: Pixels, uv: Pixels, weights: NDArray[np.float32]) -> tuple[Pixels, Pixels]:
+        sizes.append(y.shape[2:])
+        return paint(y, uv, weights)
+
+    monkeypatch.setattr(network, "planes", watched)
+    inverted = stylizer.stylize(image, only("invert"))
+    assert sizes == [painted]
+    assert (inverted.width, inverted.height) == size
+    assert np.abs(inverted.planes[0].astype(int) - (255 - image.planes[0])).mean() < 3
+
+
 def test_a_blend_within_a_model_is_one_run_of_it(load: Load, planes: ModelFile) -> None:
     image = picture(64, 48)
     blended = load(planes).stylize(image, Style((("invert", 0.25), ("halve", 0.75))))

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from streamer.errors import ModelError
 from streamer.training.data import Pairs, Picture, Teacher, to_planes, to_tensor
-from streamer.training.losses import fidelity, unsteadiness
+from streamer.training.losses import fidelity, grid, unsteadiness
 from streamer.training.net import StyleNet
 
 TEXTURE_FROM = 0.15  # share of the time after which texture counts: colours and strokes first
@@ -30,8 +30,9 @@ class Recipe:
     pairs: int = 4  # each seen twice, shifted and noised differently
     fresh: int = 2  # new paintings a step
     learning_rate: float = 2e-3
-    texture: float = 4.0  # weight of the local spectrum, after the first part of the time
-    steady: float = 0.5  # weight of standing still
+    texture: float = 1.5  # weight of the local spectrum, after the first part of the time
+    steady: float = 1.0  # weight of standing still
+    plain: float = 0.3  # weight of printing no pattern of its own
     noise: float = 0.03  # strongest sensor noise, of the full range
     seed: int = 0
 
@@ -120,7 +121,8 @@ def _loss(run: Run, photo: Tensor, painting: Tensor, style: Tensor) -> tuple[Ten
     texture = recipe.texture if run.done > TEXTURE_FROM else 0.0
     first, second = y.chunk(2)
     moved = unsteadiness(_overlap(first, *places), _overlap(second, *places[::-1]))
-    return fidelity((y, uv), to_planes(target), texture), moved
+    loss = fidelity((y, uv), to_planes(target), texture) + recipe.plain * grid(y)
+    return loss, moved
 
 
 def learn(run: Run, threads: ThreadPoolExecutor, batch: Sequence[Tensor]) -> tuple[float, float]:

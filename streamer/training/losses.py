@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PATCH = 16
+GRID = 8  # pixels: one step of the student's smallest feature map
+FAINT = 0.02  # a texture of this strength counts half as much as an edge
 
 
 def gradients(plane: Tensor) -> tuple[Tensor, Tensor]:
@@ -30,6 +32,20 @@ def local_spectrum(plane: Tensor) -> Tensor:
     centred = patches - patches.mean((1, 2), keepdim=True)
     magnitudes: Tensor = torch.fft.rfft2(centred * (hann[:, None] * hann), norm="ortho").abs()
     return magnitudes
+
+
+def grid(plane: Tensor, windows: int = 2) -> Tensor:
+    """How much of a luma plane repeats every 8 pixels, where nothing in a picture does: 0..1.
+
+    A student asked for texture that its picture does not tell it where to put will print a
+    pattern of its own, fixed to its feature maps. Folding the plane shows it and little else.
+    Sides are multiples of `windows` * 8.
+    """
+    detail = plane - F.avg_pool2d(plane, GRID + 1, 1, GRID // 2, count_include_pad=False)
+    faint = detail / (detail.abs() + FAINT)
+    height, width = (side // (windows * GRID) for side in plane.shape[-2:])
+    folded = faint.reshape(-1, windows, height, GRID, windows, width, GRID).mean((2, 5))
+    return folded.abs().mean()
 
 
 def fidelity(
