@@ -86,6 +86,7 @@ def _model(folder: Path, entry: dict[str, Any], added: bool) -> ModelFile:
         license=entry.get("license", ""),
         source=entry.get("source", ""),
         added=added,
+        listed=entry.get("listed", True),
     )
     if "int8_file" not in entry:
         return model

@@ -69,6 +69,7 @@ class ModelFile:
     license: str = ""
     source: str = ""
     added: bool = False  # by the user, who may remove it
+    listed: bool = True  # else its styles are reached as style@model only
     int8: "ModelFile | None" = None  # the same network in 8 bits, for processors good at them
 
     def read(self) -> bytes:
@@ -100,9 +101,10 @@ class Catalogue:
 
     def _add(self, model: ModelFile, look: Look) -> None:
         qualified = f"{look.name}@{model.name}"
-        name = qualified if look.name in self._names else look.name
+        taken = look.name in self._names or not model.listed
+        name = qualified if taken else look.name
         self._looks[name] = model, look
-        for known_as in (name, qualified, *look.aliases):
+        for known_as in (name, qualified, *(look.aliases if model.listed else ())):
             self._names.setdefault(known_as, name)
 
     @classmethod
@@ -117,7 +119,10 @@ class Catalogue:
         return name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        yield from (NONE, *self._looks)
+        yield from (NONE, *self._listed())
+
+    def _listed(self) -> Iterator[str]:
+        return (name for name, (model, _) in self._looks.items() if model.listed)
 
     def find(self, name: str) -> tuple[ModelFile, Look]:
         """The model and look behind a name or alias. Raises UnknownStyleError."""
@@ -152,7 +157,8 @@ class Catalogue:
     def listing(self) -> dict[str, Any]:
         """What `GET /styles` says."""
         styles = [{"name": NONE, "title": "Camera", "model": "", "description": "As it comes"}]
-        for name, (model, look) in self._looks.items():
+        for name in self._listed():
+            model, look = self._looks[name]
             styles.append(
                 {
                     "name": name,

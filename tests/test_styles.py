@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,16 @@ def test_the_listing_begins_with_the_camera(catalogue: Catalogue) -> None:
     assert [style["name"] for style in listing["styles"]] == list(catalogue)
     assert listing["styles"][0]["title"] == "Camera"
     assert listing["styles"][1]["model"] == "fast"
+
+
+def test_a_model_that_is_not_listed_is_reached_by_its_full_name_only() -> None:
+    teacher = replace(model("slow", Look("dusk", "Dusk", aliases=("late",))), listed=False)
+    catalogue = Catalogue([teacher, model("fast", Look("dusk", "Dusk"))])
+    assert list(catalogue) == ["none", "dusk"]
+    assert [style["name"] for style in catalogue.listing()["styles"]] == ["none", "dusk"]
+    assert catalogue.find("dusk")[0].name == "fast"
+    assert catalogue.find("dusk@slow")[0].name == "slow"
+    assert "late" not in catalogue
 
 
 def test_the_identity_needs_no_model(catalogue: Catalogue) -> None:
