@@ -86,6 +86,7 @@ def _model(folder: Path, entry: dict[str, Any], added: bool) -> ModelFile:
         license=entry.get("license", ""),
         source=entry.get("source", ""),
         added=added,
+        multiple=int(entry.get("multiple", 0)),
     )
     if "int8_file" not in entry:
         return model

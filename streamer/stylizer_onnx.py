@@ -55,10 +55,16 @@ class OnnxNetwork:
         tensor = picture.transpose(2, 0, 1)[None].astype(np.float32)
         tensor *= scale
         tensor += black
-        (painted,) = self._run(tensor, weights)
-        painted = painted[0] * np.float32(1 / scale)
+        painted = self.paint(tensor, weights)[0] * np.float32(1 / scale)
         painted += 0.5 - black / scale
         return np.asarray(painted.clip(0, 255).astype(np.uint8).transpose(1, 2, 0), order="C")
+
+    def paint(
+        self, tensor: NDArray[np.float32], weights: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """What the network itself makes of (1, 3, height, width) in its own range of values."""
+        painted: NDArray[np.float32] = self._run(tensor, weights)[0]
+        return painted
 
     def planes(
         self, y: NDArray[np.uint8], uv: NDArray[np.uint8], weights: NDArray[np.float32]
