@@ -94,13 +94,14 @@ def sheet(
     names = [catalogue.check(name) for name in style or catalogue]
     image = tile(decode_photo(picture.read_bytes(), max_pixels=100_000_000), width)
     stylizer = catalogue.spec("onnx").load()
-    with Progress(transient=True) as progress:
+    console = Console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         tiles = list(progress.track(painted(stylizer, image, names), total=len(names)))
     try:
         lay_out(tiles, names, min(columns, len(tiles))).save(output, quality=92)
     except OSError as error:
         raise MediaError(f"cannot write {output}: {error.strerror or error}") from None
-    Console().print(f"wrote {output}, {len(names)} styles", highlight=False)
+    print(f"wrote {output}, {len(names)} styles")
 
 
 @styles_app.command()
@@ -127,7 +128,8 @@ def pull(
             console.print(f"{model.name} is here already", highlight=False)
             continue
         columns = (TextColumn(model.name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, console=console, transient=True) as progress:
+        quiet = not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
             task = progress.add_task(model.name, total=model.bytes)
 
             def advance(have: int, progress: Progress = progress, task: object = task) -> None:

@@ -43,9 +43,9 @@ class Network:
     @property
     def looks(self) -> tuple[Look, ...]:
         """Its styles, in the order of `style_weights`."""
-        titles = [name.replace("-", " ").capitalize() for name in self.names]
         return tuple(
-            Look(n, t, index=i) for i, (n, t) in enumerate(zip(self.names, titles, strict=True))
+            Look(name, name.replace("-", " ").capitalize(), index=index)
+            for index, name in enumerate(self.names)
         )
 
     def model(self, name: str) -> ModelFile:
