@@ -181,7 +181,7 @@ def test_a_pulled_network_paints_every_size(store: Mirror, streamer: Command) ->
     assert (model.license, model.source, look.description) == ("BSD-3-Clause", store.url, "Curls")
     assert model.added
     for backend in ("onnx", "torch"):
-        stylizer = replace(catalogue.spec(backend), models=(model,)).load()  # type: ignore[arg-type]
+        stylizer = replace(catalogue.spec(backend), models=(model,)).load()
         for size in ((224, 224), (101, 57), (320, 180)):
             painted = stylizer.stylize(picture(*size), Style((("candy", 1.0),)))
             assert (painted.width, painted.height) == size
