@@ -5,9 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from streamer.styles import LayoutName, Look, ModelFile
+from streamer.training.export import export_float
+from streamer.training.net import StyleNet
 
 OPSET = 17
 
@@ -163,4 +166,36 @@ def fixed_network(path: Path, side: int, seed: int = 0) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=4)
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, str(path))
+    return path
+
+
+def ranged_network(path: Path, low: float, high: float, last: str = "") -> Path:
+    """A network that normalises what it sees and answers in low..high, as trained ones do."""
+    middle, reach = (low + high) / 2, (high - low) / 5
+    nodes = [helper.make_node("InstanceNormalization", ["image", "ones", "zeros"], ["n"])]
+    if last == "Sigmoid":
+        nodes.append(helper.make_node("Sigmoid", ["n"], ["out"]))
+    elif last == "Tanh":
+        nodes.append(helper.make_node("Tanh", ["n"], ["out"]))
+    else:
+        nodes.append(helper.make_node("Mul", ["n", "reach"], ["m"]))
+        nodes.append(helper.make_node("Add", ["m", "middle"], ["out"]))
+    constants = {
+        "ones": np.ones(3, np.float32),
+        "zeros": np.zeros(3, np.float32),
+        "reach": np.array(reach, np.float32),
+        "middle": np.array(middle, np.float32),
+    }
+    sides = (1, 3, "h", "w")
+    return save(
+        path, nodes, [float_tensor("image", *sides)], [float_tensor("out", *sides)], constants
+    )
+
+
+def style_network(path: Path, styles: int = 2, *, repeat: int = 1) -> Path:
+    """Layout i420: a small student with random weights, whose middle is run `repeat` times."""
+    torch.manual_seed(5)
+    net = StyleNet([f"style-{i}" for i in range(styles)], width=8, deep=8, residuals=1)
+    net.body.extend([net.body[0]] * (repeat - 1))
+    export_float(net, path)
     return path

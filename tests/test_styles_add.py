@@ -27,6 +27,7 @@ from tests.networks import (
     negative_network,
     painting_network,
     planes_network,
+    ranged_network,
     save,
 )
 from tests.pictures import picture, smooth_rgb
@@ -57,29 +58,6 @@ def nothing_is_left(folder: Path) -> bool:
 
 
 # --- ONNX --------------------------------------------------------------------------------------
-
-
-def ranged_network(path: Path, low: float, high: float, last: str = "") -> Path:
-    """A network that normalises what it sees and answers in low..high, as trained ones do."""
-    middle, reach = (low + high) / 2, (high - low) / 5
-    nodes = [helper.make_node("InstanceNormalization", ["image", "ones", "zeros"], ["n"])]
-    if last == "Sigmoid":
-        nodes.append(helper.make_node("Sigmoid", ["n"], ["out"]))
-    elif last == "Tanh":
-        nodes.append(helper.make_node("Tanh", ["n"], ["out"]))
-    else:
-        nodes.append(helper.make_node("Mul", ["n", "reach"], ["m"]))
-        nodes.append(helper.make_node("Add", ["m", "middle"], ["out"]))
-    constants = {
-        "ones": np.ones(3, np.float32),
-        "zeros": np.zeros(3, np.float32),
-        "reach": np.array(reach, np.float32),
-        "middle": np.array(middle, np.float32),
-    }
-    sides = (1, 3, "h", "w")
-    return save(
-        path, nodes, [float_tensor("image", *sides)], [float_tensor("out", *sides)], constants
-    )
 
 
 @pytest.mark.parametrize(
