@@ -26,27 +26,37 @@ class DownloadError(StreamerError):
 def download(
     urls: Sequence[str], part: Path, size: int, sha256: str, progress: Progress = lambda _: None
 ) -> bytes:
-    """The bytes at one of `urls`, of this size and SHA-256.
+    """The bytes at one of `urls`, of this size and SHA-256. Raises as `complete` does."""
+    complete(urls, part, size, sha256, progress)
+    data = part.read_bytes()
+    part.unlink()
+    return data
 
-    `part` keeps what has come so far: an interrupted download goes on there the next time, on
-    whichever mirror. It is gone when the file is complete or is not the one it should be.
-    Raises DownloadError, or ModelError when nothing can be written here.
+
+def complete(
+    urls: Sequence[str], part: Path, size: int, sha256: str, progress: Progress = lambda _: None
+) -> None:
+    """Make `part` the file at one of `urls`, of this size and SHA-256.
+
+    It keeps what has come so far: an interrupted download goes on there the next time, on
+    whichever mirror. It is gone when it is whole and not the file it should be. Raises
+    DownloadError, or ModelError when nothing can be written here.
     """
     failures = []
     for url in urls:
         try:
-            return _whole(url, part, size, sha256, progress)
+            return _complete(url, part, size, sha256, progress)
         except (DownloadError, OSError, http.client.HTTPException) as error:
             failures.append(f"{urlsplit(url).netloc}: {_reason(error)}")
     raise DownloadError("; ".join(failures))
 
 
-def _whole(url: str, part: Path, size: int, sha256: str, progress: Progress) -> bytes:
+def _complete(url: str, part: Path, size: int, sha256: str, progress: Progress) -> None:
     if _fetch(url, part, size, progress):
         with contextlib.suppress(DownloadError):
-            return _take(part, sha256)
+            return _check(part, sha256)
         _fetch(url, part, size, progress)  # the beginning was none of this file: all of it, then
-    return _take(part, sha256)
+    return _check(part, sha256)
 
 
 def _fetch(url: str, part: Path, size: int, progress: Progress) -> bool:
@@ -112,12 +122,12 @@ def _copy(
         progress(have)
 
 
-def _take(part: Path, sha256: str) -> bytes:
-    data = part.read_bytes()
-    part.unlink()
-    if hashlib.sha256(data).hexdigest() != sha256:
+def _check(part: Path, sha256: str) -> None:
+    with part.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != sha256:
+        part.unlink()
         raise DownloadError("the file is not the published one (its SHA-256 differs)")
-    return data
 
 
 def _reason(error: Exception) -> str:

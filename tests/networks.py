@@ -5,12 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from streamer.styles import LayoutName, Look, ModelFile
-from streamer.training.export import export_float
-from streamer.training.net import StyleNet
 
 OPSET = 17
 
@@ -194,6 +191,11 @@ def ranged_network(path: Path, low: float, high: float, last: str = "") -> Path:
 
 def style_network(path: Path, styles: int = 2, *, repeat: int = 1) -> Path:
     """Layout i420: a small student with random weights, whose middle is run `repeat` times."""
+    import torch
+
+    from streamer.training.export import export_float
+    from streamer.training.net import StyleNet
+
     torch.manual_seed(5)
     net = StyleNet([f"style-{i}" for i in range(styles)], width=8, deep=8, residuals=1)
     net.body.extend([net.body[0]] * (repeat - 1))

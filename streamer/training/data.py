@@ -22,6 +22,7 @@ from streamer.errors import MediaError
 
 Picture = NDArray[np.uint8]  # (height, width, 3), RGB
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+LARGEST_PX = 480  # of the shorter side of a photo
 HELD_OUT = 50  # every 50th photo is kept for measuring
 
 
@@ -39,13 +40,22 @@ class Teacher(Protocol):
 def photos(folder: Path) -> tuple[list[Picture], list[Picture]]:
     """All photos of a folder: those to train on, and those held out."""
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
-    loaded = [cv2.imread(str(f), cv2.IMREAD_COLOR) for f in files]
-    pictures = [cv2.cvtColor(p, cv2.COLOR_BGR2RGB) for p in loaded if p is not None]
+    loaded = (cv2.imread(str(f), cv2.IMREAD_COLOR) for f in files)
+    pictures = [cv2.cvtColor(_small(p), cv2.COLOR_BGR2RGB) for p in loaded if p is not None]
     held_out = pictures[::HELD_OUT]
     training = [p for i, p in enumerate(pictures) if i % HELD_OUT]
     if not training:
         raise MediaError(f"{folder} needs at least two photos ({', '.join(sorted(SUFFIXES))})")
     return training, held_out
+
+
+def _small(picture: Picture) -> Picture:
+    """No larger than crops are cut from: a folder of camera photos would fill the memory."""
+    scale = LARGEST_PX / min(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    height, width = (round(side * scale) for side in picture.shape[:2])
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[no-any-return]
 
 
 def crop(picture: Picture, size: int, rng: random.Random) -> Picture:
