@@ -18,6 +18,7 @@ from streamer.errors import ModelError
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -48,6 +49,13 @@ def to_onnx(path: Path) -> bytes:
 
 
 def _read(path: Path) -> Weights:
+    named = {key.removeprefix("module."): value for key, value in read_state(path).items()}
+    kept = {key: value for key, value in named.items() if not _OBSOLETE.search(key)}
+    return {key: value.detach().float().numpy() for key, value in kept.items()}
+
+
+def read_state(path: Path) -> "dict[str, torch.Tensor]":
+    """The state dict in a file of PyTorch's; no code in it is run. Raises ModelError."""
     try:
         import torch
     except ImportError:
@@ -62,9 +70,7 @@ def _read(path: Path) -> Weights:
         raise ModelError(f"{path.name} {_DAMAGED}") from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise ModelError(f"{path.name} holds no state dict (names with a tensor each)")
-    named = {str(key).removeprefix("module."): value for key, value in state.items()}
-    kept = {key: value for key, value in named.items() if not _OBSOLETE.search(key)}
-    return {key: value.detach().float().numpy() for key, value in kept.items()}
+    return {str(key): value for key, value in state.items()}
 
 
 def _refusal(name: str, said: str) -> str:

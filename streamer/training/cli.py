@@ -1,17 +1,11 @@
 """`streamer distill` and `streamer train`: a fast network of one's own."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from streamer.errors import ModelError, UsageError
-
-if TYPE_CHECKING:
-    from streamer.training.data import Teacher
-    from streamer.training.distill import Recipe
-    from streamer.training.teachers import Origin
+from streamer.errors import ModelError
 
 _MISSING = "training needs {name}: pip install 'streamer[train]'"
 
@@ -35,40 +29,50 @@ def distill(  # noqa: PLR0917 - Typer reads every option from here
     .int8.onnx, and beside them .png (all styles; a preview while it trains), .md (what it is and
     how near it came) and .pt (what to go on from).
     """
-    if not content.is_dir():
-        raise UsageError(f"{content} is no folder")
     try:
         from streamer.training.distill import Recipe
-        from streamer.training.teachers import CatalogueTeacher
+        from streamer.training.teach import by_teachers
     except ModuleNotFoundError as missing:
         raise ModelError(_MISSING.format(name=missing.name)) from None
-    painter = CatalogueTeacher(teacher)
-    recipe = Recipe(minutes=minutes, steps=steps, learning_rate=rate)
-    teach(painter, content, output, recipe, painter.origins)
+    by_teachers(teacher, content, output, Recipe(minutes, steps, learning_rate=rate))
 
 
-def teach(
-    teacher: "Teacher",
-    content: Path,
-    output: Path,
-    recipe: "Recipe",
-    origins: "Sequence[Origin]",
+def train(  # noqa: PLR0917 - Typer reads every option from here
+    style_image: Annotated[
+        list[Path], typer.Option(help="A painting to learn from; repeat it for more styles.")
+    ],
+    content: Annotated[Path, typer.Option(help="A folder of photos to learn on.")],
+    output: Annotated[Path, typer.Option(help="What to write.")] = Path("painter.onnx"),
+    vgg: Annotated[
+        Path | None,
+        typer.Option(help="vgg16-397923af.pth of torchvision; default: fetched once, 553 MB."),
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train, in all.")] = 240.0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="So many steps instead, however long they take.")
+    ] = None,
+    style_weight: Annotated[
+        float, typer.Option(min=0, help="More: more of the painting, less of the photo.")
+    ] = 1e5,
+    style_size: Annotated[
+        int, typer.Option(min=64, max=2048, help="Shorter side of the painting: its strokes' size.")
+    ] = 256,
+    rate: Annotated[float, typer.Option(help="Adam's first learning rate.")] = 2e-3,
+    license: Annotated[str, typer.Option(help="Of the paintings; kept in the files.")] = "unknown",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
 ) -> None:
-    """Train, write all files, and say how near the student came."""
-    from streamer.training import card
-    from streamer.training.course import Files, attend, enrolled
-    from streamer.training.data import photos
-    from streamer.training.distill import train
+    """Teach a fast I420 network to paint like a painting, without a teacher.
 
-    files = Files(output)
-    files.check()
-    shown, held_out = photos(content)
-    run = enrolled(files, recipe, teacher.styles)
-    attend(run, train(run, shown, teacher, files.checkpoint), files, held_out)
-    scores = card.distances(output, teacher, held_out)
-    card.stamp(output, origins, "distilled from")
-    measured = min(len(held_out), card.MEASURED)
-    card.write_card(files, run, origins, scores, (len(shown), measured))
-    for style, row in zip(teacher.styles, scores.rows, strict=True):
-        print(f"{style:24} {row[0]:5.1f}/255 from its teacher, {row[1]:.1f} in 8 bits")
-    print(f"wrote {output} and {files.card.name}; use it with: streamer styles add {output}")
+    The perceptual loss of Johnson et al. 2016. Every step runs VGG16 to and fro, which is work
+    for a GPU, or for a CPU and a night. Files, resuming and previews are those of `distill`.
+    """
+    try:
+        from streamer.training.distill import Recipe
+        from streamer.training.perceptual import Taste
+        from streamer.training.teach import Paintings, by_paintings
+    except ModuleNotFoundError as missing:
+        raise ModelError(_MISSING.format(name=missing.name)) from None
+    recipe = Recipe(minutes, steps, crop_px=192, learning_rate=rate)
+    paintings = Paintings(tuple(style_image), style_size, license)
+    taste = Taste(style=style_weight)
+    by_paintings(paintings, content, output, recipe, taste, weights=vgg, device=device)

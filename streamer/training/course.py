@@ -12,7 +12,7 @@ from rich.progress import TextColumn, TimeRemainingColumn
 
 from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.training.data import Picture
-from streamer.training.distill import Progress, Recipe, Run, averaged
+from streamer.training.distill import Progress, Recipe, Run, averaged, check_styles
 from streamer.training.net import StyleNet
 from streamer.training.sheet import sheet, write_all
 
@@ -57,6 +57,7 @@ def enrolled(files: Files, recipe: Recipe, styles: tuple[str, ...]) -> Run:
     """The run of the checkpoint, or a new one. Raises ModelError."""
     if files.checkpoint.exists():
         run = Run.load(files.checkpoint, recipe)
+        check_styles(run, styles)
         print(f"going on at step {run.step} of {files.checkpoint}")
         return run
     return Run(StyleNet(styles), recipe)

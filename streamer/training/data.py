@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, interpolate
 
 from streamer.errors import MediaError
 
@@ -78,6 +78,15 @@ def to_planes(rgb: Tensor) -> tuple[Tensor, Tensor]:
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     chroma = torch.cat([(blue - luma) / 1.772, (red - luma) / 1.402], 1)
     return (16 + 219 * luma) / 255, (128 + 224 * avg_pool2d(chroma, 2)) / 255
+
+
+def from_planes(y: Tensor, uv: Tensor) -> Tensor:
+    """The inverse of `to_planes`, chroma interpolated; values beyond 0..1 stay beyond."""
+    luma = (255 * y - 16) / 219
+    chroma = interpolate((255 * uv - 128) / 224, scale_factor=2, mode="bilinear")
+    blue, red = luma + 1.772 * chroma[:, :1], luma + 1.402 * chroma[:, 1:]
+    green = (luma - 0.299 * red - 0.114 * blue) / 0.587
+    return torch.cat([red, green, blue], 1)
 
 
 def to_tensor(pictures: Sequence[Picture]) -> Tensor:
