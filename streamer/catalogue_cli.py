@@ -5,10 +5,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from streamer.errors import UsageError
+from streamer.errors import MediaError, UsageError
 from streamer.styles import NONE, Catalogue
 
 styles_app = typer.Typer(
@@ -30,7 +31,8 @@ def list_() -> None:
     for name in catalogue:
         if name != NONE:
             model, look = catalogue.find(name)
-            table.add_row(name, model.name, look.description)
+            about = look.description or (f"({model.source})" if model.added else "")
+            table.add_row(name, model.name, escape(about))
     for more in published().values():
         if not is_here(more):
             table.add_row(f"[dim]{more.style}[/dim]", "[dim]to pull[/dim]", more.description)
@@ -65,7 +67,7 @@ def show(style: str) -> None:
     table.add_column(overflow="fold")
     for name, fact in facts.items():
         if fact:
-            table.add_row(name, fact)
+            table.add_row(name, escape(fact))
     Console().print(table)
 
 
@@ -92,10 +94,14 @@ def sheet(
     names = [catalogue.check(name) for name in style or catalogue]
     image = tile(decode_photo(picture.read_bytes(), max_pixels=100_000_000), width)
     stylizer = catalogue.spec("onnx").load()
-    with Progress(transient=True) as progress:
+    console = Console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         tiles = list(progress.track(painted(stylizer, image, names), total=len(names)))
-    lay_out(tiles, names, min(columns, len(tiles))).save(output, quality=92)
-    Console().print(f"wrote {output}, {len(names)} styles", highlight=False)
+    try:
+        lay_out(tiles, names, min(columns, len(tiles))).save(output, quality=92)
+    except OSError as error:
+        raise MediaError(f"cannot write {output}: {error.strerror or error}") from None
+    print(f"wrote {output}, {len(names)} styles")
 
 
 @styles_app.command()
@@ -122,7 +128,8 @@ def pull(
             console.print(f"{model.name} is here already", highlight=False)
             continue
         columns = (TextColumn(model.name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, console=console, transient=True) as progress:
+        quiet = not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
             task = progress.add_task(model.name, total=model.bytes)
 
             def advance(have: int, progress: Progress = progress, task: object = task) -> None:
@@ -137,7 +144,9 @@ def add(
     file: Annotated[Path, typer.Argument(help="A network or a picture.")],
     name: Annotated[str | None, typer.Option(help="Default: that of the file.")] = None,
     title: Annotated[str | None, typer.Option(help="How pages show it.")] = None,
-    license: Annotated[str, typer.Option(help="Of the weights; kept beside them.")] = "unknown",
+    license: Annotated[
+        str | None, typer.Option(help="Of the weights; default: what the file says.")
+    ] = None,
     values: Annotated[
         str | None,
         typer.Option(help="What black..white is to it: 0..255, 0..1 or -1..1; default: found out."),

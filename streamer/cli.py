@@ -29,6 +29,7 @@ _ELSEWHERE = (
     ("file", "streamer.film_cli", "file", "Repaint a video file into another file."),
     ("styles", "streamer.catalogue_cli", "styles_app", "List, check and fetch styles."),
     ("distill", "streamer.training.cli", "distill", "Teach a fast network slow styles."),
+    ("train", "streamer.training.cli", "train", "Teach a fast network to paint like a painting."),
 )
 
 _DEFAULT = Config()

@@ -87,6 +87,7 @@ def _model(folder: Path, entry: dict[str, Any], added: bool) -> ModelFile:
         source=entry.get("source", ""),
         added=added,
         listed=entry.get("listed", True),
+        multiple=int(entry.get("multiple", 0)),
     )
     if "int8_file" not in entry:
         return model

@@ -71,6 +71,7 @@ class ModelFile:
     added: bool = False  # by the user, who may remove it
     listed: bool = True  # else its styles are reached as style@model only
     int8: "ModelFile | None" = None  # the same network in 8 bits, for processors good at them
+    multiple: int = 0  # of both sides of a picture, where the layout's own does not do
 
     def read(self) -> bytes:
         """The file's bytes. Raises ModelError when it is missing or not the one it should be."""
@@ -78,10 +79,16 @@ class ModelFile:
             data = self.path.read_bytes()
         except OSError as error:
             reason = error.strerror or error
-            raise ModelError(f"model {self.name}: cannot read {self.path}: {reason}") from None
+            text = f"model {self.name}: cannot read {self.path}: {reason}{self._way_out}"
+            raise ModelError(text) from None
         if hashlib.sha256(data).hexdigest() != self.sha256:
-            raise ModelError(f"model {self.name}: {self.path} is damaged (its SHA-256 differs)")
+            text = f"model {self.name}: {self.path} is damaged (its SHA-256 differs)"
+            raise ModelError(f"{text}{self._way_out}")
         return data
+
+    @property
+    def _way_out(self) -> str:
+        return f"; forget it with: streamer styles remove {self.name}" if self.added else ""
 
 
 class Catalogue:

@@ -1,8 +1,8 @@
 """A file of the user's → **styles_adopt** → the library: any network or picture as a style."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,7 @@ from streamer.errors import ModelError, UsageError
 from streamer.frame import Image, Style, i420_size
 from streamer.manifest import NAME
 from streamer.onnx_file import free_sides, refuse_external_data
-from streamer.planes import Pixels
-from streamer.styles import LayoutName, Look, ModelFile
+from streamer.styles import LAYOUTS, LayoutName, Look, ModelFile
 from streamer.stylizer import Stylizer
 from streamer.stylizer_onnx import OnnxNetwork, describe
 
@@ -21,7 +20,8 @@ CHECKPOINTS = (".pth", ".pt", ".model")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_FILE_BYTES = 512 * 2**20
 MAX_STYLES = 1024
-_TRIALS = ((64, 48), (104, 72))  # both sides differ, or a network of one fixed size would pass
+_TRIALS = ((64, 48), (100, 68))  # sides differ, or a network of one fixed size would pass
+_MULTIPLES = (0, 8, 16, 32, 64)  # of a picture's sides; 0: the layout's own
 _BY_INPUTS: dict[tuple[str, ...], LayoutName] = {
     ("image", "style_weights"): "rgb26",
     ("y", "uv", "style_weights"): "i420",
@@ -29,83 +29,115 @@ _BY_INPUTS: dict[tuple[str, ...], LayoutName] = {
 _RANGES: dict[str, LayoutName] = {"0..255": "rgb255", "0..1": "rgb1", "-1..1": "rgb2"}
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What was made of a file: an ONNX network that paints pictures of every size."""
+
+    data: bytes
+    layout: LayoutName
+    names: tuple[str, ...]  # of its styles
+    int8: bytes | None = None
+    multiple: int = 0
+    facts: Mapping[str, str] = field(default_factory=dict)  # what the file says of itself
+
+    @property
+    def looks(self) -> tuple[Look, ...]:
+        """Its styles, in the order of `style_weights`."""
+        return tuple(
+            Look(name, name.replace("-", " ").capitalize(), index=index)
+            for index, name in enumerate(self.names)
+        )
+
+    def model(self, name: str) -> ModelFile:
+        """Stands for it in a stylizer; its file is `data`."""
+        return ModelFile(name, Path(name), "", self.layout, self.looks, multiple=self.multiple)
+
+
 def adopt(
     path: Path,
     *,
     name: str | None = None,
     title: str | None = None,
-    license: str = "unknown",
+    license: str | None = None,
     values: str | None = None,
 ) -> tuple[str, ...]:
     """Add an ONNX network, a TransformerNet's state dict or a picture; returns its styles.
+
+    `license`: None is what the file says, else unknown. Raises UsageError, ModelError, MediaError.
+    """
+    called = library.to_name(name or path.stem)
+    library.check_free(called)
+    network = read(path, called, values)
+    looks = network.looks
+    if title:
+        looks = (replace(looks[0], title=title), *looks[1:])
+    return library.add(
+        library.NewModel(
+            called,
+            network.data,
+            network.layout,
+            looks,
+            license or network.facts.get("license", "unknown"),
+            network.facts.get("source", f"added from {path.name}"),
+            network.int8,
+            network.multiple,
+        )
+    )
+
+
+def read(path: Path, name: str, values: str | None = None) -> Network:
+    """The network in a file, or the one that paints like a picture; called `name`.
 
     `values` is what black and white are to a network of one style: `0..255`, `0..1` or `-1..1`;
     None finds out. Raises UsageError, ModelError, MediaError.
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
+    if values is not None and values not in _RANGES:
+        raise UsageError(f"the values are one of {', '.join(_RANGES)}, not {values}")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise UsageError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB")
-    called = library.to_name(name or path.stem)
-    library.check_free(called)
-    network = _read(path, called, _layout(values))
-    looks = [
-        Look(n, n.replace("-", " ").capitalize(), index=i) for i, n in enumerate(network.names)
-    ]
-    if title:
-        looks[0] = replace(looks[0], title=title)
-    source = f"added from {path.name}"
-    new = library.NewModel(
-        called, network.data, network.layout, tuple(looks), license, source, network.int8
-    )
-    _try(new)
-    return library.add(new)
+    network = _open(path, name, _RANGES.get(values or ""))
+    return replace(network, multiple=_try(network, path.name))
 
 
-@dataclass(frozen=True, slots=True)
-class _Network:
-    data: bytes
-    layout: LayoutName
-    names: tuple[str, ...]
-    int8: bytes | None = None
-
-
-def _read(path: Path, name: str, layout: LayoutName | None) -> _Network:
+def _open(path: Path, name: str, layout: LayoutName | None) -> Network:
     ending = path.suffix.lower()
     if ending == ".onnx":
-        return _read_network(path, name, layout)
+        return _open_onnx(path, name, layout)
     if ending in CHECKPOINTS:
         from streamer.styles_checkpoint import to_onnx
 
-        return _Network(to_onnx(path), "rgb255", (name,))
+        return Network(to_onnx(path), "rgb255", (name,))
     if ending in PICTURES:
         from streamer.styles_picture import picture_to_onnx
 
-        return _Network(picture_to_onnx(path), "rgb1", (name,))
+        return Network(picture_to_onnx(path), "rgb1", (name,))
     kinds = ", ".join((".onnx", *CHECKPOINTS, *PICTURES))
     raise UsageError(f"{path.name} is neither a network nor a picture: {kinds}")
 
 
-def _layout(values: str | None) -> LayoutName | None:
-    if values is None:
-        return None
-    if values not in _RANGES:
-        raise UsageError(f"the values are one of {', '.join(_RANGES)}, not {values}")
-    return _RANGES[values]
-
-
-def _read_network(path: Path, name: str, layout: LayoutName | None) -> _Network:
+def _open_onnx(path: Path, name: str, layout: LayoutName | None) -> Network:
     data = path.read_bytes()
     refuse_external_data(data)
-    inputs, metadata = describe(data, path.name)
+    inputs, facts = describe(data, path.name)
     known = _BY_INPUTS.get(tuple(inputs))
     if known is None:
+        _check_picture_input(path.name, inputs)
         data = free_sides(data)
-        return _Network(data, layout or _guess(data, name, inputs), (name,))
-    names = _names(name, inputs["style_weights"], metadata.get("styles", ""))
+        return Network(data, layout or _guess(data, path.name), (name,), facts=facts)
+    names = _names(name, inputs["style_weights"], facts.get("styles", ""))
     beside = path.with_suffix(".int8.onnx")
     int8 = beside.read_bytes() if known == "i420" and beside.is_file() else None
-    return _Network(data, known, names, int8)
+    return Network(data, known, names, int8, facts=facts)
+
+
+def _check_picture_input(name: str, inputs: Mapping[str, Sequence[int | str]]) -> None:
+    shape = next(iter(inputs.values()), ())
+    if len(inputs) != 1 or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
+        shown = ", ".join(f"{tensor} {list(shape)}" for tensor, shape in inputs.items())
+        wanted = "one input [1, 3, height, width], or image and style_weights"
+        raise ModelError(f"{name} has the inputs {shown}; what can be added has {wanted}")
 
 
 def _names(name: str, shape: Sequence[int | str], listed: str) -> tuple[str, ...]:
@@ -119,43 +151,51 @@ def _names(name: str, shape: Sequence[int | str], listed: str) -> tuple[str, ...
     return (name,) if count == 1 else tuple(f"{name}-{i}" for i in range(count))
 
 
-def _try(new: library.NewModel) -> None:
-    """Paint two pictures of unlike sizes. Raises ModelError when they do not come back."""
-    model = ModelFile(new.name, Path(new.name), "", new.layout, new.looks)
-    style = Style(((new.looks[0].name, 1.0),))
-    for data in (new.data, new.int8):
-        if data is None:
-            continue
-        stylizer = Stylizer({model: OnnxNetwork(model, data, os.cpu_count() or 1)})
+def _guess(data: bytes, name: str) -> LayoutName:
+    """The layout in whose range a network answers a picture of that range, and fills it."""
+    rows, columns = np.mgrid[0:1:64j, 0:1:64j].astype(np.float32)
+    picture = np.stack([rows, columns, (rows + columns) / 2])[None]
+
+    def fit(layout_name: LayoutName) -> float:
+        layout = LAYOUTS[layout_name]
+        span = np.float32(layout.white - layout.black)
+        network = OnnxNetwork(ModelFile(name, Path(name), "", layout_name, ()), data, 1)
+        painted = network.paint(picture * span + np.float32(layout.black), np.ones(1, np.float32))
+        share = (painted - layout.black) / span
+        return float(((share > -0.1) & (share < 1.1)).mean() * share.clip(0, 1).std())
+
+    try:
+        return max(_RANGES.values(), key=fit)
+    except Exception as error:  # whatever the engine says
+        raise ModelError(f"{name} cannot paint a picture of 64x64: {_first_line(error)}") from None
+
+
+def _try(network: Network, name: str) -> int:
+    """Paint pictures of unlike sizes in every file of a network.
+
+    Returns the multiple that their sides have to be filled up to, 0 for that of the layout.
+    Raises ModelError when no size comes back.
+    """
+    failure = ""
+    for multiple in _MULTIPLES:
         try:
-            for size in _TRIALS:
-                stylizer.stylize(_gradient(*size), style)
+            for data in filter(None, (network.data, network.int8)):
+                _paint_trials(replace(network, data=data, multiple=multiple))
         except Exception as error:  # whatever the engine says, or a picture of another size
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise ModelError(f"{new.name} cannot paint pictures of every size: {first}") from None
+            failure = failure or _first_line(error)
+        else:
+            return multiple
+    raise ModelError(f"{name} cannot paint pictures of every size: {failure}")
 
 
-def _gradient(width: int, height: int) -> Image:
-    ramp = np.linspace(16, 235, i420_size(width, height)).astype(np.uint8)
-    return Image(width, height, ramp)
+def _paint_trials(network: Network) -> None:
+    model = network.model("it")
+    stylizer = Stylizer({model: OnnxNetwork(model, network.data, os.cpu_count() or 1)})
+    style = Style(((network.names[0], 1.0),))
+    for width, height in _TRIALS:
+        ramp = np.linspace(16, 235, i420_size(width, height)).astype(np.uint8)
+        stylizer.stylize(Image(width, height, ramp), style)
 
 
-def _guess(data: bytes, name: str, inputs: dict[str, Sequence[int | str]]) -> LayoutName:
-    """The layout in whose range a network answers when it is shown a ramp of greys."""
-    shape = next(iter(inputs.values()), ())
-    if len(inputs) != 1 or len(shape) != 4 or shape[1] not in (3, "3"):
-        wanted = "one input [1, 3, height, width], or image and style_weights"
-        raise ModelError(f"{name} has the inputs {_shown(inputs)}; it takes {wanted}")
-    ramp = np.linspace(0, 255, 64 * 64 * 3).astype(np.uint8).reshape(64, 64, 3)
-
-    def painted(layout: LayoutName) -> Pixels:
-        network = OnnxNetwork(ModelFile(name, Path(name), "", layout, ()), data, 1)
-        return network.rgb(ramp, np.ones(1, np.float32))
-
-    if painted("rgb255").max() > 2:
-        return "rgb255"
-    return "rgb2" if painted("rgb2").min() < 120 else "rgb1"  # 127: it never went below 0
-
-
-def _shown(inputs: dict[str, Sequence[int | str]]) -> str:
-    return ", ".join(f"{name} {list(shape)}" for name, shape in inputs.items())
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

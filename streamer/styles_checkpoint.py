@@ -6,6 +6,7 @@ instance normalisation), of any width: the number of channels is read from the w
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,12 +18,15 @@ from streamer.errors import ModelError
 
 if TYPE_CHECKING:
     import onnx
+    import torch
 
 Weights = Mapping[str, NDArray[np.float32]]
 
 OPSET = 17
 _HINT = "pip install 'streamer[torch]'"
 _OBSOLETE = re.compile(r"in\d+\.(running_(mean|var)|num_batches_tracked)$")  # of PyTorch 0.3
+_FOREIGN = re.compile(r"GLOBAL ([\w.]+)")  # what an unpickler was asked to call
+_DAMAGED = "is damaged, or no file of PyTorch"
 _RESIDUALS = 5
 
 
@@ -45,19 +49,37 @@ def to_onnx(path: Path) -> bytes:
 
 
 def _read(path: Path) -> Weights:
+    named = {key.removeprefix("module."): value for key, value in read_state(path).items()}
+    kept = {key: value for key, value in named.items() if not _OBSOLETE.search(key)}
+    return {key: value.detach().float().numpy() for key, value in kept.items()}
+
+
+def read_state(path: Path) -> "dict[str, torch.Tensor]":
+    """The state dict in a file of PyTorch's; no code in it is run. Raises ModelError."""
     try:
         import torch
     except ImportError:
         raise ModelError(f"a PyTorch file needs torch: {_HINT}") from None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, ValueError, EOFError, KeyError) as error:
-        first = str(error).partition("\n")[0]
-        raise ModelError(f"{path.name} cannot be read as weights alone: {first}") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles in an unusual protocol
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise ModelError(_refusal(path.name, str(error))) from None
+    except (RuntimeError, OSError, ValueError, EOFError, LookupError) as error:
+        raise ModelError(f"{path.name} {_DAMAGED}") from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise ModelError(f"{path.name} holds no state dict")
-    kept = {str(k): v for k, v in state.items() if not _OBSOLETE.search(str(k))}
-    return {key: value.detach().float().numpy() for key, value in kept.items()}
+        raise ModelError(f"{path.name} holds no state dict (names with a tensor each)")
+    return {str(key): value for key, value in state.items()}
+
+
+def _refusal(name: str, said: str) -> str:
+    """PyTorch's own text is long and recommends to run the file's code."""
+    found = _FOREIGN.search(said)
+    if found is None:
+        return f"{name} {_DAMAGED}"
+    saved = "save model.state_dict() instead of the model"
+    return f"{name} is refused: loading it would run {found[1]}, and weights need no code; {saved}"
 
 
 class _Builder:

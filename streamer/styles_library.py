@@ -5,14 +5,13 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from streamer.errors import UsageError
-from streamer.manifest import MANIFEST, NAME, read_table, user_data
+from streamer.errors import ModelError, UsageError
+from streamer.manifest import MANIFEST, NAME, read_models, read_table, user_data
 from streamer.styles import Catalogue, LayoutName, Look
 
 _HEAD = "# Written by `streamer styles`; change it with pull, add and remove.\nformat = 1\n"
@@ -48,17 +47,34 @@ class NewModel:
     license: str
     source: str
     int8: bytes | None = None
+    multiple: int = 0  # of both sides of a picture, where the layout's own does not do
 
 
 def add(new: NewModel) -> tuple[str, ...]:
     """Keep a model under a name that is free; returns what its styles are called from now on.
 
-    The manifest comes last: until then nothing is known of the new files. Raises UsageError.
+    The manifest comes last: until then nothing is known of the new files. Raises UsageError, or
+    ModelError when nothing can be written there; then nothing is left behind.
     """
     check_free(new.name)
-    folder = user_data()
-    folder.mkdir(parents=True, exist_ok=True)
-    files = {"": (f"{new.name}.onnx", new.data), "int8_": (f"{new.name}.int8.onnx", new.int8)}
+    entry, files = _entry(new)
+    read_models(user_data(), {"model": [entry]})  # what cannot be read again is not written
+    written: list[Path] = []
+    try:
+        for path, content in files.items():
+            _write(path, content)
+            written.append(path)
+        _write_manifest([*_entries(), entry])
+    except ModelError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    catalogue = Catalogue.load()
+    return tuple(catalogue.check(f"{look.name}@{new.name}") for look in new.looks)
+
+
+def _entry(new: NewModel) -> tuple[dict[str, Any], dict[Path, bytes]]:
+    """The model in the manifest's form, and its files."""
     entry: dict[str, Any] = {
         "name": new.name,
         "layout": new.layout,
@@ -66,14 +82,16 @@ def add(new: NewModel) -> tuple[str, ...]:
         "source": new.source,
         "style": [asdict(look) for look in new.looks],
     }
-    for key, (file, content) in files.items():
+    if new.multiple:
+        entry["multiple"] = new.multiple
+    files = {}
+    for key, file, content in (("", f"{new.name}.onnx", new.data),
+                               ("int8_", f"{new.name}.int8.onnx", new.int8)):  # fmt: skip
         if content is not None:
             entry[f"{key}file"] = file
             entry[f"{key}sha256"] = hashlib.sha256(content).hexdigest()
-            _write(folder / file, content)
-    _write_manifest([*_entries(), entry])
-    catalogue = Catalogue.load()
-    return tuple(catalogue.check(f"{look.name}@{new.name}") for look in new.looks)
+            files[user_data() / file] = content
+    return entry, files
 
 
 def remove(name: str) -> str:
@@ -88,8 +106,9 @@ def remove(name: str) -> str:
         raise UsageError(f"{name} came with streamer; only pulled and added styles can be removed")
     _write_manifest([entry for entry in _entries() if entry["name"] != model.name])
     for path in (model.path, model.int8.path if model.int8 else None):
-        if path is not None:
-            path.unlink(missing_ok=True)
+        if path is not None and path.parent == user_data():  # not a file of a package
+            with contextlib.suppress(OSError):  # nobody knows of it any more
+                path.unlink()
     return model.name
 
 
@@ -106,28 +125,33 @@ def _write_manifest(entries: Iterable[Mapping[str, Any]]) -> None:
     for entry in entries:
         tables.append(_table("model", entry))
         tables += [_table("model.style", look) for look in entry["style"]]
-    _write(user_data() / MANIFEST, "\n".join(tables).encode())
+    _write(user_data() / MANIFEST, "\n".join(tables).encode(errors="replace"))
 
 
 def _table(name: str, values: Mapping[str, Any]) -> str:
-    """TOML; its strings and numbers are written as in JSON, but for the DEL character."""
+    """TOML; its strings, numbers and lists are written as in JSON, but for the DEL character."""
     lines = [f"[[{name}]]"]
     lines += [
-        f"{key} = {json.dumps(value).replace(chr(127), '')}"
+        f"{key} = {json.dumps(value, ensure_ascii=False).replace(chr(127), '')}"
         for key, value in values.items()
-        if not isinstance(value, list | tuple)
+        if key != "style"
     ]
     return "\n".join(lines) + "\n"
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whoever reads `path` meanwhile sees the old file or the new one, never half of it."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".draft")
+    """Whoever reads `path` meanwhile sees the old file or the new one, never half of it.
+
+    Raises ModelError.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(draft).replace(path)
-    except BaseException:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        draft.replace(path)
+    except BaseException as error:
         with contextlib.suppress(OSError):
-            Path(draft).unlink()
+            draft.unlink()
+        if isinstance(error, OSError):
+            raise ModelError(f"cannot write {path}: {error.strerror}") from None
         raise

@@ -1,5 +1,6 @@
 """`models/published.toml` → **styles_pull** → the library: networks that others publish."""
 
+import contextlib
 import tomllib
 from dataclasses import dataclass
 
@@ -59,7 +60,11 @@ def pull(model: Published, name: str | None = None, progress: Progress = lambda 
     try:
         data = download(model.urls, part, model.bytes, model.sha256, progress)
     except DownloadError as error:
-        raise ModelError(f"cannot fetch {model.name}: {error}") from None
+        kept = "; pull it again to go on from there" if part.exists() else ""
+        raise ModelError(f"cannot fetch {model.name}: {error}{kept}") from None
+    finally:
+        with contextlib.suppress(OSError):  # it is not there, or not empty
+            part.parent.rmdir()
     refuse_external_data(data)
     look = Look(style, style.replace("-", " ").capitalize(), model.description)
     new = library.NewModel(

@@ -160,7 +160,8 @@ def _run_whole(
     network: Network, model: ModelFile, image: Image, weights: NDArray[np.float32]
 ) -> Image:
     layout = LAYOUTS[model.layout]
-    padded = pad(image, layout.multiple, layout.least)
+    multiple = max(layout.multiple, model.multiple)
+    padded = pad(image, multiple, max(layout.least, multiple))
     width, height = padded.width, padded.height
     if model.layout != "i420":
         painted = from_rgb(network.rgb(to_rgb(padded), weights))
@@ -169,4 +170,7 @@ def _run_whole(
         chroma = padded.data[width * height :].reshape(1, 2, height // 2, width // 2)
         planes = network.planes(luma, chroma, weights)
         painted = Image(width, height, np.concatenate([plane.ravel() for plane in planes]))
+    if (painted.width, painted.height) != (width, height):
+        sizes = f"{painted.width}x{painted.height} for {width}x{height}"
+        raise ModelError(f"model {model.name} returns pictures of another size: {sizes}")
     return crop(painted, image.width, image.height)

@@ -65,9 +65,21 @@ def pad(
         fill = float(value) if value is not None else at.get("value", 0.0)
         return F.pad(x, _torch_pads(pads), value=fill)
     torch_pads = _torch_pads(pads)
-    if any(torch_pads[4:]):
-        raise ModelError(f"Torch pads only height and width by {mode}")
+    if x.dim() != 4 or any(torch_pads[4:]):
+        return _pad_anywhere(x, pads, mode)
     return F.pad(x, torch_pads[:4], mode=mode)
+
+
+def _pad_anywhere(x: Tensor, pads: list[int], mode: str) -> Tensor:
+    """What `F.pad` does for the last two dimensions only, as with channels last."""
+    for axis, size in enumerate(x.shape):
+        before, after = pads[axis], pads[axis + x.dim()]
+        if before or after:
+            places = torch.arange(-before, size + after, device=x.device)
+            if mode == "reflect":
+                places = size - 1 - (size - 1 - places.abs()).abs()
+            x = x.index_select(axis, places.clamp(0, size - 1))
+    return x
 
 
 def resize(at: Attributes, x: Tensor, *rest: Tensor | None) -> Tensor:

@@ -121,3 +121,83 @@ def painting_network(path: Path, seed: int = 0) -> Path:
         [float_tensor("output1", 1, 3, "h2", "w2")],
         constants,
     )
+
+
+def fixed_network(path: Path, side: int, seed: int = 0) -> Path:
+    """Layout rgb255 in the form of the published ones: opset 9, pads as attributes, `Upsample`,
+    weights among the inputs, one size noted everywhere.
+    """
+    random = np.random.default_rng(seed)
+    constants = {
+        "w1": random.normal(0, 0.2, (4, 3, 3, 3)).astype(np.float32),
+        "w2": random.normal(0, 20, (3, 4, 3, 3)).astype(np.float32),
+        "b2": np.full(3, 128, np.float32),
+        "scale": random.uniform(0.5, 1.5, 4).astype(np.float32),
+        "shift": random.normal(0, 0.5, 4).astype(np.float32),
+    }
+    twice = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32))
+    pads = [0, 0, 1, 1, 0, 0, 1, 1]
+    nodes = [
+        helper.make_node("Pad", ["input1"], ["p1"], mode="reflect", pads=pads),
+        helper.make_node("Conv", ["p1", "w1"], ["c1"], strides=[2, 2], kernel_shape=[3, 3]),
+        helper.make_node("InstanceNormalization", ["c1", "scale", "shift"], ["n1"]),
+        helper.make_node("Relu", ["n1"], ["r1"]),
+        helper.make_node("Constant", [], ["twice"], value=twice),
+        helper.make_node("Upsample", ["r1", "twice"], ["u1"], mode="nearest"),
+        helper.make_node("Pad", ["u1"], ["p2"], mode="reflect", pads=pads),
+        helper.make_node("Conv", ["p2", "w2", "b2"], ["output1"], kernel_shape=[3, 3]),
+    ]
+    sides = (1, 3, side, side)
+    weights = [float_tensor(name, *value.shape) for name, value in constants.items()]
+    graph = helper.make_graph(
+        nodes,
+        "fixed",
+        [float_tensor("input1", *sides), *weights],
+        [float_tensor("output1", *sides)],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+        value_info=[
+            float_tensor("c1", 1, 4, side // 2, side // 2),
+            float_tensor("u1", 1, 4, side, side),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 9)], ir_version=4)
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, str(path))
+    return path
+
+
+def ranged_network(path: Path, low: float, high: float, last: str = "") -> Path:
+    """A network that normalises what it sees and answers in low..high, as trained ones do."""
+    middle, reach = (low + high) / 2, (high - low) / 5
+    nodes = [helper.make_node("InstanceNormalization", ["image", "ones", "zeros"], ["n"])]
+    if last == "Sigmoid":
+        nodes.append(helper.make_node("Sigmoid", ["n"], ["out"]))
+    elif last == "Tanh":
+        nodes.append(helper.make_node("Tanh", ["n"], ["out"]))
+    else:
+        nodes.append(helper.make_node("Mul", ["n", "reach"], ["m"]))
+        nodes.append(helper.make_node("Add", ["m", "middle"], ["out"]))
+    constants = {
+        "ones": np.ones(3, np.float32),
+        "zeros": np.zeros(3, np.float32),
+        "reach": np.array(reach, np.float32),
+        "middle": np.array(middle, np.float32),
+    }
+    sides = (1, 3, "h", "w")
+    return save(
+        path, nodes, [float_tensor("image", *sides)], [float_tensor("out", *sides)], constants
+    )
+
+
+def style_network(path: Path, styles: int = 2, *, repeat: int = 1) -> Path:
+    """Layout i420: a small student with random weights, whose middle is run `repeat` times."""
+    import torch
+
+    from streamer.training.export import export_float
+    from streamer.training.net import StyleNet
+
+    torch.manual_seed(5)
+    net = StyleNet([f"style-{i}" for i in range(styles)], width=8, deep=8, residuals=1)
+    net.body.extend([net.body[0]] * (repeat - 1))
+    export_float(net, path)
+    return path

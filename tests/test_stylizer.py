@@ -1,5 +1,6 @@
 """Both engines and the identity: sizes, blends, strength, colours, refusals."""
 
+import functools
 import hashlib
 import pickle
 import sys
@@ -13,17 +14,28 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import external_data_helper
+from onnx import external_data_helper, helper, numpy_helper
 
+from streamer import stylizer_onnx
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
+from streamer.onnx_file import free_sides
 from streamer.planes import Pixels, to_rgb
-from streamer.styles import LAYOUTS, Catalogue, ModelFile
+from streamer.styles import LAYOUTS, Catalogue, LayoutName, ModelFile
 from streamer.stylizer import Backend, Stylizer, StylizerSpec
-from tests.networks import model_file, negative_network, painting_network, planes_network
+from tests.networks import (
+    fixed_network,
+    model_file,
+    negative_network,
+    painting_network,
+    planes_network,
+    ranged_network,
+    style_network,
+)
 from tests.pictures import picture
 
 Load = Callable[..., Stylizer]
+BACKENDS: tuple[Backend, ...] = ("onnx", "torch")
 
 
 @pytest.fixture(params=["onnx", "torch"])
@@ -51,7 +63,19 @@ def difference(a: Image, b: Image, percentile: float = 100) -> float:
     return float(np.percentile(np.abs(a.data.astype(int) - b.data), percentile))
 
 
-@pytest.mark.parametrize("size", [(16, 16), (17, 33), (64, 64), (101, 57), (4096, 16)])
+SIZES = [
+    (16, 16),
+    (17, 33),
+    (64, 64),
+    (101, 57),
+    (4096, 16),
+    (641, 359),
+    (1919, 1079),
+    (1920, 1080),
+]
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_any_size_comes_back_at_its_size(
     load: Load, planes: ModelFile, negative: ModelFile, size: tuple[int, int]
 ) -> None:
@@ -211,15 +235,34 @@ def test_a_spec_travels_to_another_process(planes: ModelFile) -> None:
 # --- the two engines agree ---------------------------------------------------------------------
 
 
-def test_engines_agree_on_a_network_of_published_form(tmp_path: Path) -> None:
-    model = model_file(painting_network(tmp_path / "painting.onnx"), "rgb255", "painting")
-    image = picture(160, 90)
+def published(path: Path) -> Path:
+    return fixed_network(path, 64)
+
+
+@pytest.mark.parametrize(
+    ("make", "layout"),
+    [
+        (painting_network, "rgb255"),
+        (published, "rgb255"),
+        (functools.partial(ranged_network, low=0, high=1, last="Sigmoid"), "rgb1"),
+        (functools.partial(ranged_network, low=-1, high=1, last="Tanh"), "rgb2"),
+        (functools.partial(style_network, styles=1), "i420"),
+    ],
+)
+@pytest.mark.parametrize("size", [(160, 90), (64, 64), (101, 57)])
+def test_engines_agree_on_every_layout(
+    tmp_path: Path, make: Callable[[Path], Path], layout: LayoutName, size: tuple[int, int]
+) -> None:
+    path = make(tmp_path / "net.onnx")
+    path.write_bytes(free_sides(path.read_bytes()))
+    model, image = model_file(path, layout, "own"), picture(*size)
     painted = [
-        StylizerSpec(backend, models=(model,)).load().stylize(image, only("painting"))
-        for backend in ("onnx", "torch")
+        StylizerSpec(backend, models=(model,)).load().stylize(image, only("own"))
+        for backend in BACKENDS
     ]
+    assert all((p.width, p.height) == size for p in painted)
     assert difference(painted[0], painted[1], 99) <= 2
-    assert difference(painted[0], image) > 50
+    assert difference(painted[0], image) > 15
 
 
 def test_engines_agree_on_every_built_in_model() -> None:
@@ -227,11 +270,72 @@ def test_engines_agree_on_every_built_in_model() -> None:
     for model in Catalogue.load().models:
         names = [look.name for look in model.styles]
         styles = [only(names[0]), Style(tuple((name, 1 / len(names)) for name in names))]
-        engines = [StylizerSpec(b, models=(model,)).load() for b in ("onnx", "torch")]
+        engines = [StylizerSpec(b, models=(model,)).load() for b in BACKENDS]
         for style in styles:
             painted = [engine.stylize(image, style) for engine in engines]
             assert difference(painted[0], painted[1], 99) <= 2
             assert difference(painted[0], image, 50) > 3
+
+
+# --- float or 8 bits, whichever is faster here --------------------------------------------------
+
+
+@pytest.mark.parametrize("slow", ["float", "int8"])
+def test_of_two_forms_the_faster_one_paints(tmp_path: Path, slow: str) -> None:
+    """One of the two does forty times the work of the other; what they paint differs."""
+    quick = model_file(style_network(tmp_path / "quick.onnx"), "i420", "a", "b")
+    heavy = model_file(style_network(tmp_path / "heavy.onnx", repeat=80), "i420", "a", "b")
+    both = replace(heavy, int8=quick) if slow == "float" else replace(quick, int8=heavy)
+    image = picture(64, 64)
+    wanted, other, chosen = (
+        StylizerSpec("onnx", models=(model,)).load().stylize(image, only("a"))
+        for model in (quick, heavy, both)
+    )
+    assert difference(wanted, other) > 0
+    assert difference(chosen, wanted) == 0
+
+
+@pytest.mark.parametrize(("float_s", "white"), [(1.3, 250), (0.9, 250), (0.7, 255)])
+def test_near_a_tie_it_is_always_8_bits(
+    planes: ModelFile,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    float_s: float,
+    white: int,
+) -> None:
+    """Workers that chose differently would make the picture flicker."""
+    model = onnx.load(planes.path)
+    for constant in model.graph.initializer:
+        if constant.name == "white":  # so that the two can be told apart
+            constant.CopyFrom(numpy_helper.from_array(np.array(250, np.float32), "white"))
+    onnx.save(model, tmp_path / "int8.onnx")
+    both = replace(planes, int8=model_file(tmp_path / "int8.onnx", "i420", "invert", "halve"))
+    monkeypatch.setattr(stylizer_onnx, "_times_s", lambda *networks: (float_s, 1.0))
+    image = picture(64, 64)
+    painted = StylizerSpec("onnx", models=(both,)).load().stylize(image, only("invert"))
+    assert int(painted.data[0]) + int(image.data[0]) == white
+
+
+def test_where_8_bits_cannot_run_float_paints(
+    planes: ModelFile, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = onnx.load(planes.path)
+    model.graph.node[0].domain = "com.microsoft"
+    model.graph.node[0].op_type = "OfTheFuture"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, tmp_path / "int8.onnx")
+    both = replace(planes, int8=model_file(tmp_path / "int8.onnx", "i420", "invert", "halve"))
+    image = picture(64, 64)
+    painted = StylizerSpec("onnx", models=(both,)).load().stylize(image, only("invert"))
+    assert (painted.planes[0] == 255 - image.planes[0]).all()
+    assert "in float it works" in caplog.text
+
+
+def test_8_bits_that_are_damaged_are_refused(planes: ModelFile, tmp_path: Path) -> None:
+    small = replace(planes, path=tmp_path / "int8.onnx")
+    small.path.write_bytes(planes.path.read_bytes() + b"x")
+    with pytest.raises(ModelError, match=r"int8\.onnx is damaged"):
+        StylizerSpec("onnx", models=(replace(planes, int8=small),)).load()
 
 
 # --- files that are refused --------------------------------------------------------------------

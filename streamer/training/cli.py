@@ -1,66 +1,78 @@
-"""`streamer distill`: a slow style becomes a network that keeps up with a camera."""
+"""`streamer distill` and `streamer train`: a fast network of one's own."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress as Bar
-from rich.progress import TextColumn, TimeRemainingColumn
 
-from streamer.errors import ModelError, UsageError
-
-if TYPE_CHECKING:
-    from streamer.training.data import Teacher
-    from streamer.training.distill import Recipe
+from streamer.errors import ModelError
 
 _MISSING = "training needs {name}: pip install 'streamer[train]'"
 
 
-def distill(
-    teacher: Annotated[list[str], typer.Option(help="A style's name, or an ONNX file; repeat it.")],
+def distill(  # noqa: PLR0917 - Typer reads every option from here
+    teacher: Annotated[
+        list[str],
+        typer.Option(help="A style's name, a network (.onnx, .pth) or any picture; repeat it."),
+    ],
     content: Annotated[Path, typer.Option(help="A folder of photos to learn on.")],
     output: Annotated[Path, typer.Option(help="What to write.")] = Path("student.onnx"),
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train, in all.")] = 60.0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="So many steps instead, however long they take.")
+    ] = None,
     rate: Annotated[float, typer.Option(help="Adam's first learning rate.")] = 2e-3,
 ) -> None:
     """Teach one fast I420 network all the styles of slow ones.
 
-    Started again with the same --output it goes on where it stopped. Writes OUTPUT in float,
-    beside it .int8.onnx, a contact sheet .png, and the checkpoint .pt.
+    Started again with the same --output it goes on where it stopped. Writes OUTPUT in float and
+    .int8.onnx, and beside them .png (all styles; a preview while it trains), .md (what it is and
+    how near it came) and .pt (what to go on from).
     """
-    if not content.is_dir():
-        raise UsageError(f"{content} is no folder")
     try:
         from streamer.training.distill import Recipe
-        from streamer.training.teachers import CatalogueTeacher
+        from streamer.training.teach import by_teachers
     except ModuleNotFoundError as missing:
         raise ModelError(_MISSING.format(name=missing.name)) from None
-    recipe = Recipe(minutes=minutes, learning_rate=rate)
-    teach(CatalogueTeacher(teacher), content, output, recipe)
+    by_teachers(teacher, content, output, Recipe(minutes, steps, learning_rate=rate))
 
 
-def teach(teacher: "Teacher", content: Path, output: Path, recipe: "Recipe") -> None:
-    """Train with a progress bar, write all files and say how near the student came."""
-    from streamer.training.data import photos
-    from streamer.training.distill import Run, averaged, distance, train
-    from streamer.training.net import StyleNet
-    from streamer.training.sheet import sheet, write_all
+def train(  # noqa: PLR0917 - Typer reads every option from here
+    style_image: Annotated[
+        list[Path], typer.Option(help="A painting to learn from; repeat it for more styles.")
+    ],
+    content: Annotated[Path, typer.Option(help="A folder of photos to learn on.")],
+    output: Annotated[Path, typer.Option(help="What to write.")] = Path("painter.onnx"),
+    vgg: Annotated[
+        Path | None,
+        typer.Option(help="vgg16-397923af.pth of torchvision; default: fetched once, 553 MB."),
+    ] = None,
+    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train, in all.")] = 240.0,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="So many steps instead, however long they take.")
+    ] = None,
+    style_weight: Annotated[
+        float, typer.Option(min=0, help="More: more of the painting, less of the photo.")
+    ] = 1e5,
+    style_size: Annotated[
+        int, typer.Option(min=64, max=2048, help="Shorter side of the painting: its strokes' size.")
+    ] = 256,
+    rate: Annotated[float, typer.Option(help="Adam's first learning rate.")] = 2e-3,
+    license: Annotated[str, typer.Option(help="Of the paintings; kept in the files.")] = "unknown",
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
+) -> None:
+    """Teach a fast I420 network to paint like a painting, without a teacher.
 
-    console, checkpoint = Console(), output.with_suffix(".pt")
-    shown, held_out = photos(content)
-    going_on = checkpoint.exists()
-    run = Run.load(checkpoint, recipe) if going_on else Run(StyleNet(teacher.styles), recipe)
-    told = TextColumn("{task.fields[told]}")
-    with Bar(*Bar.get_default_columns()[:3], TimeRemainingColumn(), told, console=console) as bar:
-        task = bar.add_task(f"{len(teacher.styles)} styles", total=1.0, told="")
-        for report in train(run, shown, teacher, checkpoint):
-            loss = f"step {report.step}, loss {report.loss:.4f}, sway {report.unsteadiness:.4f}"
-            bar.update(task, completed=report.done, told=loss)
-    net = averaged(checkpoint)
-    write_all(net, output, held_out)
-    sheet(net, held_out[0], output.with_suffix(".png"))
-    for index, style in enumerate(teacher.styles):
-        away = distance(net, held_out[:4], teacher, index)
-        console.print(f"{style:24} {away:5.1f}/255 from its teacher")
-    console.print(f"wrote {output}; use it with: streamer styles add {output}")
+    The perceptual loss of Johnson et al. 2016. Every step runs VGG16 to and fro, which is work
+    for a GPU, or for a CPU and a night. Files, resuming and previews are those of `distill`.
+    """
+    try:
+        from streamer.training.distill import Recipe
+        from streamer.training.perceptual import Taste
+        from streamer.training.teach import Paintings, by_paintings
+    except ModuleNotFoundError as missing:
+        raise ModelError(_MISSING.format(name=missing.name)) from None
+    recipe = Recipe(minutes, steps, crop_px=192, learning_rate=rate)
+    paintings = Paintings(tuple(style_image), style_size, license)
+    taste = Taste(style=style_weight)
+    by_paintings(paintings, content, output, recipe, taste, weights=vgg, device=device)

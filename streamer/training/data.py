@@ -16,12 +16,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, interpolate
 
 from streamer.errors import MediaError
 
 Picture = NDArray[np.uint8]  # (height, width, 3), RGB
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+LARGEST_PX = 480  # of the shorter side of a photo
 HELD_OUT = 50  # every 50th photo is kept for measuring
 
 
@@ -39,13 +40,22 @@ class Teacher(Protocol):
 def photos(folder: Path) -> tuple[list[Picture], list[Picture]]:
     """All photos of a folder: those to train on, and those held out."""
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
-    loaded = [cv2.imread(str(f), cv2.IMREAD_COLOR) for f in files]
-    pictures = [cv2.cvtColor(p, cv2.COLOR_BGR2RGB) for p in loaded if p is not None]
+    loaded = (cv2.imread(str(f), cv2.IMREAD_COLOR) for f in files)
+    pictures = [cv2.cvtColor(_small(p), cv2.COLOR_BGR2RGB) for p in loaded if p is not None]
     held_out = pictures[::HELD_OUT]
     training = [p for i, p in enumerate(pictures) if i % HELD_OUT]
     if not training:
         raise MediaError(f"{folder} needs at least two photos ({', '.join(sorted(SUFFIXES))})")
     return training, held_out
+
+
+def _small(picture: Picture) -> Picture:
+    """No larger than crops are cut from: a folder of camera photos would fill the memory."""
+    scale = LARGEST_PX / min(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    height, width = (round(side * scale) for side in picture.shape[:2])
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[no-any-return]
 
 
 def crop(picture: Picture, size: int, rng: random.Random) -> Picture:
@@ -68,6 +78,15 @@ def to_planes(rgb: Tensor) -> tuple[Tensor, Tensor]:
     luma = 0.299 * red + 0.587 * green + 0.114 * blue
     chroma = torch.cat([(blue - luma) / 1.772, (red - luma) / 1.402], 1)
     return (16 + 219 * luma) / 255, (128 + 224 * avg_pool2d(chroma, 2)) / 255
+
+
+def from_planes(y: Tensor, uv: Tensor) -> Tensor:
+    """The inverse of `to_planes`, chroma interpolated; values beyond 0..1 stay beyond."""
+    luma = (255 * y - 16) / 219
+    chroma = interpolate((255 * uv - 128) / 224, scale_factor=2, mode="bilinear")
+    blue, red = luma + 1.772 * chroma[:, :1], luma + 1.402 * chroma[:, 1:]
+    green = (luma - 0.299 * red - 0.114 * blue) / 0.587
+    return torch.cat([red, green, blue], 1)
 
 
 def to_tensor(pictures: Sequence[Picture]) -> Tensor:

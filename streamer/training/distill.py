@@ -1,12 +1,14 @@
 """Teach a student: minutes on the clock, a checkpoint as it goes, resumed where it stopped."""
 
 import math
+import pickle
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +28,7 @@ class Recipe:
     """How to train. The defaults are those of the shipped network."""
 
     minutes: float = 60.0
+    steps: int | None = None  # instead of minutes: so many, however long they take
     crop_px: int = 144
     pairs: int = 4  # each seen twice, shifted and noised differently
     fresh: int = 2  # new paintings a step
@@ -58,7 +61,9 @@ class Run:
 
     @property
     def done(self) -> float:
-        """The share of the time that is over."""
+        """The share of the time, or of the steps, that is over."""
+        if self.recipe.steps is not None:
+            return min(1.0, self.step / self.recipe.steps)
         return min(1.0, self.elapsed_s / (self.recipe.minutes * 60))
 
     def save(self, path: Path) -> None:
@@ -78,8 +83,8 @@ class Run:
 
     @classmethod
     def load(cls, path: Path, recipe: Recipe) -> "Run":
-        """Go on from a checkpoint."""
-        state = torch.load(path, weights_only=True)
+        """Go on from a checkpoint. Raises ModelError."""
+        state = _read(path)
         run = cls(StyleNet(state["styles"], **state["shape"]), recipe)
         run.net.load_state_dict(state["net"])
         run.optimizer.load_state_dict(state["optimizer"])
@@ -90,10 +95,19 @@ class Run:
 
 def averaged(path: Path) -> StyleNet:
     """The network of a checkpoint with its averaged weights, ready to be exported."""
-    state = torch.load(path, weights_only=True)
+    state = _read(path)
     net = StyleNet(state["styles"], **state["shape"])
     net.load_state_dict(state["average"])
     return net.eval()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError) as error:
+        text = f"{path} is no checkpoint of a training: delete it, or choose another --output"
+        raise ModelError(text) from error
+    return state
 
 
 def _view(rgb: Tensor, at: tuple[int, int], size: int, noise: float) -> Tensor:
@@ -162,24 +176,38 @@ def train(
     *,
     every: int = 100,
 ) -> Generator[Progress, None, None]:
-    """Train until the recipe's minutes are over; reports and saves every `every` steps."""
-    if teacher.styles != run.net.styles:
-        raise ModelError(f"the teacher paints {teacher.styles}, the student {run.net.styles}")
+    """Train until the recipe is done; reports and saves every `every` steps."""
+    check_styles(run, teacher.styles)
     torch.set_num_threads(1)  # see `learn`
     seed = run.recipe.seed + run.step
     torch.manual_seed(seed)
     pairs = Pairs(pictures, teacher, run.recipe.crop_px + MARGIN, seed=seed)
     batches = pairs.batches(run.recipe.pairs, run.recipe.fresh)
     with closing(batches), ThreadPoolExecutor(2) as threads:
-        while run.done < 1:
-            losses = list(_steps(run, threads, batches, every))
-            run.save(checkpoint)
-            loss, moved = torch.tensor(losses).mean(0).tolist()
-            yield Progress(run.step, run.done, loss, moved)
+        yield from lessons(run, lambda: learn(run, threads, next(batches)), checkpoint, every)
+
+
+def check_styles(run: Run, wanted: tuple[str, ...]) -> None:
+    """Raise ModelError when a checkpoint is of a training in other styles."""
+    if wanted != run.net.styles:
+        before, now = ", ".join(run.net.styles), ", ".join(wanted)
+        hint = "choose another --output, or delete the .pt beside it"
+        raise ModelError(f"the checkpoint has learned {before}, not {now}: {hint}")
+
+
+def lessons(
+    run: Run, learn_once: Callable[[], tuple[float, float]], checkpoint: Path, every: int
+) -> Generator[Progress, None, None]:
+    """Repeat a step until the recipe is done; reports and saves every `every` steps."""
+    while run.done < 1:
+        losses = list(_steps(run, learn_once, every))
+        run.save(checkpoint)
+        loss, moved = torch.tensor(losses).mean(0).tolist()
+        yield Progress(run.step, run.done, loss, moved)
 
 
 def _steps(
-    run: Run, threads: ThreadPoolExecutor, batches: Iterator[Sequence[Tensor]], count: int
+    run: Run, learn_once: Callable[[], tuple[float, float]], count: int
 ) -> Iterator[tuple[float, float]]:
     """Up to `count` steps, fewer when the time is over."""
     for _ in range(count):
@@ -187,7 +215,7 @@ def _steps(
         rate = run.recipe.learning_rate * (0.505 + 0.5 * math.cos(math.pi * run.done))
         for group in run.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (run.step + 1) / 100)
-        yield learn(run, threads, next(batches))
+        yield learn_once()
         run.step += 1
         _follow(run)
         run.elapsed_s += time.monotonic() - began

@@ -1,62 +1,77 @@
-"""Slow networks to learn from: anything the catalogue can paint, or an ONNX file."""
+"""Slow networks to learn from: anything the catalogue can paint, or a file that could be added."""
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import onnx
-
-from streamer.errors import ModelError
+from streamer.errors import ModelError, UsageError
 from streamer.frame import Style
 from streamer.planes import from_rgb, to_rgb
-from streamer.styles import Catalogue, LayoutName, Look, ModelFile
-from streamer.stylizer import StylizerSpec
+from streamer.styles import Catalogue, Look, ModelFile
+from streamer.styles_adopt import CHECKPOINTS, PICTURES, read
+from streamer.styles_library import to_name
+from streamer.stylizer import Network, Stylizer
+from streamer.stylizer_onnx import OnnxNetwork, fastest
 from streamer.training.data import Picture
+
+FILES = (".onnx", *CHECKPOINTS, *PICTURES)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a style comes from, for whoever asks what a student may be used for."""
+
+    style: str
+    source: str
+    license: str
 
 
 class CatalogueTeacher:
-    """Paints with any style streamer knows, and with ONNX files: `data.Teacher`.
+    """Paints with any style streamer knows, and as networks and pictures in files: `data.Teacher`.
 
-    `sources`: style names, or paths that end in .onnx. Raises UnknownStyleError, ModelError.
+    `sources`: style names, or paths. Raises UnknownStyleError, UsageError, ModelError, MediaError.
     """
 
     def __init__(self, sources: Sequence[str], threads: int = 1) -> None:
         catalogue = Catalogue.load()
-        found: list[tuple[ModelFile, Look]] = []
+        networks: dict[ModelFile, Network] = {}
+        found: list[tuple[ModelFile, Look, str]] = []
         for source in sources:
-            if source.endswith(".onnx"):
-                model = from_file(Path(source))
-                found += [(model, look) for look in model.styles]
+            if Path(source).suffix.lower() in FILES:
+                model, network = _open(Path(source), threads)
+                networks[model] = network
+                found += [(model, look, model.source) for look in model.styles]
             else:
-                found.append(catalogue.find(source))
-        models = tuple(dict.fromkeys(model for model, _ in found))
-        self._stylizer = StylizerSpec("onnx", threads, models=models).load()
-        self._blends = [Style(((f"{look.name}@{model.name}", 1.0),)) for model, look in found]
-        self.styles = tuple(look.name for _, look in found)
+                model, look = catalogue.find(source)
+                if model not in networks:
+                    networks[model] = fastest(model, threads)
+                found.append((model, look, f"{look.name} of {model.name}"))
+        self._stylizer = Stylizer(networks)
+        self._blends = [Style(((f"{look.name}@{model.name}", 1.0),)) for model, look, _ in found]
+        self.styles = tuple(look.name for _, look, _ in found)
         if len(set(self.styles)) < len(self.styles):
-            raise ModelError(f"two of the styles have one name: {', '.join(self.styles)}")
+            raise UsageError(f"two of the styles have one name: {', '.join(self.styles)}")
+        self.origins = tuple(Origin(o.name, source, model.license) for model, o, source in found)
 
     def paint(self, picture: Picture, style: int) -> Picture:
         """The picture in the style with this index, at its own size."""
         return to_rgb(self._stylizer.stylize(from_rgb(picture), self._blends[style]))
 
 
+def _open(path: Path, threads: int) -> tuple[ModelFile, Network]:
+    """A file as a model of its own, which is not in the catalogue."""
+    name = to_name(path.stem)
+    network = read(path, name)
+    license = network.facts.get("license", "unknown")
+    model = replace(network.model(name), license=license, source=path.name)
+    return model, OnnxNetwork(model, network.data, threads)
+
+
 def from_file(path: Path) -> ModelFile:
-    """A network file by its inputs. Raises ModelError for a layout nobody knows."""
-    try:
-        data = path.read_bytes()
-        inputs = onnx.load_from_string(data).graph.input
-    except Exception as error:  # protobuf and the file system have errors of many kinds
-        raise ModelError(f"{path} cannot be read as ONNX: {error}") from None
-    layouts: dict[tuple[str, ...], LayoutName] = {
-        ("image", "style_weights"): "rgb26",
-        ("y", "uv", "style_weights"): "i420",
-    }
-    known = layouts.get(tuple(i.name for i in inputs))
-    if known is None and len(inputs) != 1:
-        raise ModelError(f"{path} has the inputs {', '.join(i.name for i in inputs)}")
-    stem = path.stem.lower().replace("_", "-")
-    count = inputs[-1].type.tensor_type.shape.dim[0].dim_value if known else 1
-    names = [stem] if count == 1 else [f"{stem}-{i}" for i in range(count)]
-    looks = tuple(Look(name, name, index=i) for i, name in enumerate(names))
-    return ModelFile(stem, path, hashlib.sha256(data).hexdigest(), known or "rgb255", looks)
+    """A network of streamer's own kind in a file. Raises UsageError, ModelError."""
+    network = read(path, to_name(path.stem))
+    if network.layout != "i420":
+        raise ModelError(f"{path} is no network in I420 planes")
+    digest = hashlib.sha256(network.data).hexdigest()
+    return replace(network.model(to_name(path.stem)), path=path, sha256=digest)

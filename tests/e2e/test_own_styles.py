@@ -1,0 +1,81 @@
+"""Styles of one's own, from `streamer styles add` to a photo, a film and a live stream."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import httpx
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from tests.clips import read_number
+from tests.e2e.test_live import answers, ask, connected, until
+from tests.e2e.test_serve import served_with
+from tests.film_clips import Clip, luma, write_clip
+from tests.networks import negative_network
+from tests.pictures import smooth_rgb
+from tests.rtc_client import RtcClient
+
+pytestmark = pytest.mark.e2e
+
+READY_S = 90.0
+
+
+def streamer(*words: object) -> str:
+    command = [sys.executable, "-m", "streamer", *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(autouse=True)
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two styles: `negative` from a network, `painting` from a picture."""
+    monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
+    picture = tmp_path / "painting.png"
+    Pillow.fromarray(smooth_rgb(300, 200, seed=9)).save(picture)
+    assert streamer("styles", "add", picture) == "painting is here\n"
+    assert streamer("styles", "add", negative_network(tmp_path / "negative.onnx")) == (
+        "negative is here\n"
+    )
+
+
+def negative_number(plane: np.ndarray) -> int | None:
+    """The number of a frame that was turned into its negative."""
+    return read_number(np.asarray(251 - plane.astype(int)).clip(0, 255).astype(np.uint8))
+
+
+async def test_photos_and_live_streams_are_painted_in_added_styles() -> None:
+    with served_with("--backend", "onnx", "--height", "180", "--workers", "1") as server:
+        server.wait_until("/readyz", READY_S)
+        listed = [entry["name"] for entry in httpx.get(server.url + "/styles").json()["styles"]]
+        assert listed[-2:] == ["painting", "negative"]
+        rgb, jpeg = smooth_rgb(90, 61), io.BytesIO()
+        Pillow.fromarray(rgb).save(jpeg, "JPEG", quality=95)
+        photos = {}
+        for style in ("painting", "negative"):
+            upload = {"image": ("photo.jpg", jpeg.getvalue(), "image/jpeg")}
+            answer = httpx.post(f"{server.url}/stylize/{style}", files=upload, timeout=60)
+            assert answer.status_code == 200, answer.text
+            photos[style] = np.asarray(Pillow.open(io.BytesIO(answer.content))).astype(int)
+        assert all(photo.shape == rgb.shape for photo in photos.values())
+        assert np.abs(photos["negative"] - (255 - rgb)).mean() < 8
+        assert np.abs(photos["painting"] - rgb).mean() > 15
+        async with connected(server, RtcClient(320, 180, fps=8)) as client:
+            ask(client, 1, style="negative")
+            await until(lambda: 1 in answers(client))
+            assert "applied" in answers(client)[1]
+            await until(lambda: client.images and negative_number(client.images[-1].planes[0]))
+            assert read_number(client.images[-1].planes[0]) is None
+
+
+def test_films_are_painted_in_added_styles(tmp_path: Path) -> None:
+    clip = Clip(pts=tuple(range(0, 12 * 512, 512)))
+    source, target = write_clip(tmp_path / "in.mp4", clip), tmp_path / "out.mp4"
+    streamer("file", source, "-o", target, "--style", "negative", "--workers", 1)
+    with av.open(str(target)) as film:
+        numbers = [negative_number(luma(frame)) for frame in film.decode(video=0)]
+    assert numbers == list(range(12))
