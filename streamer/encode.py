@@ -25,7 +25,6 @@ from streamer.container import FULL, Colors, Film, reason
 from streamer.errors import MediaError, UsageError
 from streamer.frame import Image, i420_size
 
-CODECS: Final = ("h264", "hevc", "av1", "vp9")
 HARDWARE: Final = ("nvenc", "qsv", "amf", "videotoolbox")
 VERSION: Final = av.__version__  # brings its own encoders: another one may give other frames
 GOP = 250  # most frames between two keyframes
