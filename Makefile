@@ -1,5 +1,5 @@
 # Every target sets up what it needs, in .venv here; nothing outside this folder is changed,
-# but for Chromium, which `make test` asks Debian's apt-get for when it may.
+# but for Chromium and Nix, which `make test` asks Debian's apt-get for when it may.
 
 ARGS ?=
 TORCH ?= torch==2.13.0
@@ -12,7 +12,10 @@ FIND_PYTHON = for python in python3 python3.13 python3.12 python3.11 python3.14 
 	2>/dev/null && { echo "$$python"; break; }; done
 PYTHON ?= $(shell $(FIND_PYTHON))
 
-PACKAGE := pyproject.toml $(wildcard hatch_build.py)
+PACKAGE := pyproject.toml constraints.txt $(wildcard hatch_build.py)
+# The versions that were tested together; CONSTRAINTS= takes the newest instead.
+CONSTRAINTS ?= constraints.txt
+INSTALL := $(BIN)/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %)
 PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/null)
 
 # STREAMER_NO_BROWSER_TESTS=1 leaves the browser out; without it, no Chromium is a failure.
@@ -22,11 +25,20 @@ else
 CHROMIUM := chromium
 endif
 
+# And STREAMER_NO_NIX_TESTS=1 the reading of flake.nix.
+ifdef STREAMER_NO_NIX_TESTS
+WITHOUT_NIX := --ignore=tests/e2e/test_flake.py
+else
+NIX := nix
+endif
+
+PURE := intake reorder pacer governor fade stats
+
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit e2e lint bench web chromium clean
+.PHONY: help install run test unit e2e lint gates pure licences constraints bench web chromium nix clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(VENV)/run.stamp ## make .venv with all that `streamer` needs
 
@@ -38,13 +50,32 @@ test: unit e2e ## unit tests, then real Ray, WebRTC peers and a browser
 unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest --ignore=tests/e2e $(ARGS)
 
-e2e: $(VENV)/test.stamp web $(CHROMIUM)
-	$(BIN)/python -m pytest tests/e2e $(WITHOUT_BROWSER) $(ARGS)
+e2e: $(VENV)/test.stamp web $(CHROMIUM) $(NIX)
+	$(BIN)/python -m pytest tests/e2e $(WITHOUT_BROWSER) $(WITHOUT_NIX) $(ARGS)
 
-lint: $(VENV)/test.stamp ## ruff and mypy
+lint: gates pure ## all that is checked without running the program
+
+gates: $(VENV)/test.stamp # style, types, layers, dead code, dependencies, licences
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --cache-dir .cache/import_linter
+	$(BIN)/vulture
+	$(BIN)/deptry .
+	$(BIN)/python packages.py licences > .cache/licences.txt
+
+pure: $(VENV)/test.stamp # the pure modules are covered wholly by their own tests
+	$(BIN)/coverage run -m pytest -q $(PURE:%=tests/test_%.py)
+	$(BIN)/coverage report
+
+licences: $(VENV)/run.stamp ## list the licence of every package that streamer needs
+	@$(BIN)/python packages.py licences $(ARGS)
+
+constraints: $(VENV)/test.stamp ## write constraints.txt anew, from the newest versions
+	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager "$(TORCH)" \
+		--editable ".[any-style,camera,dev,torch,train]"
+	$(BIN)/python packages.py constraints > .cache/constraints.txt
+	mv .cache/constraints.txt constraints.txt
 
 bench: install web ## measure the ring and the live path on this machine
 	$(BIN)/python bench/ring.py
@@ -64,12 +95,13 @@ $(VENV)/bin/python:
 
 $(VENV)/run.stamp: $(VENV)/bin/python $(PACKAGE)
 	@echo "installing what streamer needs into $(VENV), once; this takes a minute or two"
-	$(BIN)/python -m pip install --quiet --editable .
+	$(INSTALL) --editable .
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo "installing what its tests need, once"
-	$(BIN)/python -m pip install --quiet "$(TORCH)" --editable ".[dev,train]"
+	@mkdir -p .cache
+	$(INSTALL) "$(TORCH)" --editable ".[dev,train]"
 	@touch $@
 
 streamer/web/index.html: $(VENV)/run.stamp $(PAGE_SOURCES)
@@ -81,3 +113,9 @@ chromium:
 	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 	apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } || \
 	echo "no Chromium here and none could be installed: the browser tests will fail" >&2
+
+nix:
+	@command -v nix >/dev/null || { \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	apt-get update -qq && apt-get install -qq -y --no-install-recommends nix-bin; } || \
+	echo "no Nix here and none could be installed: the tests of flake.nix will fail" >&2

@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
-import os
 import shutil
 import signal
 import sys
@@ -28,6 +27,7 @@ from streamer.progress import Reporter, reporter
 from streamer.ring import Ring
 from streamer.styles import NONE, Catalogue
 from streamer.stylizer import Backend
+from streamer.tuning import setup
 
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
@@ -150,16 +150,16 @@ class _Batch:
 
     def _ring(self) -> Ring:
         wish = self.wish
-        workers = wish.workers or wish.gpus or max(1, _cpus() // wish.threads)
-        device = "cuda" if wish.gpus else "cpu"
-        spec = self.catalogue.spec(wish.backend, threads=wish.threads, device=device)
+        made = setup(wish.backend, wish.workers, wish.threads, wish.gpus)
+        device = "cuda" if made.gpus else "cpu"
+        spec = self.catalogue.spec(made.backend, threads=made.threads, device=device)
         start = partial(
             Cluster,
             spec.load,
             self.style,
-            workers=workers,
-            threads=wish.threads,
-            gpus=wish.gpus,
+            workers=made.workers,
+            threads=made.threads,
+            gpus=made.gpus,
             address=wish.ray_address,
         )
         return Ring(start)
@@ -181,12 +181,6 @@ def _exit_code(failures: list[StreamerError], *, alone: bool) -> int:
     if alone and failures and isinstance(failures[0], UsageError):
         return 2
     return 1 if failures else 0
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -28,6 +28,8 @@ from streamer.errors import StreamerError, UsageError
 _ELSEWHERE = (
     ("file", "streamer.film_cli", "file", "Repaint a video file into another file."),
     ("styles", "streamer.catalogue_cli", "styles_app", "List, check and fetch styles."),
+    ("doctor", "streamer.doctor_cli", "doctor", "Check this machine, and say what to fix."),
+    ("bench", "streamer.bench_cli", "bench", "Find the fastest settings for this machine."),
     ("distill", "streamer.training.cli", "distill", "Teach a fast network slow styles."),
     ("train", "streamer.training.cli", "train", "Teach a fast network to paint like a painting."),
 )
@@ -121,8 +123,9 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         int, typer.Option(help="Largest photo in megapixels.", rich_help_panel=_REACH)
     ] = _DEFAULT.max_photo_pixels // 1_000_000,
     backend: Annotated[
-        str, typer.Option(help="onnx, torch, or none: pass through.", rich_help_panel=_RING)
-    ] = _DEFAULT.backend,
+        str | None,
+        typer.Option(help="onnx (default), torch, or none: pass through.", rich_help_panel=_RING),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Default: one per core or GPU.", rich_help_panel=_RING)
     ] = None,
@@ -185,6 +188,12 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     streamer serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
         for the phones in the house; prints a URL with its token
     """
+    from streamer.tuning import recall
+
+    found = recall("live", backend, workers, threads, gpus, ray_address)
+    if found:
+        size, note = found
+        backend, workers, threads, gpus = size.backend, size.workers, size.threads, size.gpus
     config = Config(
         host=host,
         port=port,
@@ -196,7 +205,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         max_body_bytes=max_body_mib * 2**20,
         max_photo_pixels=max_photo_megapixels * 1_000_000,
         open_browser=browser,
-        backend=cast(Backend, backend),
+        backend=cast(Backend, backend or _DEFAULT.backend),
         workers=workers,
         threads=threads,
         gpus=gpus,
@@ -213,6 +222,8 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         udp_ports=parse_ports(udp_ports) if udp_ports else None,
     )
     _log(verbose)
+    if found:
+        print(note, flush=True)
     from streamer.serve import run  # which imports Ray, aiortc and FastAPI
 
     run(config)

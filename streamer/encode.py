@@ -27,7 +27,6 @@ from streamer.errors import MediaError, UsageError
 from streamer.frame import Image, i420_size
 
 _AVX512F: Final = 13  # OpenCV's number of it (CV_CPU_AVX_512F), which its Python side lacks
-CODECS: Final = ("h264", "hevc", "av1", "vp9")
 HARDWARE: Final = ("nvenc", "qsv", "amf", "videotoolbox")
 VERSION: Final = av.__version__  # brings its own encoders: another one may give other frames
 GOP = 250  # most frames between two keyframes

@@ -1,5 +1,6 @@
 """`streamer file`: flags to a wish. Nothing heavy is imported before the flags are read."""
 
+import sys
 from typing import Annotated, Literal
 
 import typer
@@ -70,18 +71,21 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         bool, typer.Option(help="Make whole pictures of fields.", rich_help_panel=_FILE)
     ] = True,
     backend: Annotated[
-        Literal["onnx", "torch", "none"], typer.Option(rich_help_panel=_RING)
-    ] = "onnx",
+        Literal["onnx", "torch", "none"] | None,
+        typer.Option(help="Default: onnx.", rich_help_panel=_RING),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(min=1, max=1024, help="Default: one per core.", rich_help_panel=_RING),
     ] = None,
     threads: Annotated[
-        int, typer.Option(min=1, max=1024, help="Per worker.", rich_help_panel=_RING)
-    ] = 1,
+        int | None,
+        typer.Option(min=1, max=1024, help="Per worker; default 1.", rich_help_panel=_RING),
+    ] = None,
     gpus: Annotated[
-        int, typer.Option(min=0, max=1024, help="With --backend torch.", rich_help_panel=_RING)
-    ] = 0,
+        int | None,
+        typer.Option(min=0, max=1024, help="With --backend torch.", rich_help_panel=_RING),
+    ] = None,
     ray_address: Annotated[
         str | None, typer.Option(help="Join this Ray cluster.", rich_help_panel=_RING)
     ] = None,
@@ -120,9 +124,15 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     cat in.mp4 | streamer file - > out.mp4
     """
     if gpus and backend != "torch":
-        raise UsageError(f"--gpus needs --backend torch; {backend} runs on the CPU")
+        raise UsageError(f"--gpus needs --backend torch; {backend or 'onnx'} runs on the CPU")
     from streamer.batch import Wish, run
     from streamer.inputs import parse_time
+    from streamer.tuning import Setup, recall
+
+    size = Setup(backend or "onnx", workers or 0, threads or 1, gpus or 0)
+    if found := recall("film", backend, workers, threads, gpus, ray_address):
+        size, note = found
+        print(note, file=sys.stderr)
 
     wish = Wish(
         inputs=tuple(inputs),
@@ -138,10 +148,10 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         crf=crf,
         encoder=encoder,
         deinterlace=deinterlace,
-        backend=backend,
-        workers=workers,
-        threads=threads,
-        gpus=gpus,
+        backend=size.backend,
+        workers=size.workers or None,
+        threads=size.threads,
+        gpus=size.gpus,
         ray_address=ray_address,
         overwrite=overwrite,
         resume=resume,

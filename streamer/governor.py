@@ -18,7 +18,6 @@ class Governor:
         self.height_px = 360
         self._target_fps = target_fps
         self._down_after = down_after
-        self._up_after = up_after
         self._patience = up_after
         self._bad = 0
         self._good = 0

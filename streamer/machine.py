@@ -5,10 +5,10 @@ import os
 import socket
 import ssl
 import sys
-from pathlib import Path
 
 from streamer.config import Config
 from streamer.errors import StreamerError, UsageError
+from streamer.tuning import setup
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -38,21 +38,8 @@ def check_tls(config: Config) -> None:
 
 def ring_size(config: Config) -> tuple[int, int, int]:
     """Workers, threads of each, GPUs: as asked, the rest from the machine."""
-    threads = config.threads or 1
-    gpus = (_gpus() if config.gpus is None else config.gpus) if config.backend == "torch" else 0
-    workers = config.workers or gpus or max(1, _cpus() // threads)
-    return workers, threads, gpus
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _gpus() -> int:
-    """NVIDIA devices of this machine; importing Torch just to count them takes seconds."""
-    return sum(device.name[6:].isdecimal() for device in Path("/dev").glob("nvidia[0-9]*"))
+    made = setup(config.backend, config.workers, config.threads, config.gpus)
+    return made.workers, made.threads, made.gpus
 
 
 def urls(config: Config, port: int) -> list[str]:

@@ -105,7 +105,7 @@ class Session:
         """The stream's numbers, as the page and `/stats` show them."""
         peer, style = self._peer.stats(), self._fade.target
         self.stats.dropped["intake"] = peer.dropped_intake
-        self.stats.dropped["encode"] = peer.dropped_encoder
+        self.stats.dropped["encode"] = peer.dropped_encoder + peer.encode_errors
         return {
             "name": self.name,
             "in_fps": round(self._in_fps, 1),

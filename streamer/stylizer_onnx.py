@@ -98,6 +98,12 @@ class OnnxNetwork:
         return outputs
 
 
+def engine() -> str:
+    """The version of ONNX Runtime, and what it says it can run on; workers use the CPU."""
+    devices = [name.removesuffix("ExecutionProvider") for name in ort.get_available_providers()]
+    return f"{ort.__version__}, offers {', '.join(devices)}"
+
+
 def describe(data: bytes, name: str) -> tuple[dict[str, Sequence[int | str]], dict[str, str]]:
     """The inputs of an ONNX file with their shapes, and what it says of itself."""
     session = _open(data, name, threads=1)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer import machine
+from streamer import machine, tuning
 from streamer.config import Config
 from streamer.errors import StreamerError, UsageError
 
@@ -42,8 +42,8 @@ def test_urls_of_an_open_server_carry_the_token(monkeypatch: pytest.MonkeyPatch)
 def test_ring_fits_the_machine(
     config: Config, size: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "_cpus", lambda: 8)
-    monkeypatch.setattr(machine, "_gpus", lambda: 2)
+    monkeypatch.setattr(tuning, "cores", lambda: 8)
+    monkeypatch.setattr(tuning, "gpus", lambda: 2)
     assert machine.ring_size(config) == size
 
 

@@ -1,0 +1,108 @@
+"""What streamer is made of, from the words of the packages that are installed here.
+
+    python packages.py licences              of the packages streamer needs, and those need
+    python packages.py licences camera dev   with these extras as well
+    python packages.py constraints           the version of each, of every extra: constraints.txt
+
+`licences` exits with 1 when a package that always comes is under a licence not in PERMITTED,
+`constraints` when one is missing here.
+"""
+
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PERMITTED = re.compile(
+    r"MIT|BSD|Apache|ISC|PSF|Python Software Foundation|HPND|MPL|Mozilla|Unlicense|Zlib"
+)
+# Packages that do not say it in their metadata; read in their repositories.
+READ = {"flatbuffers": "Apache-2.0"}
+ITSELF = "streamer"
+
+
+def licences(extras: list[str]) -> int:
+    """Print one line a package; returns the exit code."""
+    always, _ = closure(set())
+    refused = []
+    for name in sorted(closure(set(extras))[0]):
+        found = distribution(name)
+        licence = licence_of(found)
+        permitted = bool(PERMITTED.search(licence))
+        note = "" if permitted else "  <- look at this one"
+        print(f"{name:28} {found.version:14} {licence}{note}")
+        if not permitted and name in always:
+            refused.append(name)
+    if refused:
+        print(f"licences nobody has agreed to: {', '.join(refused)}", file=sys.stderr)
+    return bool(refused)
+
+
+def constraints() -> int:
+    """Print `name==version` of everything; returns the exit code."""
+    extras = set(distribution(ITSELF).metadata.get_all("Provides-Extra") or ())
+    names, missing = closure(extras)
+    if missing:
+        print(f"not installed here: {', '.join(sorted(missing))}", file=sys.stderr)
+        return 1
+    print("# Versions that passed the tests together. Made by `make constraints`.")
+    for name in sorted(names):
+        print(f"{name}=={distribution(name).version.partition('+')[0]}")  # no +cpu
+    return 0
+
+
+def closure(extras: set[str]) -> tuple[set[str], set[str]]:
+    """What streamer with `extras` needs: the names that are installed, and those that are not."""
+    todo, here, missing = [(ITSELF, frozenset(extras))], dict[str, frozenset[str]](), set[str]()
+    while todo:
+        name, wanted = todo.pop()
+        if wanted <= here.get(name, frozenset()) and name in here:
+            continue
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            missing.add(name)
+            continue
+        here[name] = here.get(name, frozenset()) | wanted
+        todo += _needs(found, wanted)
+    return set(here) - {ITSELF}, missing
+
+
+def _needs(found: Distribution, extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    for line in found.requires or ():
+        need = Requirement(line)
+        marker = need.marker
+        if marker is None or any(marker.evaluate({"extra": one}) for one in extras | {""}):
+            yield canonicalize_name(need.name), frozenset(need.extras)
+
+
+def licence_of(found: Distribution) -> str:
+    """The licence expression; in older metadata the classifiers, or the first line of the text."""
+    told = found.metadata
+    name = canonicalize_name(told["Name"])
+    if name in READ:
+        return READ[name]
+    if expression := told.get("License-Expression"):
+        return str(expression)
+    classifiers = told.get_all("Classifier") or ()
+    classified = [one.rpartition(" :: ")[2] for one in classifiers if one.startswith("License ::")]
+    text = str(told.get("License") or "").strip().splitlines()
+    return ", ".join(classified) or (text[0] if text else "not said")
+
+
+def main(arguments: list[str]) -> int:
+    """Do what `arguments` ask for; returns the exit code."""
+    match arguments:
+        case ["licences", *extras]:
+            return licences(extras)
+        case ["constraints"]:
+            return constraints()
+    print((__doc__ or "").strip(), file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
