@@ -36,6 +36,7 @@ class VideoTrack(MediaStreamTrack):
     def __init__(self, bitrate: Bitrate, threads: Executor) -> None:
         super().__init__()
         self.frames: Intake[Frame] = Intake()
+        self.wanted = True  # by the other side
         self.target_bps = bitrate.start
         self.sent = 0
         self.sent_bytes = 0
@@ -57,7 +58,8 @@ class VideoTrack(MediaStreamTrack):
 
     async def send(self, frame: Frame) -> None:
         """As a sink: never waits; a frame the encoder has not begun with gives way to a newer."""
-        self.frames.put(frame)
+        if self.wanted:
+            self.frames.put(frame)
 
     def want_keyframe(self) -> None:
         self._keyframe_wanted = True
