@@ -24,6 +24,7 @@ from streamer.rtp_video import VideoReceiver
 
 __all__ = ["Bitrate", "IceServer", "Peer", "PeerOptions", "PeerStats", "Sound", "Uplink"]
 
+
 class Peer(Link):
     """One WebRTC connection that was offered to us; ask `answer` for one."""
 

@@ -15,10 +15,11 @@ from aiortc.sdp import candidate_from_sdp
 
 from streamer.errors import UsageError
 from streamer.peer_ice import Reach
-from streamer.peer_offer import Fragment, check_offer
+from streamer.peer_offer import check_offer
 from streamer.peer_options import PeerOptions
 from streamer.rtp_connection import Connection, Parts
 from streamer.rtp_rate import Uplink
+from streamer.trickle import Fragment
 
 log = logging.getLogger(__name__)
 

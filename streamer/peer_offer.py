@@ -1,33 +1,10 @@
 """browser → **offer** → peer: what must be true of an offer before anything is set up for it."""
 
-from dataclasses import dataclass
-
 from aiortc.sdp import SessionDescription
 
 from streamer.errors import UsageError
 
 SDP_MAX = 64 * 1024  # characters; Chromium's offers have about 7000
-
-
-@dataclass(frozen=True, slots=True)
-class Fragment:
-    """What comes after an offer (RFC 8840, `application/trickle-ice-sdpfrag`)."""
-
-    ufrag: str  # of the ICE session it belongs to; "" when it does not say
-    candidates: tuple[str, ...]
-    ended: bool  # there will be no more
-
-
-def read_fragment(text: str) -> Fragment:
-    """Raises UsageError for a text that is none."""
-    lines = [line.strip() for line in text.splitlines()]
-    values = [line[2:].partition(":") for line in lines if line.startswith("a=")]
-    ufrag = next((value for key, _, value in values if key == "ice-ufrag"), "")
-    candidates = tuple(value for key, _, value in values if key == "candidate")
-    ended = any(key == "end-of-candidates" for key, _, _ in values)
-    if not (ufrag or candidates or ended):
-        raise UsageError("this is no SDP fragment: it has neither candidates nor a=ice-ufrag")
-    return Fragment(ufrag, candidates, ended)
 
 
 def check_offer(sdp: str) -> tuple[str, str]:

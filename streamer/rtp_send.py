@@ -28,7 +28,19 @@ DELAY_MAX_S = 2.0
 SLEW = 0.05  # seconds a second: a browser stretches sound that much without a sound
 
 
-class VideoTrack(MediaStreamTrack):
+class AskedTrack(MediaStreamTrack):
+    """A track of packets that can do what the other side asks for."""
+
+    def want_keyframe(self) -> None:
+        """The other side cannot go on without one."""
+        raise NotImplementedError
+
+    def estimate(self, bps: int) -> None:
+        """What the other side says the path can take."""
+        raise NotImplementedError
+
+
+class VideoTrack(AskedTrack):
     """The newest stylized frame, encoded in a thread when the connection can send it."""
 
     kind = "video"
@@ -65,7 +77,6 @@ class VideoTrack(MediaStreamTrack):
         self._keyframe_wanted = True
 
     def estimate(self, bps: int) -> None:
-        """What the other side says the path can take."""
         self.target_bps = self._bitrate.bound(bps)
 
     async def recv(self) -> "av.Packet[Any]":
@@ -107,7 +118,7 @@ class VideoTrack(MediaStreamTrack):
 class VideoSender(RTCRtpSender):
     """Tells the track what the other side asks for: a keyframe, a bitrate."""
 
-    def __init__(self, track: VideoTrack, transport: RTCDtlsTransport) -> None:
+    def __init__(self, track: AskedTrack, transport: RTCDtlsTransport) -> None:
         super().__init__(track, transport)
         self._video = track
 

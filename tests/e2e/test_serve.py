@@ -22,7 +22,7 @@ import psutil
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from streamer.serve import PATIENCE_S
 
@@ -221,9 +221,12 @@ def test_open_server_asks_for_its_token(served: Served) -> None:
         assert browser.get(f"{served.url}/stats").status_code == 200
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
+def certificate(folder: Path, kind: str = "ec") -> tuple[Path, Path]:
     """A self-signed one for 127.0.0.1, and its key."""
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     key = ec.generate_private_key(ec.SECP256R1())
+    if kind == "rsa":
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
     made = (
