@@ -116,6 +116,9 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     max_peers: Annotated[
         int, typer.Option(help="More are answered 503.", rich_help_panel=_REACH)
     ] = _DEFAULT.max_peers,
+    max_viewers: Annotated[
+        int, typer.Option(help="Who watch others' streams, by WHEP.", rich_help_panel=_REACH)
+    ] = _DEFAULT.max_viewers,
     max_body_mib: Annotated[
         int, typer.Option(help="Largest photo in MiB.", rich_help_panel=_REACH)
     ] = _DEFAULT.max_body_bytes // 2**20,
@@ -202,6 +205,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         tls_cert=tls_cert,
         tls_key=tls_key,
         max_peers=max_peers,
+        max_viewers=max_viewers,
         max_body_bytes=max_body_mib * 2**20,
         max_photo_pixels=max_photo_megapixels * 1_000_000,
         open_browser=browser,

@@ -43,6 +43,7 @@ class Config:
     tls_cert: Path | None = None
     tls_key: Path | None = None
     max_peers: int = 4
+    max_viewers: int = 50
     max_body_bytes: int = 32 * 2**20
     max_photo_pixels: int = 50_000_000
     open_browser: bool = True
@@ -82,6 +83,7 @@ class Config:
     def _check_http(self) -> None:
         _within("--port", self.port, 0, 65535)
         _within("--max-peers", self.max_peers, 1, 10_000)
+        _within("--max-viewers", self.max_viewers, 0, 10_000)
         if self.token is not None:
             check_token(self.token)
         elif not self.loopback:

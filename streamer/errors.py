@@ -7,6 +7,7 @@ StreamerError            shown by the command line as one line, exit code 1
 │   └── TooLargeError        a photo of more pixels than are allowed
 ├── ModelError           a weights file that is missing, damaged or not of a known layout
 ├── RingError            no worker could be started, or the ring is closed
+├── NotLiveError         a stream that nobody publishes, or that has no picture yet
 └── ServerFullError      as many peers are connected as were allowed
 """
 
@@ -47,3 +48,10 @@ class RingError(StreamerError):
 
 class ServerFullError(StreamerError):
     """As many peers are connected as were allowed; one of them has to leave first."""
+
+
+class NotLiveError(StreamerError):
+    """A stream that nobody publishes at the moment, or that has no picture yet."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"nobody publishes {name!r} at the moment; try again in a few seconds")

@@ -1,8 +1,8 @@
 """Who may talk to the server, and how much they may say: the outermost ASGI layer.
 
 Checks Host (against DNS rebinding), Origin and the token on every route, bounds every body as
-it streams in, and adds the security headers to every answer. Knows no route but `/`, where a
-token in the URL is traded for a cookie.
+it streams in, and adds the security headers to every answer. Knows no route but the
+pages, where a token in the URL is traded for a cookie.
 """
 
 import asyncio
@@ -42,9 +42,9 @@ _HEADERS = {
     ),
 }
 _CORS = {
-    "Access-Control-Allow-Methods": "GET, HEAD, POST, DELETE, OPTIONS",
-    "Access-Control-Allow-Headers": "Authorization, Content-Type",
-    "Access-Control-Expose-Headers": "Location, Link, Retry-After",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PATCH, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "Authorization, Content-Type, If-Match",
+    "Access-Control-Expose-Headers": "Location, Link, ETag, Retry-After",
     "Access-Control-Max-Age": "600",
     "Cross-Origin-Resource-Policy": "cross-origin",
     "Vary": "Origin",
@@ -110,7 +110,7 @@ class Guard:
         token = self._config.token
         if token is None or self._is_preflight(request):
             return None
-        if request.url.path == "/" and "token" in request.query_params:
+        if _is_page(request.url.path) and "token" in request.query_params:
             if _same(request.query_params["token"], token):
                 return self._welcome(request, token)
         elif _same(self._offered(request), token):
@@ -132,7 +132,8 @@ class Guard:
     def _welcome(self, request: Request, token: str) -> Response:
         """Trade the token in the URL for a cookie, so that it stays out of the history."""
         rest = urlencode([(k, v) for k, v in request.query_params.multi_items() if k != "token"])
-        response = RedirectResponse(f"/?{rest}" if rest else "/", 303)
+        path = request.url.path
+        response = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
         secure = self._config.scheme == "https"
         response.set_cookie(self._cookie, token, httponly=True, samesite="strict", secure=secure)
         return response
@@ -191,6 +192,10 @@ def _known_names(config: Config) -> set[str]:
         own = socket.gethostname().lower()
         names |= {own, f"{own}.local"}
     return names - {""}
+
+
+def _is_page(path: str) -> bool:
+    return path == "/" or path.startswith("/watch/")
 
 
 def _length(request: Request) -> int:

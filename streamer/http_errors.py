@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 
 from streamer.errors import (
     MediaError,
+    NotLiveError,
     RingError,
     ServerFullError,
     StreamerError,
@@ -29,6 +30,7 @@ RETRY_AFTER_S = 3
 _STATUS: tuple[tuple[type[StreamerError], int, str], ...] = (
     (UnknownStyleError, 404, "unknown_style"),
     (ServerFullError, 503, "server_full"),
+    (NotLiveError, 404, "not_live"),
     (UsageError, 400, "bad_request"),
     (TooLargeError, 413, "too_large"),
     (MediaError, 415, "unsupported_media"),
@@ -41,9 +43,10 @@ _CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: 
 def error(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An error as every route answers it; a 503 says when to come back."""
+    """An error as every route answers it; one that passes says when to come back."""
     content = {"error": {"code": code, "message": message}}
-    retry = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else {}
+    passes = status == 503 or code == "not_live"
+    retry = {"Retry-After": str(RETRY_AFTER_S)} if passes else {}
     return JSONResponse(content, status, {**retry, **(headers or {})})
 
 

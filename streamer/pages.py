@@ -1,4 +1,5 @@
-"""What a browser sees: the web page built into the package, and the OpenAPI page at /docs.
+"""What a browser sees: the web page built into the package, the OpenAPI page at /docs, and a
+clean page for each stream at /watch/NAME.
 
 Both come whole from this server; nothing is fetched from anywhere else.
 """
@@ -11,6 +12,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 PAGE = Path(__file__).parent / "web"
+WATCH = Path(__file__).parent / "watch"
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>streamer</title>
 <h1>streamer is running, but its web page is not built</h1>
@@ -50,6 +52,12 @@ def add_docs(app: FastAPI) -> None:
     _add_text(app, "/docs/start.js", _START, "text/javascript")
     for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
         _add_file(app, f"/docs/{name}", static / name)
+
+
+def add_watch(app: FastAPI) -> None:
+    """A page that shows one stream and nothing else: for OBS's browser source, or a projector."""
+    _add_file(app, "/watch/{name}", WATCH / "watch.html")
+    _add_file(app, "/watch.js", WATCH / "watch.js")
 
 
 def _add_file(app: FastAPI, route: str, path: Path) -> None:

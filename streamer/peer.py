@@ -5,79 +5,74 @@ sound back in step with them, and text on a data channel. aiortc lives here and 
 this one is made of (`peer_*`, `rtp*`).
 """
 
-import asyncio
-import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 
-from aiortc import (
-    RTCConfiguration,
-    RTCDtlsTransport,
-    RTCIceServer,
-    RTCRtpSender,
-    RTCSessionDescription,
-)
-from aiortc.exceptions import OperationError
+from aiortc import RTCDtlsTransport, RTCRtpSender
 
-from streamer.errors import UsageError
 from streamer.frame import Frame, Sink, Source
 from streamer.intake import Intake
 from streamer.peer_control import Control
-from streamer.peer_ice import Reach
-from streamer.peer_offer import check_offer
+from streamer.peer_link import Link, hints, unhindered
 from streamer.peer_options import IceServer, PeerOptions, PeerStats
 from streamer.rtp_codecs import Bitrate
-from streamer.rtp_connection import Connection, Parts
+from streamer.rtp_connection import Parts
 from streamer.rtp_rate import Uplink
-from streamer.rtp_receive import AudioReceiver
+from streamer.rtp_receive import AudioReceiver, Sound
 from streamer.rtp_send import AudioTrack, VideoSender, VideoTrack
 from streamer.rtp_video import VideoReceiver
 
-log = logging.getLogger(__name__)
-
-__all__ = ["Bitrate", "IceServer", "Peer", "PeerOptions", "PeerStats", "Uplink"]
-
-CLOSE_TIMEOUT_S = 2.0
+__all__ = ["Bitrate", "IceServer", "Peer", "PeerOptions", "PeerStats", "Sound", "Uplink"]
 
 
-class Peer:
+class Peer(Link):
     """One WebRTC connection that was offered to us; ask `answer` for one."""
 
-    def __init__(self, options: PeerOptions, on_message: Callable[[str], None]) -> None:
-        self.closed = asyncio.Event()
-        self.answer_sdp = ""
-        self._options = options = unhindered(options) if options.loopback else options
+    def __init__(
+        self,
+        options: PeerOptions,
+        on_message: Callable[[str], None],
+        on_sound: Callable[[Sound], None] = lambda sound: None,
+    ) -> None:
+        options = unhindered(options) if options.loopback else options
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="peer")  # decode and encode
         self._intake: Intake[Frame] = Intake()
         self._video = VideoTrack(options.bitrate, self._threads)
         self._audio = AudioTrack()
+        self._on_sound = on_sound
         self._receiver: VideoReceiver | None = None
         self._control = Control(on_message)
-        self._closing: asyncio.Task[None] | None = None
-        self._pc = self._connection()
-        self._timeout = asyncio.get_running_loop().call_later(
-            options.connect_timeout_s, self._give_up
+        parts = Parts(
+            receiver={
+                "audio": lambda transport: AudioReceiver(transport, self._heard),
+                "video": self._video_receiver,
+            },
+            sender={
+                "audio": lambda transport: RTCRtpSender(self._audio, transport),
+                "video": lambda transport: VideoSender(self._video, transport),
+            },
+            prefer=options.prefer,
         )
+        super().__init__(options, parts, "sendrecv")
+        self._pc.on("datachannel", self._control.opened)
 
     @classmethod
     async def answer(
-        cls, offer_sdp: str, options: PeerOptions, *, on_message: Callable[[str], None]
+        cls,
+        offer_sdp: str,
+        options: PeerOptions,
+        *,
+        on_message: Callable[[str], None],
+        on_sound: Callable[[Sound], None] = lambda sound: None,
     ) -> "Peer":
         """The peer for an offer, its `answer_sdp` holding every candidate of ours.
 
-        `on_message` gets the text messages of the data channel "control". Raises UsageError for
-        an offer that is malformed or has nothing we can use, MediaError without a free port.
+        `on_message` gets the text messages of the data channel "control", `on_sound` the packets
+        of Opus. Raises UsageError for an offer that is malformed or has nothing we can use,
+        MediaError without a free port.
         """
-        check_offer(offer_sdp)
-        peer = cls(options, on_message)
-        try:
-            await peer._negotiate(offer_sdp)
-        except BaseException as error:
-            await peer.close()
-            if isinstance(error, OperationError | ValueError | AssertionError):
-                raise UsageError(f"this offer cannot be answered: {error}") from error
-            raise
+        peer = cls(options, on_message, on_sound)
+        await peer.negotiate(offer_sdp)
         return peer
 
     @property
@@ -87,15 +82,11 @@ class Peer:
 
     @property
     def sink(self) -> Sink:
-        """Frames for the other side; never waits, and drops what there is no time to encode."""
-        return self._video
+        """Frames for the other side; never waits, and drops what there is no time to encode.
 
-    @property
-    def state(self) -> str:
-        """`connecting`, `connected` or `closed`."""
-        if self._closing is not None:
-            return "closed"
-        return "connected" if self._pc.connectionState == "connected" else "connecting"
+        Nothing happens to them when the other side only publishes.
+        """
+        return self._video
 
     def send_message(self, text: str) -> None:
         """Send on the data channel; nothing happens when it is not open, or not being read."""
@@ -106,7 +97,7 @@ class Peer:
         self._audio.set_delay(latency_s)
 
     def stats(self) -> PeerStats:
-        receiver, codec = self._receiver, self._pc.codec("video")
+        receiver, codec = self._receiver, self.codec("video")
         return PeerStats(
             state=self.state,
             codec=codec.name if codec else None,
@@ -126,50 +117,28 @@ class Peer:
             messages_refused=self._control.refused,
         )
 
-    async def wait_closed(self) -> None:
-        await self.closed.wait()
-
-    async def close(self) -> None:
-        """Close the connection, from whatever state; any number of times."""
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._shut())
-        await asyncio.shield(self._closing)
-
-    async def _shut(self) -> None:
-        self._timeout.cancel()
+    def stop(self) -> None:
         self._intake.close()
         self._video.stop()
         self._audio.stop()
-        try:
-            await asyncio.wait_for(self._pc.close(), CLOSE_TIMEOUT_S)
-        except TimeoutError:
-            log.warning("a WebRTC connection did not close in %s s", CLOSE_TIMEOUT_S)
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        self.closed.set()
 
-    def _connection(self) -> Connection:
-        options = self._options
-        servers = [
-            RTCIceServer(list(s.urls), s.username, s.credential) for s in options.ice_servers
-        ]
-        parts = Parts(
-            receiver={
-                "audio": lambda transport: AudioReceiver(transport, self._audio.put),
-                "video": self._video_receiver,
-            },
-            sender={
-                "audio": lambda transport: RTCRtpSender(self._audio, transport),
-                "video": lambda transport: VideoSender(self._video, transport),
-            },
-            prefer=options.prefer,
-        )
-        # An explicit list, empty or not: without one aiortc asks a server of Google's.
-        pc = Connection(
-            RTCConfiguration(iceServers=servers), Reach(options.loopback, options.udp_ports), parts
-        )
-        pc.on("connectionstatechange", self._state_changed)
-        pc.on("datachannel", self._control.opened)
-        return pc
+    async def _shut(self) -> None:
+        await super()._shut()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def agreed(self) -> None:
+        self._video.wanted = self._pc.asks_for("video")
+        if video := self.codec("video"):
+            self._video.negotiated("VP8" if video.name == "VP8" else "H264")
+            video.parameters.update(hints(self._options.uplink))
+        if audio := self.codec("audio"):
+            self._audio.negotiated(audio.clockRate)
+
+    def _heard(self, sound: Sound) -> None:
+        self._audio.put(sound)
+        codec = self.codec("audio")
+        if codec is not None and codec.name.lower() == "opus":
+            self._on_sound(sound)
 
     def _video_receiver(self, transport: RTCDtlsTransport) -> VideoReceiver:
         self._receiver = VideoReceiver(
@@ -180,45 +149,3 @@ class Peer:
             uplink=self._options.uplink,
         )
         return self._receiver
-
-    async def _negotiate(self, offer_sdp: str) -> None:
-        await self._pc.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
-        for transceiver in self._pc.getTransceivers():
-            transceiver.direction = "sendrecv"
-        if video := self._pc.codec("video"):
-            self._video.negotiated("VP8" if video.name == "VP8" else "H264")
-            video.parameters.update(hints(self._options.uplink))
-        if audio := self._pc.codec("audio"):
-            self._audio.negotiated(audio.clockRate)
-        await self._pc.setLocalDescription(await self._pc.createAnswer())
-        self.answer_sdp = self._pc.localDescription.sdp
-
-    def _state_changed(self) -> None:
-        if self._pc.connectionState == "connected":
-            self._timeout.cancel()
-        elif self._pc.connectionState in ("failed", "closed") and self._closing is None:
-            self._closing = asyncio.create_task(self._shut())
-
-    def _give_up(self) -> None:
-        if self.state == "connecting" and self._closing is None:
-            log.info("nobody came within %s s of the answer", self._options.connect_timeout_s)
-            self._closing = asyncio.create_task(self._shut())
-
-
-def unhindered(options: PeerOptions) -> PeerOptions:
-    """On loopback nothing can be congested: what looks like it is a busy CPU."""
-    bitrate, uplink = options.bitrate, options.uplink
-    return replace(
-        options,
-        bitrate=replace(bitrate, min=bitrate.start),
-        uplink=replace(uplink, min=min(uplink.start, uplink.max)),
-    )
-
-
-def hints(uplink: Uplink) -> dict[str, str]:
-    """What makes Chromium begin at a rate, in kbit/s, instead of at 300 kbps and a quarter of the
-    pixels, and go beyond 1.7 Mbps for 640x480 and less. Others ignore it."""
-    return {
-        "x-google-start-bitrate": str(min(uplink.start, uplink.max) // 1000),
-        "x-google-max-bitrate": str(uplink.max // 1000),
-    }

@@ -7,8 +7,11 @@ from streamer.errors import UsageError
 SDP_MAX = 64 * 1024  # characters; Chromium's offers have about 7000
 
 
-def check_offer(sdp: str) -> None:
-    """Raises UsageError, with what is wrong, for an offer that cannot be answered."""
+def check_offer(sdp: str) -> tuple[str, str]:
+    """The ICE user fragment and the mid of the first section.
+
+    Raises UsageError, with what is wrong, for an offer that cannot be answered.
+    """
     if len(sdp) > SDP_MAX:
         raise UsageError(f"this is no WebRTC offer: it is longer than {SDP_MAX} characters")
     try:
@@ -28,3 +31,6 @@ def check_offer(sdp: str) -> None:
             raise UsageError(f"the {media.kind} of this offer lacks ICE credentials")
         if media.dtls is None or not media.dtls.fingerprints:
             raise UsageError(f"the {media.kind} of this offer lacks a DTLS fingerprint")
+    first = offer.media[0]
+    assert first.ice is not None and first.ice.usernameFragment is not None
+    return first.ice.usernameFragment, first.rtp.muxId

@@ -10,14 +10,17 @@ from typing import Any
 
 import aiortc
 from aiortc import (
+    RTCCertificate,
     RTCConfiguration,
     RTCDtlsTransport,
     RTCPeerConnection,
     RTCRtpSender,
     RTCRtpTransceiver,
 )
+from aiortc.rtcdtlstransport import SRTPProtectionProfile
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
+from OpenSSL import SSL
 
 from streamer.errors import StreamerError
 from streamer.peer_ice import IceConnection, Reach
@@ -25,6 +28,14 @@ from streamer.peer_ice import IceConnection, Reach
 SUPPORTED = "1.16."
 WINDOW = 256 * 1024  # bytes of unfinished messages on data channels
 SLACK = 64 * 1024  # for a sender that probes a closed window
+# aiortc's, and the same for RSA certificates (GStreamer's). Every one keeps forward secrecy; who
+# the other side is, its fingerprint in the SDP tells and nothing else. Few, so that a ClientHello
+# stays in one datagram: Mbed TLS, in OBS, takes no other.
+CIPHERS = b":".join(
+    b"ECDHE-%s-%s" % (signature, cipher)
+    for signature in (b"ECDSA", b"RSA")
+    for cipher in (b"AES128-GCM-SHA256", b"CHACHA20-POLY1305", b"AES128-SHA", b"AES256-SHA")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,7 @@ class Connection(RTCPeerConnection):
         if not aiortc.__version__.startswith(SUPPORTED):
             raise StreamerError(f"aiortc {SUPPORTED}x is needed, not {aiortc.__version__}")
         super().__init__(configuration)
+        _set(self, "_RTCPeerConnection__certificates", [Certificate.generateCertificate()])
         self._reach = reach
         self._parts = parts or Parts({}, {}, "")
 
@@ -52,6 +64,11 @@ class Connection(RTCPeerConnection):
         """What was agreed on for sending and receiving; None: there is no such track."""
         agreed = (t._codecs for t in self.getTransceivers() if t.kind == kind)
         return next((codecs[0] for codecs in agreed if codecs), None)
+
+    def asks_for(self, kind: str) -> bool:
+        """Whether the other side's offer wants to be sent that kind."""
+        ours = (t._offerDirection for t in self.getTransceivers() if t.kind == kind)
+        return any(way in ("sendrecv", "sendonly") for way in ours)
 
     @property
     def remote_address(self) -> str | None:
@@ -93,6 +110,15 @@ class Connection(RTCPeerConnection):
         super()._RTCPeerConnection__createSctpTransport()  # type: ignore[misc]
         if self.sctp is not None:
             _bound(self.sctp)
+
+
+class Certificate(RTCCertificate):
+    """Ours, of P-256; it gets along with those that have another kind."""
+
+    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+        context = super()._create_ssl_context(srtp_profiles)
+        context.set_cipher_list(CIPHERS)
+        return context
 
 
 def _bound(sctp: RTCSctpTransport) -> None:

@@ -28,7 +28,19 @@ DELAY_MAX_S = 2.0
 SLEW = 0.05  # seconds a second: a browser stretches sound that much without a sound
 
 
-class VideoTrack(MediaStreamTrack):
+class AskedTrack(MediaStreamTrack):
+    """A track of packets that can do what the other side asks for."""
+
+    def want_keyframe(self) -> None:
+        """The other side cannot go on without one."""
+        raise NotImplementedError
+
+    def estimate(self, bps: int) -> None:
+        """What the other side says the path can take."""
+        raise NotImplementedError
+
+
+class VideoTrack(AskedTrack):
     """The newest stylized frame, encoded in a thread when the connection can send it."""
 
     kind = "video"
@@ -36,6 +48,7 @@ class VideoTrack(MediaStreamTrack):
     def __init__(self, bitrate: Bitrate, threads: Executor) -> None:
         super().__init__()
         self.frames: Intake[Frame] = Intake()
+        self.wanted = True  # by the other side
         self.target_bps = bitrate.start
         self.sent = 0
         self.sent_bytes = 0
@@ -57,13 +70,13 @@ class VideoTrack(MediaStreamTrack):
 
     async def send(self, frame: Frame) -> None:
         """As a sink: never waits; a frame the encoder has not begun with gives way to a newer."""
-        self.frames.put(frame)
+        if self.wanted:
+            self.frames.put(frame)
 
     def want_keyframe(self) -> None:
         self._keyframe_wanted = True
 
     def estimate(self, bps: int) -> None:
-        """What the other side says the path can take."""
         self.target_bps = self._bitrate.bound(bps)
 
     async def recv(self) -> "av.Packet[Any]":
@@ -105,7 +118,7 @@ class VideoTrack(MediaStreamTrack):
 class VideoSender(RTCRtpSender):
     """Tells the track what the other side asks for: a keyframe, a bitrate."""
 
-    def __init__(self, track: VideoTrack, transport: RTCDtlsTransport) -> None:
+    def __init__(self, track: AskedTrack, transport: RTCDtlsTransport) -> None:
         super().__init__(track, transport)
         self._video = track
 

@@ -19,6 +19,7 @@ import psutil
 import uvicorn
 from starlette.types import ASGIApp
 
+from streamer.audience import Audiences
 from streamer.cluster import Cluster
 from streamer.config import Config
 from streamer.frame import Style
@@ -26,10 +27,11 @@ from streamer.machine import bind, check_tls, has_display, ring_size, urls
 from streamer.peer import IceServer, PeerOptions
 from streamer.ring import Ring
 from streamer.rtp_codecs import Bitrate
-from streamer.server import create_app
+from streamer.server import Live, create_app
 from streamer.session import Defaults
 from streamer.sessions import Sessions
 from streamer.styles import Catalogue
+from streamer.viewers import Viewers
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +64,11 @@ async def serve(config: Config, listener: socket.socket) -> None:
 
 async def _serve(config: Config, listener: socket.socket, given_up: threading.Event) -> None:
     began_at = time.monotonic()
-    ring, sessions, app = _assemble(config, given_up)
+    ring, sessions, viewers, app = _assemble(config, given_up)
     async with _http(config, app, listener) as http:
         addresses = urls(config, listener.getsockname()[1])
         _announce(config, addresses)
-        async with ring, contextlib.aclosing(sessions):
+        async with ring, contextlib.aclosing(sessions), contextlib.aclosing(viewers):
             gc.collect()
             gc.freeze()  # what is here stays: to look through it again took 0.3 s each time
             print(f"ready in {time.monotonic() - began_at:.1f} s; Ctrl-C stops", flush=True)
@@ -75,7 +77,7 @@ async def _serve(config: Config, listener: socket.socket, given_up: threading.Ev
             await asyncio.wait({http})
 
 
-def _assemble(config: Config, given_up: threading.Event) -> tuple[Ring, Sessions, ASGIApp]:
+def _assemble(config: Config, given_up: threading.Event) -> tuple[Ring, Sessions, Viewers, ASGIApp]:
     """Everything, wired and not yet started."""
     catalogue = Catalogue.load()
     workers, threads, gpus = ring_size(config)
@@ -91,14 +93,18 @@ def _assemble(config: Config, given_up: threading.Event) -> tuple[Ring, Sessions
         return cluster
 
     ring = Ring(start)
+    audiences, options = Audiences(), peer_options(config)
+    viewers = Viewers(audiences, options, config.max_viewers)
     sessions = Sessions(
         ring,
         catalogue,
-        options=peer_options(config),
+        options=options,
         defaults=Defaults(style, config.height_px, config.target_fps, config.deadline_s),
         max_peers=config.max_peers,
+        audiences=audiences,
     )
-    return ring, sessions, create_app(config, ring, sessions, catalogue)
+    live = Live(sessions, viewers, audiences)
+    return ring, sessions, viewers, create_app(config, ring, live, catalogue)
 
 
 def peer_options(config: Config) -> PeerOptions:

@@ -1,4 +1,4 @@
-"""The HTTP side: WHIP for live streams, one route for photos, and what there is to know.
+"""The HTTP side: WHIP and WHEP for live streams, one route for photos, and what there is to know.
 
 Knows no WebRTC, no Ray and no model: peers come from the sessions, pictures from the ring.
 """
@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
 from fastapi import FastAPI, Query, UploadFile
@@ -15,14 +16,16 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from streamer import __version__, http_errors
+from streamer.audience import Audiences
 from streamer.config import Config
 from streamer.errors import ServerFullError
 from streamer.frame import Image, Style
 from streamer.guard import Guard
 from streamer.metrics import Metrics, Snapshot
-from streamer.pages import add_docs, add_page
+from streamer.pages import add_docs, add_page, add_watch
 from streamer.photo import decode_photo, encode_jpeg
-from streamer.whip import Sessions, require, whip
+from streamer.streams import Publishers, Watchers, streams
+from streamer.whip import require, signalling
 
 PHOTOS_AT_ONCE = 2
 PHOTOS_WAITING = 8
@@ -44,7 +47,16 @@ class Catalogue(Protocol):
     def parse(self, style: str) -> tuple[tuple[str, float], ...]: ...
 
 
-def create_app(config: Config, ring: Ring, sessions: Sessions, catalogue: Catalogue) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Everyone who publishes or watches."""
+
+    publishers: Publishers
+    viewers: Watchers
+    audiences: Audiences
+
+
+def create_app(config: Config, ring: Ring, live: Live, catalogue: Catalogue) -> ASGIApp:
     """The whole HTTP application, behind its guard."""
     app = FastAPI(
         title="streamer",
@@ -60,13 +72,17 @@ def create_app(config: Config, ring: Ring, sessions: Sessions, catalogue: Catalo
             "version": __version__,
             "ready": ring.ready,
             "workers": ring.stats(),
-            "streams": sessions.stats(),
+            "streams": live.publishers.stats(),
+            "viewers": live.viewers.stats(),
         }
 
     metrics = Metrics(snapshot)
     _add_health(app, ring, snapshot, metrics)
     _add_styles(app, config, ring, catalogue, metrics)
-    app.include_router(whip(ring, sessions, config.ice_servers))
+    app.include_router(signalling("whip", ring, live.publishers, config.ice_servers))
+    app.include_router(signalling("whep", ring, live.viewers, config.ice_servers))
+    app.include_router(streams(live.publishers, live.viewers, live.audiences))
+    add_watch(app)
     add_docs(app)
     add_page(app)
     return Guard(app, config)

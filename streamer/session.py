@@ -1,6 +1,7 @@
 """server → **session** → pipeline.
 
-One live stream: a peer, its lane through the ring, what it asks for and what it is told.
+One live stream: a peer, its lane through the ring, what it asks for and what it is told; and
+its audience, whoever else takes its frames.
 """
 
 import asyncio
@@ -12,14 +13,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from streamer import pipeline
+from streamer.audience import Audience, Audiences
 from streamer.control import Change, Height, read_change, read_id
 from streamer.errors import StreamerError, UnknownStyleError
 from streamer.fade import Fade
 from streamer.frame import Frame, Style
 from streamer.governor import Governor
-from streamer.peer import Peer, PeerStats
+from streamer.peer import Peer, PeerStats, Sound
 from streamer.ring import Ring
 from streamer.stats import Stats
+from streamer.trickle import Fragment
 
 STATS_S = 1.0
 MAX_WAITING_ANSWERS = 64
@@ -46,13 +49,21 @@ class Session:
     """A peer from its offer to its end."""
 
     def __init__(
-        self, name: str, peer: Peer, ring: Ring, styles: Styles, defaults: Defaults
+        self,
+        name: str,
+        peer: Peer,
+        ring: Ring,
+        styles: Styles,
+        defaults: Defaults,
+        *,
+        audiences: Audiences,
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.name = name
         self.answer_sdp = peer.answer_sdp
         self.stats = Stats()
         self._peer = peer
+        self._audiences = audiences
         self._ring = ring
         self._lane = ring.open(live=True)
         self._styles = styles
@@ -76,7 +87,7 @@ class Session:
                 await pipeline.run(
                     self._peer.source,
                     self._lane,
-                    self._peer.sink,
+                    self,
                     stats=self.stats,
                     dress=self._dress,
                     left=self._left,
@@ -84,8 +95,18 @@ class Session:
                 )
                 telling.cancel()
         finally:
+            self._audience.leave(self)
             self._lane.close()
             await self._peer.close()
+
+    async def send(self, frame: Frame) -> None:
+        """As the pipeline's sink: to the peer, and to whoever else watches."""
+        await self._peer.sink.send(frame)
+        self._audience.show(self, frame, time.monotonic())
+
+    async def trickle(self, fragment: Fragment) -> bool:
+        """More candidates of the peer; False: they are for an ICE restart."""
+        return await self._peer.trickle(fragment)
 
     async def close(self) -> None:
         """Hang up; `run` then returns."""
@@ -95,11 +116,35 @@ class Session:
         """A message from the client."""
         asked = read_id(text)
         try:
-            self._change(read_change(text))
+            self.change(read_change(text))
         except StreamerError as error:
             self._say(id=asked, error={"code": _code(error), "message": str(error)})
         else:
             self._asked.append(asked)
+
+    def change(self, wanted: Change) -> None:
+        """Look different from the next frame on. Raises UnknownStyleError, UsageError."""
+        style = self._fade.target
+        if wanted.style is not None:
+            style = replace(style, blend=self._styles.parse(wanted.style))
+        if wanted.strength is not None:
+            style = replace(style, strength=wanted.strength)
+        if wanted.preserve_color is not None:
+            style = replace(style, preserve_color=wanted.preserve_color)
+        if wanted.smooth is not None:
+            style = replace(style, smooth=wanted.smooth)
+        if wanted.height_px is not None:
+            self._height = wanted.height_px
+        self._fade.to(style, wanted.transition_s, time.monotonic())
+
+    def listen(self, sound: Sound) -> None:
+        """A packet of the peer's sound."""
+        self._audience.sound(self, sound, time.monotonic())
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is this stream that viewers of its name see."""
+        return self._audience.shows(self)
 
     def as_dict(self) -> dict[str, object]:
         """The stream's numbers, as the page and `/stats` show them."""
@@ -125,24 +170,14 @@ class Session:
         }
 
     @property
+    def _audience(self) -> Audience:
+        return self._audiences.of(self.name)
+
+    @property
     def _height_px(self) -> int:
         wanted = self._governor.height_px if self._height == "auto" else self._height
         assert isinstance(wanted, int)
         return min(wanted, self._size[1] or wanted)
-
-    def _change(self, wanted: Change) -> None:
-        style = self._fade.target
-        if wanted.style is not None:
-            style = replace(style, blend=self._styles.parse(wanted.style))
-        if wanted.strength is not None:
-            style = replace(style, strength=wanted.strength)
-        if wanted.preserve_color is not None:
-            style = replace(style, preserve_color=wanted.preserve_color)
-        if wanted.smooth is not None:
-            style = replace(style, smooth=wanted.smooth)
-        if wanted.height_px is not None:
-            self._height = wanted.height_px
-        self._fade.to(style, wanted.transition_s, time.monotonic())
 
     def _dress(self, frame: Frame) -> Frame:
         """Called with every frame the ring takes."""
@@ -178,7 +213,9 @@ class Session:
         if self._height == "auto" and self._size[1]:
             out_fps = self.stats.left.fps(now)
             self._governor.update(self._in_fps, out_fps, busy, self._size[1])
-        self._peer.set_latency(self.stats.latency.quantile(0.5))
+        latency_s = self.stats.latency.quantile(0.5)
+        self._peer.set_latency(latency_s)
+        self._audience.set_latency(self, latency_s)
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]
         self._say(stats={**self.as_dict(), "workers": workers})
 

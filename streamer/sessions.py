@@ -8,10 +8,13 @@ import contextlib
 import gc
 import logging
 
-from streamer.errors import ServerFullError
-from streamer.peer import Peer, PeerOptions
+from streamer.audience import Audiences
+from streamer.control import Change
+from streamer.errors import NotLiveError, ServerFullError
+from streamer.peer import Peer, PeerOptions, Sound
 from streamer.ring import Ring
 from streamer.session import Defaults, Session, Styles
+from streamer.trickle import Fragment
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +30,9 @@ class Sessions:
         options: PeerOptions,
         defaults: Defaults,
         max_peers: int = 4,
+        audiences: Audiences | None = None,
     ) -> None:
+        self._audiences = audiences or Audiences()
         self._ring = ring
         self._styles = styles
         self._options = options
@@ -45,15 +50,39 @@ class Sessions:
         def hear(text: str) -> None:  # not before our answer is out
             session.hear(text)
 
+        def listen(sound: Sound) -> None:
+            session.listen(sound)
+
         self._answering += 1
         try:
-            peer = await Peer.answer(offer_sdp, self._options, on_message=hear)
+            peer = await Peer.answer(offer_sdp, self._options, on_message=hear, on_sound=listen)
         finally:
             self._answering -= 1
-        session = Session(name, peer, self._ring, self._styles, self._defaults)
+        session = Session(
+            name, peer, self._ring, self._styles, self._defaults, audiences=self._audiences
+        )
         task = asyncio.create_task(self._keep(session))
         self._live[session.id] = (session, task)
         return session
+
+    async def trickle(self, session_id: str, fragment: Fragment) -> bool | None:
+        """More of a peer's candidates; False: that is no candidate of this connection but an
+        ICE restart, None: there is no such session."""
+        found = self._live.get(session_id)
+        return await found[0].trickle(fragment) if found else None
+
+    def change(self, name: str, wanted: Change) -> dict[str, object]:
+        """Make a stream look different; its numbers. Raises NotLiveError, UnknownStyleError."""
+        for session, _ in self._live.values():
+            if session.name == name and session.shown:
+                session.change(wanted)
+                return session.as_dict()
+        raise NotLiveError(name)
+
+    def shown(self) -> dict[str, dict[str, object]]:
+        """The numbers of every stream that can be watched, by name."""
+        sessions = (session for session, _ in self._live.values())
+        return {session.name: session.as_dict() for session in sessions if session.shown}
 
     async def close(self, session_id: str) -> bool:
         """End a session; False when there is none of that id."""

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 
-def certificate(folder: Path, days: float = 1) -> tuple[Path, Path]:
-    """A self-signed one for 127.0.0.1 that ends in `days`, and its key."""
+def certificate(folder: Path, days: float = 1, *, kind: str = "ec") -> tuple[Path, Path]:
+    """A self-signed one for 127.0.0.1 that ends in `days`, and its key, `ec` or `rsa`."""
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     key = ec.generate_private_key(ec.SECP256R1())
+    if kind == "rsa":
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
     made = (

@@ -8,10 +8,19 @@ import httpx
 from PIL import Image as Picture
 from starlette.types import ASGIApp
 
+from streamer.audience import Audiences
 from streamer.config import Config
-from streamer.errors import MediaError, ServerFullError, UnknownStyleError, UsageError
+from streamer.control import Change
+from streamer.errors import (
+    MediaError,
+    NotLiveError,
+    ServerFullError,
+    UnknownStyleError,
+    UsageError,
+)
 from streamer.frame import Image, Style
-from streamer.server import create_app
+from streamer.server import Live, create_app
+from streamer.trickle import Fragment
 
 HERE = "http://127.0.0.1:8000"
 OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"
@@ -51,6 +60,8 @@ class FakeSessions:
 
     def __init__(self) -> None:
         self.live: dict[str, str] = {}
+        self.trickled: list[Fragment] = []
+        self.changes: list[Change] = []
 
     async def answer(self, name: str, offer_sdp: str) -> FakeSession:
         if self.live:
@@ -64,6 +75,23 @@ class FakeSessions:
 
     async def close(self, session_id: str) -> bool:
         return self.live.pop(session_id, None) is not None
+
+    async def trickle(self, session_id: str, fragment: Fragment) -> bool | None:
+        if session_id not in self.live:
+            return None
+        self.trickled.append(fragment)
+        return fragment.ufrag != "restarted"
+
+    def change(self, name: str, wanted: Change) -> dict[str, object]:
+        if name not in self.live.values():
+            raise NotLiveError(name)
+        if isinstance(wanted.style, str):
+            FakeCatalogue().parse(wanted.style)
+        self.changes.append(wanted)
+        return self.shown()[name]
+
+    def shown(self) -> dict[str, dict[str, object]]:
+        return {str(numbers["name"]): numbers for numbers in self.stats().values()}
 
     def stats(self) -> dict[str, dict[str, object]]:
         latency = {"p50": 31.0, "p95": 38.0}
@@ -82,6 +110,25 @@ class FakeSessions:
         }
 
 
+class FakeViewers(FakeSessions):
+    """Has one place, too, and asks what is on."""
+
+    def __init__(self, sessions: FakeSessions) -> None:
+        super().__init__()
+        self._sessions = sessions
+
+    async def answer(self, name: str, offer_sdp: str) -> FakeSession:
+        if name not in self._sessions.live.values():
+            raise NotLiveError(name)
+        return await super().answer(name, offer_sdp)
+
+    def count(self, name: str) -> int:
+        return list(self.live.values()).count(name)
+
+    def stats(self) -> dict[str, dict[str, object]]:
+        return {name: {"H264": {"viewers": 1}} for name in self.live.values()}
+
+
 class FakeCatalogue:
     def listing(self) -> dict[str, object]:
         styles = [{"name": name, "title": name.title()} for name in ("none", "mosaic")]
@@ -98,9 +145,11 @@ class World:
     ring: FakeRing
     sessions: FakeSessions
     config: Config = SMALL
+    audiences: Audiences = field(default_factory=Audiences)
 
     def app(self) -> ASGIApp:
-        return create_app(self.config, self.ring, self.sessions, FakeCatalogue())
+        live = Live(self.sessions, FakeViewers(self.sessions), self.audiences)
+        return create_app(self.config, self.ring, live, FakeCatalogue())
 
     def http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app()), base_url=HERE)

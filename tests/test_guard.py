@@ -113,6 +113,13 @@ async def test_token_in_the_url_becomes_a_cookie_and_leaves_the_url() -> None:
         assert (await http.get("/page")).status_code == 200
 
 
+async def test_the_page_of_a_stream_takes_a_token_like_the_first_page() -> None:
+    async with client(Config(token=TOKEN)) as http:
+        response = await http.get(f"/watch/cam?fit=cover&token={TOKEN}")
+        assert (response.status_code, response.headers["location"]) == (303, "/watch/cam?fit=cover")
+        assert (await http.get("/page")).status_code == 200
+
+
 async def test_wrong_token_in_the_url_is_refused_even_with_a_cookie() -> None:
     async with client(Config(token=TOKEN)) as http:
         await http.get(f"/?token={TOKEN}")

@@ -21,6 +21,7 @@ from aiortc.rtcsctptransport import SCTP_DATA_UNORDERED, DataChunk
 from streamer.errors import MediaError, UsageError
 from streamer.frame import Frame
 from streamer.peer import Bitrate, IceServer, Peer, PeerOptions, Uplink
+from streamer.trickle import Fragment
 from tests.clips import number_frame
 from tests.rtc_client import RtcClient
 
@@ -229,13 +230,38 @@ async def test_an_offer_without_candidates_connects() -> None:
         await until(lambda: len(client.numbers()) >= 5)
 
 
+async def test_candidates_that_come_later_connect_and_a_restart_is_refused() -> None:
+    """A client that binds to what the server cannot guess, and does not begin by itself."""
+    client = RtcClient()
+    offer = await client.offer()
+    lines = [line.removeprefix("a=") for line in offer.splitlines() if "a=candidate" in line]
+    candidates = tuple(line.removeprefix("candidate:") for line in lines)
+    peer = await Peer.answer(without(offer), LOOPBACK, on_message=ignore)
+    ice = peer._pc.getTransceivers()[0].receiver.transport.transport
+    assert ice.getRemoteCandidates() == []
+    assert await peer.trickle(Fragment("", candidates, True))
+    assert len(ice.getRemoteCandidates()) == len(candidates) > 0
+    assert not await peer.trickle(Fragment("another-session", (), False))
+    with pytest.raises(UsageError, match="cannot be read"):
+        await peer.trickle(Fragment("", ("nonsense",), False))
+    await client.accept(peer.answer_sdp)
+    await peer.close()
+    await client.close()
+
+
+def without(offer: str) -> str:
+    """An offer that promises candidates and has none."""
+    lines = offer.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("a=candidate", "a=end-of")))
+
+
 async def test_a_publisher_gets_a_recvonly_answer() -> None:
     client = RtcClient(video="sendonly", channel=False)
     async with connected(client) as peer:
         assert "a=recvonly" in peer.answer_sdp
         assert "a=sendrecv" not in peer.answer_sdp
         await until(lambda: peer.stats().frames_in >= 20)
-        assert peer.stats().frames_out == 0
+        assert peer.stats().frames_out == peer.stats().dropped_encoder == 0
         assert client.arrivals == []
 
 

@@ -13,6 +13,7 @@ from streamer import sessions as sessions_module
 from streamer.errors import ServerFullError, UnknownStyleError
 from streamer.frame import Frame, Style
 from streamer.intake import Intake
+from streamer.peer import Sound
 from streamer.peer_options import PeerOptions, PeerStats
 from streamer.ring import Ring
 from streamer.session import Defaults, Session
@@ -49,7 +50,12 @@ class FakePeer:
 
     @classmethod
     async def answer(
-        cls, offer_sdp: str, options: PeerOptions, *, on_message: Callable[[str], None]
+        cls,
+        offer_sdp: str,
+        options: PeerOptions,
+        *,
+        on_message: Callable[[str], None],
+        on_sound: Callable[[Sound], None],
     ) -> "FakePeer":
         await asyncio.sleep(0)
         return cls(on_message)

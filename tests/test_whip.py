@@ -62,6 +62,57 @@ async def test_delete_hangs_up_once(http: httpx.AsyncClient) -> None:
     assert error_of(await http.delete(location)) == (404, "not_found")
 
 
+CANDIDATE = "a=mid:0\r\na=candidate:1 1 udp 2130706431 127.0.0.1 50000 typ host\r\n"
+FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": '"1"'}
+
+
+async def test_candidates_may_come_later(world: World, http: httpx.AsyncClient) -> None:
+    created = await http.post("/whip/me", content=OFFER, headers=SDP)
+    headers = FRAGMENT | {"If-Match": created.headers["etag"]}
+    response = await http.patch(created.headers["location"], content=CANDIDATE, headers=headers)
+    assert (response.status_code, response.content) == (204, b"")
+    assert "etag" not in response.headers
+    (fragment,) = world.sessions.trickled
+    assert fragment.candidates == ("1 1 udp 2130706431 127.0.0.1 50000 typ host",)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (CANDIDATE, {"If-Match": '"2"'}, (412, "if_match_differs")),
+        (CANDIDATE, {"If-Match": ""}, (412, "if_match_differs")),
+        (CANDIDATE, {"Content-Type": "application/sdp"}, (415, "unsupported_media")),
+        ("hello", {}, (400, "bad_request")),
+        (b"\xff\xfe", {}, (400, "bad_request")),
+        ("a=ice-ufrag:restarted\r\na=ice-pwd:x\r\n", {"If-Match": "*"}, (422, "no_ice_restart")),
+    ],
+)
+async def test_other_fragments_are_refused(
+    http: httpx.AsyncClient, body: str | bytes, headers: dict[str, str], status: tuple[int, str]
+) -> None:
+    location = (await http.post("/whip/me", content=OFFER, headers=SDP)).headers["location"]
+    response = await http.patch(location, content=body, headers=FRAGMENT | headers)
+    assert error_of(response) == status
+
+
+async def test_patch_without_if_match_is_428_and_without_session_404(
+    http: httpx.AsyncClient,
+) -> None:
+    location = (await http.post("/whip/me", content=OFFER, headers=SDP)).headers["location"]
+    kind = {"Content-Type": FRAGMENT["Content-Type"]}
+    response = await http.patch(location, content=CANDIDATE, headers=kind)
+    assert error_of(response) == (428, "if_match_missing")
+    response = await http.patch("/whip/me/other", content=CANDIDATE, headers=FRAGMENT)
+    assert error_of(response) == (404, "not_found")
+
+
+async def test_session_answers_get_and_options(http: httpx.AsyncClient) -> None:
+    location = (await http.post("/whip/me", content=OFFER, headers=SDP)).headers["location"]
+    assert (await http.get(location)).status_code == 204
+    options = await http.options(location)
+    assert options.headers["accept-patch"] == "application/trickle-ice-sdpfrag"
+
+
 async def test_endpoint_answers_get_without_content(http: httpx.AsyncClient) -> None:
     for method in ("GET", "HEAD"):
         response = await http.request(method, "/whip/me")
@@ -69,7 +120,7 @@ async def test_endpoint_answers_get_without_content(http: httpx.AsyncClient) -> 
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("PUT", "/whip/me"), ("DELETE", "/whip/me"), ("PATCH", "/whip/me/x")]
+    ("method", "path"), [("PUT", "/whip/me"), ("DELETE", "/whip/me"), ("PATCH", "/whip/me")]
 )
 async def test_other_methods_are_405(http: httpx.AsyncClient, method: str, path: str) -> None:
     response = await http.request(method, path)

@@ -1,0 +1,247 @@
+"""OBS's way: publishers by WHIP, viewers by WHEP, through a running `streamer serve`.
+
+The publisher is FFmpeg's own WHIP muxer, WebRTC stack and all; the viewers are aiortc's.
+"""
+
+import contextlib
+import io
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import psutil
+import pytest
+from PIL import Image as Picture
+
+from streamer.rtp_codecs import to_picture
+from tests.certificates import certificate
+from tests.clips import number_frame, read_number
+from tests.e2e.test_live import until
+from tests.e2e.test_serve import Served, served
+from tests.http_world import OFFER, SDP
+from tests.rtc_client import RtcClient
+
+__all__ = ["served"]  # the fixture
+
+pytestmark = pytest.mark.e2e
+
+READY_S = 90.0
+WIDTH, HEIGHT, FPS = 320, 180, 15
+
+
+class Ffmpeg:
+    """Publishes numbered pictures as H264, and a tone as Opus, from a thread, until `stop`."""
+
+    def __init__(self, url: str, folder: Path, kind: str = "ec", **options: str) -> None:
+        cert, key = certificate(folder, kind=kind)
+        self.sent = 0
+        self.failure: BaseException | None = None
+        self._options = {"cert_file": str(cert), "key_file": str(key), **options}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, args=(url,))
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(20)
+        if self.failure is not None:
+            raise self.failure
+
+    def _run(self, url: str) -> None:
+        try:
+            with av.open(url, "w", format="whip", options=self._options) as out:
+                video = out.add_stream("libx264", rate=FPS)
+                video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+                video.codec_context.gop_size = 2 * FPS  # as OBS: a keyframe every two seconds
+                video.options = {"profile": "baseline", "tune": "zerolatency"}
+                audio = out.add_stream("libopus", rate=48_000)
+                audio.layout, audio.bit_rate = "stereo", 64_000
+                began, sounded = time.monotonic(), 0
+                while not self._stop.wait(max(0, began + self.sent / FPS - time.monotonic())):
+                    frame = number_frame(self.sent, WIDTH, HEIGHT)
+                    picture = to_picture(frame, self.sent * 90_000 // FPS)
+                    out.mux(video.encode(picture))
+                    self.sent += 1
+                    while sounded * 960 < self.sent * 48_000 // FPS:
+                        out.mux(audio.encode(tone(sounded)))
+                        sounded += 1
+        except BaseException as failure:
+            self.failure = failure
+
+
+def tone(n: int) -> av.AudioFrame:
+    """20 ms of 440 Hz."""
+    wave = np.sin((n * 960 + np.arange(960)) * 2 * np.pi * 440 / 48_000) * 12_000
+    frame = av.AudioFrame.from_ndarray(np.repeat(wave, 2).astype(np.int16)[None], "s16", "stereo")
+    frame.sample_rate, frame.pts, frame.time_base = 48_000, n * 960, Fraction(1, 48_000)
+    return frame
+
+
+@contextlib.contextmanager
+def publishing(server: Served, folder: Path, **options: str) -> Iterator[Ffmpeg]:
+    """FFmpeg, on air as `cam`."""
+    publisher = Ffmpeg(server.url + "/whip/cam", folder, **options)
+    try:
+        for _ in range(300):
+            if publisher.failure is not None or "cam" in streams(server):
+                break
+            time.sleep(0.1)
+        else:
+            raise AssertionError(f"nothing is on air: {publisher.sent} frames were sent")
+        yield publisher
+    finally:
+        publisher.stop()
+
+
+def streams(server: Served) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = httpx.get(server.url + "/streams").json()
+    return found
+
+
+def encoders(server: Served) -> dict[str, dict[str, Any]]:
+    found: dict[str, Any] = httpx.get(server.url + "/stats").json()["viewers"].get("cam", {})
+    return found
+
+
+def viewer(**options: Any) -> RtcClient:
+    return RtcClient(WIDTH, HEIGHT, video="recvonly", channel=False, **options)
+
+
+@contextlib.asynccontextmanager
+async def watching(server: Served, client: RtcClient) -> AsyncIterator[RtcClient]:
+    """`client`, watching `cam`."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+        answer = await http.post("/whep/cam", content=await client.offer(), headers=SDP)
+        assert answer.status_code == 201, answer.text
+        try:
+            await client.accept(answer.text, 30)
+            yield client
+        finally:
+            assert (await http.delete(answer.headers["Location"])).status_code in (200, 404)
+            await client.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags"),
+    [("rsa", {}), ("ec", {"whip_flags": "dtls_active"})],
+    ids=["passive with RSA", "active with EC"],
+)
+async def test_ffmpeg_publishes_and_is_seen_and_heard(
+    served: Served, tmp_path: Path, kind: str, flags: dict[str, str]
+) -> None:
+    served.wait_until("/readyz", READY_S)
+    client = viewer(audio="recvonly")
+    with publishing(served, tmp_path, kind=kind, **flags) as publisher:
+        async with watching(served, client):
+            await until(lambda: len(client.numbers()) >= 20 and len(client.loudness) > 20)
+            loud = [rms for _, rms in client.loudness[-10:]]
+        assert publisher.sent > 20
+    numbers = client.numbers()
+    assert numbers == sorted(set(numbers)), "in order, none twice"
+    assert min(loud) > 1000, "the tone"
+    assert streams(served) == {}, "FFmpeg hangs up when it ends"
+
+
+@pytest.mark.parametrize("served", [("--max-viewers", "21")], indirect=True)
+async def test_one_encoder_serves_twenty_viewers(
+    served: Served, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.wait_until("/readyz", READY_S)
+    process = psutil.Process(served.process.pid)
+    report = []
+    with publishing(served, tmp_path) as publisher:
+        for count in (1, 5, 20):
+            first_s, begun = [], publisher.sent
+            async with contextlib.AsyncExitStack() as stack:
+                clients = [viewer() for _ in range(count)]
+                for client in clients:
+                    asked_at = time.monotonic()
+                    await stack.enter_async_context(watching(served, client))
+                    await until(lambda: client.arrivals)  # noqa: B023
+                    first_s.append(client.arrivals[0].at - asked_at)
+                process.cpu_percent()
+                seen = [len(client.arrivals) for client in clients]
+                await until(lambda: all(len(c.arrivals) > n + 20 for c, n in zip(clients, seen)))  # noqa: B023, B905
+                cpu = process.cpu_percent()
+                made = encoders(served)
+                assert made.keys() == {"H264"}
+                assert made["H264"]["viewers"] == count
+                assert made["H264"]["frames"] <= publisher.sent - begun + FPS, "encoded once"
+                report.append(
+                    f"{count:2} viewers: first picture {max(first_s):.2f} s at most,"
+                    f" {cpu:.0f} % CPU, {made['H264']}"
+                )
+            for client in clients:
+                assert client.numbers() == sorted(set(client.numbers()))
+            await until(lambda: encoders(served) == {}, 10)
+    with capsys.disabled():
+        print("", *report, sep="\n")
+
+
+async def test_viewers_outlive_a_publisher_and_go_when_nobody_comes_back(
+    served: Served, tmp_path: Path
+) -> None:
+    served.wait_until("/readyz", READY_S)
+    client = viewer(audio="recvonly")
+    async with contextlib.AsyncExitStack() as stack:
+        with publishing(served, tmp_path):
+            await stack.enter_async_context(watching(served, client))
+            await until(lambda: len(client.numbers()) > 10)
+        before = client.numbers()[-1]
+        with publishing(served, tmp_path):  # counts from 0 again
+            await until(lambda: client.numbers()[-1] < before)
+            await until(lambda: len(client.numbers()) > 30)
+            heard = len(client.loudness)
+            await until(lambda: len(client.loudness) > heard + 20)
+        pts = [arrival.pts for arrival in client.arrivals]
+        assert pts == sorted(pts), "time goes on"
+        await until(lambda: encoders(served) == {}, 40)
+    nobody = httpx.post(served.url + "/whep/cam", content=OFFER, headers=SDP)
+    assert nobody.status_code == 409
+    assert int(nobody.headers["retry-after"]) > 0
+
+
+async def test_a_viewer_that_is_lost_leaves_nothing(served: Served, tmp_path: Path) -> None:
+    served.wait_until("/readyz", READY_S)
+    with publishing(served, tmp_path):
+        client = viewer()
+        async with httpx.AsyncClient(base_url=served.url) as http:
+            answer = await http.post("/whep/cam", content=await client.offer(), headers=SDP)
+            await client.accept(answer.text)
+            await until(lambda: client.arrivals)
+            await client.close()
+            await until(lambda: encoders(served) == {}, 60)
+            assert (await http.delete(answer.headers["Location"])).status_code == 404
+
+
+async def test_programs_get_pictures_and_change_the_look(served: Served, tmp_path: Path) -> None:
+    served.wait_until("/readyz", READY_S)
+    with publishing(served, tmp_path):
+        async with httpx.AsyncClient(base_url=served.url, timeout=20) as http:
+            picture = await http.get("/streams/cam.jpg")
+            assert number_in(picture.content) is not None
+            shown = (await http.patch("/streams/cam", json={"strength": 0.25})).json()
+            assert shown["strength"] == 0.25
+            assert (await http.patch("/streams/cam", json={"style": "nope"})).status_code == 404
+            async with http.stream("GET", "/streams/cam.mjpeg") as response:
+                assert response.headers["content-type"].startswith("multipart/x-mixed-replace")
+                seen = b""
+                async for chunk in response.aiter_bytes():
+                    seen += chunk
+                    if seen.count(b"--frame") > 8:
+                        break
+            jpegs = [part.partition(b"\r\n\r\n")[2] for part in seen.split(b"--frame\r\n")[1:-1]]
+            numbers = [number_in(jpeg) for jpeg in jpegs]
+            assert len(set(numbers)) == len(numbers) > 5
+            assert (await http.get("/streams/other.jpg")).status_code == 404
+
+
+def number_in(jpeg: bytes) -> int | None:
+    with Picture.open(io.BytesIO(jpeg)) as picture:
+        return read_number(np.asarray(picture.convert("L")))
