@@ -8,7 +8,7 @@ import json
 import secrets
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from streamer import pipeline
@@ -177,7 +177,9 @@ class Session:
             self._governor.update(self._in_fps, out_fps, busy, self._size[1])
         self._peer.set_latency(self.stats.latency.quantile(0.5))
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]
-        self._say(stats={**self.as_dict(), "workers": workers})
+        stamp = self._peer.stamp()
+        told = {**self.as_dict(), "workers": workers, "stamp": stamp and asdict(stamp)}
+        self._say(stats=told)
 
     def _say(self, **message: object) -> None:
         self._peer.send_message(json.dumps(message))
