@@ -20,6 +20,7 @@ from streamer.rtp_connection import Parts
 from streamer.rtp_rate import Uplink
 from streamer.rtp_receive import AudioReceiver, Sound
 from streamer.rtp_send import AudioTrack, VideoSender, VideoTrack
+from streamer.rtp_stamp import Stamp
 from streamer.rtp_video import VideoReceiver
 
 __all__ = ["Bitrate", "IceServer", "Peer", "PeerOptions", "PeerStats", "Sound", "Uplink"]
@@ -95,6 +96,14 @@ class Peer(Link):
     def set_latency(self, latency_s: float) -> None:
         """Return sound this much later than it came, as the picture is; the change is gradual."""
         self._audio.set_delay(latency_s)
+
+    def stamp(self) -> Stamp | None:
+        """When the browser captured a picture that it is shown; None until that is known."""
+        if self._receiver is None or self._video.reported is None:
+            return None
+        rtp, pts = self._video.reported
+        captured_ms = self._receiver.captured_ms(pts)
+        return None if captured_ms is None else Stamp(rtp, captured_ms)
 
     def stats(self) -> PeerStats:
         receiver, codec = self._receiver, self.codec("video")

@@ -71,6 +71,10 @@ class MediaClock:
         self._last = clock
         return self._pts
 
+    def rtp(self, pts: int) -> int | None:
+        """The RTP time of a pts since the last restart; None before the first picture."""
+        return None if self._last is None else (self._last + pts - self._pts) % (1 << 32)
+
 
 class JitterBuffer:
     """Packets of one video stream in any order → whole pictures in order.

@@ -14,7 +14,13 @@ from typing import Any
 import av
 from aiortc import RTCDtlsTransport, RTCRtpSender
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
-from aiortc.rtp import RTCP_PSFB_APP, AnyRtcpPacket, RtcpPsfbPacket, unpack_remb_fci
+from aiortc.rtp import (
+    RTCP_PSFB_APP,
+    AnyRtcpPacket,
+    RtcpPsfbPacket,
+    RtcpSrPacket,
+    unpack_remb_fci,
+)
 
 from streamer.frame import Frame
 from streamer.intake import Intake
@@ -59,6 +65,9 @@ class VideoTrack(AskedTrack):
         self._encoder: Encoder | None = None
         self._keyframe_at = float("-inf")
         self._keyframe_wanted = False
+        self.reported: tuple[int, int] | None = None  # RTP time and pts of one sent frame
+        self._sending: int | None = None  # pts of the frame whose packets go out now
+        self._last_pts: int | None = None  # of the last one that is out
 
     def negotiated(self, codec: Codec) -> None:
         """Encode with this codec from now on."""
@@ -82,6 +91,7 @@ class VideoTrack(AskedTrack):
     async def recv(self) -> "av.Packet[Any]":
         """Called by aiortc, one at a time."""
         loop = asyncio.get_running_loop()
+        self._last_pts, self._sending = self._sending, None
         while self._encoder is not None and await self.frames.ready():
             frame = self.frames.take()
             keyframe, began = self._keyframe_due(), time.monotonic()
@@ -100,8 +110,14 @@ class VideoTrack(AskedTrack):
             if packets:
                 self.sent += 1
                 self.sent_bytes += packets[0].size
+                self._sending = packets[0].pts
                 return packets[0]
         raise MediaStreamError
+
+    def report(self, rtp: int) -> None:
+        """The RTP time of the last packet sent; no use while a frame is half out."""
+        if self._sending is None and self._last_pts is not None:
+            self.reported = rtp, self._last_pts
 
     def _keyframe_due(self) -> bool:
         now = time.monotonic()
@@ -116,7 +132,7 @@ class VideoTrack(AskedTrack):
 
 
 class VideoSender(RTCRtpSender):
-    """Tells the track what the other side asks for: a keyframe, a bitrate."""
+    """Tells the track what the other side asks for, a keyframe or a bitrate, and its RTP times."""
 
     def __init__(self, track: AskedTrack, transport: RTCDtlsTransport) -> None:
         super().__init__(track, transport)
@@ -124,6 +140,12 @@ class VideoSender(RTCRtpSender):
 
     def _send_keyframe(self) -> None:
         self._video.want_keyframe()
+
+    async def _send_rtcp(self, packets: list[AnyRtcpPacket]) -> None:
+        for packet in packets:
+            if isinstance(packet, RtcpSrPacket):
+                self._video.report(packet.sender_info.rtp_timestamp)
+        await super()._send_rtcp(packets)
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
         if isinstance(packet, RtcpPsfbPacket) and packet.fmt == RTCP_PSFB_APP:

@@ -17,8 +17,11 @@ from aiortc.rtp import (
     RTCP_PSFB_APP,
     RTCP_PSFB_PLI,
     RTCP_RTPFB_NACK,
+    AnyRtcpPacket,
     RtcpPsfbPacket,
     RtcpRtpfbPacket,
+    RtcpSenderInfo,
+    RtcpSrPacket,
     RtpPacket,
     pack_remb_fci,
 )
@@ -28,6 +31,7 @@ from streamer.rtp import Encoded, JitterBuffer, MediaClock, Packet, h264_keyfram
 from streamer.rtp_codecs import Codec, Decoder
 from streamer.rtp_rate import Uplink, UplinkEstimator
 from streamer.rtp_receive import Receiver
+from streamer.rtp_stamp import captured_ms
 
 BACKLOG_MAX = 12  # encoded pictures waiting for the decoder
 PLI_EVERY_S = 0.3
@@ -66,6 +70,7 @@ class VideoReceiver(Receiver):
         self._backlog: deque[Encoded] = deque()
         self._arrived = asyncio.Event()
         self._asked_at = 0.0
+        self._report_of_sender: RtcpSenderInfo | None = None
 
     @property
     def lost(self) -> int:
@@ -76,6 +81,21 @@ class VideoReceiver(Receiver):
     def uplink_bps(self) -> int:
         """What the sender was told it may send."""
         return self._uplink.bps
+
+    def captured_ms(self, pts: int) -> float | None:
+        """Unix milliseconds, on the sender's clock, at which it captured the picture of this pts.
+
+        By its last sender report (RFC 3550, 6.4.1); None until there is one.
+        """
+        rtp, report = self._clock.rtp(pts), self._report_of_sender
+        if rtp is None or report is None:
+            return None
+        return captured_ms(rtp, report.ntp_timestamp, report.rtp_timestamp)
+
+    async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
+        await super()._handle_rtcp_packet(packet)
+        if isinstance(packet, RtcpSrPacket) and packet.ssrc == self._source:
+            self._report_of_sender = packet.sender_info
 
     def _start(self) -> None:
         super()._start()
@@ -108,6 +128,7 @@ class VideoReceiver(Receiver):
     def _begin(self, codec: Codec, source: int, now: float) -> None:
         """Another stream instead of the one so far, if any."""
         self.codec, self._source = codec, source
+        self._report_of_sender = None
         self._dropped = self.lost + len(self._backlog)
         self._buffer = JitterBuffer(KEYFRAME_TESTS[codec], self._clock)
         self._backlog.clear()

@@ -9,7 +9,7 @@ import json
 import secrets
 import time
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 from streamer import pipeline
@@ -217,7 +217,9 @@ class Session:
         self._peer.set_latency(latency_s)
         self._audience.set_latency(self, latency_s)
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]
-        self._say(stats={**self.as_dict(), "workers": workers})
+        stamp = self._peer.stamp()
+        told = {**self.as_dict(), "workers": workers, "stamp": stamp and asdict(stamp)}
+        self._say(stats=told)
 
     def _say(self, **message: object) -> None:
         self._peer.send_message(json.dumps(message))

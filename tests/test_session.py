@@ -16,6 +16,7 @@ from streamer.intake import Intake
 from streamer.peer import Sound
 from streamer.peer_options import PeerOptions, PeerStats
 from streamer.ring import Ring
+from streamer.rtp_stamp import Stamp
 from streamer.session import Defaults, Session
 from streamer.sessions import Sessions
 from tests.fakes import ListSink, ThreadWorkers, numbered
@@ -75,6 +76,9 @@ class FakePeer:
             lost_pictures=0, decode_errors=0, encode_errors=0, keyframes_out=1, bytes_out=0,
             encode_s=(0.004,) * min(sent, 50), bitrate_bps=1, uplink_bps=2, messages_refused=0,
         )  # fmt: skip
+
+    def stamp(self) -> Stamp | None:
+        return Stamp(7, 5.0)
 
     async def close(self) -> None:
         self.source.close()
@@ -164,6 +168,7 @@ async def test_the_numbers_are_told_and_sound_is_delayed_by_the_latency() -> Non
     assert told["height_auto"] and told["height_px"] == 360
     assert (told["width"], told["height"]) == (640, 360)
     assert told["workers"] == [{"state": "ready"}]
+    assert told["stamp"] == {"rtp": 7, "captured_ms": 5.0}
     assert told["stages_ms"]["encode"]["p50"] == 4.0
     assert 0 <= peer.latency_s < 1
 

@@ -14,7 +14,7 @@ export default defineConfig({
   server: {
     // The server compares Origin with Host, so the proxy must look like the page's own server.
     proxy: Object.fromEntries(
-      ['/whip', '/styles', '/stats', '/stylize'].map((path) => [
+      ['/whip', '/styles', '/stats', '/stylize', '/films', '/phone'].map((path) => [
         path,
         { target: server, changeOrigin: true, headers: { origin: server } },
       ]),

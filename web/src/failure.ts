@@ -8,6 +8,7 @@ export type Reason =
   | 'no_camera'
   | 'camera_busy'
   | 'camera_lost'
+  | 'no_picture' // a file that the browser cannot show
   | 'unauthorized'
   | 'server_full'
   | 'not_ready'

@@ -20,6 +20,11 @@ const FROZEN_S = 5;
 export interface Seen {
   shown_fps: number;
   round_trip_ms: number;
+  /** Mean time of a frame in the jitter buffer, and in the decoder. */
+  buffer_ms: number;
+  decode_ms: number;
+  packets_lost: number;
+  freezes: number;
 }
 
 export interface Peer {
@@ -191,16 +196,31 @@ function watchPicture(
 }
 
 async function look(pc: RTCPeerConnection) {
-  const found = { sent: 0, decoded: 0, shown_fps: 0, round_trip_ms: 0 };
+  const found = {
+    sent: 0,
+    decoded: 0,
+    shown_fps: 0,
+    round_trip_ms: 0,
+    buffer_ms: 0,
+    decode_ms: 0,
+    packets_lost: 0,
+    freezes: 0,
+  };
   for (const report of (await pc.getStats()).values()) {
     if (report.type === 'outbound-rtp' && report.kind === 'video') {
       found.sent = report.framesEncoded ?? 0;
     } else if (report.type === 'inbound-rtp' && report.kind === 'video') {
       found.decoded = report.framesDecoded ?? 0;
       found.shown_fps = report.framesPerSecond ?? 0;
+      found.buffer_ms = mean_ms(report.jitterBufferDelay, report.jitterBufferEmittedCount);
+      found.decode_ms = mean_ms(report.totalDecodeTime, report.framesDecoded);
+      found.packets_lost = report.packetsLost ?? 0;
+      found.freezes = report.freezeCount ?? 0;
     } else if (report.type === 'candidate-pair' && report.nominated) {
       found.round_trip_ms = 1000 * (report.currentRoundTripTime ?? 0);
     }
   }
   return found;
 }
+
+const mean_ms = (total_s = 0, count = 0) => (count > 0 ? (1000 * total_s) / count : 0);

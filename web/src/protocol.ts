@@ -1,5 +1,7 @@
 /** The JSON the server speaks, as streamer/server.py and streamer/session.py write it. */
 
+import type { Stamp } from './latency';
+
 export interface StyleInfo {
   name: string;
   title: string;
@@ -40,7 +42,7 @@ export interface Quantiles {
 }
 
 export const STAGES = ['wait', 'transfer', 'inference', 'reorder', 'pace', 'encode'] as const;
-export const DROPS = ['intake', 'deadline', 'lost', 'late', 'skipped'] as const;
+export const DROPS = ['intake', 'deadline', 'lost', 'late', 'skipped', 'encode'] as const;
 export type Stage = (typeof STAGES)[number];
 export type Drop = (typeof DROPS)[number];
 
@@ -63,6 +65,8 @@ export interface Stats {
   workers: Worker[];
   style: Record<string, number>;
   strength: number;
+  /** When the camera saw the frame of an RTP time; null until the first reports are in. */
+  stamp: Stamp | null;
 }
 
 export interface Refusal {

@@ -1,6 +1,9 @@
 /** The page's only state: what is wanted, and what is going on. */
 
+import * as blend from './blend';
 import { ask, Failure } from './failure';
+import { remember, type Sample } from './history';
+import { age_ms, median } from './latency';
 import type { Options, Peer, Seen } from './peer';
 import { connect } from './peer';
 import type { Applied, Catalogue, Change, Look, Refusal, Stats } from './protocol';
@@ -11,6 +14,7 @@ export type State = 'idle' | 'connecting' | 'live' | 'failed';
 
 const ENDPOINT = '/whip/page';
 const BACK_OFF_S = [0.5, 1, 2, 4, 8];
+const MOST_AGES = 240; // between two reports of the server
 
 /** The world outside; tests put in another one. */
 export interface World {
@@ -29,11 +33,20 @@ export class Session {
   catalogue = $state.raw<Catalogue | null>(null);
   stats = $state.raw<Stats | null>(null);
   seen = $state.raw<Seen | null>(null);
+  /** From camera to screen, the median of the last second; null: not known. */
+  age_ms = $state.raw<number | null>(null);
+  history = $state.raw<Sample[]>([]);
   /** The last change that arrived, or what the server said to it. */
   applied = $state.raw<Applied | null>(null);
   refused = $state.raw<string | null>(null);
 
-  wanted = $state<Wanted>({ kind: 'camera', deviceId: '', height_px: 360, microphoneId: null });
+  wanted = $state<Wanted>({
+    kind: 'camera',
+    deviceId: '',
+    facing: '',
+    height_px: 360,
+    microphoneId: null,
+  });
   look = $state<Look>({ style: '', strength: 1, preserve_color: false, height_px: 'auto' });
   transition_s = $state(0.5);
 
@@ -43,6 +56,7 @@ export class Session {
   #peer: Peer | null = null;
   #change: Change | null = null;
   #changing = false;
+  #ages_ms: number[] = [];
 
   constructor(readonly world: World = WORLD) {}
 
@@ -52,8 +66,10 @@ export class Session {
       try {
         this.catalogue = await this.world.catalogue();
         if (this.state === 'idle') this.failure = null;
-        const known = this.catalogue.styles.some(({ name }) => name === this.look.style);
-        if (!known) this.look.style = this.catalogue.default;
+        const names = new Set(this.catalogue.styles.map(({ name }) => name));
+        const wanted = Object.keys(blend.shares(this.look.style));
+        if (wanted.length === 0 || !wanted.every((name) => names.has(name)))
+          this.look.style = this.catalogue.default;
         return;
       } catch (error) {
         const failure = Failure.from(error);
@@ -96,11 +112,17 @@ export class Session {
     }
   }
 
+  /** What stopped it may have passed by itself: a camera plugged in again, or allowed. */
+  retry(): void {
+    const reason = this.state === 'failed' ? this.failure?.reason : null;
+    if (reason === 'camera_lost' || reason === 'denied' || reason === 'no_camera')
+      void this.start();
+  }
+
   /** Change the look: now when live, else with the next connection. */
-  set(look: Partial<Look>): void {
+  set(look: Partial<Look>, transition_s = 'style' in look ? this.transition_s : 0): void {
     Object.assign(this.look, look);
     if (this.#peer) {
-      const transition_s = 'style' in look ? this.transition_s : 0;
       this.#change = { ...this.#change, ...look, transition_s };
       void this.#send();
     }
@@ -112,10 +134,23 @@ export class Session {
     if (style) this.set({ style: style.name });
   }
 
+  /** Take a style into the mixture, or out of it. */
+  mix(name: string): void {
+    this.set({ style: blend.toggle($state.snapshot(this.look.style), name) });
+  }
+
+  /** A picture is on the screen, with the RTP time it carries. */
+  showed(rtp: number, at_ms: number): void {
+    const stamp = this.stats?.stamp;
+    const age = stamp ? age_ms(stamp, rtp, at_ms) : null;
+    if (age !== null && this.#ages_ms.length < MOST_AGES) this.#ages_ms.push(age);
+  }
+
   /** Take the next style in the list, or the one before. */
   step(by: 1 | -1): void {
     const styles = this.catalogue?.styles ?? [];
-    const place = styles.findIndex(({ name }) => name === this.look.style);
+    const last = Object.keys(blend.shares(this.look.style)).at(-1);
+    const place = styles.findIndex(({ name }) => name === last);
     if (styles.length > 0) this.pick((place + by + styles.length) % styles.length);
   }
 
@@ -182,9 +217,7 @@ export class Session {
     const peer = await this.world.connect(this.input, {
       endpoint: ENDPOINT,
       signal,
-      onstats: (stats) => {
-        this.stats = stats;
-      },
+      onstats: (stats) => this.#told(stats),
       onseen: (seen) => {
         this.seen = seen;
       },
@@ -207,10 +240,22 @@ export class Session {
     }
   }
 
+  #told(stats: Stats): void {
+    this.stats = stats;
+    this.age_ms = median(this.#ages_ms);
+    this.#ages_ms = [];
+    const { in_fps, out_fps } = stats;
+    const latency_ms = this.age_ms ?? stats.latency_ms?.p50 ?? 0;
+    this.history = remember(this.history, { in_fps, out_fps, latency_ms });
+  }
+
   #end(state: State, failure: Failure | null): void {
     const [run, source, peer] = [this.#run, this.#source, this.#peer];
     this.#run = this.#source = this.#peer = null;
     this.input = this.output = this.stats = this.seen = this.applied = this.refused = null;
+    this.age_ms = null;
+    this.history = [];
+    this.#ages_ms = [];
     this.state = state;
     this.failure = failure;
     peer?.close();

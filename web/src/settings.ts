@@ -1,51 +1,103 @@
-/** What the page remembers: the camera in this browser, the look in the URL, to be shared. */
+/** What the page remembers: devices, language and colours in this browser; the look in the URL. */
 
+import { read, write } from './blend';
 import type { Look } from './protocol';
 import type { Wanted } from './source';
+import type { Code } from './words.svelte';
 
-const KEY = 'streamer';
+const DEVICES = 'streamer';
+const PAGE = 'streamer-page';
 
-export function loadWanted(): Partial<Wanted> {
+export const TABS = ['live', 'photo', 'film'] as const;
+export const COMPARES = ['beside', 'divider', 'hidden'] as const;
+export const THEMES = ['auto', 'light', 'dark'] as const;
+export type Tab = (typeof TABS)[number];
+export type Compare = (typeof COMPARES)[number];
+export type Theme = (typeof THEMES)[number];
+
+/** How the page shows what there is; like the look, to be shared as a URL. */
+export interface View {
+  tab: Tab;
+  compare: Compare;
+  mirror: boolean;
+  numbers: boolean;
+}
+
+/** What is of this browser and its person. */
+export interface Taste {
+  language: Code;
+  theme: Theme;
+  recordBoth: boolean;
+}
+
+export const VIEW: View = { tab: 'live', compare: 'beside', mirror: false, numbers: false };
+
+export const loadWanted = () => load<Wanted>(DEVICES);
+export const saveWanted = (wanted: Wanted) => store(DEVICES, wanted);
+export const loadTaste = () => load<Taste>(PAGE);
+export const saveTaste = (taste: Taste) => store(PAGE, taste);
+
+export function loadLook(query = location.search): Partial<Look> {
+  const parameters = new URLSearchParams(query);
+  const look: Partial<Look> = {};
+  const style = read(parameters.get('style') ?? '');
+  const strength = Number.parseFloat(parameters.get('strength') ?? '');
+  const height_px = Number(parameters.get('height'));
+  if (style !== '') look.style = style;
+  if (strength >= 0 && strength <= 1) look.strength = strength;
+  if (parameters.get('color') === 'camera') look.preserve_color = true;
+  if (Number.isInteger(height_px) && height_px >= 16 && height_px <= 4320)
+    look.height_px = height_px;
+  return look;
+}
+
+export function loadView(query = location.search): View {
+  const parameters = new URLSearchParams(query);
+  const one = <T extends string>(key: string, known: readonly T[], usual: T) =>
+    known.find((value) => value === parameters.get(key)) ?? usual;
+  return {
+    tab: one('tab', TABS, VIEW.tab),
+    compare: one('camera', COMPARES, VIEW.compare),
+    mirror: parameters.has('mirror'),
+    numbers: parameters.has('numbers'),
+  };
+}
+
+export function saveUrl(look: Look, view: View): void {
+  const url = new URL(location.href);
+  url.search = writeQuery(look, view, url.search);
+  if (url.href !== location.href) history.replaceState(null, '', url);
+}
+
+/** `query` with look and view in it; what is as usual stays out. */
+export function writeQuery(look: Look, view: View, query: string): string {
+  const parameters = new URLSearchParams(query);
+  const put = (key: string, value: string | false) =>
+    value === false ? parameters.delete(key) : parameters.set(key, value);
+  put('style', look.style !== '' && write(look.style));
+  put('strength', look.strength !== 1 && String(look.strength));
+  put('color', look.preserve_color && 'camera');
+  put('height', look.height_px !== 'auto' && String(look.height_px));
+  put('tab', view.tab !== VIEW.tab && view.tab);
+  put('camera', view.compare !== VIEW.compare && view.compare);
+  put('mirror', view.mirror && '1');
+  put('numbers', view.numbers && '1');
+  return parameters.toString();
+}
+
+function load<T>(key: string): Partial<T> {
   try {
-    return JSON.parse(localStorage.getItem(KEY) ?? '{}');
+    return JSON.parse(localStorage.getItem(key) ?? '{}') ?? {};
   } catch {
     return {}; // storage may be forbidden, or hold what an older page left
   }
 }
 
-export function saveWanted(wanted: Wanted): void {
-  const text = JSON.stringify(wanted);
+function store(key: string, value: unknown): void {
+  const text = JSON.stringify(value);
   try {
-    localStorage.setItem(KEY, text);
+    localStorage.setItem(key, text);
   } catch {
     // forbidden: then it is not remembered
   }
-}
-
-export function loadLook(query = location.search): Partial<Look> {
-  const parameters = new URLSearchParams(query);
-  const look: Partial<Look> = {};
-  const style = parameters.get('style');
-  const strength = Number.parseFloat(parameters.get('strength') ?? '');
-  if (style) look.style = style;
-  if (strength >= 0 && strength <= 1) look.strength = strength;
-  if (parameters.get('color') === 'camera') look.preserve_color = true;
-  return look;
-}
-
-export function saveLook(look: Look): void {
-  const url = new URL(location.href);
-  url.search = writeLook(look, url.search);
-  history.replaceState(null, '', url);
-}
-
-/** `query` with the look in it; what is as usual stays out. */
-export function writeLook(look: Look, query: string): string {
-  const parameters = new URLSearchParams(query);
-  const put = (key: string, value: string | false) =>
-    value === false ? parameters.delete(key) : parameters.set(key, value);
-  put('style', typeof look.style === 'string' && look.style !== '' && look.style);
-  put('strength', look.strength !== 1 && String(look.strength));
-  put('color', look.preserve_color && 'camera');
-  return parameters.toString();
 }

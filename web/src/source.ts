@@ -7,6 +7,8 @@ export interface Wanted {
   kind: 'camera' | 'sample';
   /** Empty: whichever the browser prefers. */
   deviceId: string;
+  /** On phones, when no device is named: towards the person or away; empty: either. */
+  facing: '' | 'user' | 'environment';
   height_px: number;
   /** Microphone; null for none, empty for whichever the browser prefers. */
   microphoneId: string | null;
@@ -61,7 +63,9 @@ export async function devices(kind: MediaDeviceKind): Promise<Device[]> {
 async function openDevices(wanted: Wanted): Promise<MediaStream | null> {
   const constraints: MediaStreamConstraints = {
     video: wanted.kind === 'camera' && {
-      ...(wanted.deviceId && { deviceId: { ideal: wanted.deviceId } }),
+      ...(wanted.deviceId
+        ? { deviceId: { ideal: wanted.deviceId } }
+        : wanted.facing && { facingMode: { ideal: wanted.facing } }),
       width: { ideal: width(wanted.height_px) },
       height: { ideal: wanted.height_px },
       aspectRatio: { ideal: 16 / 9 },
@@ -85,4 +89,25 @@ function ended(stream: MediaStream): Promise<Failure> {
     for (const track of stream.getVideoTracks())
       track.addEventListener('ended', () => resolve(new Failure('camera_lost')));
   });
+}
+
+/** Call when a device was plugged in or out, or when the camera was allowed meanwhile. */
+export function onchange(changed: () => void): () => void {
+  const { mediaDevices, permissions } = navigator;
+  let camera: PermissionStatus | null = null;
+  let over = false;
+  mediaDevices?.addEventListener('devicechange', changed);
+  permissions
+    ?.query({ name: 'camera' as PermissionName })
+    .then((status) => {
+      if (over) return;
+      camera = status;
+      camera.addEventListener('change', changed);
+    })
+    .catch(() => {}); // not every browser tells
+  return () => {
+    over = true;
+    mediaDevices?.removeEventListener('devicechange', changed);
+    camera?.removeEventListener('change', changed);
+  };
 }

@@ -1,7 +1,7 @@
 import { beforeEach, expect, test, vi } from 'vitest';
 import { Failure } from '../src/failure';
 import type { Options, Peer } from '../src/peer';
-import type { Applied, Catalogue, Change } from '../src/protocol';
+import type { Applied, Catalogue, Change, Stats } from '../src/protocol';
 import { Session, type World } from '../src/session.svelte';
 import type { Source } from '../src/source';
 
@@ -230,4 +230,47 @@ test('an unknown style from the URL gives way to the default, a server away is a
   await loading;
   expect(session.failure).toBeNull();
   expect(session.look.style).toBe('mosaic');
+});
+
+test('styles are mixed, and stepping goes on from the newest of them', async () => {
+  await start();
+  session.mix('ink');
+  expect(session.look.style).toEqual({ mosaic: 0.5, ink: 0.5 });
+  session.step(-1);
+  expect(session.look.style).toBe('mosaic');
+});
+
+test('a mixture from the URL is kept when the server has all of it', async () => {
+  session = new Session(world);
+  session.look.style = { mosaic: 0.5, ink: 0.5 };
+  await session.load(new AbortController().signal);
+  expect(session.look.style).toEqual({ mosaic: 0.5, ink: 0.5 });
+  session.look.style = { mosaic: 0.5, gone: 0.5 };
+  await session.load(new AbortController().signal);
+  expect(session.look.style).toBe('mosaic');
+});
+
+test('a camera that comes back starts it again, other failures do not pass like that', async () => {
+  await start();
+  world.sources[0]?.unplug();
+  await settled();
+  expect(session.state).toBe('failed');
+  session.retry();
+  await settled();
+  expect(session.state).toBe('live');
+  session.stop();
+  session.retry();
+  await settled();
+  expect(session.state).toBe('idle');
+});
+
+test('the age of what is shown is the median between two reports', async () => {
+  await start();
+  const stats = { in_fps: 30, out_fps: 30, stamp: { rtp: 0, captured_ms: 1000 } } as Stats;
+  world.options[0]?.onstats(stats);
+  expect(session.age_ms).toBeNull();
+  for (const at of [1080, 1090, 1300]) session.showed(0, at);
+  world.options[0]?.onstats(stats);
+  expect(session.age_ms).toBe(90);
+  expect(session.history.map(({ latency_ms }) => latency_ms)).toEqual([0, 90]);
 });

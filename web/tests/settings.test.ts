@@ -1,23 +1,30 @@
 import { expect, test } from 'vitest';
 import type { Look } from '../src/protocol';
-import { loadLook, writeLook } from '../src/settings';
+import { loadLook, loadView, VIEW, type View, writeQuery } from '../src/settings';
 
 const LOOK: Look = { style: 'mosaic', strength: 1, preserve_color: false, height_px: 'auto' };
 
 test('a look survives the URL', () => {
-  const look = { ...LOOK, strength: 0.4, preserve_color: true };
-  expect(loadLook(writeLook(look, ''))).toEqual({
-    style: 'mosaic',
+  const look: Look = {
+    style: { a: 0.75, b: 0.25 },
     strength: 0.4,
     preserve_color: true,
-  });
+    height_px: 270,
+  };
+  expect(loadLook(writeQuery(look, VIEW, ''))).toEqual(look);
+});
+
+test('so does the view', () => {
+  const view: View = { tab: 'photo', compare: 'divider', mirror: true, numbers: true };
+  expect(loadView(writeQuery(LOOK, view, ''))).toEqual(view);
+  expect(loadView('?tab=nonsense&camera=')).toEqual(VIEW);
 });
 
 test('what is as usual stays out of the URL, what is not ours stays in', () => {
-  expect(writeLook(LOOK, '?strength=0.2&other=1')).toBe('other=1&style=mosaic');
+  expect(writeQuery(LOOK, VIEW, '?strength=0.2&other=1&mirror=1')).toBe('other=1&style=mosaic');
 });
 
-test.each(['?strength=2', '?strength=x', '?strength=-1', '?strength=', ''])(
+test.each(['?strength=2', '?strength=x', '?strength=-1', '?height=1', '?height=x', ''])(
   '%j is as usual',
   (query) => {
     expect(loadLook(query)).toEqual({});
