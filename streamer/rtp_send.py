@@ -45,6 +45,9 @@ class AskedTrack(MediaStreamTrack):
         """What the other side says the path can take."""
         raise NotImplementedError
 
+    def report(self, rtp: int) -> None:
+        """The RTP time of the last packet sent, for tracks that want to know."""
+
 
 class VideoTrack(AskedTrack):
     """The newest stylized frame, encoded in a thread when the connection can send it."""
@@ -115,7 +118,7 @@ class VideoTrack(AskedTrack):
         raise MediaStreamError
 
     def report(self, rtp: int) -> None:
-        """The RTP time of the last packet sent; no use while a frame is half out."""
+        """No use while a frame is half out."""
         if self._sending is None and self._last_pts is not None:
             self.reported = rtp, self._last_pts
 
