@@ -11,7 +11,6 @@ from typing import Literal, get_args
 from urllib.parse import unquote, urlsplit
 
 from streamer.errors import UsageError
-from streamer.frame import SMOOTHEST
 
 Backend = Literal["onnx", "torch", "none"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
@@ -111,7 +110,7 @@ class Config:
     def _check_picture(self) -> None:
         if self.height_px != "auto":
             _within("--height", self.height_px, 16, 4320)
-        _within("--smooth", self.smooth, 0, SMOOTHEST)
+        _within("--smooth", self.smooth, 0, 0.95)
         _within("--fps", self.target_fps, 1, 240)
         if self.deadline_s is not None:
             _within("--deadline", self.deadline_s, 0.02, 10)
