@@ -81,8 +81,10 @@ def test_any_size_comes_back_at_its_size(
 ) -> None:
     stylizer, image = load(planes, negative), picture(*size)
     inverted = stylizer.stylize(image, only("invert"))
-    assert (inverted.planes[0] == 255 - image.planes[0]).all()
-    assert (inverted.planes[1] == image.planes[1]).all()
+    enlarged = min(size) > 360  # painted smaller, for the sake of its strokes
+    for shown, wanted in ((0, 255 - image.planes[0]), (1, image.planes[1])):
+        away = np.abs(inverted.planes[shown].astype(int) - wanted)
+        assert away.mean() < 3 if enlarged else not away.any()
     rgb, turned = to_rgb(image), to_rgb(stylizer.stylize(image, only("negative")))
     assert turned.shape == rgb.shape
     assert np.abs(turned.astype(int) - (255 - rgb)).mean() < 8
