@@ -33,7 +33,7 @@ class Recipe:
     pairs: int = 4  # each seen twice, shifted and noised differently
     fresh: int = 2  # new paintings a step
     learning_rate: float = 2e-3
-    texture: float = 1.5  # weight of the local spectrum, after the first part of the time
+    texture: float = 3.0  # weight of the local spectrum, after the first part of the time
     steady: float = 0.2  # weight of standing still
     plain: float = 0.3  # weight of printing no pattern of its own
     noise: float = 0.03  # strongest sensor noise, of the full range
