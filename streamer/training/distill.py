@@ -110,14 +110,14 @@ def _read(path: Path) -> dict[str, Any]:
     return state
 
 
-def _view(rgb: Tensor, at: tuple[int, int], size: int, noise: float) -> Tensor:
+def view(rgb: Tensor, at: tuple[int, int], size: int, noise: float) -> Tensor:
     """The part of a picture the student sees, with sensor noise (none at all in a third)."""
     cut = rgb[:, :, at[0] : at[0] + size, at[1] : at[1] + size]
     strength = noise * (torch.rand(len(cut), 1, 1, 1) * 1.5 - 0.5).clamp(min=0)
     return (cut + strength * torch.randn_like(cut)).clamp(0, 1)
 
 
-def _overlap(plane: Tensor, at: tuple[int, int], other: tuple[int, int]) -> Tensor:
+def overlap(plane: Tensor, at: tuple[int, int], other: tuple[int, int]) -> Tensor:
     """What a view at `at` shares with one of the same size at `other`."""
     down, right = (max(0, o - a) for a, o in zip(at, other, strict=True))
     up, left = (max(0, a - o) for a, o in zip(at, other, strict=True))
@@ -128,13 +128,13 @@ def _loss(run: Run, photo: Tensor, painting: Tensor, style: Tensor) -> tuple[Ten
     """(fidelity, unsteadiness) of a batch, every pair seen in two places."""
     recipe, size = run.recipe, run.recipe.crop_px
     places = [tuple(torch.randint(0, MARGIN + 1, (2,)).tolist()) for _ in range(2)]
-    seen = torch.cat([_view(photo, at, size, recipe.noise) for at in places])
-    target = torch.cat([_view(painting, at, size, 0) for at in places])
+    seen = torch.cat([view(photo, at, size, recipe.noise) for at in places])
+    target = torch.cat([view(painting, at, size, 0) for at in places])
     weights = nn.functional.one_hot(style, len(run.net.styles)).float().repeat(2, 1)
     y, uv = run.net(*to_planes(seen), weights)
     texture = recipe.texture if run.done > TEXTURE_FROM else 0.0
     first, second = y.chunk(2)
-    moved = unsteadiness(_overlap(first, *places), _overlap(second, *places[::-1]))
+    moved = unsteadiness(overlap(first, *places), overlap(second, *places[::-1]))
     loss = fidelity((y, uv), to_planes(target), texture) + recipe.plain * grid(y)
     return loss, moved
 
