@@ -23,6 +23,8 @@ _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine
 class Cluster:
     """`workers` actors with `threads` CPUs each, or one GPU each when `gpus` is set.
 
+    More workers than GPUs share them evenly.
+
     Blocking to create and to stop: minutes of Ray in a thread, not on the event loop. Raises
     RingError when Ray cannot be started or joined.
     """
@@ -53,7 +55,7 @@ class Cluster:
             self._join_ray(address)
         actor = ray.remote(
             num_cpus=0 if gpus else threads,
-            num_gpus=1 if gpus else 0,
+            num_gpus=_share(gpus, workers),
             max_restarts=-1,
             max_concurrency=2,  # `serve` holds one for life, `paint` needs the other
         )(Worker)
@@ -140,6 +142,14 @@ class Cluster:
                 " (start one with `ray start --head`; its token must be in ~/.ray/auth_token"
                 " or RAY_AUTH_TOKEN)"
             ) from error
+
+
+def _share(gpus: int, workers: int) -> float:
+    """Of a GPU, for each worker, so that those on the fullest GPU just fit.
+
+    Rounded down, to what Ray counts in: workers whose sum is too large would never start.
+    """
+    return min(1.0, int(10_000 / -(-workers // gpus)) / 10_000) if gpus else 0
 
 
 def _authenticate(joining: bool) -> None:

@@ -1,11 +1,8 @@
 """stylizer → **stylizer_torch**: the same networks on Torch, on CPU or CUDA.
 
-On CUDA in half precision (autocast keeps the statistics of normalisations in single), in
-channels-last order; pictures cross the bus as 8 bits.
+On CUDA convolutions are in half precision, in channels-last order; pictures cross the bus as
+8 bits.
 """
-
-import contextlib
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -19,15 +16,21 @@ from streamer.stylizer_torch_graph import TorchGraph
 
 
 class TorchNetwork:
-    """One model, loaded. Raises ModelError for a file that is damaged or of another layout."""
+    """One model, loaded. Raises ModelError for a file that is damaged or of another layout.
 
-    def __init__(self, model: ModelFile, device: str, threads: int) -> None:
+    `half`: convolve in half precision; None is on CUDA only, as CPUs are slower at it.
+    """
+
+    def __init__(
+        self, model: ModelFile, device: str, threads: int, half: bool | None = None
+    ) -> None:
         torch.set_num_threads(threads)
         self._device = _check(device)
+        half = self._device.type == "cuda" if half is None else half
         self._layout = LAYOUTS[model.layout]
         data = model.read()
         refuse_external_data(data)
-        self._graph = TorchGraph(data, self._device, model.name)
+        self._graph = TorchGraph(data, self._device, model.name, half)
         expected = 1 + self._layout.blends + (model.layout == "i420")
         if len(self._graph.inputs) != expected:
             raise ModelError(f"model {model.name} has not the inputs of layout {model.layout}")
@@ -36,21 +39,21 @@ class TorchNetwork:
     def rgb(self, picture: Pixels, weights: NDArray[np.float32]) -> Pixels:
         """Paint (height, width, 3) RGB, in the blend that `weights` gives."""
         black, scale = self._layout.black, (self._layout.white - self._layout.black) / 255
-        with self._quickly():
+        with torch.inference_mode():
             pixels = self._send(picture).permute(2, 0, 1)[None]  # a view: channels-last
             image = pixels.float() * scale + black
             (painted,) = self._graph(*[image, self._send(weights)][: len(self._graph.inputs)])
             scaled = (painted[0].float() - black) / scale + 0.5
-            whole: Pixels = scaled.clamp(0, 255).byte().permute(1, 2, 0).contiguous().cpu().numpy()
+            (whole,) = self._fetch(scaled.clamp(0, 255).byte().permute(1, 2, 0).contiguous())
             return whole
 
     def planes(
         self, y: NDArray[np.uint8], uv: NDArray[np.uint8], weights: NDArray[np.float32]
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Paint (1, 1, h, w) luma and (1, 2, h/2, w/2) chroma."""
-        with self._quickly():
+        with torch.inference_mode():
             painted = self._graph(self._send(y), self._send(uv), self._send(weights))
-            painted_y, painted_uv = (plane.cpu().numpy() for plane in painted)
+            painted_y, painted_uv = self._fetch(*painted)
             return painted_y, painted_uv
 
     def _send(self, array: NDArray[np.uint8] | NDArray[np.float32]) -> torch.Tensor:
@@ -59,11 +62,12 @@ class TorchNetwork:
             return tensor
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
-    @contextlib.contextmanager
-    def _quickly(self) -> Iterator[None]:
-        half = self._device.type == "cuda"
-        with torch.inference_mode(), torch.autocast(self._device.type, torch.float16, half):
-            yield
+    def _fetch(self, *tensors: torch.Tensor) -> list[NDArray[np.uint8]]:
+        """All of them at once, into pinned memory; then one wait for the device."""
+        fetched = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        return [tensor.numpy() for tensor in fetched]
 
 
 def _check(name: str) -> torch.device:

@@ -35,7 +35,7 @@ class TorchGraph:
     it does not know.
     """
 
-    def __init__(self, data: bytes, device: torch.device, name: str) -> None:
+    def __init__(self, data: bytes, device: torch.device, name: str, half: bool = False) -> None:
         graph = onnx.load_model_from_string(data).graph
         self._values = {t.name: _tensor(t) for t in graph.initializer}
         self.inputs = [
@@ -49,7 +49,7 @@ class TorchGraph:
             if node.op_type not in OPERATORS or node.domain:
                 raise ModelError(f"model {name}: Torch cannot run its operator {node.op_type}")
             self._add(node)
-        self._move(device, graph.node)
+        self._move(device, graph.node, half)
 
     def __call__(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
         """Shapes and types as the graph has them."""
@@ -68,10 +68,13 @@ class TorchGraph:
         else:
             self._steps.append(step)
 
-    def _move(self, device: torch.device, nodes: Sequence[onnx.NodeProto]) -> None:
+    def _move(self, device: torch.device, nodes: Sequence[onnx.NodeProto], half: bool) -> None:
         """Arrays of floats go to the device. The host reads whole numbers, which are shapes and
         axes, and Torch takes single numbers from anywhere.
+
+        With `half`, kernels are halved, and convolutions follow them.
         """
+        kernels = {node.input[1] for node in nodes if node.op_type == "Conv"} if half else set()
         host = {
             node.input[place]
             for node in nodes
@@ -82,7 +85,7 @@ class TorchGraph:
         self._values = {
             name: value
             if name in host or value.dim() == 0 or not value.is_floating_point()
-            else _place(value, device)
+            else _place(value.half() if name in kernels else value, device)
             for name, value in self._values.items()
             if name in used
         }

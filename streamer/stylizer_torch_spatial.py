@@ -28,7 +28,12 @@ def conv(at: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) 
     if pads[:rank] != pads[rank:]:
         x, pads = F.pad(x, _torch_pads(pads)), [0] * 2 * rank
     convolve = {1: F.conv1d, 2: F.conv2d}[rank]
-    return convolve(x, weight, bias, strides, pads[:rank], dilations, at.get("group", 1))
+    kind = weight.dtype  # of all three; back in single, where sums and normalisations belong
+    bias = None if bias is None else bias.to(kind)
+    convolved = convolve(
+        x.to(kind), weight, bias, strides, pads[:rank], dilations, at.get("group", 1)
+    )
+    return convolved.float()
 
 
 def _same(mode: str, size: Any, kernel: Any, strides: Any, dilations: Any) -> list[int]:

@@ -23,6 +23,7 @@ from streamer.onnx_file import free_sides
 from streamer.planes import Pixels, to_rgb
 from streamer.styles import LAYOUTS, Catalogue, LayoutName, ModelFile
 from streamer.stylizer import Backend, Stylizer, StylizerSpec
+from streamer.stylizer_torch import TorchNetwork
 from tests.networks import (
     fixed_network,
     model_file,
@@ -265,6 +266,34 @@ def test_engines_agree_on_every_layout(
     assert all((p.width, p.height) == size for p in painted)
     assert difference(painted[0], painted[1], 99) <= 2
     assert difference(painted[0], image) > 15
+
+
+@pytest.mark.parametrize(
+    ("make", "layout"),
+    [(painting_network, "rgb255"), (functools.partial(style_network, styles=1), "i420")],
+)
+def test_half_precision_paints_the_same(
+    tmp_path: Path, make: Callable[[Path], Path], layout: LayoutName
+) -> None:
+    """As on GPUs, here on the CPU: nothing overflows, little is lost."""
+    model, image = model_file(make(tmp_path / "net.onnx"), layout, "own"), picture(160, 90)
+    assert_half_is_enough(model, only("own"), image)
+
+
+def test_half_precision_is_enough_for_every_built_in_model() -> None:
+    for model in Catalogue.load().models:
+        for look in model.styles[::5]:
+            assert_half_is_enough(model, only(f"{look.name}@{model.name}"), picture(160, 90))
+
+
+def assert_half_is_enough(model: ModelFile, style: Style, image: Image) -> None:
+    whole, half = (
+        Stylizer({model: TorchNetwork(model, "cpu", 1, half)}).stylize(image, style)
+        for half in (False, True)
+    )
+    assert difference(whole, half) > 0  # it did run in half precision
+    assert difference(whole, half, 99) <= 4
+    assert difference(whole, image, 50) > 1
 
 
 def test_engines_agree_on_every_built_in_model() -> None:

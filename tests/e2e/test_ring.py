@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
@@ -36,6 +37,15 @@ class Sleeper:
     def stylize(self, image: Image, style: Style) -> Image:
         time.sleep(self.seconds)
         return image
+
+
+class GpuTeller:
+    """Paints a picture as bright as the number of the GPU that Ray let this process see."""
+
+    def stylize(self, image: Image, style: Style) -> Image:
+        time.sleep(0.02)
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        return Image(image.width, image.height, np.full_like(image.data, int(seen or 255)))
 
 
 def broken() -> Sleeper:
@@ -113,6 +123,17 @@ async def test_live_a_stopped_worker_is_gone_around() -> None:
     assert max(gaps) < 1.0
     assert sink.numbers == sorted(set(sink.numbers))
     assert len(sink.numbers) >= 140
+
+
+@pytest.mark.parametrize(("workers", "gpus"), [(2, 2), (3, 2)])
+async def test_workers_are_spread_over_gpus(workers: int, gpus: int) -> None:
+    """Ray counts GPUs that were announced to it; none has to be there. Three share two."""
+    sink = ListSink()
+    placed = functools.partial(Cluster, GpuTeller, Style(), workers=workers, gpus=gpus)
+    async with Ring(placed) as ring:
+        await pipeline.run(ListSource(60), ring.open(live=False), sink)
+        assert len(worker_pids()) == workers
+    assert {int(frame.image.data[0]) for frame in sink.frames} == set(range(gpus))
 
 
 async def test_a_model_that_does_not_load_is_one_clear_error() -> None:
