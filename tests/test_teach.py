@@ -235,9 +235,9 @@ def test_a_critic_prefers_the_work_itself(tmp_path: Path) -> None:
 
 def test_a_pattern_fixed_to_the_blocks_is_given_away_by_shifting(tmp_path: Path) -> None:
     """What a network paints always at the same places counts as unsteady, photo or no photo."""
-    run = Run(StyleNet(("a",), width=8, deep=8, residuals=1), Recipe(crop_px=48, steps=10))
+    run = Run(StyleNet(("a",), width=8, deep=8, residuals=1), Recipe(crop_px=64, steps=10))
     critic = Critic(vgg.load(vgg_file(tmp_path / "vgg.pth")), [stripes()], torch.device("cpu"))
-    flat = torch.full((4, 3, 64, 64), 0.5)
+    flat = torch.full((4, 3, 80, 80), 0.5)
     with torch.no_grad():
         run.net.out.gain.zero_()
     style, taste = torch.zeros(4, dtype=torch.int64), Taste(noise=0)

@@ -91,12 +91,12 @@ def tastes(output: Path, critic: Critic, photos: Sequence[Picture]) -> Scores:
         both = zip(*(painters.paint(from_rgb(photo), style) for photo in shown), strict=True)
         painted = [[to_rgb(image) for image in form] for form in both]
         judged = [critic.judge_pictures(pictures, shown, index) for pictures in (*painted, shown)]
-        rows.append((*(1e5 * strokes for _, strokes in judged), *(c for c, _ in judged[:-1])))
+        rows.append((*(strokes for _, strokes in judged), *(c for c, _ in judged[:-1])))
     columns = ("strokes, float", "8 bits", "photo", "content, float", "8 bits")
     meaning = (
-        "Distances in the answers of VGG16: of the strokes (Gram matrices, times 100,000) to "
-        "those of the work, with the photo as it is for comparison; of the content (relu2_2) to "
-        "that of the photo."
+        "How far the answers of VGG16 are apart, 0 being the same and 1 as far as nothing at all: "
+        "of the strokes (Gram matrices) from the work's, with the photo as it is for comparison, "
+        "and of the content (relu2_2) from the photo's."
     )
     return Scores(columns, tuple(rows), meaning, len(shown))
 

@@ -53,7 +53,7 @@ def train(  # noqa: PLR0917 - Typer reads every option from here
     ] = None,
     style_weight: Annotated[
         float, typer.Option(min=0, help="More: more of the painting, less of the photo.")
-    ] = 1e5,
+    ] = 5.0,
     style_size: Annotated[
         int, typer.Option(min=64, max=2048, help="Shorter side of the painting: its strokes' size.")
     ] = 256,

@@ -15,21 +15,22 @@ from torch import Tensor, nn
 
 from streamer.training.data import Picture, crop, from_planes, to_planes, to_tensor
 from streamer.training.distill import MARGIN, Progress, Run, lessons, overlap, view
-from streamer.training.losses import unsteadiness
+from streamer.training.losses import fidelity, grid, unsteadiness
 from streamer.training.vgg import Vgg
 
 CONTENT_LAYER = 1  # relu2_2
-STROKES_FROM = 0.15  # share of the time after which strokes count in full: the picture first
+PICTURE_UNTIL, STROKES_FROM = 0.1, 0.3  # share of the time: first the photo as it is, then strokes
+PIXELS = 10.0  # weight of the photo's pixels at first
 OVERDRIVE = 10.0  # weight of values that no byte can hold
 
 
 @dataclass(frozen=True, slots=True)
 class Taste:
-    """What counts how much. The paper's weights, divided by that of the content."""
+    """What counts how much."""
 
-    content: float = 1.0
-    style: float = 1e5
-    steady: float = 50.0  # one picture seen twice, shifted and noised, is painted alike
+    style: float = 5.0  # against the content's 1
+    steady: float = 5.0  # one picture seen twice, shifted and noised, is painted alike
+    plain: float = 3.0  # printing no pattern of its own
     noise: float = 0.03  # strongest sensor noise, of the full range
 
 
@@ -37,6 +38,10 @@ def gram(answers: Tensor) -> Tensor:
     """(n, c, h, w) as (n, c, c): how strongly each pair of channels answers together."""
     flat = answers.flatten(2)
     return flat @ flat.transpose(1, 2) / flat[0].numel()
+
+
+def _apart(found: Tensor, wanted: Tensor) -> Tensor:
+    return nn.functional.mse_loss(found, wanted) / wanted.square().mean()
 
 
 class Critic:
@@ -50,14 +55,16 @@ class Critic:
         self._grams = [torch.cat([gram(answers) for answers in layer]) for layer in layers]
 
     def judge(self, painted: Tensor, photo: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-        """(content, style) distances of RGB (n, 3, h, w) in 0..1; `style` (n,) indexes works."""
+        """(content, style) distances of RGB (n, 3, h, w) in 0..1; `style` (n,) indexes works.
+
+        Each is a share of what it is compared with: 0 is the same, 1 as far as nothing at all.
+        """
         answers = self._vgg(painted)
         with torch.no_grad():
             wanted = self._vgg(photo)[CONTENT_LAYER]
-        content = nn.functional.mse_loss(answers[CONTENT_LAYER], wanted)
+        content = _apart(answers[CONTENT_LAYER], wanted)
         pairs = zip(answers, self._grams, strict=True)
-        styles = [nn.functional.mse_loss(gram(a), grams[style]) for a, grams in pairs]
-        return content, torch.stack(styles).sum()
+        return content, torch.stack([_apart(gram(a), grams[style]) for a, grams in pairs]).mean()
 
     @torch.no_grad()
     def judge_pictures(
@@ -120,23 +127,25 @@ def learn(
 ) -> tuple[float, float]:
     """One step on RGB (n, 3, h, w), of which two cuts are painted; returns (loss, unsteadiness).
 
-    A pattern that is fixed to the network's own blocks of 4x4 would please the critic early on;
-    it does not move with the picture, so the second cut gives it away.
+    A pattern that is fixed to the network's own blocks of 4x4 would please the critic early on:
+    it is looked for, and does not move with the picture, so the second cut gives it away.
     """
     size = run.recipe.crop_px
     places = [_anywhere(), _anywhere()]
-    seen = view(photo, places[0], size, 0)
-    again = view(photo, places[1], size, taste.noise)
+    seen, seen_again = (view(photo, place, size, 0) for place in places)
+    noisy = view(photo, places[1], size, taste.noise)
     weights = nn.functional.one_hot(style, len(run.net.styles)).float()
-    y, uv = run.net(*to_planes(torch.cat([seen, again])), weights.repeat(2, 1))
+    y, uv = run.net(*to_planes(torch.cat([seen, noisy])), weights.repeat(2, 1))
     (first, second), (first_uv, _) = y.chunk(2), uv.chunk(2)
     content, strokes = critic.judge(from_planes(first, first_uv), seen, style)
     moved = unsteadiness(overlap(first, *places), overlap(second, *places[::-1]))
+    share = min(1.0, max(0.0, (run.done - PICTURE_UNTIL) / (STROKES_FROM - PICTURE_UNTIL)))
+    loss = content + taste.style * share * strokes
+    pixels = PIXELS * (1 - share) * fidelity((y, uv), to_planes(torch.cat([seen, seen_again])), 0)
+    own = taste.steady * moved + taste.plain * (grid(y) + grid(uv))
     beyond = sum((plane - plane.clamp(0, 1)).abs().mean() for plane in (y, uv))
-    strokes = strokes * min(1.0, run.done / STROKES_FROM)
-    loss = taste.content * content + taste.style * strokes
     run.optimizer.zero_grad()
-    (loss + taste.steady * moved + OVERDRIVE * beyond).backward()
+    (loss + pixels + own + OVERDRIVE * beyond).backward()
     nn.utils.clip_grad_norm_(run.net.parameters(), 1.0)
     run.optimizer.step()
     return loss.item(), moved.item()

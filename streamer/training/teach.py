@@ -96,7 +96,7 @@ def by_paintings(
     ]
     card.finish(files, run, card.Story("trained on", origins, len(shown)), scores)
     for name, row in zip(names, scores.rows, strict=True):
-        print(f"{name:24} {row[0]:.3g} from its strokes, where the photos are {row[2]:.3g}")
+        print(f"{name:24} {row[0]:.3f} from its strokes; the photos are {row[2]:.3f}")
     _say_where(files)
 
 
