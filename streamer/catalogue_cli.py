@@ -1,5 +1,6 @@
 """`streamer styles`: what there is to paint with, and how to get more."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -93,7 +94,8 @@ def sheet(
     catalogue = Catalogue.load()
     names = [catalogue.check(name) for name in style or catalogue]
     image = tile(decode_photo(picture.read_bytes(), max_pixels=100_000_000), width)
-    stylizer = catalogue.spec("onnx").load()
+    needed = dict.fromkeys(catalogue.find(name)[0] for name in names if name != NONE)
+    stylizer = replace(catalogue.spec("onnx"), models=tuple(needed)).load()
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         tiles = list(progress.track(painted(stylizer, image, names), total=len(names)))

@@ -44,17 +44,23 @@ class TransformerNet(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         one, two, four = channels, 2 * channels, 4 * channels
-        self.conv1, self.in1 = ConvLayer(3, one, 9), norm(one)
-        self.conv2, self.in2 = ConvLayer(one, two, 3, 2), norm(two)
-        self.conv3, self.in3 = ConvLayer(two, four, 3, 2), norm(four)
+        last = ConvLayer(one, 3, 9)
+        layers = {
+            "conv1": (ConvLayer(3, one, 9), norm(one)),
+            "conv2": (ConvLayer(one, two, 3, 2), norm(two)),
+            "conv3": (ConvLayer(two, four, 3, 2), norm(four)),
+            "deconv1": (ConvLayer(four, two, 3), norm(two)),
+            "deconv2": (ConvLayer(two, one, 3), norm(one)),
+        }
+        for i, (name, (conv, normed)) in enumerate(layers.items(), 1):
+            self.add_module(name, conv)
+            self.add_module(f"in{i}", normed)
         for i in range(1, 6):
             self.add_module(f"res{i}", ResidualBlock(four))
-        self.deconv1, self.in4 = ConvLayer(four, two, 3), norm(two)
-        self.deconv2, self.in5 = ConvLayer(two, one, 3), norm(one)
-        self.deconv3 = ConvLayer(one, 3, 9)
-        nn.init.normal_(self.deconv3.conv2d.weight, std=60 / (9 * channels**0.5))
-        assert self.deconv3.conv2d.bias is not None
-        nn.init.constant_(self.deconv3.conv2d.bias, 128)
+        self.add_module("deconv3", last)
+        assert last.conv2d.bias is not None
+        nn.init.normal_(last.conv2d.weight, std=60 / (9 * channels**0.5))
+        nn.init.constant_(last.conv2d.bias, 128)
 
     def forward(self, x: Tensor) -> Tensor:
         for i in (1, 2, 3):
@@ -64,5 +70,5 @@ class TransformerNet(nn.Module):
         for i in (1, 2):
             x = self.get_submodule(f"deconv{i}")(interpolate(x, scale_factor=2))
             x = relu(self.get_submodule(f"in{3 + i}")(x))
-        painted: Tensor = self.deconv3(x)
+        painted: Tensor = self.get_submodule("deconv3")(x)
         return painted
