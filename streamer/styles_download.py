@@ -7,7 +7,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 
 from streamer import __version__
@@ -110,11 +109,15 @@ def _written(part: Path, mode: str) -> Iterator[Callable[[bytes], None]]:
 
 
 def _copy(
-    response: IO[bytes], write: Callable[[bytes], None], have: int, size: int, progress: Progress
+    response: http.client.HTTPResponse,
+    write: Callable[[bytes], None],
+    have: int,
+    size: int,
+    progress: Progress,
 ) -> None:
     progress(have)
     while have < size:
-        chunk = response.read(min(_CHUNK_BYTES, size - have))
+        chunk = response.read1(min(_CHUNK_BYTES, size - have))  # whatever is there
         if not chunk:
             raise DownloadError(f"broke off after {have} of {size} bytes")
         write(chunk)

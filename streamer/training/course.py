@@ -16,6 +16,7 @@ from streamer.training.distill import Progress, Recipe, Run, averaged, check_sty
 from streamer.training.net import StyleNet
 from streamer.training.sheet import sheet, write_all
 
+LINE_S = 10.0  # between two lines of progress, where there is no terminal for a bar
 PREVIEW_S = 60.0  # between two looks at what the student can do by now
 
 
@@ -68,7 +69,7 @@ def attend(run: Run, reports: Iterator[Progress], files: Files, photos: list[Pic
 
     `photos`: some that are not trained on. Raises StreamerError when it is interrupted.
     """
-    console, shown_at = Console(stderr=True), -PREVIEW_S
+    console, shown_at, told_at = Console(stderr=True), -PREVIEW_S, -LINE_S
     told = TextColumn("{task.fields[told]}")
     bars = (*Bar.get_default_columns()[:3], TimeRemainingColumn(), told)
     try:
@@ -77,9 +78,11 @@ def attend(run: Run, reports: Iterator[Progress], files: Files, photos: list[Pic
             for report in reports:
                 line = f"step {report.step}, loss {report.loss:.4f}, sway {report.unsteadiness:.4f}"
                 bar.update(task, completed=report.done, told=line)
-                if not console.is_terminal:
+                now = time.monotonic()
+                if not console.is_terminal and (now - told_at > LINE_S or report.done == 1):
                     print(f"{report.done:4.0%}  {line}", flush=True)
-                if time.monotonic() - shown_at > PREVIEW_S:
+                    told_at = now
+                if now - shown_at > PREVIEW_S:
                     sheet(averaged(files.checkpoint), photos[0], files.preview)
                     shown_at = time.monotonic()
     except KeyboardInterrupt:

@@ -86,7 +86,7 @@ def train(
     checkpoint: Path,
     taste: Taste,
     *,
-    every: int = 50,
+    every: int = 100,
 ) -> Generator[Progress, None, None]:
     """Train until the recipe is done; reports and saves every `every` steps."""
     move(run, critic.device)

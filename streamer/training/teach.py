@@ -21,6 +21,7 @@ from streamer.training.distill import Recipe
 from streamer.training.teachers import CatalogueTeacher, Origin
 
 MAX_PIXELS = 100_000_000
+STEPS = 25  # between two reports, each with a checkpoint
 
 
 def by_teachers(sources: Sequence[str], content: Path, output: Path, recipe: Recipe) -> None:
@@ -31,7 +32,8 @@ def by_teachers(sources: Sequence[str], content: Path, output: Path, recipe: Rec
     files, teacher = _files(output, content), CatalogueTeacher(sources)
     shown, held_out = photos(content)
     run = enrolled(files, recipe, teacher.styles)
-    attend(run, distill.train(run, shown, teacher, files.checkpoint), files, held_out)
+    reports = distill.train(run, shown, teacher, files.checkpoint, every=STEPS)
+    attend(run, reports, files, held_out)
     scores = card.distances(output, teacher, held_out)
     card.finish(files, run, card.Story("distilled from", teacher.origins, len(shown)), scores)
     for style, row in zip(teacher.styles, scores.rows, strict=True):
@@ -88,7 +90,8 @@ def by_paintings(
     shown, held_out = photos(content)
     run = enrolled(files, recipe, names)
     critic = perceptual.Critic(vgg.load(weights or _fetched()), works, place)
-    attend(run, perceptual.train(run, shown, critic, files.checkpoint, taste), files, held_out)
+    reports = perceptual.train(run, shown, critic, files.checkpoint, taste, every=STEPS)
+    attend(run, reports, files, held_out)
     scores = card.tastes(output, critic, held_out)
     origins = [
         Origin(name, path.name, paintings.license)
