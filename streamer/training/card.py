@@ -22,9 +22,11 @@ from streamer.training.course import Files
 from streamer.training.data import Picture, Teacher
 from streamer.training.distill import Run
 from streamer.training.perceptual import Critic
+from streamer.training.sheet import fitted
 from streamer.training.teachers import Origin
 
 MEASURED = 4  # photos
+LONGEST_PX = 360
 FORMS = ("float", "8 bits")
 
 
@@ -45,6 +47,11 @@ class Story:
     how: str
     origins: Sequence[Origin]
     photos: int
+
+
+def _measured(photos: Sequence[Picture]) -> list[Picture]:
+    """Some of the photos, no larger than a network paints at its strokes' own size."""
+    return [fitted(photo, min(LONGEST_PX, max(photo.shape[:2]))) for photo in photos[:MEASURED]]
 
 
 class Painters:
@@ -71,7 +78,7 @@ def distances(output: Path, teacher: Teacher, photos: Sequence[Picture]) -> Scor
     rows = []
     for index, style in enumerate(painters.styles):
         away = []
-        for photo in photos[:MEASURED]:
+        for photo in _measured(photos):
             image, wanted = from_rgb(photo), from_rgb(teacher.paint(photo, index))
             painted = [*painters.paint(image, style), image]
             away.append([float(np.abs(p.data - wanted.data.astype(int)).mean()) for p in painted])
@@ -86,7 +93,7 @@ def distances(output: Path, teacher: Teacher, photos: Sequence[Picture]) -> Scor
 def tastes(output: Path, critic: Critic, photos: Sequence[Picture]) -> Scores:
     """How near both files come to the works they learned from, and to the photo."""
     painters = Painters(output)
-    shown, rows = photos[:MEASURED], []
+    shown, rows = _measured(photos), []
     for index, style in enumerate(painters.styles):
         both = zip(*(painters.paint(from_rgb(photo), style) for photo in shown), strict=True)
         painted = [[to_rgb(image) for image in form] for form in both]

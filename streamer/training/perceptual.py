@@ -29,8 +29,8 @@ class Taste:
     """What counts how much."""
 
     style: float = 5.0  # against the content's 1
-    steady: float = 5.0  # one picture seen twice, shifted and noised, is painted alike
-    plain: float = 3.0  # printing no pattern of its own
+    steady: float = 2.0  # one picture seen twice, shifted and noised, is painted alike
+    plain: float = 1.0  # printing no pattern of its own
     noise: float = 0.03  # strongest sensor noise, of the full range
 
 
@@ -142,7 +142,7 @@ def learn(
     share = min(1.0, max(0.0, (run.done - PICTURE_UNTIL) / (STROKES_FROM - PICTURE_UNTIL)))
     loss = content + taste.style * share * strokes
     pixels = PIXELS * (1 - share) * fidelity((y, uv), to_planes(torch.cat([seen, seen_again])), 0)
-    own = taste.steady * moved + taste.plain * (grid(y) + grid(uv))
+    own = share * (taste.steady * moved + taste.plain * (grid(y) + grid(uv)))
     beyond = sum((plane - plane.clamp(0, 1)).abs().mean() for plane in (y, uv))
     run.optimizer.zero_grad()
     (loss + pixels + own + OVERDRIVE * beyond).backward()
