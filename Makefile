@@ -35,7 +35,7 @@ endif
 PURE := intake reorder pacer governor fade stats
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit e2e lint gates pure licences constraints bench web chromium nix clean
+.PHONY: help install run test unit e2e lint gates pure licences constraints bench dist web chromium nix clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ constraints: $(VENV)/test.stamp ## write constraints.txt anew, from the newest v
 bench: install web ## measure the ring and the live path on this machine
 	$(BIN)/python bench/ring.py
 	$(BIN)/python bench/live.py
+
+dist: $(VENV)/test.stamp web ## wheel and source archive, into dist/
+	$(BIN)/python -m hatchling build
 
 web: streamer/web/index.html ## build the page into the package, if its sources changed
 
