@@ -1,4 +1,4 @@
-"""The benches run, all side by side and as small as can be. Their numbers are worth nothing here."""
+"""The benches run, all side by side and as small as can be; their numbers are worth nothing."""
 
 import json
 import os
