@@ -1,7 +1,7 @@
 """The ring on several Ray nodes, each a real `ray start` with processes of its own.
 
-Nodes but the first see another /tmp where they may, so that the ring's socket is on "another
-machine" for them and frames go through Ray, as they do between machines.
+Nodes but the first do not see the ring's socket (a mount of their own hides it, where this machine
+allows that), so that frames go to them through Ray, as they do between machines.
 """
 
 import contextlib
@@ -144,7 +144,7 @@ class Stream:
 
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
-    home = Path(tempfile.mkdtemp(prefix="t-", dir="/tmp"))  # short: Ray puts sockets there
+    home = Path(tempfile.mkdtemp(prefix="t-"))  # short: Ray puts sockets there
     nodes = Nodes(home)
     try:
         nodes.start(1)

@@ -83,6 +83,15 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert not [link for link in inside if not (document.parent / link).exists()]
 
 
+@pytest.mark.parametrize("document", ["ARCHITECTURE.md", "README.md", "CONTRIBUTING.md"])
+def test_modules_that_are_named_exist(document: str) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8").replace("**", "")
+    named = set(re.findall(r"[\w/*]+\.py\b", text))
+    assert named
+    folders = [ROOT / "streamer", ROOT]
+    assert not [name for name in named if not any(list(f.glob(name)) for f in folders)]
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the documents take for granted: in.mp4, photo.jpg, cert.pem and key.pem."""
