@@ -170,8 +170,9 @@ class Hand:
                 self._index, frame.image, frame.style, frame.height_px
             )
         except ConnectionError:
-            self.down()
-            self._broken.set()
+            if ticket in self._tickets:  # else the first of its calls to break has said so
+                self.down()
+                self._broken.set()
         except RuntimeError as error:
             self._give_back(ticket, None, 0.0, str(error))
         else:
