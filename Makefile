@@ -35,7 +35,7 @@ endif
 PURE := intake reorder pacer governor fade stats
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit e2e lint gates pure licences constraints bench web chromium nix clean
+.PHONY: help install run test unit e2e lint gates pure licences constraints bench peers dist web chromium nix clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,13 +73,20 @@ licences: $(VENV)/run.stamp ## list the licence of every package that streamer n
 
 constraints: $(VENV)/test.stamp ## write constraints.txt anew, from the newest versions
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager "$(TORCH)" \
-		--editable ".[any-style,camera,dev,torch,train]"
+		--editable ".[any-style,bench,camera,dev,torch,train]"
 	$(BIN)/python packages.py constraints > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
 
 bench: install web ## measure the ring and the live path on this machine
 	$(BIN)/python bench/ring.py
 	$(BIN)/python bench/live.py
+
+peers: $(VENV)/test.stamp web ## measure against what one would take instead of streamer
+	$(INSTALL) --editable ".[bench]"
+	$(BIN)/python -m bench.peers $(ARGS)
+
+dist: $(VENV)/test.stamp web ## wheel and source archive, into dist/
+	$(BIN)/python -m hatchling build
 
 web: streamer/web/index.html ## build the page into the package, if its sources changed
 

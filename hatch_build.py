@@ -73,6 +73,8 @@ def _npm(folder: Path, *arguments: str) -> None:
 
 
 def _is_stale() -> bool:
+    if (WEB.parent / "PKG-INFO").exists() and PAGE.exists():  # a source archive: it is built
+        return False
     tops = [path for path in WEB.iterdir() if path != MODULES]
     return _newest([*tops, *(path for top in tops for path in top.rglob("*"))]) > _newest([PAGE])
 

@@ -21,6 +21,11 @@ PERMITTED = re.compile(
 )
 # Packages that do not say it in their metadata; read in their repositories.
 READ = {"flatbuffers": "Apache-2.0"}
+# What their wheels contain besides, which matters to those who hand on all of it together.
+CONTAINS = {
+    "av": "FFmpeg (LGPL-3.0-or-later), x264 and x265 (GPL-2.0-or-later)",
+    "opencv-python-headless": "FFmpeg (LGPL-2.1-or-later)",
+}
 ITSELF = "streamer"
 
 
@@ -33,7 +38,8 @@ def licences(extras: list[str]) -> int:
         licence = licence_of(found)
         permitted = bool(PERMITTED.search(licence))
         note = "" if permitted else "  <- look at this one"
-        print(f"{name:28} {found.version:14} {licence}{note}")
+        more = f"; its wheel contains {CONTAINS[name]}" if name in CONTAINS else ""
+        print(f"{name:28} {found.version:14} {licence}{more}{note}")
         if not permitted and name in always:
             refused.append(name)
     if refused:

@@ -162,7 +162,7 @@ class _Batch:
             gpus=made.gpus,
             address=wish.ray_address,
         )
-        return Ring(start)
+        return Ring(start, quorum=1 if wish.ray_address else None)
 
     def _tell_plan(self, item: Item, job: Job | None) -> None:
         self.telling.begin(item.source, item.target)

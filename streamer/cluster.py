@@ -58,6 +58,7 @@ class Cluster:
             num_gpus=_share(gpus, workers),
             max_restarts=-1,
             max_concurrency=2,  # `serve` holds one for life, `paint` needs the other
+            scheduling_strategy="DEFAULT" if address is None else "SPREAD",
         )(Worker)
         self._actors: list[Any] = [actor.remote(load, warm) for _ in range(workers)]
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from streamer.doctor import Fps
     from streamer.finding import Finding
 
+_NEEDED = ("ray", "onnx", "codecs", "models")  # to start workers and have them paint
 _MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "fail": "[red]fail[/red]"}
 
 
@@ -65,7 +66,7 @@ def doctor(  # noqa: PLR0917 - one parameter an option is how Typer works
         for one in findings(config):
             checks.append(one)
             told(one.name)
-        if not quick and not _failed(checks, "models"):
+        if not quick and not any(_failed(checks, part) for part in _NEEDED):
             up, rows = speeds(config, Catalogue.load(), told)
             checks.append(up)
     _tell(checks, rows, as_json)

@@ -64,6 +64,7 @@ class Hand:
         self._workers = workers
         self._outcome = outcome
         self._served = False  # since its last death
+        self._broken = asyncio.Event()  # a call found that it died
         self._channel: RingEnd | None = None  # None while up: it is on another machine
         self._tickets: deque[Ticket] = deque()
         self._timers: dict[Ticket, asyncio.TimerHandle] = {}
@@ -88,13 +89,13 @@ class Hand:
     async def tend(self, address: str) -> None:
         """Have the worker serve the ring at `address`, again after every death.
 
-        Returns when it is closed; raises RingError when Ray will not restart it.
+        Ends by being cancelled; raises RingError when Ray will not restart it.
         """
         while True:
             try:
                 if not await self._workers.serve(self._index, address):
                     self._begin(None)
-                    return  # a death is noticed by the call it breaks
+                    await self._death()
             except ConnectionError:
                 if self._served:
                     self._served = False
@@ -102,6 +103,12 @@ class Hand:
                     log.warning("x worker %d died; another takes its place", self._index)
                 self.down()
                 await asyncio.sleep(RETRY_S)  # while it is restarted Ray refuses at once
+
+    async def _death(self) -> None:
+        """Of a worker on another machine: noticed by the call that it breaks."""
+        self._broken.clear()
+        await self._broken.wait()
+        raise ConnectionError
 
     def plug_in(self, channel: RingEnd) -> None:
         """The worker has connected: it is loaded and warm."""
@@ -163,8 +170,9 @@ class Hand:
                 self._index, frame.image, frame.style, frame.height_px
             )
         except ConnectionError:
-            self.down()
-            await self.tend("")  # returns when the next one is there
+            if ticket in self._tickets:  # else the first of its calls to break has said so
+                self.down()
+                self._broken.set()
         except RuntimeError as error:
             self._give_back(ticket, None, 0.0, str(error))
         else:

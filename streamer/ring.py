@@ -32,13 +32,15 @@ class Ring:
     """Use as `async with Ring(start) as ring`: inside, the workers are loaded and warm.
 
     `start` makes the workers; it blocks, and runs in a thread. `depth` is how many frames one
-    worker may hold at a time. Raises RingError when the workers cannot be started.
+    worker may hold at a time. `quorum` workers must be up to begin with (None: all); the others
+    may wait for a machine that is yet to join. Raises RingError when they cannot be started.
     """
 
-    def __init__(self, start: Callable[[], Workers], *, depth: int = 1) -> None:
+    def __init__(
+        self, start: Callable[[], Workers], *, depth: int = 1, quorum: int | None = None
+    ) -> None:
         self.ready = False
-        self._start = start
-        self._depth = depth
+        self._start, self._depth, self._quorum = start, depth, quorum
         self._hands: list[Hand] = []
         self._turns: deque[asyncio.Future[None]] = deque()
         self._granted = 0  # turns given whose frames are not here yet
@@ -119,23 +121,26 @@ class Ring:
     # --- workers come and go ---------------------------------------------------------------
 
     async def _bring_up(self) -> None:
-        workers = range(len(self._workers))
-        self._hands = [Hand(index, self._depth, self._workers, self) for index in workers]
+        count = len(self._workers)
+        self._hands = [Hand(index, self._depth, self._workers, self) for index in range(count)]
         self._tasks = [asyncio.create_task(self._accept())]
         self._tasks += [asyncio.create_task(self._tend(hand)) for hand in self._hands]
+        enough = count if self._quorum is None else min(self._quorum, count)
         try:
             async with asyncio.timeout(START_S):
-                while self._failure is None and not all(hand.up.is_set() for hand in self._hands):
+                while self._failure is None and self._up() < enough:
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
-            up = sum(hand.up.is_set() for hand in self._hands)
             raise RingError(
-                f"{up} of {len(self._hands)} workers came up within {START_S:.0f} s;"
+                f"{self._up()} of {len(self._hands)} workers came up within {START_S:.0f} s;"
                 " has the cluster as many free CPUs or GPUs? fewer --workers need fewer"
             ) from None
         if self._failure is not None:
             raise self._failure
+
+    def _up(self) -> int:
+        return sum(hand.up.is_set() for hand in self._hands)
 
     async def _tend(self, hand: Hand) -> None:
         try:

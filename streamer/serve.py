@@ -92,7 +92,7 @@ def _assemble(config: Config, given_up: threading.Event) -> tuple[Ring, Sessions
             cluster.stop()
         return cluster
 
-    ring = Ring(start)
+    ring = Ring(start, quorum=1 if config.ray_address else None)
     audiences, options = Audiences(), peer_options(config)
     viewers = Viewers(audiences, options, config.max_viewers)
     sessions = Sessions(

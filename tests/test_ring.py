@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pytest
 
@@ -229,6 +230,40 @@ async def test_workers_on_other_machines_are_reached_by_plain_calls(live: bool) 
     assert [done.seq for done in results] == list(range(6))
     assert sum(done.frame is None for done in results) == (1 if live else 0)
     assert workers.deaths.total() == 1
+
+
+async def test_a_worker_on_another_machine_comes_back_after_its_death() -> None:
+    workers = ThreadWorkers(1, Once(kill), remote=True)
+    async with Ring(lambda: workers) as one:
+        lane = one.open(live=True)
+        results = [await through(lane, numbered(n)) for n in range(3)]
+        (told,) = one.stats()
+    assert [done.frame is None for done in results] == [True, False, False]
+    assert told["state"] == "ready" and told["restarts"] == 1
+
+
+@dataclass
+class Waiting(ThreadWorkers):
+    """Worker 1 has no machine until `joined`."""
+
+    joined: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, index: int, address: str) -> bool:
+        if index == 1:
+            await self.joined.wait()
+        return await super().serve(index, address)
+
+
+async def test_with_a_quorum_the_others_join_when_they_can() -> None:
+    workers = Waiting(2, remote=True)
+    async with Ring(lambda: workers, quorum=1) as ring:
+        assert [one["state"] for one in ring.stats()] == ["ready", "restarting"]
+        lane = ring.open(live=False)
+        assert (await through(lane, numbered(0))).seq == 0
+        workers.joined.set()
+        async with asyncio.timeout(5):
+            while ring.stats()[1]["state"] != "ready":
+                await asyncio.sleep(0.01)
 
 
 async def test_a_ring_whose_workers_cannot_start_says_why() -> None:
