@@ -1,6 +1,7 @@
 """The clean page in a real browser: it sees a stream, and comes back whatever happens to it."""
 
 import contextlib
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Playwright, sync_playwright
 
-from tests.e2e.test_browser import (
+from tests.browser import (
     Server,
     frames_seen,
     launch,
@@ -28,11 +29,18 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 class Guarded(Server):
-    """Its URL, without the token that is printed with it."""
+    """On one port from the first, as its cookie is named after it; its URL has no token."""
 
     def start(self) -> None:
+        self.url = self.url or f"http://127.0.0.1:{free_port()}"
         super().start()
         self.url = self.url.partition("/?")[0]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")
