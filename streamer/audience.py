@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Protocol
 
 from streamer.errors import NotLiveError
-from streamer.frame import Frame
+from streamer.frame import Frame, Sink
 from streamer.intake import Intake
 from streamer.peer import Sound
 
@@ -97,6 +97,13 @@ class Audience:
             yield
         finally:
             self._taps.discard(tap)
+
+    async def into(self, sink: Sink) -> None:
+        """Hand every frame to a sink, for ever. Raises what the sink does."""
+        tap: Intake[Frame] = Intake()
+        with self.tap(tap):
+            while await tap.ready():
+                await sink.send(tap.take())
 
     @contextlib.contextmanager
     def listen(self, ear: Ear) -> Iterator[None]:

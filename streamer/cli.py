@@ -21,12 +21,14 @@ from streamer.config import (
     parse_height,
     parse_ice_server,
     parse_ports,
+    parse_virtual_camera,
 )
 from streamer.errors import StreamerError, UsageError
 
 # Commands that live beside what they do: name, module, attribute, line in the help.
 _ELSEWHERE = (
     ("file", "streamer.film_cli", "file", "Repaint a video file into another file."),
+    ("camera", "streamer.camera_cli", "camera", "Paint a camera, for Zoom, Meet and OBS."),
     ("styles", "streamer.catalogue_cli", "styles_app", "List, check and fetch styles."),
     ("doctor", "streamer.doctor_cli", "doctor", "Check this machine, and say what to fix."),
     ("bench", "streamer.bench_cli", "bench", "Find the fastest settings for this machine."),
@@ -174,6 +176,10 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     udp_ports: Annotated[
         str | None, typer.Option(metavar="LOW-HIGH", rich_help_panel=_NETWORK)
     ] = None,
+    virtual_camera: Annotated[
+        str | None,
+        typer.Option(metavar="STREAM[@WxH]", help="Show it as a camera of this machine."),
+    ] = None,
     browser: Annotated[bool, typer.Option(help="Open the page when ready.")] = True,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
@@ -224,6 +230,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         max_bitrate_bps=parse_bitrate(max_bitrate),
         ice_servers=tuple(parse_ice_server(server) for server in ice_server or ()),
         udp_ports=parse_ports(udp_ports) if udp_ports else None,
+        virtual_camera=parse_virtual_camera(virtual_camera) if virtual_camera else None,
     )
     _log(verbose)
     if found:

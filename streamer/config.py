@@ -17,6 +17,7 @@ BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 MIN_TOKEN_CHARACTERS = 16
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
+_STREAM = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ICE_URL = re.compile(r"(?P<scheme>stun|stuns|turn|turns):(?:(?P<user>.+)@)?(?P<rest>[^@]+)")
 _BITRATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)")
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
@@ -64,6 +65,8 @@ class Config:
     max_bitrate_bps: int = 8_000_000
     ice_servers: tuple[IceServer, ...] = ()
     udp_ports: tuple[int, int] | None = None
+
+    virtual_camera: tuple[str, int, int] | None = None  # the stream it shows; width, height
 
     def __post_init__(self) -> None:
         self._check_http()
@@ -177,6 +180,23 @@ def parse_height(text: str) -> int | Literal["auto"]:
     if not text.isdecimal():
         raise UsageError(f"--height {text!r} is neither auto nor a number of pixels")
     return int(text)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read `1280x720`; both are even and from 16 to 4096."""
+    width, cross, height = text.partition("x")
+    sides = [int(side) for side in (width, height) if side.isdecimal()]
+    if not cross or len(sides) != 2 or any(side % 2 or not 16 <= side <= 4096 for side in sides):
+        raise UsageError(f"--size {text!r} is no size such as 1280x720, of even sides")
+    return sides[0], sides[1]
+
+
+def parse_virtual_camera(text: str) -> tuple[str, int, int]:
+    """Read a stream's name, or `page@1920x1080`."""
+    name, _, size = text.partition("@")
+    if not _STREAM.fullmatch(name):
+        raise UsageError(f"--virtual-camera {text!r} is no stream's name, such as page")
+    return name, *parse_size(size or "1280x720")
 
 
 def parse_bitrate(text: str) -> int:

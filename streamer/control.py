@@ -5,13 +5,16 @@ The messages of the data channel `control`, read and checked; nothing of them is
 
 import json
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from streamer.errors import UsageError
-from streamer.frame import SMOOTHEST
+from streamer.frame import SMOOTHEST, Style
 
 Height = int | Literal["auto"]
+Blend = str | dict[str, float]
+Looks = tuple[tuple[str, float], ...]
 
 MAX_MESSAGE_CHARACTERS = 4096
 MAX_TRANSITION_S = 60.0
@@ -68,6 +71,19 @@ def change(wanted: dict[str, object]) -> Change:
         transition_s=_number("transition_s", wanted.get("transition_s"), MAX_TRANSITION_S) or 0.0,
         height_px=_height(wanted.get("height_px")),
     )
+
+
+def altered(style: Style, wanted: Change, parse: Callable[[Blend], Looks]) -> Style:
+    """A style after a change; `parse` knows the names. Raises UnknownStyleError, UsageError."""
+    if wanted.style is not None:
+        style = replace(style, blend=parse(wanted.style))
+    if wanted.strength is not None:
+        style = replace(style, strength=wanted.strength)
+    if wanted.preserve_color is not None:
+        style = replace(style, preserve_color=wanted.preserve_color)
+    if wanted.smooth is not None:
+        style = replace(style, smooth=wanted.smooth)
+    return style
 
 
 def _style(value: object) -> str | dict[str, float] | None:

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from streamer.audience import Audiences
 from streamer.cluster import Cluster
 from streamer.config import Config
+from streamer.errors import MediaError
 from streamer.frame import Style
 from streamer.machine import bind, check_tls, has_display, ring_size, urls
 from streamer.peer import IceServer, PeerOptions
@@ -64,8 +65,9 @@ async def serve(config: Config, listener: socket.socket) -> None:
 
 async def _serve(config: Config, listener: socket.socket, given_up: threading.Event) -> None:
     began_at = time.monotonic()
-    ring, sessions, viewers, app = _assemble(config, given_up)
-    async with _http(config, app, listener) as http:
+    audiences = Audiences()
+    ring, sessions, viewers, app = _assemble(config, given_up, audiences)
+    async with _camera(config, audiences), _http(config, app, listener) as http:
         addresses = urls(config, listener.getsockname()[1])
         _announce(config, addresses)
         async with ring, contextlib.aclosing(sessions), contextlib.aclosing(viewers):
@@ -77,7 +79,9 @@ async def _serve(config: Config, listener: socket.socket, given_up: threading.Ev
             await asyncio.wait({http})
 
 
-def _assemble(config: Config, given_up: threading.Event) -> tuple[Ring, Sessions, Viewers, ASGIApp]:
+def _assemble(
+    config: Config, given_up: threading.Event, audiences: Audiences
+) -> tuple[Ring, Sessions, Viewers, ASGIApp]:
     """Everything, wired and not yet started."""
     catalogue = Catalogue.load()
     workers, threads, gpus = ring_size(config)
@@ -93,7 +97,7 @@ def _assemble(config: Config, given_up: threading.Event) -> tuple[Ring, Sessions
         return cluster
 
     ring = Ring(start, quorum=1 if config.ray_address else None)
-    audiences, options = Audiences(), peer_options(config)
+    options = peer_options(config)
     viewers = Viewers(audiences, options, config.max_viewers)
     sessions = Sessions(
         ring,
@@ -118,6 +122,32 @@ def peer_options(config: Config) -> PeerOptions:
         loopback=config.loopback,
         udp_ports=config.udp_ports and range(config.udp_ports[0], config.udp_ports[1] + 1),
     )
+
+
+@contextlib.asynccontextmanager
+async def _camera(config: Config, audiences: Audiences) -> AsyncIterator[None]:
+    """Inside, the virtual camera shows the stream it was asked to, if any."""
+    if config.virtual_camera is None:
+        yield
+        return
+    from streamer.camera import VirtualCamera
+
+    name, width, height = config.virtual_camera
+
+    async def show() -> None:
+        try:
+            await audiences.of(name).into(camera)
+        except MediaError as failure:
+            log.error("x %s", failure)
+
+    title = f"waiting for {name}"
+    with VirtualCamera(width, height, config.target_fps, title=title) as camera:
+        print(f"{name} is shown on the virtual camera {camera.device}", flush=True)
+        showing = asyncio.create_task(show())
+        try:
+            yield
+        finally:
+            showing.cancel()
 
 
 class _Uvicorn(uvicorn.Server):

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from streamer import pipeline
 from streamer.audience import Audience, Audiences
-from streamer.control import Change, Height, read_change, read_id
+from streamer.control import Change, Height, altered, read_change, read_id
 from streamer.errors import StreamerError, UnknownStyleError
 from streamer.fade import Fade
 from streamer.frame import Frame, Style
@@ -124,15 +124,7 @@ class Session:
 
     def change(self, wanted: Change) -> None:
         """Look different from the next frame on. Raises UnknownStyleError, UsageError."""
-        style = self._fade.target
-        if wanted.style is not None:
-            style = replace(style, blend=self._styles.parse(wanted.style))
-        if wanted.strength is not None:
-            style = replace(style, strength=wanted.strength)
-        if wanted.preserve_color is not None:
-            style = replace(style, preserve_color=wanted.preserve_color)
-        if wanted.smooth is not None:
-            style = replace(style, smooth=wanted.smooth)
+        style = altered(self._fade.target, wanted, self._styles.parse)
         if wanted.height_px is not None:
             self._height = wanted.height_px
         self._fade.to(style, wanted.transition_s, time.monotonic())

@@ -4,7 +4,9 @@
 
 const NAME = location.pathname.split('/').pop();
 const OPTIONS = new URLSearchParams(location.search);
-const STALL_MS = 4000; // without a new picture
+const FIRST_MS = 12000; // for the first picture
+const STALL_MS = 4000; // without a new one
+const ANSWER_MS = 10000;
 const RETRY_MS = 1500;
 const GATHER_MS = 1000;
 
@@ -24,15 +26,18 @@ function gathered(pc) {
 
 // Resolves when no picture has come for a while, or the connection has ended.
 async function watched(pc) {
-  let seen = -1, since = performance.now();
+  let seen = -1, since = performance.now(), patience = FIRST_MS;
   while (!['failed', 'closed'].includes(pc.connectionState)) {
     await pause(250);
     const { totalVideoFrames } = video.getVideoPlaybackQuality();
     if (totalVideoFrames !== seen) {
-      if (seen >= 0) show('live');
+      if (seen >= 0) {
+        show('live');
+        patience = STALL_MS;
+      }
       seen = totalVideoFrames;
       since = performance.now();
-    } else if (performance.now() - since > STALL_MS) {
+    } else if (performance.now() - since > patience) {
       return;
     }
   }
@@ -56,6 +61,7 @@ async function watch() {
       method: 'POST',
       headers: { 'Content-Type': 'application/sdp' },
       body: pc.localDescription.sdp,
+      signal: AbortSignal.timeout(ANSWER_MS),
     });
     if (!answer.ok) return 1000 * (Number(answer.headers.get('Retry-After')) || 5);
     session = answer.headers.get('Location');
