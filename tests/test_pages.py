@@ -78,9 +78,8 @@ async def test_a_phone_gets_the_address_as_text_and_as_a_picture(world: World) -
 
 
 async def test_without_https_there_is_no_address_for_phones(http: httpx.AsyncClient) -> None:
-    response = await http.get("/phone")
-    assert error_of(response) == (404, "not_found")
-    assert "--https" in response.json()["error"]["message"]
+    assert (await http.get("/phone")).json() == {"url": None}
+    assert error_of(await http.get("/phone.svg")) == (404, "not_found")
 
 
 def test_the_terminal_shows_a_square_with_a_quiet_border() -> None:
