@@ -168,7 +168,6 @@ export const en = {
     mix: (title: string) => `Mix in ${title}`,
     unmix: (title: string) => `Take ${title} out of the mixture`,
     mixture: 'Mixture',
-    hint: 'Drag one style onto another to mix them',
   },
   numbers: {
     panel: 'Numbers',

@@ -154,7 +154,6 @@ export const es: Words = {
     mix: (title) => `Mezclar ${title}`,
     unmix: (title) => `Quitar ${title} de la mezcla`,
     mixture: 'Mezcla',
-    hint: 'Arrastra un estilo sobre otro para mezclarlos',
   },
   numbers: {
     panel: 'Números',
