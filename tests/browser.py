@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import numpy as np
-from playwright.sync_api import Browser, Page, Playwright, expect
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect
 
 from tests.clips import number_frame, read_number
 
@@ -21,7 +21,8 @@ AXE = Path(__file__).parents[1] / "web" / "node_modules" / "axe-core" / "axe.min
 SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
 WIDTH, HEIGHT, FPS, CLIP_FRAMES = 640, 360, 30, 150
 LIVE_MS = 30_000  # two cores that other programs use too
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",

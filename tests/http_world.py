@@ -154,9 +154,10 @@ class World:
     config: Config = SMALL
     audiences: Audiences = field(default_factory=Audiences)
 
-    def app(self) -> ASGIApp:
+    def app(self, films: FilmJobs | None = None, phone_url: str | None = None) -> ASGIApp:
         live = Live(self.sessions, FakeViewers(self.sessions), self.audiences)
-        return create_app(self.config, self.ring, live, FakeCatalogue(), FilmJobs(no_lane))
+        films = films or FilmJobs(no_lane)
+        return create_app(self.config, self.ring, live, FakeCatalogue(), films, phone_url=phone_url)
 
     def http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app()), base_url=HERE)

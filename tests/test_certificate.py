@@ -53,7 +53,7 @@ def test_it_is_made_anew_when_it_does_not_fit(
 ) -> None:
     cert, key = certificate.ensure(tmp_path, ADDRESSES)
     first = cert.read_bytes()
-    addresses = ADDRESSES
+    addresses: tuple[str, ...] = ADDRESSES
     if spoil == "address":
         addresses = (*ADDRESSES, "192.0.2.8")
     elif spoil == "age":

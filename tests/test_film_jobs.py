@@ -18,10 +18,9 @@ from streamer.errors import MediaError, ServerFullError, UsageError
 from streamer.film_jobs import FilmJob, FilmJobs
 from streamer.frame import Image, Style
 from streamer.ring import Ring
-from streamer.server import create_app
 from tests.fakes import Paint, ThreadWorkers, leave
 from tests.film_clips import Clip, numbers, write_clip
-from tests.http_world import HERE, FakeCatalogue, FakeRing, FakeSessions, error_of
+from tests.http_world import HERE, FakeRing, FakeSessions, World, error_of
 
 FRAMES = 40
 
@@ -144,7 +143,7 @@ async def test_a_full_disk_is_said(film: bytes, monkeypatch: pytest.MonkeyPatch)
 @contextlib.asynccontextmanager
 async def http(config: Config, ring: FakeRing | None = None) -> AsyncIterator[httpx.AsyncClient]:
     async with jobs() as films:
-        app = create_app(config, ring or FakeRing(), FakeSessions(), FakeCatalogue(), films)
+        app = World(ring or FakeRing(), FakeSessions(), config).app(films)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url=HERE) as client:
             yield client

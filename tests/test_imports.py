@@ -37,7 +37,7 @@ HOMES = {
     ),
     "uvicorn": ("serve",),
     "prometheus_client": ("metrics", "server"),
-    "cryptography": ("certificate",),
+    "cryptography": ("certificate", "doctor_machine"),
     "segno": ("qr",),
     "typer": ("cli", "*_cli", "training/cli"),
 }

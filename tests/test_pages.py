@@ -8,9 +8,7 @@ import httpx
 import pytest
 
 from streamer import pages, qr
-from streamer.film_jobs import FilmJobs
-from streamer.server import create_app
-from tests.http_world import HERE, FakeCatalogue, World, error_of, no_lane
+from tests.http_world import HERE, World, error_of
 
 
 async def test_docs_come_whole_from_here(http: httpx.AsyncClient) -> None:
@@ -67,9 +65,7 @@ URL = "https://192.0.2.7:8000/?token=0123456789abcdef"
 
 
 async def test_a_phone_gets_the_address_as_text_and_as_a_picture(world: World) -> None:
-    app = create_app(
-        world.config, world.ring, world.sessions, FakeCatalogue(), FilmJobs(no_lane), phone_url=URL
-    )
+    app = world.app(phone_url=URL)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE) as http:
         assert (await http.get("/phone")).json() == {"url": URL}
         picture = await http.get("/phone.svg")

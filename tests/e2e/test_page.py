@@ -32,12 +32,13 @@ pytestmark = pytest.mark.e2e
 
 RELOADS = 50
 FRAMES = 50
+KEYS = ("style", "strength", "preserve_color", "smooth", "height_auto")
 
 
 def look(server: Server) -> dict[str, Any]:
     """The one stream's look, as the server has it."""
     (stream,) = server.streams().values()
-    return {key: stream[key] for key in ("style", "strength", "preserve_color", "height_auto")}
+    return {key: stream[key] for key in KEYS}
 
 
 def go_live(page: Page) -> None:
@@ -63,10 +64,11 @@ def test_a_look_is_chosen_mixed_and_shared(server: Server, chromium: Browser) ->
         slider.fill("0.2")
         wait_until(lambda: sorted(look(server)["style"].values()) == [0.2, 0.8])
         page.get_by_role("slider", name="Strength").fill("0.6")
+        page.get_by_role("slider", name="Smoothing").fill("0.5")
         page.get_by_role("checkbox", name="Keep colours").check()
         page.get_by_role("combobox", name="Paint at").select_option("180")
-        wait_until(lambda: look(server)["height_auto"] is False)
-        wait_until(lambda: look(server)["preserve_color"] and look(server)["strength"] == 0.6)
+        rest = {"strength": 0.6, "preserve_color": True, "smooth": 0.5, "height_auto": False}
+        wait_until(lambda: rest.items() <= look(server).items())
         shoot(page, "mixture")
         shared, wanted = page.url, look(server)
     wait_until(lambda: server.streams() == {})

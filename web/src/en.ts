@@ -158,6 +158,7 @@ export const en = {
   look: {
     panel: 'Look',
     strength: 'Strength',
+    smooth: 'Smoothing',
     fade: 'Cross-fade',
     quality: 'Paint at',
     auto: 'Auto',

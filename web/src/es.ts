@@ -144,6 +144,7 @@ export const es: Words = {
   look: {
     panel: 'Aspecto',
     strength: 'Intensidad',
+    smooth: 'Suavizado',
     fade: 'Transición',
     quality: 'Pintar a',
     auto: 'Auto',
