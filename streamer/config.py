@@ -46,6 +46,7 @@ class Config:
     max_viewers: int = 50
     max_body_bytes: int = 32 * 2**20
     max_photo_pixels: int = 50_000_000
+    max_film_bytes: int = 2 * 2**30
     open_browser: bool = True
 
     backend: Backend = "onnx"

@@ -20,8 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamer.config import Config
 from streamer.http_errors import error
 
-SMALL_BODY_BYTES = 128 * 1024  # an SDP offer; only photos may be larger
+SMALL_BODY_BYTES = 128 * 1024  # an SDP offer; only photos and films may be larger
 BODY_DEADLINE_S = 60.0  # a body that trickles in longer than this is given up
+FILM_DEADLINE_S = 3600.0  # a film over a slow Wi-Fi
 
 # The web page is built by Vite (no inline scripts); Swagger UI needs inline styles and data: icons.
 _POLICY = (
@@ -73,9 +74,10 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
-        limit = self._body_limit(request)
+        limit, deadline_s = self._bounds(request)
         app = self._refuse(request, limit) or self._app
-        await app(request.scope, _BoundedBody(receive, limit), self._dressed(request, send))
+        body = _BoundedBody(receive, limit, deadline_s)
+        await app(request.scope, body, self._dressed(request, send))
 
     def _refuse(self, request: Request, limit: int) -> Response | None:
         """The answer to a request that must go no further, or None."""
@@ -138,9 +140,12 @@ class Guard:
         response.set_cookie(self._cookie, token, httponly=True, samesite="strict", secure=secure)
         return response
 
-    def _body_limit(self, request: Request) -> int:
+    def _bounds(self, request: Request) -> tuple[int, float]:
+        """Bytes and seconds for the body."""
+        if request.url.path == "/films":
+            return self._config.max_film_bytes, FILM_DEADLINE_S
         photo = request.url.path.startswith("/stylize/")
-        return self._config.max_body_bytes if photo else SMALL_BODY_BYTES
+        return self._config.max_body_bytes if photo else SMALL_BODY_BYTES, BODY_DEADLINE_S
 
     def _dressed(self, request: Request, send: Send) -> Send:
         extra = dict(_HEADERS)
@@ -158,13 +163,13 @@ class Guard:
 
 
 class _BoundedBody:
-    """Receives a body of at most `limit` bytes within `BODY_DEADLINE_S`, else 413 or 408."""
+    """Receives a body of at most `limit` bytes within `deadline_s`, else 413 or 408."""
 
-    def __init__(self, receive: Receive, limit: int) -> None:
+    def __init__(self, receive: Receive, limit: int, deadline_s: float) -> None:
         self._receive = receive
         self._limit = limit
         self._left = limit
-        self._deadline = asyncio.get_running_loop().time() + BODY_DEADLINE_S
+        self._deadline = asyncio.get_running_loop().time() + deadline_s
         self._complete = False
 
     async def __call__(self) -> Message:

@@ -52,6 +52,11 @@ def urls(config: Config, port: int) -> list[str]:
     return [f"{config.scheme}://{host}:{port}/{query}" for host in bracketed]
 
 
+def own_addresses() -> list[str]:
+    """Loopback, and this machine's address on its network."""
+    return ["127.0.0.1", "::1", *_own_address()]
+
+
 def _own_address() -> list[str]:
     """This machine's address on its network: connecting UDP picks one and sends nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:

@@ -8,8 +8,10 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
+
+from streamer import qr
 
 PAGE = Path(__file__).parent / "web"
 WATCH = Path(__file__).parent / "watch"
@@ -43,6 +45,21 @@ def add_page(app: FastAPI) -> None:
             app.mount(f"/{path.name}", StaticFiles(directory=path), path.name)
         else:
             _add_file(app, f"/{path.name}", path)
+
+
+def add_phone(app: FastAPI, url: str | None) -> None:
+    """The address for a phone in the same network, as text and as a picture to scan.
+
+    None: no phone would get a camera there. It holds the token, which whoever gets this far
+    has sent already.
+    """
+
+    async def phone() -> Response:
+        return JSONResponse({"url": url})
+
+    app.add_api_route("/phone", phone, include_in_schema=False)
+    if url is not None:
+        _add_text(app, "/phone.svg", qr.svg(url), "image/svg+xml")
 
 
 def add_docs(app: FastAPI) -> None:

@@ -19,10 +19,12 @@ import psutil
 import uvicorn
 from starlette.types import ASGIApp
 
+from streamer import qr
 from streamer.audience import Audiences
 from streamer.cluster import Cluster
 from streamer.config import Config
 from streamer.errors import MediaError
+from streamer.film_jobs import FilmJobs
 from streamer.frame import Style
 from streamer.machine import bind, check_tls, has_display, ring_size, urls
 from streamer.peer import IceServer, PeerOptions
@@ -66,11 +68,11 @@ async def serve(config: Config, listener: socket.socket) -> None:
 async def _serve(config: Config, listener: socket.socket, given_up: threading.Event) -> None:
     began_at = time.monotonic()
     audiences = Audiences()
-    ring, sessions, viewers, app = _assemble(config, given_up, audiences)
+    addresses = urls(config, listener.getsockname()[1])
+    ring, closing, app = _assemble(config, given_up, audiences, addresses)
     async with _camera(config, audiences), _http(config, app, listener) as http:
-        addresses = urls(config, listener.getsockname()[1])
         _announce(config, addresses)
-        async with ring, contextlib.aclosing(sessions), contextlib.aclosing(viewers):
+        async with ring, closing:
             gc.collect()
             gc.freeze()  # what is here stays: to look through it again took 0.3 s each time
             print(f"ready in {time.monotonic() - began_at:.1f} s; Ctrl-C stops", flush=True)
@@ -80,8 +82,8 @@ async def _serve(config: Config, listener: socket.socket, given_up: threading.Ev
 
 
 def _assemble(
-    config: Config, given_up: threading.Event, audiences: Audiences
-) -> tuple[Ring, Sessions, Viewers, ASGIApp]:
+    config: Config, given_up: threading.Event, audiences: Audiences, addresses: list[str]
+) -> tuple[Ring, contextlib.AsyncExitStack, ASGIApp]:
     """Everything, wired and not yet started."""
     catalogue = Catalogue.load()
     workers, threads, gpus = ring_size(config)
@@ -107,8 +109,24 @@ def _assemble(
         max_peers=config.max_peers,
         audiences=audiences,
     )
-    live = Live(sessions, viewers, audiences)
-    return ring, sessions, viewers, create_app(config, ring, live, catalogue)
+    films = FilmJobs(lambda: ring.open(live=False))
+    app = create_app(
+        config,
+        ring,
+        Live(sessions, viewers, audiences),
+        catalogue,
+        films,
+        phone_url=_for_phones(config, addresses),
+    )
+    closing = contextlib.AsyncExitStack()
+    for part in (sessions, viewers, films):
+        closing.push_async_callback(part.aclose)
+    return ring, closing, app
+
+
+def _for_phones(config: Config, addresses: list[str]) -> str | None:
+    """The address of the page for other machines; None when they would get no camera there."""
+    return addresses[-1] if config.scheme == "https" and not config.loopback else None
 
 
 def peer_options(config: Config) -> PeerOptions:
@@ -216,8 +234,10 @@ def _end(code: int) -> None:
 
 def _announce(config: Config, addresses: list[str]) -> None:
     print("\n".join(f"streamer at {address}" for address in addresses), flush=True)
-    if not config.loopback and config.tls_cert is None:
-        log.warning("browsers give the camera to https pages only: add --tls-cert and --tls-key")
+    if (phone := _for_phones(config, addresses)) is not None:
+        print(f"{qr.terminal(phone)}scan it with a phone in this network", flush=True)
+    elif not config.loopback:
+        log.warning("browsers give the camera to https pages only: add --https")
     workers, threads, gpus = ring_size(config)
     on = f"{gpus} GPUs" if gpus else f"{threads} CPU thread{'s' * (threads > 1)} each"
     print(f"starting Ray and {workers} {config.backend} workers, {on} ...", flush=True)

@@ -19,10 +19,12 @@ from streamer import __version__, http_errors
 from streamer.audience import Audiences
 from streamer.config import Config
 from streamer.errors import ServerFullError
+from streamer.film_http import films as film_routes
+from streamer.film_jobs import FilmJobs
 from streamer.frame import Image, Style
 from streamer.guard import Guard
 from streamer.metrics import Metrics, Snapshot
-from streamer.pages import add_docs, add_page, add_watch
+from streamer.pages import add_docs, add_page, add_phone, add_watch
 from streamer.photo import decode_photo, encode_jpeg
 from streamer.streams import Publishers, Watchers, streams
 from streamer.whip import require, signalling
@@ -56,8 +58,16 @@ class Live:
     audiences: Audiences
 
 
-def create_app(config: Config, ring: Ring, live: Live, catalogue: Catalogue) -> ASGIApp:
-    """The whole HTTP application, behind its guard."""
+def create_app(
+    config: Config,
+    ring: Ring,
+    live: Live,
+    catalogue: Catalogue,
+    films: FilmJobs,
+    *,
+    phone_url: str | None = None,
+) -> ASGIApp:
+    """The whole HTTP application, behind its guard; `phone_url`: how a phone reaches it."""
     app = FastAPI(
         title="streamer",
         version=__version__,
@@ -82,8 +92,10 @@ def create_app(config: Config, ring: Ring, live: Live, catalogue: Catalogue) -> 
     app.include_router(signalling("whip", ring, live.publishers, config.ice_servers))
     app.include_router(signalling("whep", ring, live.viewers, config.ice_servers))
     app.include_router(streams(live.publishers, live.viewers, live.audiences))
+    app.include_router(film_routes(ring, catalogue, films))
     add_watch(app)
     add_docs(app)
+    add_phone(app, phone_url)
     add_page(app)
     return Guard(app, config)
 

@@ -13,14 +13,16 @@ from typing import Any
 
 import httpx
 import numpy as np
-from playwright.sync_api import Browser, Page, Playwright, expect
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect
 
 from tests.clips import number_frame, read_number
 
+AXE = Path(__file__).parents[1] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = Path(__file__).parents[1] / "build" / "screenshots"
 WIDTH, HEIGHT, FPS, CLIP_FRAMES = 640, 360, 30, 150
 LIVE_MS = 30_000  # two cores that other programs use too
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1280, "height": 800}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 CHROMIUM = [
     "--no-sandbox",
     "--disable-gpu",
@@ -85,7 +87,10 @@ def fake_camera(clip: Path) -> tuple[str, ...]:
 class Server:
     """`streamer serve`, which can be killed and started again on the same port."""
 
-    def __init__(self, output: Path, *options: str) -> None:
+    def __init__(
+        self, output: Path, *options: str, environment: dict[str, str] | None = None
+    ) -> None:
+        self._environment = environment
         self._output = output
         self._options = options
         self.url = ""
@@ -96,17 +101,24 @@ class Server:
         command = [sys.executable, "-m", "streamer", "serve", "--no-browser", "--port", port]
         with self._output.open("w") as out:
             self._process = subprocess.Popen(
-                [*command, *self._options], stdout=out, stderr=subprocess.STDOUT
+                [*command, *self._options],
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=self._environment,
             )
         self._wait(lambda: "streamer at" in self._output.read_text())
         self.url = self._output.read_text().split()[2].rstrip("/")
 
     def wait_until_ready(self) -> None:
-        self._wait(lambda: httpx.get(f"{self.url}/readyz").status_code == 200)
+        self._wait(lambda: self._get("/readyz").status_code == 200)
 
     def streams(self) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"{self.url}/stats").json()["streams"]
+        found: dict[str, Any] = self._get("/stats").json()["streams"]
         return found
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGINT)
@@ -114,6 +126,9 @@ class Server:
             self._process.wait(15)
         self._process.kill()
         self._process.wait()
+
+    def _get(self, path: str) -> httpx.Response:
+        return httpx.get(f"{self.url}{path}", verify=False)  # the certificate may be its own
 
     def _wait(self, there: Any) -> None:
         for _ in range(600):
@@ -138,8 +153,10 @@ def launch(playwright: Playwright, *options: str) -> Iterator[Browser]:
 
 
 @contextlib.contextmanager
-def page_at(browser: Browser, url: str, size: Any = DESKTOP, script: str = "") -> Iterator[Page]:
-    context = browser.new_context(viewport=size)
+def page_at(
+    browser: Browser, url: str, size: Any = DESKTOP, script: str = "", **options: Any
+) -> Iterator[Page]:
+    context = browser.new_context(viewport=size, **options)
     try:
         page = context.new_page()
         page.add_init_script(COUNT_PEERS + script)
@@ -155,6 +172,17 @@ def expect_state(page: Page, state: str) -> None:
 
 def button(page: Page, name: str) -> Any:
     return page.get_by_role("button", name=name, exact=True).first
+
+
+def faults(page: Page) -> list[str]:
+    """What axe finds wrong with the page as it is."""
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    return [
+        f"{fault['id']}: {node['html'][:160]} {node['failureSummary'][:300]}"
+        for fault in found["violations"]
+        for node in fault["nodes"]
+    ]
 
 
 def shoot(page: Page, name: str) -> None:

@@ -14,11 +14,14 @@ from streamer.control import Change
 from streamer.errors import (
     MediaError,
     NotLiveError,
+    RingError,
     ServerFullError,
     UnknownStyleError,
     UsageError,
 )
+from streamer.film_jobs import FilmJobs
 from streamer.frame import Image, Style
+from streamer.lane import Lane
 from streamer.server import Live, create_app
 from streamer.trickle import Fragment
 
@@ -129,6 +132,10 @@ class FakeViewers(FakeSessions):
         return {name: {"H264": {"viewers": 1}} for name in self.live.values()}
 
 
+def no_lane() -> Lane:
+    raise RingError("there is no ring here")
+
+
 class FakeCatalogue:
     def listing(self) -> dict[str, object]:
         styles = [{"name": name, "title": name.title()} for name in ("none", "mosaic")]
@@ -147,9 +154,10 @@ class World:
     config: Config = SMALL
     audiences: Audiences = field(default_factory=Audiences)
 
-    def app(self) -> ASGIApp:
+    def app(self, films: FilmJobs | None = None, phone_url: str | None = None) -> ASGIApp:
         live = Live(self.sessions, FakeViewers(self.sessions), self.audiences)
-        return create_app(self.config, self.ring, live, FakeCatalogue())
+        films = films or FilmJobs(no_lane)
+        return create_app(self.config, self.ring, live, FakeCatalogue(), films, phone_url=phone_url)
 
     def http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app()), base_url=HERE)

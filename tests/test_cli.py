@@ -82,6 +82,7 @@ def test_help_of_serve_shows_examples_and_groups() -> None:
         (("serve", "--bitrate", "fast"), "streamer: 'fast' is no bitrate"),
         (("serve", "--token", "short"), "streamer: a --token needs at least 16 characters"),
         (("serve", "--style", "no-such", "--port", "0"), "streamer: unknown style 'no-such'"),
+        (("serve", "--https", "--tls-key", "k.pem"), "streamer: --https makes a certificate"),
         (("serve", "--host", "no.such.invalid"), "streamer: --host no.such.invalid is no address"),
     ],
 )

@@ -24,10 +24,21 @@ HOMES = {
     "torch": ("stylizer*", "styles_checkpoint", "training/*"),
     "onnx": ("stylizer*", "styles_picture", "styles_checkpoint", "training/*"),
     "pyvirtualcam": ("camera*",),
-    "fastapi": ("server", "whip", "streams", "guard", "pages", "http_errors"),
-    "starlette": ("server", "serve", "whip", "streams", "guard", "pages", "http_errors"),
+    "fastapi": ("server", "whip", "streams", "film_http", "guard", "pages", "http_errors"),
+    "starlette": (
+        "server",
+        "serve",
+        "whip",
+        "streams",
+        "film_http",
+        "guard",
+        "pages",
+        "http_errors",
+    ),
     "uvicorn": ("serve",),
     "prometheus_client": ("metrics", "server"),
+    "cryptography": ("certificate", "doctor_machine"),
+    "segno": ("qr",),
     "typer": ("cli", "*_cli", "training/cli"),
 }
 

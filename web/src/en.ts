@@ -158,6 +158,7 @@ export const en = {
   look: {
     panel: 'Look',
     strength: 'Strength',
+    smooth: 'Smoothing',
     fade: 'Cross-fade',
     quality: 'Paint at',
     auto: 'Auto',
@@ -168,7 +169,6 @@ export const en = {
     mix: (title: string) => `Mix in ${title}`,
     unmix: (title: string) => `Take ${title} out of the mixture`,
     mixture: 'Mixture',
-    hint: 'Drag one style onto another to mix them',
   },
   numbers: {
     panel: 'Numbers',

@@ -144,6 +144,7 @@ export const es: Words = {
   look: {
     panel: 'Aspecto',
     strength: 'Intensidad',
+    smooth: 'Suavizado',
     fade: 'Transición',
     quality: 'Pintar a',
     auto: 'Auto',
@@ -154,7 +155,6 @@ export const es: Words = {
     mix: (title) => `Mezclar ${title}`,
     unmix: (title) => `Quitar ${title} de la mezcla`,
     mixture: 'Mezcla',
-    hint: 'Arrastra un estilo sobre otro para mezclarlos',
   },
   numbers: {
     panel: 'Números',

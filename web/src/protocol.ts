@@ -24,6 +24,8 @@ export interface Look {
   style: Style;
   strength: number;
   preserve_color: boolean;
+  /** Against flicker, 0 to 0.95; null: as the server was told. */
+  smooth: number | null;
   height_px: Height;
 }
 
@@ -65,6 +67,7 @@ export interface Stats {
   workers: Worker[];
   style: Record<string, number>;
   strength: number;
+  smooth: number;
   /** When the camera saw the frame of an RTP time; null until the first reports are in. */
   stamp: Stamp | null;
 }

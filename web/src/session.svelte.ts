@@ -47,7 +47,13 @@ export class Session {
     height_px: 360,
     microphoneId: null,
   });
-  look = $state<Look>({ style: '', strength: 1, preserve_color: false, height_px: 'auto' });
+  look = $state<Look>({
+    style: '',
+    strength: 1,
+    preserve_color: false,
+    smooth: null,
+    height_px: 'auto',
+  });
   transition_s = $state(0.5);
 
   #run: AbortController | null = null;
@@ -230,8 +236,12 @@ export class Session {
       this.failure = null;
       this.state = 'live';
       await peer.replace(this.input); // it may be another one by now
-      const { style, ...look } = $state.snapshot(this.look);
-      this.#change = style === '' ? look : { style, ...look };
+      const { style, smooth, ...look } = $state.snapshot(this.look);
+      this.#change = {
+        ...(style !== '' && { style }),
+        ...(smooth !== null && { smooth }),
+        ...look,
+      };
       void this.#send();
       throw await peer.lost;
     } finally {

@@ -42,9 +42,11 @@ export function loadLook(query = location.search): Partial<Look> {
   const look: Partial<Look> = {};
   const style = read(parameters.get('style') ?? '');
   const strength = Number.parseFloat(parameters.get('strength') ?? '');
+  const smooth = Number.parseFloat(parameters.get('smooth') ?? '');
   const height_px = Number(parameters.get('height'));
   if (style !== '') look.style = style;
   if (strength >= 0 && strength <= 1) look.strength = strength;
+  if (smooth >= 0 && smooth <= 0.95) look.smooth = smooth;
   if (parameters.get('color') === 'camera') look.preserve_color = true;
   if (Number.isInteger(height_px) && height_px >= 16 && height_px <= 4320)
     look.height_px = height_px;
@@ -77,6 +79,7 @@ export function writeQuery(look: Look, view: View, query: string): string {
   put('style', look.style !== '' && write(look.style));
   put('strength', look.strength !== 1 && String(look.strength));
   put('color', look.preserve_color && 'camera');
+  put('smooth', look.smooth !== null && String(look.smooth));
   put('height', look.height_px !== 'auto' && String(look.height_px));
   put('tab', view.tab !== VIEW.tab && view.tab);
   put('camera', view.compare !== VIEW.compare && view.compare);

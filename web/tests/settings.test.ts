@@ -2,13 +2,20 @@ import { expect, test } from 'vitest';
 import type { Look } from '../src/protocol';
 import { loadLook, loadView, VIEW, type View, writeQuery } from '../src/settings';
 
-const LOOK: Look = { style: 'mosaic', strength: 1, preserve_color: false, height_px: 'auto' };
+const LOOK: Look = {
+  style: 'mosaic',
+  strength: 1,
+  preserve_color: false,
+  smooth: null,
+  height_px: 'auto',
+};
 
 test('a look survives the URL', () => {
   const look: Look = {
     style: { a: 0.75, b: 0.25 },
     strength: 0.4,
     preserve_color: true,
+    smooth: 0.5,
     height_px: 270,
   };
   expect(loadLook(writeQuery(look, VIEW, ''))).toEqual(look);

@@ -1,0 +1,242 @@
+"""What a person does with the page: looks, numbers, snapshots, recordings, photos, films."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import psutil
+import pytest
+from PIL import Image as Picture
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser import (
+    HEIGHT,
+    LIVE_MS,
+    PHONE,
+    WIDTH,
+    Server,
+    button,
+    expect_state,
+    faults,
+    page_at,
+    shoot,
+    wait_until,
+)
+from tests.clips import read_number
+from tests.film_clips import Clip, write_clip
+
+pytestmark = pytest.mark.e2e
+
+RELOADS = 50
+FRAMES = 50
+KEYS = ("style", "strength", "preserve_color", "smooth", "height_auto")
+
+
+def look(server: Server) -> dict[str, Any]:
+    """The one stream's look, as the server has it."""
+    (stream,) = server.streams().values()
+    return {key: stream[key] for key in KEYS}
+
+
+def go_live(page: Page) -> None:
+    button(page, "Use the sample picture").click()
+    expect_state(page, "live")
+
+
+def test_a_look_is_chosen_mixed_and_shared(server: Server, chromium: Browser) -> None:
+    with page_at(chromium, f"{server.url}/?style=none") as page:
+        cards = page.locator("[data-style]")
+        expect(cards.first).to_be_visible(timeout=LIVE_MS)
+        expect(cards.locator("img")).to_have_count(cards.count(), timeout=2 * LIVE_MS)
+        go_live(page)
+        first, second = (cards.nth(i).get_attribute("data-style") for i in (1, 2))
+        page.keyboard.press("1")
+        wait_until(lambda: look(server)["style"] == {first: 1.0})
+        page.keyboard.press("ArrowRight")
+        wait_until(lambda: look(server)["style"] == {second: 1.0})
+
+        cards.nth(1).drag_to(cards.nth(2))
+        wait_until(lambda: look(server)["style"] == {first: 0.5, second: 0.5})
+        slider = page.get_by_role("group", name="Mixture").get_by_role("slider").first
+        slider.fill("0.2")
+        wait_until(lambda: sorted(look(server)["style"].values()) == [0.2, 0.8])
+        page.get_by_role("slider", name="Strength").fill("0.6")
+        page.get_by_role("slider", name="Smoothing").fill("0.5")
+        page.get_by_role("checkbox", name="Keep colours").check()
+        page.get_by_role("combobox", name="Paint at").select_option("180")
+        rest = {"strength": 0.6, "preserve_color": True, "smooth": 0.5, "height_auto": False}
+        wait_until(lambda: rest.items() <= look(server).items())
+        shoot(page, "mixture")
+        shared, wanted = page.url, look(server)
+    wait_until(lambda: server.streams() == {})
+    with page_at(chromium, shared) as page:
+        go_live(page)
+        wait_until(lambda: server.streams() != {} and look(server) == wanted)
+    wait_until(lambda: server.streams() == {})
+
+
+def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium: Browser) -> None:
+    with page_at(chromium, f"{server.url}/?style=none", accept_downloads=True) as page:
+        page.get_by_role("combobox", name="Microphone").select_option("")
+        page.get_by_role("checkbox", name="Record the camera too").check()
+        button(page, "Start").click()
+        expect_state(page, "live")
+        for key in "cmn":
+            page.keyboard.press(key)
+        for part in ("camera=divider", "mirror=1", "numbers=1"):
+            assert part in page.url
+        divider = page.get_by_role("slider", name="Divider between camera and painting")
+        divider.press("Home")
+        expect(divider).to_have_value("0")
+        age = page.locator("[data-age]")
+        wait_until(lambda: float(age.get_attribute("data-age") or 0) > 0)
+        (stream,) = server.streams().values()
+        assert float(age.get_attribute("data-age") or 0) > stream["latency_ms"]["p50"] / 4
+
+        with page.expect_download() as saved:
+            page.keyboard.press("s")
+        with Picture.open(saved.value.path()) as picture:
+            assert (picture.format, picture.size) == ("PNG", (WIDTH, HEIGHT))
+            luma = np.asarray(picture.convert("L"))
+        assert saved.value.suggested_filename.startswith("streamer-none-")
+        assert read_number(luma) is None, "it is mirrored, as it is seen"
+        assert read_number(luma[:, ::-1]) is not None
+
+        button(page, "Record").click()
+        expect(page.get_by_role("button", name="Stop 0:02")).to_be_visible(timeout=LIVE_MS)
+        films: list[Any] = []
+        page.on("download", lambda film: films.append(film))  # noqa: PLW0108 - not a builtin
+        button(page, "Snapshot").focus()
+        page.keyboard.press("r")
+        wait_until(lambda: len(films) == 2)
+        assert sorted(film.suggested_filename.split("-")[1] for film in films) == ["camera", "none"]
+        for film in films:
+            with av.open(str(film.path())) as container:
+                assert {stream.type for stream in container.streams} == {"video", "audio"}
+                assert len(list(container.decode(video=0))) > 10
+    wait_until(lambda: server.streams() == {})
+
+
+def test_a_camera_that_comes_back_is_taken_up_again(server: Server, chromium: Browser) -> None:
+    with page_at(chromium, f"{server.url}/?style=none") as page:
+        button(page, "Start").click()
+        expect_state(page, "live")
+        page.evaluate(
+            """() => {
+              const video = document.querySelector('video[aria-label="Camera picture"]');
+              video.srcObject.getVideoTracks()[0].dispatchEvent(new Event('ended'));
+            }"""
+        )
+        expect(page.get_by_role("alert")).to_contain_text("went away")
+        page.evaluate("navigator.mediaDevices.dispatchEvent(new Event('devicechange'))")
+        expect_state(page, "live")
+    wait_until(lambda: server.streams() == {})
+
+
+def test_a_photo_is_painted_compared_and_kept(server: Server, chromium: Browser) -> None:
+    file = io.BytesIO()
+    Picture.effect_noise((301, 203), 90).convert("RGB").save(file, "PNG")
+    with page_at(chromium, f"{server.url}/?tab=photo&style=mosaic") as page:
+        page.locator("input[type=file]").set_input_files(
+            {"name": "holiday.png", "mimeType": "image/png", "buffer": file.getvalue()}
+        )
+        expect(page.get_by_role("img", name="Painted photo")).to_be_visible(timeout=LIVE_MS)
+        expect(page.get_by_role("slider", name="Divider between photo")).to_be_attached()
+        with page.expect_download() as saved:
+            button(page, "Download").click()
+        assert saved.value.suggested_filename == "holiday.mosaic.jpg"
+        with Picture.open(saved.value.path()) as picture:
+            assert (picture.format, picture.size) == ("JPEG", (301, 203))
+        page.locator("input[type=file]").set_input_files(
+            {"name": "a.png", "mimeType": "image/png", "buffer": b"none"}
+        )
+        expect(page.get_by_role("alert")).to_contain_text("no picture the browser can read")
+
+
+def test_a_film_is_sent_painted_and_fetched(
+    server: Server, chromium: Browser, tmp_path: Path
+) -> None:
+    clip = Clip(pts=range(0, FRAMES * 512, 512), audio=("eng",), width=192, height=108)
+    source = write_clip(tmp_path / "dance.mp4", clip)
+    long = write_clip(tmp_path / "long.mp4", Clip(pts=range(0, 3000 * 512, 512)))
+    with page_at(chromium, f"{server.url}/?tab=film&style=mosaic&strength=0.5") as page:
+        page.locator("input[type=file]").set_input_files(source)
+        films = page.get_by_role("list", name="Films").get_by_role("listitem")
+        expect(films.filter(has_text="dance.mp4")).to_have_attribute(
+            "data-state", "done", timeout=2 * LIVE_MS
+        )
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="Download").click()
+        assert saved.value.suggested_filename == "dance.mosaic.mp4"
+        with av.open(str(saved.value.path())) as container:
+            assert [stream.type for stream in container.streams] == ["video", "audio"]
+            assert container.streams.video[0].frames == FRAMES
+
+        page.locator("input[type=file]").set_input_files(long)
+        expect(films.filter(has_text="long.mp4")).to_contain_text("of 3000", timeout=LIVE_MS)
+        page.reload()  # the film goes on, and is found again
+        expect(films.filter(has_text="long.mp4")).to_contain_text("of 3000", timeout=LIVE_MS)
+        films.filter(has_text="long.mp4").get_by_role("button", name="Cancel").click()
+        expect(films).to_have_count(1)
+        button(page, "Remove").click()
+        expect(films).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_left_out(server: Server, chromium: Browser, scheme: str) -> None:
+    with page_at(chromium, f"{server.url}/?style=none&numbers=1", color_scheme=scheme) as page:
+        expect(page.locator("[data-style]").first).to_be_visible(timeout=LIVE_MS)
+        assert faults(page) == [], "idle"
+        button(page, "Settings and keys").click()
+        assert faults(page) == [], "settings"
+        page.get_by_label("Language").select_option("es")
+        button(page, "Cerrar").click()
+        expect(page.get_by_role("heading", name="Tu cámara, repintada en directo.")).to_be_visible()
+        assert page.evaluate("document.documentElement.lang") == "es"
+        button(page, "Usar la imagen de muestra").click()
+        expect_state(page, "live")
+        page.keyboard.press("c")
+        expect(page.get_by_role("region", name="Números")).to_be_visible(timeout=LIVE_MS)
+        assert faults(page) == [], "live"
+        page.set_viewport_size(PHONE)
+        assert faults(page) == [], "live on a phone"
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        for tab in ("Foto", "Vídeo"):
+            button(page, tab).click()
+            assert faults(page) == [], tab
+    wait_until(lambda: server.streams() == {})
+
+
+def memory(server: Server) -> float:
+    """Bytes of the server itself."""
+    return float(psutil.Process(server.pid).memory_info().rss)
+
+
+def test_fifty_reloads_leave_the_server_as_it_was(server: Server, chromium: Browser) -> None:
+    with page_at(chromium, f"{server.url}/?style=none") as page:
+        page.route("**/stylize/**", lambda route: route.abort())  # thumbnails are not the point
+        sizes = []
+        for _ in range(RELOADS):
+            go_live(page)
+            page.reload()
+            wait_until(lambda: server.streams() == {})
+            sizes.append(memory(server))
+    grown = np.mean(sizes[-5:]) - np.mean(sizes[10:15])
+    assert grown < 40 * 2**20, [round(size / 2**20) for size in sizes]
+
+
+def test_https_with_a_certificate_of_ones_own(chromium: Browser, tmp_path: Path) -> None:
+    environment = {**os.environ, "STREAMER_DATA_DIR": str(tmp_path)}
+    options = ("--https", "--host", "127.0.0.1", "--backend", "none", "--workers", "1")
+    server = Server(tmp_path / "out", *options, environment=environment)
+    try:
+        server.wait_until_ready()
+        with page_at(chromium, server.url, ignore_https_errors=True) as page:
+            assert page.evaluate("isSecureContext") and page.url.startswith("https:")
+            button(page, "Start").click()
+            expect_state(page, "live")
+    finally:
+        server.stop()

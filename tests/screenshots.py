@@ -1,0 +1,152 @@
+"""`make screenshots`: every screen of the page as PNG, and the pictures of the README.
+
+python -m tests.screenshots [--readme]: into build/screenshots; with --readme also into docs/.
+"""
+
+import base64
+import io
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image as Picture
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.browser import (
+    DESKTOP,
+    LIVE_MS,
+    PHONE,
+    SCREENSHOTS,
+    Server,
+    button,
+    expect_state,
+    launch,
+    page_at,
+)
+from tests.film_clips import Clip, write_clip
+
+DOCS = Path(__file__).parents[1] / "docs"
+SIZES = {"desktop": DESKTOP, "phone": PHONE}
+SCHEMES = ("light", "dark")
+FRAMES, FRAME_MS, WIDTH = 56, 110, 560  # of the animation
+SETTLED_MS = 4000  # for a height that fits this machine, and numbers to show
+
+
+def main() -> None:
+    """Serve, look, and write."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = Server(Path(folder) / "out", "--max-peers", "2")
+        try:
+            server.wait_until_ready()
+            with launch(playwright) as browser:
+                for size in SIZES:
+                    for scheme in SCHEMES:
+                        _screens(browser, server, size, scheme, Path(folder))
+                if "--readme" in sys.argv:
+                    _readme(browser, server)
+        finally:
+            server.stop()
+    print(f"screenshots are in {SCREENSHOTS}")
+
+
+def _screens(browser: Browser, server: Server, size: str, scheme: str, folder: Path) -> None:
+    def shoot(page: Page, name: str) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        path = SCREENSHOTS / f"{name}-{size}-{scheme}.png"
+        page.screenshot(path=path, full_page=size == "phone")
+
+    options: dict[str, Any] = {"size": SIZES[size], "color_scheme": scheme}
+    with page_at(browser, f"{server.url}/?camera=divider&numbers=1", **options) as page:
+        _thumbnails(page)
+        shoot(page, "idle")
+        _live(page)
+        shoot(page, "live")
+        page.get_by_role("button", name="Mix in").nth(1).click()
+        page.get_by_role("radio", name="Beside").check()
+        page.keyboard.press("n")
+        page.wait_for_timeout(1000)
+        shoot(page, "mixture")
+        button(page, "Settings and keys").click()
+        shoot(page, "settings")
+    with page_at(browser, f"{server.url}/?tab=photo", **options) as page:
+        _thumbnails(page)
+        shoot(page, "photo-empty")
+        page.locator("input[type=file]").set_input_files(
+            {"name": "sea.jpg", "mimeType": "image/jpeg", "buffer": _sample(page)}
+        )
+        expect(page.get_by_role("img", name="Painted photo")).to_be_visible(timeout=LIVE_MS)
+        _thumbnails(page)
+        shoot(page, "photo")
+    film = write_clip(folder / "dance.mp4", Clip(pts=range(0, 3000 * 512, 512)))
+    with page_at(browser, f"{server.url}/?tab=film", **options) as page:
+        shoot(page, "film-empty")
+        page.locator("input[type=file]").set_input_files(film)
+        expect(page.get_by_text("of 3000")).to_be_visible(timeout=LIVE_MS)
+        _thumbnails(page)
+        shoot(page, "film")
+        button(page, "Cancel").click()
+
+
+def _readme(browser: Browser, server: Server) -> None:
+    """A picture of the page, and its picture in motion while styles change."""
+    DOCS.mkdir(exist_ok=True)
+    size = {"width": 1280, "height": 760}
+    url = f"{server.url}/?camera=divider&numbers=1"
+    with page_at(browser, url, size, color_scheme="dark") as page:
+        _thumbnails(page)
+        _live(page)
+        page.wait_for_timeout(SETTLED_MS)
+        picture = Picture.open(io.BytesIO(page.screenshot())).convert("RGB")
+        picture.save(DOCS / "page.webp", quality=82, method=6)
+    with page_at(browser, server.url, size, color_scheme="dark") as page:
+        _thumbnails(page)
+        _live(page)
+        page.evaluate("document.querySelector('.applied').remove()")
+        first, *rest = _moving(page)
+        first.save(
+            DOCS / "live.webp",
+            save_all=True,
+            append_images=rest,
+            duration=FRAME_MS,
+            loop=0,
+            quality=55,
+            method=5,
+        )
+
+
+def _moving(page: Page) -> Iterator[Picture.Image]:
+    """What the page shows while its style is changed every now and then."""
+    video = page.locator('video[aria-label="Stylized picture"]')
+    for i in range(FRAMES):
+        if i % 14 == 13:
+            page.keyboard.press("ArrowRight")
+        picture = Picture.open(io.BytesIO(video.screenshot(type="jpeg", quality=92)))
+        height = round(picture.height * WIDTH / picture.width)
+        yield picture.convert("RGB").resize((WIDTH, height), Picture.Resampling.LANCZOS)
+
+
+def _live(page: Page) -> None:
+    button(page, "Use the sample picture").click()
+    expect_state(page, "live")
+    page.wait_for_timeout(SETTLED_MS)
+    _thumbnails(page)
+
+
+def _thumbnails(page: Page) -> None:
+    """Wait until every style shows what it does."""
+    cards = page.locator("[data-style]")
+    expect(cards.first).to_be_visible(timeout=LIVE_MS)
+    expect(cards.locator("img")).to_have_count(cards.count(), timeout=4 * LIVE_MS)
+    expect(page.locator(".refresh:disabled")).to_have_count(0, timeout=4 * LIVE_MS)
+
+
+def _sample(page: Page) -> bytes:
+    """The sample picture, which the page draws itself, as a photo."""
+    url: str = page.evaluate("document.querySelector('canvas').toDataURL('image/jpeg')")
+    return base64.b64decode(url.partition(",")[2])
+
+
+if __name__ == "__main__":
+    main()
