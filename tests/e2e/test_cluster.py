@@ -7,7 +7,9 @@ allows that), so that frames go to them through Ray, as they do between machines
 import contextlib
 import json
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,10 +17,15 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+from PIL import Image
+
+from tests.pictures import smooth_rgb
 
 pytestmark = pytest.mark.e2e
 
@@ -76,6 +83,10 @@ class Nodes:
                     process.kill()
             psutil.wait_procs(family, timeout=10)
         node.wait()
+
+    def runs(self, number: int) -> bool:
+        """Whether a node is still there."""
+        return self._nodes[number].poll() is None
 
     def stop(self) -> None:
         for number in reversed(list(self._nodes)):
@@ -148,7 +159,6 @@ def nodes() -> Iterator[Nodes]:
     nodes = Nodes(home)
     try:
         nodes.start(1)
-        nodes.start(2)
         yield nodes
     finally:
         nodes.stop()
@@ -162,6 +172,7 @@ def in_order(stream: Stream) -> bool:
 
 def test_nodes_share_the_work_join_and_are_lost(nodes: Nodes) -> None:
     """Three workers for two nodes with one CPU each: the third waits for the third node."""
+    nodes.start(2)
     stream = Stream(nodes, workers=3)
     try:
         stream.until(lambda s: s.recent_nodes == {1, 2})
@@ -180,3 +191,31 @@ def test_nodes_share_the_work_join_and_are_lost(nodes: Nodes) -> None:
     assert dropped["lost"] <= 2, dropped  # what the lost node held: one frame a worker
     assert dropped["skipped"] <= dropped["lost"], dropped  # shown without waiting for Ray's word
     assert dropped["late"] == 0, dropped
+
+
+def test_serve_joins_a_cluster_and_leaves_it_as_it_was(nodes: Nodes) -> None:
+    """A photo is painted on the cluster; what waits for a node that never comes is no obstacle."""
+    command = [sys.executable, "-m", "streamer", "serve", "--no-browser", "--port", "0"]
+    command += ["--backend", "none", "--workers", "2", "--ray-address", nodes.address]
+    log = nodes.home / "serve.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(command, env=nodes.environment, stdout=output, stderr=output)
+    try:
+        deadline = time.monotonic() + PATIENCE_S
+        while "\nready" not in log.read_text():
+            assert server.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        url = re.search(r"http://127\.0\.0\.1:\d+", log.read_text())
+        assert url is not None
+        photo = BytesIO()
+        Image.fromarray(smooth_rgb(64, 48)).save(photo, "PNG")
+        painted = httpx.post(
+            f"{url[0]}/stylize/none", files={"image": photo.getvalue()}, timeout=60
+        )
+        assert painted.status_code == 200, painted.text
+        server.send_signal(signal.SIGINT)
+        assert server.wait(PATIENCE_S) == 0, log.read_text()
+    finally:
+        server.kill()
+        server.wait()
+    assert nodes.runs(1)
