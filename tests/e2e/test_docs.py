@@ -24,7 +24,7 @@ from tests.pictures import smooth_rgb
 pytestmark = pytest.mark.e2e
 
 # Documents whose every command runs, unless they say why not.
-RUN = ("README.md", "CONTRIBUTING.md", "docs/cluster.md", "docs/turn.md")
+RUN = ("README.md", "CONTRIBUTING.md", "docs/cluster.md", "docs/styles.md", "docs/turn.md")
 STREAMER = (sys.executable, "-m", "streamer")
 PATIENCE_S = 240.0
 SHORTER = {  # what is added so that a command ends soon, or needs no display and no free port
@@ -94,10 +94,11 @@ def test_modules_that_are_named_exist(document: str) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the documents take for granted: in.mp4, photo.jpg, cert.pem and key.pem."""
+    """What the documents take for granted: a film, a photo, a painting, a certificate."""
     folder = tmp_path_factory.mktemp("docs")
     certificate(folder)
-    Image.fromarray(smooth_rgb(160, 96)).save(folder / "photo.jpg")
+    for seed, name in enumerate(("photo.jpg", "painting.jpg")):
+        Image.fromarray(smooth_rgb(160, 96, seed)).save(folder / name)
     with av.open(str(folder / "in.mp4"), "w") as film:
         stream = film.add_stream("libx264", 25)
         stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
