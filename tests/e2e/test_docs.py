@@ -29,8 +29,8 @@ STREAMER = (sys.executable, "-m", "streamer")
 PATIENCE_S = 240.0
 SHORTER = {  # what is added so that a command ends soon, or needs no display and no free port
     "serve": ("--no-browser", "--port", "0"),
-    "bench": ("--backend", "onnx", "--height", "90", "--seconds", "0.1"),
-    "doctor": ("--port", "0"),
+    "bench": ("--backend", "onnx", "--threads", "1", "--height", "90", "--seconds", "0.1"),
+    "doctor": ("--port", "0", "--quick"),
 }
 
 EVERY = [command for document in documents() for command in commands(document)]
