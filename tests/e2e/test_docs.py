@@ -78,7 +78,8 @@ def test_make_targets_exist(command: Command) -> None:
 
 @pytest.mark.parametrize("document", documents(), ids=lambda path: path.name)
 def test_links_lead_somewhere(document: Path) -> None:
-    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    text = document.read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", text) + re.findall(r'src="([^"]+)"', text)
     inside = [link for link in links if not re.match(r"[a-z]+:", link)]
     assert not [link for link in inside if not (document.parent / link).exists()]
 
