@@ -81,7 +81,7 @@ def certificate(config: Config) -> Finding:
     if config.tls_cert is None:
         if config.loopback:
             return ok("https", "not needed: browsers trust this machine itself")
-        fix = "--tls-cert and --tls-key; mkcert makes both for a home network"
+        fix = "streamer serve --https makes one; or bring --tls-cert and --tls-key"
         return note("https", "none: browsers give the camera to https pages only", fix)
     try:
         check_tls(config)
