@@ -120,7 +120,7 @@ $(VENV)/run.stamp: $(VENV)/bin/python $(PACKAGE)
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo "installing what its tests need, once"
 	@mkdir -p .cache
-	$(INSTALL) "$(TORCH)" --editable ".[dev,train]"
+	$(INSTALL) "$(TORCH)" --editable ".[dev,train,camera]"
 	@touch $@
 
 streamer/web/index.html: $(VENV)/run.stamp $(PAGE_SOURCES)

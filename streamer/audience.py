@@ -12,9 +12,8 @@ from fractions import Fraction
 from typing import Protocol
 
 from streamer.errors import NotLiveError
-from streamer.frame import Frame, Sink
+from streamer.frame import Frame, Sink, Sound
 from streamer.intake import Intake
-from streamer.peer import Sound
 
 VIDEO_HZ = 90_000
 SOUND_HZ = 48_000  # the clock of Opus, whatever was recorded (RFC 7587)

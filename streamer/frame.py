@@ -77,6 +77,15 @@ class Frame:
         return float(self.pts * self.time_base)
 
 
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """One packet of encoded sound; `clock` counts samples, 32 bits."""
+
+    data: bytes
+    clock: int
+    arrived_at: float
+
+
 class Source(Protocol):
     """Where frames come from. Pulled: `ready` first, then a slot in the ring, then `take`."""
 

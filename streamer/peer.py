@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aiortc import RTCDtlsTransport, RTCRtpSender
 
-from streamer.frame import Frame, Sink, Source
+from streamer.frame import Frame, Sink, Sound, Source
 from streamer.intake import Intake
 from streamer.peer_control import Control
 from streamer.peer_link import Link, hints, unhindered
@@ -18,12 +18,12 @@ from streamer.peer_options import IceServer, PeerOptions, PeerStats
 from streamer.rtp_codecs import Bitrate
 from streamer.rtp_connection import Parts
 from streamer.rtp_rate import Uplink
-from streamer.rtp_receive import AudioReceiver, Sound
+from streamer.rtp_receive import AudioReceiver
 from streamer.rtp_send import AudioTrack, VideoSender, VideoTrack
 from streamer.rtp_stamp import Stamp
 from streamer.rtp_video import VideoReceiver
 
-__all__ = ["Bitrate", "IceServer", "Peer", "PeerOptions", "PeerStats", "Sound", "Uplink"]
+__all__ = ["Bitrate", "IceServer", "Peer", "PeerOptions", "PeerStats", "Uplink"]
 
 
 class Peer(Link):

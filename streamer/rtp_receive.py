@@ -9,7 +9,6 @@ import contextlib
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aiortc import RTCDtlsTransport
 from aiortc.codecs import is_rtx
@@ -26,14 +25,7 @@ from aiortc.rtp import (
 )
 from aiortc.stats import RTCStatsReport
 
-
-@dataclass(frozen=True, slots=True)
-class Sound:
-    """One packet of encoded sound; `clock` counts samples, 32 bits."""
-
-    data: bytes
-    clock: int
-    arrived_at: float
+from streamer.frame import Sound
 
 
 class Receiver:

@@ -22,10 +22,9 @@ from aiortc.rtp import (
     unpack_remb_fci,
 )
 
-from streamer.frame import Frame
+from streamer.frame import Frame, Sound
 from streamer.intake import Intake
 from streamer.rtp_codecs import Bitrate, Codec, Encoder
-from streamer.rtp_receive import Sound
 
 KEYFRAME_EVERY_S = 0.3  # at most, whatever the other side asks for
 SAMPLES = 256  # of encode times, for the statistics

@@ -17,9 +17,9 @@ from streamer.audience import Audience, Audiences
 from streamer.control import Change, Height, altered, read_change, read_id
 from streamer.errors import StreamerError, UnknownStyleError
 from streamer.fade import Fade
-from streamer.frame import Frame, Style
+from streamer.frame import Frame, Sound, Style
 from streamer.governor import Governor
-from streamer.peer import Peer, PeerStats, Sound
+from streamer.peer import Peer, PeerStats
 from streamer.ring import Ring
 from streamer.stats import Stats
 from streamer.trickle import Fragment

@@ -11,7 +11,8 @@ import logging
 from streamer.audience import Audiences
 from streamer.control import Change
 from streamer.errors import NotLiveError, ServerFullError
-from streamer.peer import Peer, PeerOptions, Sound
+from streamer.frame import Sound
+from streamer.peer import Peer, PeerOptions
 from streamer.ring import Ring
 from streamer.session import Defaults, Session, Styles
 from streamer.trickle import Fragment

@@ -8,9 +8,8 @@ import pytest
 
 from streamer.audience import SOUND_HZ, VIDEO_HZ, Audience, Audiences
 from streamer.errors import NotLiveError
-from streamer.frame import Frame
+from streamer.frame import Frame, Sound
 from streamer.intake import Intake
-from streamer.peer import Sound
 from tests.fakes import numbered
 
 

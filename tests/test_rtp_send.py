@@ -7,9 +7,8 @@ from itertools import pairwise
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
-from streamer.frame import Frame
+from streamer.frame import Frame, Sound
 from streamer.rtp_codecs import CLOCK, Bitrate
-from streamer.rtp_receive import Sound
 from streamer.rtp_send import DELAY_MAX_S, SLEW, SOUND_MAX, AudioTrack, DelayLine, VideoTrack
 from tests.clips import number_frame
 

@@ -11,9 +11,8 @@ import pytest
 from streamer import session as session_module
 from streamer import sessions as sessions_module
 from streamer.errors import ServerFullError, UnknownStyleError
-from streamer.frame import Frame, Style
+from streamer.frame import Frame, Sound, Style
 from streamer.intake import Intake
-from streamer.peer import Sound
 from streamer.peer_options import PeerOptions, PeerStats
 from streamer.ring import Ring
 from streamer.rtp_stamp import Stamp
