@@ -111,7 +111,7 @@ def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium:
         page.on("download", lambda film: films.append(film))  # noqa: PLW0108 - not a builtin
         button(page, "Snapshot").focus()
         page.keyboard.press("r")
-        wait_until(lambda: len(films) == 2)
+        wait_until(lambda: page.evaluate("true") and len(films) == 2)  # asking hands events on
         assert sorted(film.suggested_filename.split("-")[1] for film in films) == ["camera", "none"]
         for film in films:
             with av.open(str(film.path())) as container:
@@ -131,6 +131,7 @@ def test_a_camera_that_comes_back_is_taken_up_again(server: Server, chromium: Br
             }"""
         )
         expect(page.get_by_role("alert")).to_contain_text("went away")
+        wait_until(lambda: server.streams() == {})  # it has one place only
         page.evaluate("navigator.mediaDevices.dispatchEvent(new Event('devicechange'))")
         expect_state(page, "live")
     wait_until(lambda: server.streams() == {})
