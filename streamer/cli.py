@@ -4,7 +4,6 @@ Heavy libraries are imported by the command that needs them, so `streamer --help
 """
 
 import importlib
-import logging
 import secrets
 import sys
 from pathlib import Path
@@ -243,15 +242,8 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         udp_ports=parse_ports(udp_ports) if udp_ports else None,
         virtual_camera=parse_virtual_camera(virtual_camera) if virtual_camera else None,
     )
-    _log(verbose)
     if found:
         print(note, flush=True)
     from streamer.serve import run  # which imports Ray, aiortc and FastAPI
 
-    run(config)
-
-
-def _log(verbose: bool) -> None:
-    """Ours from INFO on, everyone else's from WARNING on."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("streamer").setLevel(logging.DEBUG if verbose else logging.INFO)
+    run(config, verbose=verbose)

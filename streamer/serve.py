@@ -43,11 +43,18 @@ PATIENCE_S = 30.0  # for all of stopping; a Ray that is just starting cannot be 
 CONNECTIONS = 512  # more HTTP connections than this are turned away
 
 
-def run(config: Config) -> None:
+def run(config: Config, *, verbose: bool = False) -> None:
     """Serve until SIGINT or SIGTERM."""
+    _log(verbose)
     check_tls(config)
     with bind(config.host, config.port) as listener, contextlib.suppress(KeyboardInterrupt):
         asyncio.run(serve(config, listener))
+
+
+def _log(verbose: bool) -> None:
+    """Ours from INFO on, everyone else's from WARNING on."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("streamer").setLevel(logging.DEBUG if verbose else logging.INFO)
 
 
 async def serve(config: Config, listener: socket.socket) -> None:
