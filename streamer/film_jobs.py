@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 JOBS = 8  # uploading, waiting, painting and finished ones together
 KEPT_S = 3600.0  # a result nobody fetches is removed after this
 SPARE_BYTES = 1 << 30  # of the disk that is left alone
-UPLOAD_S = 3600.0  # an upload that takes longer is given up
 
 State = Literal["uploading", "waiting", "painting", "done", "failed"]
 
@@ -98,8 +97,7 @@ class FilmJobs:
         job = FilmJob(name, style, Path(tempfile.mkdtemp(dir=self._folder())))
         self._jobs[job.id] = job
         try:
-            async with asyncio.timeout(UPLOAD_S):
-                await self._receive(job, body)
+            await self._receive(job, body)
         except BaseException:
             await self.remove(job.id)
             raise

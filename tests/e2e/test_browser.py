@@ -46,6 +46,7 @@ def test_a_camera_is_painted_in_order_and_changes_style_on_the_same_connection(
         page.get_by_role("radio", name="Mosaic").check()
         expect(page.get_by_text("applied at frame")).to_be_attached(timeout=LIVE_MS)
         wait_until(lambda: color_of(frames_seen(page, at_least=5)) > color_of(plain) + 10)
+        button(page, "Numbers").click()
         expect(page.get_by_role("region", name="Numbers")).to_contain_text("Mbit/s")
         assert page.evaluate("pcs.length") == 1
         assert "style=mosaic" in page.url

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image as Picture
 from playwright.sync_api import Browser, Page, expect
 
+from streamer import qr
 from tests.browser import (
     HEIGHT,
     LIVE_MS,
@@ -111,7 +112,7 @@ def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium:
         page.on("download", lambda film: films.append(film))  # noqa: PLW0108 - not a builtin
         button(page, "Snapshot").focus()
         page.keyboard.press("r")
-        wait_until(lambda: len(films) == 2)
+        wait_until(lambda: page.evaluate("true") and len(films) == 2)  # asking hands events on
         assert sorted(film.suggested_filename.split("-")[1] for film in films) == ["camera", "none"]
         for film in films:
             with av.open(str(film.path())) as container:
@@ -131,6 +132,7 @@ def test_a_camera_that_comes_back_is_taken_up_again(server: Server, chromium: Br
             }"""
         )
         expect(page.get_by_role("alert")).to_contain_text("went away")
+        wait_until(lambda: server.streams() == {})  # it has one place only
         page.evaluate("navigator.mediaDevices.dispatchEvent(new Event('devicechange'))")
         expect_state(page, "live")
     wait_until(lambda: server.streams() == {})
@@ -210,6 +212,20 @@ def test_nobody_is_left_out(server: Server, chromium: Browser, scheme: str) -> N
     wait_until(lambda: server.streams() == {})
 
 
+def test_a_phone_is_shown_the_way(server: Server, chromium: Browser) -> None:
+    url = "https://192.0.2.7:8000/?token=0123456789abcdef"
+    with page_at(chromium, server.url) as page:
+        page.route("**/phone", lambda route: route.fulfill(json={"url": url}))
+        picture = {"body": qr.svg(url), "content_type": "image/svg+xml"}
+        page.route("**/phone.svg", lambda route: route.fulfill(**picture))
+        page.reload()
+        button(page, "On a phone").click()
+        expect(page.get_by_role("link", name=url)).to_be_visible()
+        wait_until(lambda: page.locator("img.qr").evaluate("image => image.naturalWidth") > 0)
+        assert faults(page) == []
+        shoot(page, "on-a-phone")
+
+
 def memory(server: Server) -> float:
     """Bytes of the server itself."""
     return float(psutil.Process(server.pid).memory_info().rss)
@@ -238,5 +254,6 @@ def test_https_with_a_certificate_of_ones_own(chromium: Browser, tmp_path: Path)
             assert page.evaluate("isSecureContext") and page.url.startswith("https:")
             button(page, "Start").click()
             expect_state(page, "live")
+            assert page.get_by_role("button", name="On a phone").count() == 0, "loopback only"
     finally:
         server.stop()
