@@ -24,7 +24,14 @@ from tests.pictures import smooth_rgb
 pytestmark = pytest.mark.e2e
 
 # Documents whose every command runs, unless they say why not.
-RUN = ("README.md", "CONTRIBUTING.md", "docs/cluster.md", "docs/styles.md", "docs/turn.md")
+RUN = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/cluster.md",
+    "docs/obs.md",
+    "docs/styles.md",
+    "docs/turn.md",
+)
 STREAMER = (sys.executable, "-m", "streamer")
 PATIENCE_S = 240.0
 SHORTER = {  # what is added so that a command ends soon, or needs no display and no free port
