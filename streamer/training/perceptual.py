@@ -30,7 +30,7 @@ class Taste:
 
     style: float = 5.0  # against the content's 1
     steady: float = 2.0  # one picture seen twice, shifted and noised, is painted alike
-    plain: float = 1.0  # printing no pattern of its own
+    plain: float = 4.0  # printing no pattern of its own
     noise: float = 0.03  # strongest sensor noise, of the full range
 
 
