@@ -76,6 +76,11 @@ class Connection(RTCPeerConnection):
         ours = (t._offerDirection for t in self.getTransceivers() if t.kind == kind)
         return any(way in ("sendrecv", "sendonly") for way in ours)
 
+    def gives(self, kind: str) -> bool:
+        """Whether the other side's offer sends us that kind."""
+        ours = (t._offerDirection for t in self.getTransceivers() if t.kind == kind)
+        return any(way in ("sendrecv", "recvonly") for way in ours)
+
     @property
     def remote_address(self) -> str | None:
         """Where the other side's packets come from, once ICE has chosen."""

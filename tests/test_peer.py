@@ -272,6 +272,13 @@ async def test_a_certificate_with_another_fingerprint_is_not_talked_to(algorithm
     await client.close()
 
 
+async def test_an_offer_that_only_watches_is_no_publisher_s() -> None:
+    client = RtcClient(video="recvonly", audio="recvonly")
+    with pytest.raises(UsageError, match="sends nothing"):
+        await Peer.answer(await client.offer(), LOOPBACK, on_message=ignore)
+    await client.close()
+
+
 async def test_a_publisher_gets_a_recvonly_answer() -> None:
     client = RtcClient(video="sendonly", channel=False)
     async with connected(client) as peer:
