@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aiortc import RTCDtlsTransport, RTCRtpSender
 
+from streamer.errors import UsageError
 from streamer.frame import Frame, Sink, Sound, Source
 from streamer.intake import Intake
 from streamer.peer_control import Control
@@ -136,6 +137,8 @@ class Peer(Link):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def agreed(self) -> None:
+        if not (self._pc.gives("video") or self._pc.gives("audio")):
+            raise UsageError("this offer sends nothing: a publisher's is sendonly or sendrecv")
         self._video.wanted = self._pc.asks_for("video")
         if video := self.codec("video"):
             self._video.negotiated("VP8" if video.name == "VP8" else "H264")

@@ -6,6 +6,7 @@ here are where it makes them. They are those of aiortc 1.16, which `pyproject.to
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiortc
@@ -17,10 +18,15 @@ from aiortc import (
     RTCRtpSender,
     RTCRtpTransceiver,
 )
-from aiortc.rtcdtlstransport import SRTPProtectionProfile
+from aiortc.rtcdtlstransport import (
+    X509_DIGEST_ALGORITHMS,
+    RTCDtlsParameters,
+    SRTPProtectionProfile,
+    State,
+)
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
 from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from streamer.errors import StreamerError
 from streamer.peer_ice import IceConnection, Reach
@@ -70,6 +76,11 @@ class Connection(RTCPeerConnection):
         ours = (t._offerDirection for t in self.getTransceivers() if t.kind == kind)
         return any(way in ("sendrecv", "sendonly") for way in ours)
 
+    def gives(self, kind: str) -> bool:
+        """Whether the other side's offer sends us that kind."""
+        ours = (t._offerDirection for t in self.getTransceivers() if t.kind == kind)
+        return any(way in ("sendrecv", "recvonly") for way in ours)
+
     @property
     def remote_address(self) -> str | None:
         """Where the other side's packets come from, once ICE has chosen."""
@@ -104,6 +115,7 @@ class Connection(RTCPeerConnection):
         connection = IceConnection(ice._connection, self._reach)
         ice.iceGatherer._connection = ice._connection = connection
         ice._recv, ice._send = connection.recv, connection.send
+        _set(dtls, "_validate_peer_identity", partial(_check_fingerprints, dtls))
         return dtls
 
     def _RTCPeerConnection__createSctpTransport(self) -> None:
@@ -119,6 +131,27 @@ class Certificate(RTCCertificate):
         context = super()._create_ssl_context(srtp_profiles)
         context.set_cipher_list(CIPHERS)
         return context
+
+
+def _check_fingerprints(dtls: RTCDtlsTransport, remote: RTCDtlsParameters) -> None:
+    """The other side's certificate must have every digest that its SDP told.
+
+    As aiortc does it, but without reading the certificate, of which nothing else matters: those
+    of libdatachannel (in OBS) claim a version of X.509 that `cryptography` refuses.
+    """
+    certificate = dtls._ssl.get_peer_certificate() if dtls._ssl else None
+    told = [f for f in remote.fingerprints if f.algorithm.lower() in X509_DIGEST_ALGORITHMS]
+    if (
+        certificate is None
+        or not told
+        or any(_digest(certificate, f.algorithm) != f.value.upper() for f in told)
+    ):
+        dtls._set_state(State.FAILED)
+
+
+def _digest(certificate: crypto.X509, algorithm: str) -> str:
+    """Its bytes in upper case hexadecimal, with colons between them."""
+    return certificate.digest(algorithm.lower().replace("-", "")).decode()
 
 
 def _bound(sctp: RTCSctpTransport) -> None:

@@ -19,7 +19,7 @@ from streamer.photo import encode_jpeg
 from streamer.whip import Connections, Name
 
 BOUNDARY = "frame"
-MJPEG_MAX = 8  # who take whole pictures at once: each takes more than ten viewers by WHEP
+MJPEG_MAX = 8  # who take whole pictures at once; viewers by WHEP take far less of the network
 PATIENCE_S = 10.0  # without a picture
 
 
@@ -70,7 +70,7 @@ def streams(publishers: Publishers, watchers: Watchers, audiences: Audiences) ->
         """One JPEG after the other, for players that know nothing better."""
         audience = audiences.live(name)
         if len(taking) >= MJPEG_MAX:
-            raise ServerFullError(f"{MJPEG_MAX} take this already; WHEP at /whep/{name} is cheap")
+            raise ServerFullError(f"{MJPEG_MAX} take this already; watch it at /watch/{name}")
         parts = _parts(audience, jpeg_of(audience), taking)
         return StreamingResponse(parts, media_type=_MULTIPART)
 

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -253,6 +253,30 @@ def without(offer: str) -> str:
     """An offer that promises candidates and has none."""
     lines = offer.splitlines(keepends=True)
     return "".join(line for line in lines if not line.startswith(("a=candidate", "a=end-of")))
+
+
+@pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
+async def test_a_certificate_with_another_fingerprint_is_not_talked_to(algorithm: str) -> None:
+    """Somebody between the two, who has another key."""
+    client = RtcClient()
+    offer = await client.offer()
+    start = f"a=fingerprint:{algorithm} "
+    told = next(line for line in offer.splitlines() if line.startswith(start))
+    wrong = start + ("00" if told[len(start) :][:2] != "00" else "11") + told[len(start) + 2 :]
+    peer = await Peer.answer(offer.replace(told, wrong), LOOPBACK, on_message=ignore)
+    with suppress(TimeoutError):  # it may think that it is connected, for a moment
+        await client.accept(peer.answer_sdp, 2)
+    await until(lambda: peer.state == "closed")
+    assert peer.stats().frames_in == 0
+    await peer.close()
+    await client.close()
+
+
+async def test_an_offer_that_only_watches_is_no_publisher_s() -> None:
+    client = RtcClient(video="recvonly", audio="recvonly")
+    with pytest.raises(UsageError, match="sends nothing"):
+        await Peer.answer(await client.offer(), LOOPBACK, on_message=ignore)
+    await client.close()
 
 
 async def test_a_publisher_gets_a_recvonly_answer() -> None:
