@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 import numpy as np
-from playwright.sync_api import Browser, Page, Playwright, ViewportSize, expect
+from playwright.sync_api import Browser, Page, Playwright, ViewportSize
 
 from tests.clips import number_frame, read_number
 
@@ -167,7 +167,8 @@ def page_at(
 
 
 def expect_state(page: Page, state: str) -> None:
-    expect(page.locator("main")).to_have_attribute("data-state", state, timeout=LIVE_MS)
+    """Waits with the page's own frames; `expect` looks once a second only."""
+    page.locator(f'main[data-state="{state}"]').wait_for(state="attached", timeout=LIVE_MS)
 
 
 def button(page: Page, name: str) -> Any:
