@@ -29,13 +29,13 @@ class Ear(Protocol):
 class Audience:
     """One stream's takers. Of several publishers of one name the newest is shown.
 
-    A publisher counts from its first frame on. `now` is monotonic seconds.
+    A publisher is known by an id, and counts from its first frame on. `now` is monotonic seconds.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.newest: Frame | None = None  # for snapshots; None: nobody publishes
-        self._publishers: list[object] = []  # the one that is shown comes last
+        self._publishers: list[str] = []  # the one that is shown comes last
         self._taps: set[Intake[Frame]] = set()
         self._ears: set[Ear] = set()
         self._video_time = _Timeline(VIDEO_HZ)
@@ -48,11 +48,11 @@ class Audience:
         """Whether nobody publishes and nobody waits for anything."""
         return not (self._publishers or self._taps or self._ears)
 
-    def shows(self, publisher: object) -> bool:
+    def shows(self, publisher: str) -> bool:
         """Whether this publisher is the one to be seen."""
         return self._publishers[-1:] == [publisher]
 
-    def show(self, publisher: object, frame: Frame, now: float) -> None:
+    def show(self, publisher: str, frame: Frame, now: float) -> None:
         """A stylized frame of a publisher."""
         if publisher not in self._publishers:
             self._publishers.append(publisher)
@@ -66,20 +66,20 @@ class Audience:
         for tap in self._taps:
             tap.put(self.newest)
 
-    def sound(self, publisher: object, sound: Sound, now: float) -> None:
+    def sound(self, publisher: str, sound: Sound, now: float) -> None:
         """A packet of a publisher's sound."""
         if self._ears and self.shows(publisher):
             clock = self._sound_time.place(publisher, sound.clock, now) % (1 << 32)
             for ear in self._ears:
                 ear.put(replace(sound, clock=clock))
 
-    def set_latency(self, publisher: object, latency_s: float) -> None:
+    def set_latency(self, publisher: str, latency_s: float) -> None:
         """How much later than it came the picture leaves: the sound has to wait as long."""
         if self.shows(publisher):
             for ear in self._ears:
                 ear.set_delay(latency_s)
 
-    def leave(self, publisher: object) -> None:
+    def leave(self, publisher: str) -> None:
         """A publisher ends; an older one of that name is shown again."""
         if publisher in self._publishers:
             self._publishers.remove(publisher)
@@ -150,12 +150,12 @@ class _Timeline:
 
     def __init__(self, hz: int) -> None:
         self._hz = hz
-        self._of: object = None
+        self._of: str | None = None
         self._shift = self._last = 0
         self._last_at = 0.0
 
-    def place(self, publisher: object, clock: int, now: float) -> int:
-        if publisher is not self._of:
+    def place(self, publisher: str, clock: int, now: float) -> int:
+        if publisher != self._of:
             passed = int((now - self._last_at) * self._hz) if self._of else 0
             self._of, self._shift = publisher, self._last + max(passed, 1) - clock
         self._last, self._last_at = clock + self._shift, now

@@ -48,6 +48,15 @@ class _Streams(Collector):
         yield GaugeMetricFamily("streamer_peers", "Connected peers", len(now["streams"]))
         yield from _worker_metrics(now["workers"])
         yield from _stream_metrics(now["streams"])
+        yield _viewers(now["viewers"])
+
+
+def _viewers(streams: Mapping[str, Mapping[str, Any]]) -> Metric:
+    watching = GaugeMetricFamily("streamer_viewers", "Who watch by WHEP", labels=["name", "codec"])
+    for name, codecs in streams.items():
+        for codec, numbers in codecs.items():
+            watching.add_metric([name, codec], numbers["viewers"])
+    return watching
 
 
 def _worker_metrics(workers: list[Mapping[str, Any]]) -> Iterator[Metric]:

@@ -95,14 +95,14 @@ class Session:
                 )
                 telling.cancel()
         finally:
-            self._audience.leave(self)
+            self._audience.leave(self.id)
             self._lane.close()
             await self._peer.close()
 
     async def send(self, frame: Frame) -> None:
         """As the pipeline's sink: to the peer, and to whoever else watches."""
         await self._peer.sink.send(frame)
-        self._audience.show(self, frame, time.monotonic())
+        self._audience.show(self.id, frame, time.monotonic())
 
     async def trickle(self, fragment: Fragment) -> bool:
         """More candidates of the peer; False: they are for an ICE restart."""
@@ -131,12 +131,12 @@ class Session:
 
     def listen(self, sound: Sound) -> None:
         """A packet of the peer's sound."""
-        self._audience.sound(self, sound, time.monotonic())
+        self._audience.sound(self.id, sound, time.monotonic())
 
     @property
     def shown(self) -> bool:
         """Whether it is this stream that viewers of its name see."""
-        return self._audience.shows(self)
+        return self._audience.shows(self.id)
 
     def as_dict(self) -> dict[str, object]:
         """The stream's numbers, as the page and `/stats` show them."""
@@ -207,7 +207,7 @@ class Session:
             self._governor.update(self._in_fps, out_fps, busy, self._size[1])
         latency_s = self.stats.latency.quantile(0.5)
         self._peer.set_latency(latency_s)
-        self._audience.set_latency(self, latency_s)
+        self._audience.set_latency(self.id, latency_s)
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]
         stamp = self._peer.stamp()
         told = {**self.as_dict(), "workers": workers, "stamp": stamp and asdict(stamp)}

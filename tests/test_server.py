@@ -101,6 +101,7 @@ async def test_stats_show_workers_and_streams(http: httpx.AsyncClient) -> None:
 
 async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:
     await http.post("/whip/me", content=OFFER, headers=SDP)
+    await http.post("/whep/me", content=OFFER, headers=SDP)
     await http.post("/stylize/mosaic", files=upload(photo()))
     response = await http.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
@@ -109,6 +110,7 @@ async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:
     assert {
         "streamer_ready 1.0",
         "streamer_peers 1.0",
+        'streamer_viewers{codec="H264",name="me"} 1.0',
         'streamer_worker_up{worker="1"} 0.0',
         'streamer_worker_frames_total{worker="0"} 7.0',
         'streamer_stream_fps{direction="in",name="me",stream="secret"} 29.9',

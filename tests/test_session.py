@@ -10,7 +10,9 @@ import pytest
 
 from streamer import session as session_module
 from streamer import sessions as sessions_module
-from streamer.errors import ServerFullError, UnknownStyleError
+from streamer.audience import Audiences
+from streamer.control import Change
+from streamer.errors import NotLiveError, ServerFullError, UnknownStyleError
 from streamer.frame import Frame, Sound, Style
 from streamer.intake import Intake
 from streamer.peer_options import PeerOptions, PeerStats
@@ -97,7 +99,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def sessions(max_peers: int = 2) -> AsyncIterator[Sessions]:
+async def sessions(
+    max_peers: int = 2, audiences: Audiences | None = None
+) -> AsyncIterator[Sessions]:
     async with Ring(lambda: ThreadWorkers(1)) as one:
         live = Sessions(
             one,
@@ -105,6 +109,7 @@ async def sessions(max_peers: int = 2) -> AsyncIterator[Sessions]:
             options=PeerOptions(),
             defaults=Defaults(Style((("mosaic", 1.0),))),
             max_peers=max_peers,
+            audiences=audiences,
         )
         async with contextlib.aclosing(live):
             yield live
@@ -202,3 +207,35 @@ async def test_a_session_ends_when_its_peer_does() -> None:
         async with asyncio.timeout(5):
             while live.stats():
                 await asyncio.sleep(0.01)
+
+
+async def test_a_stream_is_changed_by_its_name_and_only_while_it_is_shown() -> None:
+    async with sessions() as live:
+        with pytest.raises(NotLiveError, match="'cam'"):
+            live.change("cam", Change(strength=0.5))
+        await live.answer("cam", "an offer")
+        older = FakePeer.newest
+        await older.feed(2)
+        await live.answer("cam", "an offer")
+        assert live.change("cam", Change(strength=0.5))["strength"] == 0.5
+        newer = FakePeer.newest
+        await newer.feed(2)  # now it is the one that is shown
+        assert live.change("cam", Change(style="wave"))["strength"] == 1.0
+        assert live.shown().keys() == {"cam"}
+        await newer.close()
+        async with asyncio.timeout(5):
+            while len(live.stats()) > 1:
+                await asyncio.sleep(0.01)
+        await older.feed(1)
+        assert live.shown()["cam"]["strength"] == 0.5, "the older one is back"
+    assert older.sink.frames[-1].style.strength == 0.5
+
+
+async def test_whoever_watches_gets_the_frames_that_the_peer_gets() -> None:
+    audiences, tap = Audiences(), Intake[Frame]()
+    async with sessions(audiences=audiences) as live:
+        await live.answer("cam", "an offer")
+        with audiences.of("cam").tap(tap):
+            await FakePeer.newest.feed(3)
+            assert tap.received == len(FakePeer.newest.sink.frames) == 3
+            assert tap.take().image is FakePeer.newest.sink.frames[-1].image
