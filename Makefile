@@ -85,6 +85,7 @@ constraints: $(VENV)/test.stamp ## write constraints.txt anew, from the newest v
 bench: install web ## measure the ring and the live path on this machine
 	$(BIN)/python bench/ring.py
 	$(BIN)/python bench/live.py
+	$(BIN)/python bench/viewers.py
 
 peers: $(VENV)/test.stamp web ## measure against what one would take instead of streamer
 	$(INSTALL) --editable ".[bench]"
