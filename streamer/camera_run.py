@@ -15,7 +15,7 @@ from functools import partial
 
 from streamer import pipeline
 from streamer.camera import VirtualCamera
-from streamer.camera_source import CameraSource, parse_source
+from streamer.camera_source import CameraSource, name_of, parse_source
 from streamer.cluster import Cluster
 from streamer.control import Change, Height, altered, change
 from streamer.errors import StreamerError
@@ -61,7 +61,7 @@ async def _run(wish: Wish) -> None:
     catalogue = Catalogue.load()
     style = Style(catalogue.parse(wish.style or catalogue.default), wish.strength)
     look = Look(catalogue, style, wish.height_px, wish.fps)
-    title = f"waiting for {wish.source}"
+    title = f"waiting for {name_of(wish.source)}"
     with VirtualCamera(wish.width, wish.height, wish.fps, wish.device, title) as camera:
         print(f"the virtual camera is {camera.device}; Ctrl-C stops", flush=True)
         async with _ring(wish, catalogue, style) as ring:

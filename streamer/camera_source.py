@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import av
 
@@ -62,6 +63,13 @@ def parse_source(text: str, platform: str, token: str | None = None) -> Address:
     return Address(text, paced=True)
 
 
+def name_of(source: str) -> str:
+    """What may be shown to everyone in a meeting: no password, no folder."""
+    if "://" in source:
+        return urlsplit(source).hostname or "its source"
+    return Path(source).name
+
+
 def _webcam(text: str, platform: str) -> Address:
     if platform == "darwin":
         return Address(f"{text}:none", "avfoundation", {"framerate": "30"})
@@ -108,7 +116,7 @@ class CameraSource:
             if self._address.paced and tries == 0:
                 tries = 1
                 continue  # from its beginning
-            self._on_loop(self._tell, f"{self._address.url}: {why}; trying again")
+            self._on_loop(self._tell, f"{name_of(self._address.url)}: {why}; trying again")
             self._stop.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
             tries += 1
 

@@ -10,7 +10,7 @@ import pytest
 
 from streamer import camera as camera_module
 from streamer.camera import VirtualCamera, advice, fit, flat, slate
-from streamer.camera_source import parse_source
+from streamer.camera_source import name_of, parse_source
 from streamer.errors import MediaError, UsageError
 from streamer.frame import Image, Plane
 from tests.fakes import numbered
@@ -170,6 +170,19 @@ def test_a_file_is_played_at_its_own_speed_and_what_is_no_source_is_refused(
     for text, platform in ((str(tmp_path / "none.mp4"), "linux"), ("0", "win32")):
         with pytest.raises(UsageError):
             parse_source(text, platform)
+
+
+@pytest.mark.parametrize(
+    ("source", "shown"),
+    [
+        ("rtsp://me:secret@10.0.0.5:554/live?key=secret", "10.0.0.5"),
+        ("/home/me/private/clip.mp4", "clip.mp4"),
+        ("0", "0"),
+        ("srt://", "its source"),
+    ],
+)
+def test_a_meeting_is_shown_no_password_and_no_folder(source: str, shown: str) -> None:
+    assert name_of(source) == shown
 
 
 def test_black_is_video_black() -> None:

@@ -103,7 +103,7 @@ def painted(clip: Path, style: str) -> set[bytes]:
 
 
 def test_the_bytes_written_are_the_stylized_frames(shim: Path, clip: Path, tmp_path: Path) -> None:
-    sink, title = tmp_path / "sink", f"waiting for {clip}"
+    sink, title = tmp_path / "sink", f"waiting for {clip.name}"
     options = (clip, "--style", "mosaic", "--size", f"{WIDTH}x{HEIGHT}", "--device", DEVICE)
     expected = painted(clip, "mosaic")
     away = bytes(slate(WIDTH, HEIGHT, title).data)
