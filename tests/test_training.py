@@ -12,6 +12,7 @@ pytest.importorskip("onnx", reason="onnx is not installed (streamer[train])")
 import onnxruntime as ort
 import torch
 
+from streamer.training.contrast import match_contrast
 from streamer.training.data import Pairs, Picture, crop, photos, to_planes, to_tensor
 from streamer.training.distill import Recipe, Run, averaged, distance, train
 from streamer.training.net import StyleNet, pack, unpack
@@ -186,3 +187,32 @@ def test_the_sheet_shows_every_style(trained: tuple[Path, float, float], tmp_pat
     written = cv2.imread(str(tmp_path / "sheet.png"))
     assert written is not None
     assert written.shape == (240, 4 * 320, 3)
+
+
+def test_contrast_and_colours_become_those_of_the_teacher() -> None:
+    torch.manual_seed(3)
+    net = StyleNet(Painter.styles, width=16, deep=16, residuals=1)
+    pictures = [blobs(i, 96, 128) for i in range(4)]
+
+    def away() -> float:
+        """How far mean and deviation of luma are from the teacher's, summed over the styles."""
+        total = 0.0
+        with torch.no_grad():
+            for style, weights in enumerate(torch.eye(2)):
+                both = [
+                    (
+                        net(*to_planes(to_tensor([picture])), weights[None])[0].clamp(0, 1),
+                        to_planes(to_tensor([Painter().paint(picture, style)]))[0],
+                    )
+                    for picture in pictures
+                ]
+                for of in (torch.mean, torch.std):
+                    mine, wanted = (
+                        np.mean([of(y).item() for y in ys]) for ys in zip(*both, strict=True)
+                    )
+                    total += float(abs(mine - wanted))
+        return total
+
+    before = away()
+    match_contrast(net, Painter(), pictures)
+    assert away() < 0.5 * before

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,10 +64,17 @@ def enrolled(files: Files, recipe: Recipe, styles: tuple[str, ...]) -> Run:
     return Run(StyleNet(styles), recipe)
 
 
-def attend(run: Run, reports: Iterator[Progress], files: Files, photos: list[Picture]) -> StyleNet:
+def attend(
+    run: Run,
+    reports: Iterator[Progress],
+    files: Files,
+    photos: list[Picture],
+    polish: Callable[[StyleNet], None] = lambda net: None,
+) -> StyleNet:
     """Train to the end, with a bar and previews; the trained network, its files written.
 
-    `photos`: some that are not trained on. Raises StreamerError when it is interrupted.
+    `photos`: some that are not trained on. `polish` has the last word on the network. Raises
+    StreamerError when it is interrupted.
     """
     console, shown_at, told_at = Console(stderr=True), -PREVIEW_S, -LINE_S
     told = TextColumn("{task.fields[told]}")
@@ -91,6 +98,7 @@ def attend(run: Run, reports: Iterator[Progress], files: Files, photos: list[Pic
         raise StreamerError(text) from None
     run.save(files.checkpoint)  # also when there was nothing left to learn
     net = averaged(files.checkpoint)
+    polish(net)
     write_all(net, files.output, photos)
     sheet(net, photos[0], files.preview)
     return net

@@ -86,7 +86,7 @@ class StyleNet(nn.Module):
     """Planes in 0..1 to planes in about 0..1 (clamp them), for any blend of its styles."""
 
     def __init__(
-        self, styles: Sequence[str], width: int = 32, deep: int = 64, residuals: int = 2
+        self, styles: Sequence[str], width: int = 32, deep: int = 64, residuals: int = 3
     ) -> None:
         super().__init__()
         n = len(styles)

@@ -15,12 +15,14 @@ from streamer.photo import decode_photo
 from streamer.planes import to_rgb
 from streamer.styles_library import to_name
 from streamer.training import card, distill, perceptual, vgg
+from streamer.training.contrast import match_contrast
 from streamer.training.course import Files, attend, enrolled
 from streamer.training.data import Picture, photos
 from streamer.training.distill import Recipe
 from streamer.training.teachers import CatalogueTeacher, Origin
 
 MAX_PIXELS = 100_000_000
+MATCHED = 16  # photos by which a student's contrast is brought to its teacher's
 STEPS = 25  # between two reports, each with a checkpoint
 
 
@@ -33,7 +35,7 @@ def by_teachers(sources: Sequence[str], content: Path, output: Path, recipe: Rec
     shown, held_out = photos(content)
     run = enrolled(files, recipe, teacher.styles)
     reports = distill.train(run, shown, teacher, files.checkpoint, every=STEPS)
-    attend(run, reports, files, held_out)
+    attend(run, reports, files, held_out, lambda net: match_contrast(net, teacher, shown[:MATCHED]))
     scores = card.distances(output, teacher, held_out)
     card.finish(files, run, card.Story("distilled from", teacher.origins, len(shown)), scores)
     for style, row in zip(teacher.styles, scores.rows, strict=True):
