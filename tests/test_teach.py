@@ -100,7 +100,7 @@ def test_a_network_and_a_picture_are_distilled_and_added(
 
 
 def test_a_catalogues_style_brings_its_licence_along(tmp_path: Path, content: Path) -> None:
-    teacher = CatalogueTeacher(["ember", str(planes_network(tmp_path / "own.onnx"))])
+    teacher = CatalogueTeacher(["ember@multistyle26", str(planes_network(tmp_path / "own.onnx"))])
     assert teacher.styles == ("ember", "own-0", "own-1")
     assert teacher.origins[0] == Origin("ember", "ember of multistyle26", "Apache-2.0")
     assert teacher.origins[2] == Origin("own-1", "own.onnx", "unknown")

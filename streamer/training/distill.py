@@ -18,7 +18,8 @@ from streamer.training.data import Pairs, Picture, Teacher, to_planes, to_tensor
 from streamer.training.losses import fidelity, grid, unsteadiness
 from streamer.training.net import StyleNet
 
-TEXTURE_FROM = 0.15  # share of the time after which texture counts: colours and strokes first
+TEXTURE_FROM = 0.15  # share of the time after which patterns count: colours and strokes first
+PLAIN_FROM = 0.5  # ... after which a grid costs something: one who cannot paint yet paints nothing
 STEADY_FROM = 0.3  # share of the time after which standing still has its full weight
 MARGIN = 16  # the teacher paints this much more than the student sees, and may be shifted by it
 
@@ -33,7 +34,7 @@ class Recipe:
     pairs: int = 4  # each seen twice, shifted and noised differently
     fresh: int = 2  # new paintings a step
     learning_rate: float = 2e-3
-    texture: float = 3.0  # weight of the local spectrum, after the first part of the time
+    texture: float = 1.5  # weight of the local spectrum, after the first part of the time
     steady: float = 0.2  # weight of standing still
     plain: float = 0.3  # weight of printing no pattern of its own
     noise: float = 0.03  # strongest sensor noise, of the full range
@@ -133,9 +134,10 @@ def _loss(run: Run, photo: Tensor, painting: Tensor, style: Tensor) -> tuple[Ten
     weights = nn.functional.one_hot(style, len(run.net.styles)).float().repeat(2, 1)
     y, uv = run.net(*to_planes(seen), weights)
     texture = recipe.texture if run.done > TEXTURE_FROM else 0.0
+    plain = recipe.plain if run.done > PLAIN_FROM else 0.0
     first, second = y.chunk(2)
     moved = unsteadiness(overlap(first, *places), overlap(second, *places[::-1]))
-    loss = fidelity((y, uv), to_planes(target), texture) + recipe.plain * grid(y)
+    loss = fidelity((y, uv), to_planes(target), texture) + plain * grid(y)
     return loss, moved
 
 
@@ -163,7 +165,7 @@ def learn(run: Run, threads: ThreadPoolExecutor, batch: Sequence[Tensor]) -> tup
 
 def _follow(run: Run) -> None:
     """Move the averaged weights towards the present ones, faster in the beginning."""
-    share = max(0.002, 1 / (run.step + 1))
+    share = max(0.002, 8 / (run.step + 8))
     for name, value in run.net.state_dict().items():
         run.average[name].lerp_(value, share)
 
