@@ -6,6 +6,7 @@ StreamerError            shown by the command line as one line, exit code 1
 ├── MediaError           a file, photo or stream that cannot be read or written
 │   └── TooLargeError        a photo of more pixels than are allowed
 ├── ModelError           a weights file that is missing, damaged or not of a known layout
+├── UnavailableError     what this installation cannot do: a package is missing, say
 ├── RingError            no worker could be started, or the ring is closed
 ├── NotLiveError         a stream that nobody publishes, or that has no picture yet
 └── ServerFullError      as many peers are connected as were allowed
@@ -40,6 +41,10 @@ class TooLargeError(MediaError):
 
 class ModelError(StreamerError):
     """A weights file that is missing, damaged or of an unknown layout."""
+
+
+class UnavailableError(StreamerError):
+    """Something that this installation cannot do as it is; the text says what it takes."""
 
 
 class RingError(StreamerError):

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamer.config import Config
 from streamer.http_errors import error
 
-SMALL_BODY_BYTES = 128 * 1024  # an SDP offer; only photos and films may be larger
+SMALL_BODY_BYTES = 128 * 1024  # an SDP offer; only pictures and films may be larger
 BODY_DEADLINE_S = 60.0  # a body that trickles in longer than this is given up
 FILM_DEADLINE_S = 3600.0  # a film over a slow Wi-Fi
 
@@ -144,7 +144,8 @@ class Guard:
         """Bytes and seconds for the body."""
         if request.url.path == "/films":
             return self._config.max_film_bytes, FILM_DEADLINE_S
-        photo = request.url.path.startswith("/stylize/")
+        path = request.url.path
+        photo = path == "/styles" or path.startswith("/stylize/")
         return self._config.max_body_bytes if photo else SMALL_BODY_BYTES, BODY_DEADLINE_S
 
     def _dressed(self, request: Request, send: Send) -> Send:

@@ -18,6 +18,7 @@ from streamer.errors import (
     ServerFullError,
     StreamerError,
     TooLargeError,
+    UnavailableError,
     UnknownStyleError,
     UsageError,
 )
@@ -34,6 +35,7 @@ _STATUS: tuple[tuple[type[StreamerError], int, str], ...] = (
     (UsageError, 400, "bad_request"),
     (TooLargeError, 413, "too_large"),
     (MediaError, 415, "unsupported_media"),
+    (UnavailableError, 501, "unavailable"),
     (RingError, 503, "not_ready"),
     (StreamerError, 500, "failed"),
 )

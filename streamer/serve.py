@@ -34,6 +34,7 @@ from streamer.server import Live, create_app
 from streamer.session import Defaults
 from streamer.sessions import Sessions
 from streamer.styles import Catalogue
+from streamer.styles_live import LiveCatalogue
 from streamer.viewers import Viewers
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,9 @@ def _assemble(
     """Everything, wired and not yet started."""
     catalogue = Catalogue.load()
     workers, threads, gpus = ring_size(config)
-    spec = catalogue.spec(config.backend, threads=threads, device="cuda" if gpus else "cpu")
+    here = config.ray_address is None
+    device = "cuda" if gpus else "cpu"
+    spec = catalogue.spec(config.backend, threads=threads, device=device, grows=here)
     style = Style(catalogue.parse(config.style or catalogue.default), smooth=config.smooth)
 
     def start() -> Cluster:
@@ -100,10 +103,11 @@ def _assemble(
 
     ring = Ring(start, quorum=1 if config.ray_address else None)
     options = peer_options(config)
+    styles = LiveCatalogue(catalogue, max_pixels=config.max_photo_pixels, here=here)
     viewers = Viewers(audiences, options, config.max_viewers)
     sessions = Sessions(
         ring,
-        catalogue,
+        styles,
         options=options,
         defaults=Defaults(style, config.height_px, config.target_fps, config.deadline_s),
         max_peers=config.max_peers,
@@ -114,7 +118,7 @@ def _assemble(
         config,
         ring,
         Live(sessions, viewers, audiences),
-        catalogue,
+        styles,
         films,
         phone_url=_for_phones(config, addresses),
     )

@@ -4,9 +4,8 @@ Knows no WebRTC, no Ray and no model: peers come from the sessions, pictures fro
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
@@ -18,7 +17,6 @@ from starlette.types import ASGIApp
 from streamer import __version__, http_errors
 from streamer.audience import Audiences
 from streamer.config import Config
-from streamer.errors import ServerFullError
 from streamer.film_http import films as film_routes
 from streamer.film_jobs import FilmJobs
 from streamer.frame import Image, Style
@@ -27,6 +25,9 @@ from streamer.metrics import Metrics, Snapshot
 from streamer.pages import add_docs, add_page, add_phone, add_watch
 from streamer.photo import decode_photo, encode_jpeg
 from streamer.streams import Publishers, Watchers, streams
+from streamer.styles_http import Catalogue
+from streamer.styles_http import styles as style_routes
+from streamer.turnstile import Turnstile
 from streamer.whip import require, signalling
 
 PHOTOS_AT_ONCE = 2
@@ -40,13 +41,6 @@ class Ring(Protocol):
     def ready(self) -> bool: ...
     async def stylize(self, image: Image, style: Style) -> Image: ...
     def stats(self) -> list[dict[str, object]]: ...
-
-
-class Catalogue(Protocol):
-    """What HTTP needs of `streamer.styles.Catalogue`."""
-
-    def listing(self) -> dict[str, Any]: ...
-    def parse(self, style: str) -> tuple[tuple[str, float], ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +82,8 @@ def create_app(
 
     metrics = Metrics(snapshot)
     _add_health(app, ring, snapshot, metrics)
-    _add_styles(app, config, ring, catalogue, metrics)
+    _add_photos(app, config, ring, catalogue, metrics)
+    app.include_router(style_routes(catalogue))
     app.include_router(signalling("whip", ring, live.publishers, config.ice_servers))
     app.include_router(signalling("whep", ring, live.viewers, config.ice_servers))
     app.include_router(streams(live.publishers, live.viewers, live.audiences))
@@ -123,15 +118,10 @@ def _add_health(app: FastAPI, ring: Ring, snapshot: Snapshot, metrics: Metrics) 
         return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _add_styles(
+def _add_photos(
     app: FastAPI, config: Config, ring: Ring, catalogue: Catalogue, metrics: Metrics
 ) -> None:
-    photos = _Turnstile(PHOTOS_AT_ONCE, PHOTOS_WAITING)
-
-    @app.get("/styles", tags=["photos"])
-    async def styles() -> dict[str, Any]:
-        """The styles there are, and which one a stream starts with."""
-        return catalogue.listing()
+    photos = Turnstile(PHOTOS_AT_ONCE, PHOTOS_WAITING, "photos")
 
     @app.post("/stylize/{style}", tags=["photos"], response_class=Response, responses=_JPEG)
     async def stylize(
@@ -158,22 +148,3 @@ _JPEG: dict[int | str, dict[str, Any]] = {
     413: {"description": "too many bytes or pixels"},
     415: {"description": "not an image"},
 }
-
-
-class _Turnstile:
-    """Lets `at_once` through, keeps `waiting` more in line, and turns the rest away."""
-
-    def __init__(self, at_once: int, waiting: int) -> None:
-        self._room = at_once + waiting
-        self._turns = asyncio.Semaphore(at_once)
-
-    @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        if self._room == 0:
-            raise ServerFullError("too many photos at once; try again in a few seconds")
-        self._room -= 1
-        try:
-            async with self._turns:
-                yield
-        finally:
-            self._room += 1

@@ -164,24 +164,27 @@ class Catalogue:
     def listing(self) -> dict[str, Any]:
         """What `GET /styles` says."""
         styles = [{"name": NONE, "title": "Camera", "model": "", "description": "As it comes"}]
-        for name in self._listed():
-            model, look = self._looks[name]
-            styles.append(
-                {
-                    "name": name,
-                    "title": look.title,
-                    "model": model.name,
-                    "description": look.description,
-                }
-            )
+        styles += [self.entry(name) for name in self._listed()]
         return {"default": self.default, "styles": styles}
 
-    def spec(self, backend: "Backend", *, threads: int = 1, device: str = "cpu") -> "StylizerSpec":
-        """What a worker needs to paint every style of the catalogue."""
+    def entry(self, name: str) -> dict[str, str]:
+        """What the listing says of a style but `none`. Raises UnknownStyleError."""
+        model, look = self.find(name)
+        return {
+            "name": self.check(name),
+            "title": look.title,
+            "model": model.name,
+            "description": look.description,
+        }
+
+    def spec(
+        self, backend: "Backend", *, threads: int = 1, device: str = "cpu", grows: bool = False
+    ) -> "StylizerSpec":
+        """What a worker needs to paint every style of the catalogue; `grows`: later ones, too."""
         from streamer.stylizer import StylizerSpec
 
         models = () if backend == "none" else self.models
-        return StylizerSpec(backend, threads, device, models)
+        return StylizerSpec(backend, threads, device, models, grows)
 
 
 def _split(text: str) -> dict[str, float]:

@@ -63,7 +63,8 @@ def adopt(
 ) -> tuple[str, ...]:
     """Add an ONNX network, a TransformerNet's state dict or a picture; returns its styles.
 
-    `license`: None is what the file says, else unknown. Raises UsageError, ModelError, MediaError.
+    `license`: None is what the file says, else unknown. Raises UsageError, ModelError, MediaError,
+    UnavailableError.
     """
     called = library.to_name(name or path.stem)
     library.check_free(called)
@@ -89,7 +90,7 @@ def read(path: Path, name: str, values: str | None = None) -> Network:
     """The network in a file, or the one that paints like a picture; called `name`.
 
     `values` is what black and white are to a network of one style: `0..255`, `0..1` or `-1..1`;
-    None finds out. Raises UsageError, ModelError, MediaError.
+    None finds out. Raises UsageError, ModelError, MediaError, UnavailableError.
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")

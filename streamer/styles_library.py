@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -23,6 +24,19 @@ def to_name(text: str) -> str:
     if not NAME.fullmatch(name):
         raise UsageError(f"{text!r} makes no name; give one with --name, of a-z, 0-9 and dashes")
     return name
+
+
+def free_name(text: str) -> str:
+    """A name after `text` that nothing has: starry-night, else starry-night-2, and so on."""
+    try:
+        name = to_name(text)[:58].strip("-")
+    except UsageError:  # written in other letters
+        name = "painting"
+    catalogue = Catalogue.load()
+    models = {model.name for model in catalogue.models}
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    names = itertools.chain([name], numbered)
+    return next(free for free in names if free not in models and free not in catalogue)
 
 
 def check_free(name: str) -> None:

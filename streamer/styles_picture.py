@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streamer.errors import ModelError
+from streamer.errors import ModelError, UnavailableError
 from streamer.photo import decode_photo
 from streamer.planes import to_rgb
 
@@ -33,12 +33,15 @@ MAX_PIXELS = 100_000_000
 
 
 def picture_to_onnx(path: Path) -> bytes:
-    """A network of layout rgb1 that paints like the picture. Raises MediaError, ModelError."""
+    """A network of layout rgb1 that paints like the picture.
+
+    Raises MediaError, ModelError, UnavailableError.
+    """
     try:
         import onnx
     except ImportError:
         hint = "pip install 'streamer[any-style]'"
-        raise ModelError(f"a picture as a style needs onnx: {hint}") from None
+        raise UnavailableError(f"a picture as a style needs onnx: {hint}") from None
     bottleneck = _predict(path)
     model = onnx.load_model_from_string(_read(*TRANSFORM))
     _drop_quantization(model.graph)

@@ -6,9 +6,9 @@ each), of the camera picture itself (`none`), or of all of these.
 
 import importlib
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
 from streamer.planes import Pixels, crop, from_rgb, mix, pad, recolor, resize, to_rgb
-from streamer.styles import LAYOUTS, NONE, Layout, ModelFile
+from streamer.styles import LAYOUTS, NONE, Catalogue, Layout, ModelFile
 
 Backend = Literal["onnx", "torch", "none"]
 
@@ -42,6 +42,7 @@ class StylizerSpec:
     threads: int = 1
     device: str = "cpu"  # or cuda, cuda:1, ...; Torch only
     models: tuple[ModelFile, ...] = ()
+    grows: bool = False  # paints what is added to this machine's catalogue later on, too
 
     def load(self) -> "Stylizer":
         """Load every model. Raises ModelError."""
@@ -49,9 +50,10 @@ class StylizerSpec:
         if self.backend == "none":
             return Identity({})
         open_network = self._engine()
-        return Stylizer({model: open_network(model) for model in self.models})
+        networks = {model: open_network(model) for model in self.models}
+        return Stylizer(networks, _Added(open_network) if self.grows else None)
 
-    def _engine(self) -> Any:
+    def _engine(self) -> Callable[[ModelFile], Network]:
         if self.backend == "onnx":
             from streamer.stylizer_onnx import fastest
 
@@ -67,18 +69,42 @@ class StylizerSpec:
         return lambda model: TorchNetwork(model, self.device, self.threads)
 
 
-class Stylizer:
-    """Paints images; not for two threads at once."""
+@dataclass(frozen=True, slots=True)
+class _Added:
+    """Finds the network of a style that was added since the catalogue was read."""
 
-    def __init__(self, networks: Mapping[ModelFile, Network]) -> None:
-        self._networks = networks
+    open_network: Callable[[ModelFile], Network]
+
+    def __call__(self, name: str) -> tuple[ModelFile, Network]:
+        """Raises UnknownStyleError, ModelError."""
+        model, _ = Catalogue.load().find(name)
+        return model, self.open_network(model)
+
+
+class Stylizer:
+    """Paints images; not for two threads at once.
+
+    `more` finds the network of a style that is in none of `networks`; raises UnknownStyleError.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[ModelFile, Network],
+        more: Callable[[str], tuple[ModelFile, Network]] | None = None,
+    ) -> None:
+        self._networks: dict[ModelFile, Network] = {}
         self._places: dict[str, tuple[ModelFile, int]] = {}
+        self._more = more
         for model, network in networks.items():
-            for look in model.styles:
-                if not 0 <= look.index < network.styles:
-                    raise ModelError(f"model {model.name} has no style number {look.index}")
-                for name in (look.name, f"{look.name}@{model.name}"):
-                    self._places.setdefault(name, (model, look.index))
+            self._take(model, network)
+
+    def _take(self, model: ModelFile, network: Network) -> None:
+        self._networks[model] = network
+        for look in model.styles:
+            if not 0 <= look.index < network.styles:
+                raise ModelError(f"model {model.name} has no style number {look.index}")
+            for name in (look.name, f"{look.name}@{model.name}"):
+                self._places.setdefault(name, (model, look.index))
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -100,6 +126,8 @@ class Stylizer:
         return self._paint(image, camera, shares, style.preserve_color)
 
     def _find(self, name: str) -> tuple[ModelFile, int]:
+        if name not in self._places and self._more is not None:
+            self._take(*self._more(name))
         if name not in self._places:
             raise UnknownStyleError(name, self.styles)
         return self._places[name]

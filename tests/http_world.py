@@ -16,6 +16,7 @@ from streamer.errors import (
     NotLiveError,
     RingError,
     ServerFullError,
+    UnavailableError,
     UnknownStyleError,
     UsageError,
 )
@@ -140,6 +141,9 @@ class FakeCatalogue:
     def listing(self) -> dict[str, object]:
         styles = [{"name": name, "title": name.title()} for name in ("none", "mosaic")]
         return {"default": "mosaic", "styles": styles}
+
+    def add(self, picture: bytes, file_name: str, name: str | None) -> dict[str, object]:
+        raise UnavailableError("this catalogue takes no more")
 
     def parse(self, style: str | dict[str, float]) -> tuple[tuple[str, float], ...]:
         if style not in ("none", "mosaic"):

@@ -83,7 +83,7 @@ def _screens(browser: Browser, server: Server, size: str, scheme: str, folder: P
     with page_at(browser, f"{server.url}/?tab=photo", **options) as page:
         _thumbnails(page)
         shoot(page, "photo-empty")
-        page.locator("input[type=file]").set_input_files(
+        page.locator(".drop input[type=file]").set_input_files(
             {"name": "sea.jpg", "mimeType": "image/jpeg", "buffer": _sample(page)}
         )
         expect(page.get_by_role("img", name="Painted photo")).to_be_visible(timeout=LIVE_MS)
@@ -92,7 +92,7 @@ def _screens(browser: Browser, server: Server, size: str, scheme: str, folder: P
     film = write_clip(folder / "dance.mp4", Clip(pts=range(0, 3000 * 512, 512)))
     with page_at(browser, f"{server.url}/?tab=film", **options) as page:
         shoot(page, "film-empty")
-        page.locator("input[type=file]").set_input_files(film)
+        page.locator(".drop input[type=file]").set_input_files(film)
         expect(page.get_by_text("of 3000")).to_be_visible(timeout=LIVE_MS)
         _thumbnails(page)
         shoot(page, "film")

@@ -24,7 +24,16 @@ HOMES = {
     "torch": ("stylizer*", "styles_checkpoint", "training/*"),
     "onnx": ("stylizer*", "styles_picture", "styles_checkpoint", "training/*"),
     "pyvirtualcam": ("camera*",),
-    "fastapi": ("server", "whip", "streams", "film_http", "guard", "pages", "http_errors"),
+    "fastapi": (
+        "server",
+        "whip",
+        "streams",
+        "film_http",
+        "styles_http",
+        "guard",
+        "pages",
+        "http_errors",
+    ),
     "starlette": (
         "server",
         "serve",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from streamer.errors import MediaError, ModelError
+from streamer.errors import MediaError, UnavailableError
 from streamer.frame import Image, Style
 from streamer.planes import Pixels, to_rgb
 from streamer.styles import Catalogue
@@ -101,7 +101,7 @@ def test_without_onnx_the_extra_is_named(
     paintings: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ModelError, match=r"pip install 'streamer\[any-style\]'"):
+    with pytest.raises(UnavailableError, match=r"pip install 'streamer\[any-style\]'"):
         adopt(paintings[0])
 
 

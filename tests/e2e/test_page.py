@@ -22,6 +22,7 @@ from tests.browser import (
     button,
     expect_state,
     faults,
+    frames_seen,
     page_at,
     shoot,
     wait_until,
@@ -142,7 +143,7 @@ def test_a_photo_is_painted_compared_and_kept(server: Server, chromium: Browser)
     file = io.BytesIO()
     Picture.effect_noise((301, 203), 90).convert("RGB").save(file, "PNG")
     with page_at(chromium, f"{server.url}/?tab=photo&style=mosaic") as page:
-        page.locator("input[type=file]").set_input_files(
+        page.locator(".drop input[type=file]").set_input_files(
             {"name": "holiday.png", "mimeType": "image/png", "buffer": file.getvalue()}
         )
         expect(page.get_by_role("img", name="Painted photo")).to_be_visible(timeout=LIVE_MS)
@@ -152,7 +153,7 @@ def test_a_photo_is_painted_compared_and_kept(server: Server, chromium: Browser)
         assert saved.value.suggested_filename == "holiday.mosaic.jpg"
         with Picture.open(saved.value.path()) as picture:
             assert (picture.format, picture.size) == ("JPEG", (301, 203))
-        page.locator("input[type=file]").set_input_files(
+        page.locator(".drop input[type=file]").set_input_files(
             {"name": "a.png", "mimeType": "image/png", "buffer": b"none"}
         )
         expect(page.get_by_role("alert")).to_contain_text("no picture the browser can read")
@@ -165,7 +166,7 @@ def test_a_film_is_sent_painted_and_fetched(
     source = write_clip(tmp_path / "dance.mp4", clip)
     long = write_clip(tmp_path / "long.mp4", Clip(pts=range(0, 3000 * 512, 512)))
     with page_at(chromium, f"{server.url}/?tab=film&style=mosaic&strength=0.5") as page:
-        page.locator("input[type=file]").set_input_files(source)
+        page.locator(".drop input[type=file]").set_input_files(source)
         films = page.get_by_role("list", name="Films").get_by_role("listitem")
         expect(films.filter(has_text="dance.mp4")).to_have_attribute(
             "data-state", "done", timeout=2 * LIVE_MS
@@ -177,7 +178,7 @@ def test_a_film_is_sent_painted_and_fetched(
             assert [stream.type for stream in container.streams] == ["video", "audio"]
             assert container.streams.video[0].frames == FRAMES
 
-        page.locator("input[type=file]").set_input_files(long)
+        page.locator(".drop input[type=file]").set_input_files(long)
         expect(films.filter(has_text="long.mp4")).to_contain_text("of 3000", timeout=LIVE_MS)
         page.reload()  # the film goes on, and is found again
         expect(films.filter(has_text="long.mp4")).to_contain_text("of 3000", timeout=LIVE_MS)
@@ -185,6 +186,39 @@ def test_a_film_is_sent_painted_and_fetched(
         expect(films).to_have_count(1)
         button(page, "Remove").click()
         expect(films).to_have_count(0)
+
+
+def test_a_painting_becomes_a_style(chromium: Browser, tmp_path: Path) -> None:
+    painting = tmp_path / "Starry Night.png"
+    Picture.effect_noise((300, 200), 90).convert("RGB").save(painting)
+    environment = {**os.environ, "STREAMER_DATA_DIR": str(tmp_path / "data")}
+    server = Server(tmp_path / "out", "--workers", "1", environment=environment)
+    try:
+        server.wait_until_ready()
+        with page_at(chromium, f"{server.url}/?style=none") as page:
+            expect(page.locator("[data-style]").first).to_be_visible(timeout=LIVE_MS)
+            go_live(page)
+            own = page.get_by_role("button", name="Your own style…")
+            with page.expect_file_chooser() as chooser:
+                own.press("Enter")
+            chooser.value.set_files(painting)
+            card = page.get_by_role("radio", name="Starry night")
+            expect(card).to_be_checked(timeout=LIVE_MS)
+            wait_until(lambda: look(server)["style"] == {"starry-night": 1.0})
+            expect(page.locator("[data-style=starry-night] img")).to_be_visible(timeout=LIVE_MS)
+            wait_until(lambda: len(frames_seen(page, 3)) >= 3)
+            shoot(page, "own-style")
+            assert faults(page) == []
+
+            with page.expect_file_chooser() as chooser:
+                own.click()
+            chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": b"none"})
+            expect(page.get_by_role("alert")).to_contain_text("this is not a picture")
+            expect(own).to_be_enabled()
+            shoot(page, "own-style-refused")
+            assert faults(page) == []
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -169,6 +169,9 @@ export const en = {
     mix: (title: string) => `Mix in ${title}`,
     unmix: (title: string) => `Take ${title} out of the mixture`,
     mixture: 'Mixture',
+    own: 'Your own style…',
+    ownHint: 'Choose a painting, or drop one here: it becomes a style at once.',
+    ownBusy: 'Reading its style…',
   },
   numbers: {
     panel: 'Numbers',

@@ -155,6 +155,9 @@ export const es: Words = {
     mix: (title) => `Mezclar ${title}`,
     unmix: (title) => `Quitar ${title} de la mezcla`,
     mixture: 'Mezcla',
+    own: 'Tu propio estilo…',
+    ownHint: 'Elige un cuadro o suéltalo aquí: se convierte en estilo al momento.',
+    ownBusy: 'Leyendo su estilo…',
   },
   numbers: {
     panel: 'Números',

@@ -6,7 +6,7 @@ import { remember, type Sample } from './history';
 import { age_ms, median } from './latency';
 import type { Options, Peer, Seen } from './peer';
 import { connect } from './peer';
-import type { Applied, Catalogue, Change, Look, Refusal, Stats } from './protocol';
+import type { Applied, Catalogue, Change, Look, Refusal, Stats, StyleInfo } from './protocol';
 import type { Source, Wanted } from './source';
 import { open } from './source';
 
@@ -84,6 +84,12 @@ export class Session {
         await this.world.sleep(backOff_s(tries), signal).catch(() => {});
       }
     }
+  }
+
+  /** There is one more style. */
+  learn(style: StyleInfo): void {
+    const known = this.catalogue;
+    if (known) this.catalogue = { ...known, styles: [...known.styles, style] };
   }
 
   /** Open the source and keep it connected until `stop`, or until something needs a person. */

@@ -15,6 +15,8 @@ export class Thumbs {
   busy = $state(false);
 
   #run: AbortController | null = null;
+  #picture: Blob | null = null;
+  #left: StyleInfo[] = [];
 
   constructor(
     readonly paint: Paint = paintAt,
@@ -22,14 +24,22 @@ export class Thumbs {
       new Promise((resolve) => setTimeout(resolve, 1000 * seconds)),
   ) {}
 
+  /** Whether there is a picture to paint. */
+  get started(): boolean {
+    return this.#picture !== null;
+  }
+
   /** Replace every thumbnail by this picture in its style; a newer call ends this one. */
   async refresh(picture: Blob, styles: readonly StyleInfo[]): Promise<void> {
     this.#run?.abort();
     const run = new AbortController();
     this.#run = run;
+    this.#picture = picture;
+    this.#left = [...styles];
     this.busy = true;
     try {
-      for (const { name } of styles) {
+      for (let style = this.#left.shift(); style; style = this.#left.shift()) {
+        const { name } = style;
         const painted = name === 'none' ? picture : await this.#try(picture, name, run.signal);
         if (run.signal.aborted) return;
         if (painted) this.#show(name, painted);
@@ -37,6 +47,12 @@ export class Thumbs {
     } finally {
       if (this.#run === run) this.busy = false;
     }
+  }
+
+  /** One style more for the picture there is, before those that still wait. */
+  async add(style: StyleInfo): Promise<void> {
+    if (this.busy) this.#left.unshift(style);
+    else if (this.#picture) await this.refresh(this.#picture, [style]);
   }
 
   /** A style that cannot be had keeps the thumbnail it has; only waiting helps a busy server. */

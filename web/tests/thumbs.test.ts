@@ -65,3 +65,20 @@ test('another picture ends the round of the one before', async () => {
   await Promise.all([first, second]);
   expect(asked).toEqual([PICTURE, other, other]);
 });
+
+test('one style more is painted on the same picture, before those that still wait', async () => {
+  const asked: string[] = [];
+  const mine = { name: 'mine', title: 'Mine', model: '' };
+  const thumbs = new Thumbs(async (picture, style) => {
+    asked.push(style);
+    if (style === 'a') await thumbs.add(mine);
+    return picture;
+  });
+  await thumbs.add(mine); // nothing to paint yet
+  expect([asked, thumbs.started]).toEqual([[], false]);
+  await thumbs.refresh(PICTURE, STYLES);
+  expect(asked).toEqual(['a', 'mine', 'b']);
+  await thumbs.add({ ...mine, name: 'other' });
+  expect(asked.at(-1)).toBe('other');
+  expect(Object.keys(thumbs.urls).sort()).toEqual(['a', 'b', 'mine', 'none', 'other']);
+});
