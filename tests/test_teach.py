@@ -77,10 +77,10 @@ def test_a_network_and_a_picture_are_distilled_and_added(
              "--output", output, "--rate", "0.004")  # fmt: skip
     assert streamer(*words, "--steps", 1)[0] == 0
     before = scores(output.with_suffix(".md"), "negative")
-    code, out, err = streamer(*words, "--steps", 100)
+    code, out, err = streamer(*words, "--steps", 200)
     assert (code, err) == (0, "")
     assert out.startswith(f"going on at step 1 of {output.with_suffix('.pt')}\n")
-    assert "100%  step 100, loss " in out
+    assert "100%  step 200, loss " in out
     after = scores(output.with_suffix(".md"), "negative")
     assert after[0] < 0.7 * before[0]  # in float, on a photo nobody showed it
     assert after[1] < 0.7 * before[1]  # in 8 bits
