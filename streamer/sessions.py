@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+from collections import deque
 
 from streamer.audience import Audiences
 from streamer.control import Change
@@ -18,6 +19,8 @@ from streamer.session import Defaults, Session, Styles
 from streamer.trickle import Fragment
 
 log = logging.getLogger(__name__)
+
+REMEMBERED = 64  # sessions that ended, by their ids
 
 
 class Sessions:
@@ -41,6 +44,7 @@ class Sessions:
         self._max_peers = max_peers
         self._answering = 0
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
+        self._hung_up: deque[str] = deque(maxlen=REMEMBERED)
 
     async def answer(self, name: str, offer_sdp: str) -> Session:
         """A new session. Raises ServerFullError, or UsageError for an unfit offer,
@@ -86,14 +90,19 @@ class Sessions:
         return {session.name: session.as_dict() for session in sessions if session.shown}
 
     async def close(self, session_id: str) -> bool:
-        """End a session; False when there is none of that id."""
-        found = self._live.get(session_id)
-        if found is None:
-            return False
-        session, task = found
-        await session.close()
-        await asyncio.wait({task}, timeout=2)
-        return True
+        """End a session; False when there is none of that id.
+
+        Once, one that has just ended is there to be ended: a client that hangs up before it says
+        so, as browsers and OBS may, did nothing wrong.
+        """
+        if found := self._live.get(session_id):
+            session, task = found
+            await session.close()
+            await asyncio.wait({task}, timeout=2)
+        ended = found is not None or session_id in self._hung_up
+        with contextlib.suppress(ValueError):
+            self._hung_up.remove(session_id)
+        return ended
 
     def stats(self) -> dict[str, dict[str, object]]:
         """The numbers of every session, by id."""
@@ -114,6 +123,7 @@ class Sessions:
             log.exception("x stream %s broke", session.name)
         finally:
             del self._live[session.id]
+            self._hung_up.append(session.id)
             log.info("- stream %s ends", session.name)
         del session
         gc.collect()  # a connection is full of cycles that hold its codecs and pictures
