@@ -137,6 +137,17 @@ async def test_a_change_is_answered_when_its_first_frame_leaves() -> None:
     assert answered(peer, 7) == {"id": 7, "applied": {"seq": 5, "pts": first.pts}}
 
 
+async def test_who_hangs_up_first_may_still_say_so_once() -> None:
+    async with sessions() as live:
+        session = await live.answer("cam", "an offer")
+        await session.close()
+        while live.stats():
+            await asyncio.sleep(0.01)
+        assert await live.close(session.id)
+        assert not await live.close(session.id)
+        assert not await live.close("nobody")
+
+
 async def test_a_transition_passes_through_both_styles() -> None:
     async with talking() as (session, peer):
         session.hear('{"id": 1, "set": {"style": "wave", "transition_s": 0.3}}')

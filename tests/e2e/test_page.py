@@ -159,6 +159,31 @@ def test_a_photo_is_painted_compared_and_kept(server: Server, chromium: Browser)
         expect(page.get_by_role("alert")).to_contain_text("no picture the browser can read")
 
 
+TAKE = """
+    ([way, bytes]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([Uint8Array.from(bytes)], `${way}.png`, {type: 'image/png'}));
+      const event = way === 'drop'
+        ? new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})
+        : new ClipboardEvent('paste', {clipboardData: data, bubbles: true});
+      document.querySelector('.drop').dispatchEvent(event);
+    }
+"""
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_a_photo_may_be_dropped_and_pasted(server: Server, chromium: Browser, way: str) -> None:
+    file = io.BytesIO()
+    Picture.effect_noise((120, 80), 90).convert("RGB").save(file, "PNG")
+    with page_at(chromium, f"{server.url}/?tab=photo&style=mosaic") as page:
+        expect(page.locator(".drop")).to_be_visible()
+        page.evaluate(TAKE, [way, list(file.getvalue())])
+        expect(page.get_by_role("img", name="Painted photo")).to_be_visible(timeout=LIVE_MS)
+        with page.expect_download() as saved:
+            button(page, "Download").click()
+        assert saved.value.suggested_filename == f"{way}.mosaic.jpg"
+
+
 def test_a_film_is_sent_painted_and_fetched(
     server: Server, chromium: Browser, tmp_path: Path
 ) -> None:
