@@ -21,7 +21,7 @@ from streamer.order import Job, identity
 from streamer.segments import Segments
 from streamer.smooth import Smoother
 
-REPORT_S = 0.5
+REPORT_S = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,8 +83,8 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clip(tmp_path_factory.mktemp("film") / "in.mp4", clip)
 
 
-# Numbers stay readable in copper.
-PAINT = ("--style", "copper", "--encoder", "software", "--workers", 2)
+# Slow enough to be interrupted, and numbers stay readable in it.
+PAINT = ("--style", "copper@multistyle26", "--encoder", "software", "--workers", 2)
 
 
 def test_kill_and_ctrl_c_cost_no_frame(film: Path, tmp_path: Path) -> None:
@@ -170,8 +170,8 @@ def test_memory_does_not_grow_with_the_film(tmp_path: Path) -> None:
     pts = tuple(range(0, 20 * 60_000, 400))
     clip = Clip(
         pts=pts,
-        width=320,
-        height=192,
+        width=480,
+        height=288,
         time_base=Fraction(1, 1000),
         rate=Fraction("2.5"),
         audio=("eng",),
