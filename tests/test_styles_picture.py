@@ -136,7 +136,7 @@ def test_the_sheet_shows_only_what_was_asked_for(
     tmp_path: Path, paintings: tuple[Path, Path], streamer: Command
 ) -> None:
     output = tmp_path / "two.jpg"
-    words = ("--style", "ember", "--style", "frost", "--width", 64)
+    words = ("--style", "ember", "--style", "copper", "--width", 64)
     assert streamer("styles", "sheet", paintings[0], "-o", output, *words)[0] == 0
     with Pillow.open(output) as written:
         assert written.size == (2 * 72 + 8, 48 + 26 + 16)
