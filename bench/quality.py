@@ -17,7 +17,6 @@ import hashlib
 import importlib.metadata
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -25,6 +24,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
+from bench.stylizers import files
 from streamer.frame import Image, Style
 from streamer.manifest import read_all
 from streamer.planes import from_rgb, to_rgb
@@ -44,12 +44,6 @@ def network(path: Path) -> ModelFile:
     looks = tuple(Look(name, name, index=i) for i, name in enumerate(names))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return ModelFile(path.stem.replace(".", "-"), path, digest, "i420", looks)
-
-
-def files(model: ModelFile) -> list[ModelFile]:
-    """Each file of a model as a model of its own."""
-    plain = [replace(model, int8=None)]
-    return plain + ([replace(model.int8, name=f"{model.name}-int8")] if model.int8 else [])
 
 
 def painter(stylizer: Stylizer, style: str, model: ModelFile) -> Painter:

@@ -149,11 +149,7 @@ async def test_styles_change_without_a_break(served: Served) -> None:
 
 
 @pytest.mark.parametrize(
-    "served",
-    [
-        ("--backend", "onnx", "--height", "360", "--workers", "1"),
-    ],
-    indirect=True,
+    "served", [("--backend", "onnx", "--height", "360", "--workers", "1")], indirect=True
 )
 async def test_a_minute_of_overload_costs_frames_and_neither_latency_nor_memory(
     served: Served,
