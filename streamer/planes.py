@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from streamer.frame import Image, Plane, i420_size
 
 Pixels = NDArray[np.uint8]  # (height, width, 3) RGB
+Planes = tuple[Plane, Plane]  # luma (1, 1, h, w), chroma (1, 2, h/2, w/2)
+Weights = NDArray[np.float32]  # one for each style of a network; their sum is 1
 
 _KR, _KB = 0.299, 0.114  # ITU-R BT.601
 _KG = 1 - _KR - _KB
@@ -52,8 +54,22 @@ def from_rgb(rgb: Pixels) -> Image:
     return image
 
 
+def to_tensors(image: Image) -> Planes:
+    """The planes as a network takes them: a view."""
+    width, height = image.width, image.height
+    luma, chroma = image.data[: width * height], image.data[width * height :]
+    return luma.reshape(1, 1, height, width), chroma.reshape(1, 2, height // 2, width // 2)
+
+
+def from_tensors(luma: Plane, chroma: Plane) -> Image:
+    """The inverse of `to_tensors`: a copy."""
+    return Image(luma.shape[3], luma.shape[2], np.concatenate([luma.ravel(), chroma.ravel()]))
+
+
 def resize(image: Image, width: int, height: int) -> Image:
     """The image at another size: averaged down, or interpolated up."""
+    if (image.width, image.height) == (width, height):
+        return image
     smaller = width * height < image.width * image.height
     method = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
     resized = blank(width, height)

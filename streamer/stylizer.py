@@ -1,37 +1,26 @@
-"""worker → **stylizer** → worker: an image in, the same image painted out.
+"""worker → **stylizer** → network → **stylizer** → worker: an image in, the same image painted out.
 
 A style is a blend of one model's styles (one run of the network), of several models' (one run
 each), of the camera picture itself (`none`), or of all of these.
 """
 
 import importlib
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
-from streamer.planes import Pixels, crop, from_rgb, mix, pad, recolor, resize, to_rgb
-from streamer.styles import LAYOUTS, NONE, Catalogue, Layout, ModelFile
+from streamer.network import Network, run
+from streamer.planes import Weights, mix, recolor
+from streamer.styles import NONE, Catalogue, ModelFile
 
 Backend = Literal["onnx", "torch", "none"]
 
-
-class Network(Protocol):
-    """One loaded model. `styles` is the length of `weights`, which sum to 1."""
-
-    styles: int
-
-    def rgb(self, picture: Pixels, weights: NDArray[np.float32]) -> Pixels: ...
-
-    def planes(
-        self, y: NDArray[np.uint8], uv: NDArray[np.uint8], weights: NDArray[np.float32]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]: ...
+_NOTHING = 1 / 1024  # a smaller share of the picture changes no pixel by more than a quarter
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +100,46 @@ class Stylizer:
         """The styles it can paint, `none` among them."""
         return (NONE, *self._places)
 
+    @property
+    def batches(self) -> bool:
+        """Whether `stylize_all` is faster than `stylize` for each."""
+        return any(network.batches for network in self._networks.values())
+
     def stylize(self, image: Image, style: Style) -> Image:
         """`image` in `style`, at its own size. Raises UnknownStyleError."""
-        camera, shares = 1 - style.strength, dict[ModelFile, NDArray[np.float32]]()
+        return self.stylize_all([image], [style])[0]
+
+    def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
+        """Each image in its style; those of one size and model together. Raises as `stylize`."""
+        parts: list[list[tuple[float, Image]]] = [[] for _ in images]
+        runs: dict[ModelFile, list[tuple[int, float, Weights]]] = {}
+        for place, (image, style) in enumerate(zip(images, styles, strict=True)):
+            camera, shares = self._shares(style)
+            if camera > _NOTHING:
+                parts[place].append((camera, image))
+            for model, vector in shares.items():
+                share = float(vector.sum())
+                if share > _NOTHING:
+                    runs.setdefault(model, []).append((place, share, vector / np.float32(share)))
+        for model, wishes in runs.items():
+            seen, vectors = [images[place] for place, _, _ in wishes], [v for _, _, v in wishes]
+            painted = run(self._networks[model], model, seen, vectors)
+            for (place, share, _), image in zip(wishes, painted, strict=True):
+                parts[place].append((share, image))
+        return [_finish(*one) for one in zip(images, styles, parts, strict=True)]
+
+    def _shares(self, style: Style) -> tuple[float, dict[ModelFile, Weights]]:
+        """The camera picture's share, and those of each model's styles."""
+        camera, shares = 1 - style.strength, dict[ModelFile, Weights]()
         for name, weight in style.blend:
             if name == NONE:
                 camera += style.strength * weight
             else:
                 model, index = self._find(name)
-                vector = shares.setdefault(
-                    model, np.zeros(self._networks[model].styles, np.float32)
-                )
+                blank = np.zeros(self._networks[model].styles, np.float32)
+                vector = shares.setdefault(model, blank)
                 vector[index] += style.strength * weight
-        return self._paint(image, camera, shares, style.preserve_color)
+        return camera, shares
 
     def _find(self, name: str) -> tuple[ModelFile, int]:
         if name not in self._places and self._more is not None:
@@ -132,73 +148,18 @@ class Stylizer:
             raise UnknownStyleError(name, self.styles)
         return self._places[name]
 
-    def _paint(
-        self,
-        image: Image,
-        camera: float,
-        shares: Mapping[ModelFile, NDArray[np.float32]],
-        preserve_color: bool,
-    ) -> Image:
-        parts = [(camera, image)] if camera > _NOTHING else []
-        for model, vector in shares.items():
-            share = float(vector.sum())
-            if share > _NOTHING:
-                painted = _run(self._networks[model], model, image, vector / np.float32(share))
-                parts.append((share, painted))
-        if len(parts) == 1 and parts[0][1] is image:
-            return image
-        painted = mix(parts)
-        return recolor(painted, image) if preserve_color else painted
-
 
 class Identity(Stylizer):
     """Returns every image as it came, whatever the style: the system without a network."""
 
-    def stylize(self, image: Image, style: Style) -> Image:
-        """`image` itself."""
+    def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
+        """The images themselves."""
+        return list(images)
+
+
+def _finish(image: Image, style: Style, parts: Sequence[tuple[float, Image]]) -> Image:
+    """What an image's parts make together."""
+    if len(parts) == 1 and parts[0][1] is image:
         return image
-
-
-_NOTHING = 1 / 1024  # a smaller share of the picture changes no pixel by more than a quarter
-
-
-def _scale(layout: Layout, image: Image) -> float:
-    """How much smaller to paint: what memory allows, and so that strokes grow with the picture.
-
-    By half at most: larger strokes than that look out of focus.
-    """
-    memory = math.sqrt(layout.most / (image.width * image.height))
-    strokes = 1.0
-    if layout.strokes_px is not None:
-        strokes = max(0.5, layout.strokes_px / min(image.width, image.height))
-    return min(memory, strokes, 1.0)
-
-
-def _run(network: Network, model: ModelFile, image: Image, weights: NDArray[np.float32]) -> Image:
-    """One run of a network, and back to the image's own size."""
-    scale = _scale(LAYOUTS[model.layout], image)
-    if scale < 1:
-        small = resize(image, int(image.width * scale), int(image.height * scale))
-        painted = _run_whole(network, model, small, weights)
-        return resize(painted, image.width, image.height)
-    return _run_whole(network, model, image, weights)
-
-
-def _run_whole(
-    network: Network, model: ModelFile, image: Image, weights: NDArray[np.float32]
-) -> Image:
-    layout = LAYOUTS[model.layout]
-    multiple = max(layout.multiple, model.multiple)
-    padded = pad(image, multiple, max(layout.least, multiple))
-    width, height = padded.width, padded.height
-    if model.layout != "i420":
-        painted = from_rgb(network.rgb(to_rgb(padded), weights))
-    else:
-        luma = padded.data[: width * height].reshape(1, 1, height, width)
-        chroma = padded.data[width * height :].reshape(1, 2, height // 2, width // 2)
-        planes = network.planes(luma, chroma, weights)
-        painted = Image(width, height, np.concatenate([plane.ravel() for plane in planes]))
-    if (painted.width, painted.height) != (width, height):
-        sizes = f"{painted.width}x{painted.height} for {width}x{height}"
-        raise ModelError(f"model {model.name} returns pictures of another size: {sizes}")
-    return crop(painted, image.width, image.height)
+    painted = mix(parts)
+    return recolor(painted, image) if style.preserve_color else painted

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streamer.errors import ModelError
 from streamer.onnx_file import refuse_external_data
-from streamer.planes import Pixels
+from streamer.planes import Pixels, Planes, Weights
 from streamer.styles import LAYOUTS, ModelFile
 
 log = logging.getLogger(__name__)
@@ -47,13 +47,15 @@ def _times_s(*networks: "OnnxNetwork") -> list[float]:
         for network, spent in zip(networks, times, strict=True):
             weights = np.full(network.styles, 1 / network.styles, np.float32)
             began = time.perf_counter()
-            network.planes(y, uv, weights)
+            network.planes([(y, uv)], [weights])
             spent.append(time.perf_counter() - began)
     return [min(spent[1:]) for spent in times]  # the first run of a session plans its memory
 
 
 class OnnxNetwork:
     """One model, made of the bytes of its file. Raises ModelError for those of another layout."""
+
+    batches = False  # a core is as busy with one as with many
 
     def __init__(self, model: ModelFile, data: bytes, threads: int) -> None:
         self._layout = LAYOUTS[model.layout]
@@ -64,8 +66,11 @@ class OnnxNetwork:
         self._names = [tensor.name for tensor in inputs]
         self.styles: int = inputs[-1].shape[0] if self._layout.blends else 1
 
-    def rgb(self, picture: Pixels, weights: NDArray[np.float32]) -> Pixels:
-        """Paint (height, width, 3) RGB, in the blend that `weights` gives."""
+    def rgb(self, pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
+        """Paint (height, width, 3) RGB, each in the blend that its weights give."""
+        return [self._rgb(*one) for one in zip(pictures, weights, strict=True)]
+
+    def _rgb(self, picture: Pixels, weights: Weights) -> Pixels:
         black, scale = self._layout.black, (self._layout.white - self._layout.black) / 255
         tensor = picture.transpose(2, 0, 1)[None].astype(np.float32)
         tensor *= scale
@@ -74,19 +79,15 @@ class OnnxNetwork:
         painted += 0.5 - black / scale
         return np.asarray(painted.clip(0, 255).astype(np.uint8).transpose(1, 2, 0), order="C")
 
-    def paint(
-        self, tensor: NDArray[np.float32], weights: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
+    def paint(self, tensor: NDArray[np.float32], weights: Weights) -> NDArray[np.float32]:
         """What the network itself makes of (1, 3, height, width) in its own range of values."""
         painted: NDArray[np.float32] = self._run(tensor, weights)[0]
         return painted
 
-    def planes(
-        self, y: NDArray[np.uint8], uv: NDArray[np.uint8], weights: NDArray[np.float32]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def planes(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
         """Paint (1, 1, h, w) luma and (1, 2, h/2, w/2) chroma."""
-        painted_y, painted_uv = self._run(y, uv, weights)
-        return painted_y, painted_uv
+        runs = (self._run(y, uv, w) for (y, uv), w in zip(planes, weights, strict=True))
+        return [(y, uv) for y, uv in runs]
 
     def _run(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
         options = None

@@ -4,13 +4,16 @@ On CUDA convolutions are in half precision, in channels-last order; pictures cro
 8 bits.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from streamer.errors import ModelError
 from streamer.onnx_file import refuse_external_data
-from streamer.planes import Pixels
+from streamer.planes import Pixels, Planes, Weights
 from streamer.styles import LAYOUTS, ModelFile
 from streamer.stylizer_torch_graph import TorchGraph
 
@@ -18,8 +21,11 @@ from streamer.stylizer_torch_graph import TorchGraph
 class TorchNetwork:
     """One model, loaded. Raises ModelError for a file that is damaged or of another layout.
 
+    Many pictures run as one, `torch.vmap` putting a dimension before those that the file has.
     `half`: convolve in half precision; None is on CUDA only, as CPUs are slower at it.
     """
+
+    batches = True
 
     def __init__(
         self, model: ModelFile, device: str, threads: int, half: bool | None = None
@@ -36,28 +42,35 @@ class TorchNetwork:
             raise ModelError(f"model {model.name} has not the inputs of layout {model.layout}")
         self.styles = self._graph.inputs[-1][1][0] if self._layout.blends else 1
 
-    def rgb(self, picture: Pixels, weights: NDArray[np.float32]) -> Pixels:
-        """Paint (height, width, 3) RGB, in the blend that `weights` gives."""
+    def rgb(self, pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
+        """Paint (height, width, 3) RGB, each in the blend that its weights give."""
         black, scale = self._layout.black, (self._layout.white - self._layout.black) / 255
         with torch.inference_mode():
-            pixels = self._send(picture).permute(2, 0, 1)[None]  # a view: channels-last
-            image = pixels.float() * scale + black
-            (painted,) = self._graph(*[image, self._send(weights)][: len(self._graph.inputs)])
-            scaled = (painted[0].float() - black) / scale + 0.5
-            (whole,) = self._fetch(scaled.clamp(0, 255).byte().permute(1, 2, 0).contiguous())
-            return whole
+            pixels = self._send(pictures).permute(0, 3, 1, 2)[:, None]  # a view: channels-last
+            inputs = [pixels.float() * scale + black, self._send(weights)]
+            (painted,) = self._run(*inputs[: len(self._graph.inputs)])
+            scaled = (painted[:, 0].float() - black) / scale + 0.5
+            (whole,) = self._fetch(scaled.clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous())
+            return list(whole)
 
-    def planes(
-        self, y: NDArray[np.uint8], uv: NDArray[np.uint8], weights: NDArray[np.float32]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def planes(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
         """Paint (1, 1, h, w) luma and (1, 2, h/2, w/2) chroma."""
+        luma, chroma = zip(*planes, strict=True)
         with torch.inference_mode():
-            painted = self._graph(self._send(y), self._send(uv), self._send(weights))
-            painted_y, painted_uv = self._fetch(*painted)
-            return painted_y, painted_uv
+            painted = self._run(self._send(luma), self._send(chroma), self._send(weights))
+            return list(zip(*self._fetch(*painted), strict=True))
 
-    def _send(self, array: NDArray[np.uint8] | NDArray[np.float32]) -> torch.Tensor:
-        tensor = torch.from_numpy(np.require(array, requirements=("C", "W")))
+    def _run(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
+        """The graph over the first dimension, which the file knows nothing of."""
+        if len(inputs[0]) == 1:
+            return [output[None] for output in self._graph(*(tensor[0] for tensor in inputs))]
+        outputs: list[torch.Tensor] = torch.vmap(self._graph)(*inputs)
+        return outputs
+
+    def _send(self, arrays: Sequence[NDArray[Any]]) -> torch.Tensor:
+        """Arrays of one shape, stacked."""
+        stacked = arrays[0][None] if len(arrays) == 1 else np.stack(arrays)
+        tensor = torch.from_numpy(np.require(stacked, requirements=("C", "W")))
         if self._device.type == "cpu":
             return tensor
         return tensor.pin_memory().to(self._device, non_blocking=True)

@@ -13,11 +13,12 @@ from streamer.errors import ModelError, UnavailableError, UnknownStyleError, Usa
 from streamer.film_jobs import FilmJobs
 from streamer.frame import Image, Style
 from streamer.manifest import user_data
+from streamer.network import Network
 from streamer.server import Live, create_app
 from streamer.styles import Catalogue, ModelFile
 from streamer.styles_adopt import adopt
 from streamer.styles_live import LiveCatalogue
-from streamer.stylizer import Network, Stylizer
+from streamer.stylizer import Stylizer
 from streamer.stylizer_onnx import OnnxNetwork
 from tests.http_world import (
     HERE,

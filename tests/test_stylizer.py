@@ -4,23 +4,23 @@ import functools
 import hashlib
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
 import onnx
 import pytest
 import torch
-from numpy.typing import NDArray
 from onnx import external_data_helper, helper, numpy_helper
 
 from streamer import stylizer_onnx
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
 from streamer.onnx_file import free_sides
-from streamer.planes import Pixels, to_rgb
+from streamer.planes import Pixels, Planes, Weights, to_rgb
 from streamer.styles import LAYOUTS, Catalogue, LayoutName, ModelFile
 from streamer.stylizer import Backend, Stylizer, StylizerSpec
 from streamer.stylizer_torch import TorchNetwork
@@ -100,11 +100,11 @@ def test_what_is_too_large_is_painted_smaller_and_enlarged(
     monkeypatch.setitem(LAYOUTS, "rgb255", small)
     stylizer = load(negative)
     (network,) = stylizer._networks.values()
-    paint, sizes = network.rgb, []
+    paint, sizes = network.rgb, list[tuple[int, ...]]()
 
-    def watched(rgb: Pixels, weights: NDArray[np.float32]) -> Pixels:
-        sizes.append(rgb.shape[:2])
-        return paint(rgb, weights)
+    def watched(pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
+        sizes.extend(rgb.shape[:2] for rgb in pictures)
+        return paint(pictures, weights)
 
     monkeypatch.setattr(network, "rgb", watched)
     enlarged = stylizer.stylize(image, only("negative"))
@@ -131,17 +131,52 @@ def test_strokes_grow_with_the_picture_up_to_twice_their_size(
 ) -> None:
     stylizer, image = StylizerSpec("onnx", models=(planes,)).load(), picture(*size)
     (network,) = stylizer._networks.values()
-    paint, sizes = network.planes, []
+    paint, sizes = network.planes, list[tuple[int, ...]]()
 
-    def watched(y: Pixels, uv: Pixels, weights: NDArray[np.float32]) -> tuple[Pixels, Pixels]:
-        sizes.append(y.shape[2:])
-        return paint(y, uv, weights)
+    def watched(pairs: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
+        sizes.extend(y.shape[2:] for y, _ in pairs)
+        return paint(pairs, weights)
 
     monkeypatch.setattr(network, "planes", watched)
     inverted = stylizer.stylize(image, only("invert"))
     assert sizes == [painted]
     assert (inverted.width, inverted.height) == size
     assert np.abs(inverted.planes[0].astype(int) - (255 - image.planes[0])).mean() < 3
+
+
+def test_many_at_once_are_painted_as_each_alone(
+    load: Load, planes: ModelFile, negative: ModelFile
+) -> None:
+    stylizer = load(planes, negative)
+    sizes = [(64, 48), (96, 64), (64, 48), (64, 48), (96, 64)]
+    images = [picture(*size) for size in sizes]
+    styles = [
+        only("invert"),
+        only("negative"),
+        Style((("halve", 0.5), ("negative", 0.5)), 0.7, preserve_color=True),
+        only("none"),
+        Style((("invert", 0.25), ("halve", 0.75))),
+    ]
+    together = stylizer.stylize_all(images, styles)
+    for image, style, painted in zip(images, styles, together, strict=True):
+        assert difference(stylizer.stylize(image, style), painted) == 0
+    assert len({image.data.tobytes() for image in together}) == len(images)
+
+
+@pytest.mark.parametrize("name", ["starry", "starry@multistyle26"])
+def test_torch_runs_those_of_one_size_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, _ = Catalogue.load().find(name)
+    stylizer = StylizerSpec("torch", models=(model,)).load()
+    (network,) = stylizer._networks.values()
+    assert isinstance(network, TorchNetwork)
+    graph = MagicMock(side_effect=network._graph, inputs=network._graph.inputs)
+    monkeypatch.setattr(network, "_graph", graph)
+    images = [picture(96, 64, seed) for seed in range(3)]
+    styles = [only(name), only(name), Style(((name, 0.5), ("mosaic", 0.5)))]
+    together = stylizer.stylize_all(images, styles)
+    graph.assert_called_once()
+    for image, style, painted in zip(images, styles, together, strict=True):
+        assert difference(stylizer.stylize(image, style), painted) <= 1
 
 
 def test_a_blend_within_a_model_is_one_run_of_it(load: Load, planes: ModelFile) -> None:

@@ -23,9 +23,10 @@ from streamer.styles import Catalogue
 from streamer.training import perceptual, vgg
 from streamer.training.course import Files, attend, enrolled
 from streamer.training.data import from_planes, photos, to_planes, to_tensor
-from streamer.training.distill import Progress, Recipe, Run, train
+from streamer.training.distill import train
 from streamer.training.net import StyleNet
 from streamer.training.perceptual import Critic, Taste
+from streamer.training.run import Progress, Recipe, Run
 from streamer.training.teachers import CatalogueTeacher, Origin
 from tests.commands import Command, command
 from tests.mirror import mirror

@@ -1,5 +1,6 @@
 """A short real training, and that its files say what the network says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,14 @@ import torch
 
 from streamer.training.contrast import match_contrast
 from streamer.training.data import Pairs, Picture, crop, photos, to_planes, to_tensor
-from streamer.training.distill import Recipe, Run, averaged, distance, train
-from streamer.training.net import StyleNet, pack, unpack
+from streamer.training.discriminator import Discriminator, conviction, discrimination
+from streamer.training.distill import distance, train
+from streamer.training.export import export_int8
+from streamer.training.net import StyleConv, StyleNet, pack, unpack
+from streamer.training.quantize import WEIGHT_LIMIT
+from streamer.training.ranges import Ranges, calibration
+from streamer.training.rounding import Rounding
+from streamer.training.run import Recipe, Run, averaged
 from streamer.training.sheet import sheet, write_all
 
 SMALL = Recipe(crop_px=64, pairs=4, learning_rate=4e-3)
@@ -120,6 +127,86 @@ def test_files_paint_what_the_network_paints(
     bytes_ = np.abs(_run(tmp_path / "small.int8.onnx", y, uv, weights) - wanted)
     assert bytes_.mean() < 3
     assert np.percentile(bytes_, 99) <= 12
+
+
+def test_ranges_are_those_of_each_style(trained: tuple[Path, float, float]) -> None:
+    net = averaged(trained[0])
+    with torch.no_grad():
+        net.stem.gain[1] *= 10
+        net.stem.shift[1] *= 10
+    negative, warm = Ranges.measure(net, calibration([blobs(0)])).largest["stem"].tolist()
+    assert warm > 5 * negative > 0
+
+
+def test_rounding_inside_paints_what_the_int8_file_paints(
+    trained: tuple[Path, float, float], tmp_path: Path
+) -> None:
+    net, path = averaged(trained[0]), tmp_path / "small.int8.onnx"
+    for layer in (module for module in net.modules() if isinstance(module, StyleConv)):
+        weights, most = layer.conv.weight, layer.conv.weight.abs().amax((1, 2, 3), keepdim=True)
+        weights.data = (weights / most * WEIGHT_LIMIT).round() * most / WEIGHT_LIMIT
+    ranges = Ranges.measure(net, calibration([blobs(i) for i in range(3)]))
+    export_int8(net, path, ranges)
+    y, uv = ((p * 255).round().byte() for p in to_planes(to_tensor([blobs(200)])))
+    file, away, rounding = _run(path, y, uv, [0.3, 0.7]), [], Rounding(net)
+    for _ in range(2):
+        with torch.no_grad():
+            painted = net(y / 255, uv / 255, torch.tensor([[0.3, 0.7]]))
+        both = np.concatenate([(p.clamp(0, 1) * 255).round().numpy().ravel() for p in painted])
+        away.append(np.abs(file - both).mean())
+        rounding.begin(ranges)
+    assert away[1] < 0.3 * away[0]
+    rounding.close()
+    assert not rounding.on
+
+
+def test_a_student_learns_through_rounding(trained: tuple[Path, float, float]) -> None:
+    net = averaged(trained[0])
+    rounding = Rounding(net)
+    rounding.begin(Ranges.measure(net, calibration([blobs(0)])))
+    y, uv = net(*to_planes(to_tensor([blobs(1)])), torch.tensor([[1.0, 0.0]]))
+    (y.mean() + uv.mean()).backward()
+    gradients = {name: p.grad for name, p in net.named_parameters() if name.endswith("weight")}
+    assert all(g is not None and g.abs().max() > 0 for g in gradients.values())
+
+
+def test_a_discriminator_tells_strokes_from_their_average() -> None:
+    torch.manual_seed(2)
+    judge = Discriminator(2)
+    optimizer = torch.optim.Adam(judge.parameters(), 1e-3)
+    style = torch.tensor([0, 1])
+    seen = torch.rand(2, 1, 32, 32), torch.rand(2, 2, 16, 16)
+
+    def opinions() -> tuple[torch.Tensor, torch.Tensor]:
+        """Of two-tone noise, and of its mean."""
+        strokes = (torch.rand(2, 1, 32, 32) > 0.5).float(), torch.full((2, 2, 16, 16), 0.5)
+        average = torch.full((2, 1, 32, 32), 0.5), strokes[1]
+        return judge(seen, strokes, style), judge(seen, average, style)
+
+    for _ in range(60):
+        optimizer.zero_grad()
+        discrimination(*opinions()).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    of_teacher, of_student = opinions()
+    assert of_teacher.mean() > 0.7
+    assert of_student.mean() < 0.3
+    assert conviction(of_teacher) < conviction(of_student)
+
+
+def test_the_last_part_of_a_training_convinces_and_rounds(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    run = Run(StyleNet(Painter.styles, width=8, deep=8, residuals=1), replace(SMALL, steps=20))
+    judged = run.discriminator.real.weight.detach().clone()
+    rounded = []
+    for report in train(run, [blobs(0)], Painter(), tmp_path / "last.pt", every=1):
+        hooks = run.net.stem._forward_hooks
+        rounded.append(bool(hooks))
+        learned = not torch.equal(run.discriminator.real.weight, judged)
+        assert learned == (report.step > 0.4 * 20 + 1)
+    assert rounded == [False] * 17 + [True] * 3
+    assert not run.net.stem._forward_hooks
+    again = Run.load(tmp_path / "last.pt", SMALL)
+    assert torch.equal(again.discriminator.real.weight, run.discriminator.real.weight)
 
 
 def test_packing_is_undone_by_unpacking() -> None:

@@ -19,10 +19,9 @@ from streamer.styles_adopt import read
 from streamer.stylizer import Stylizer
 from streamer.stylizer_onnx import OnnxNetwork
 from streamer.training.course import Files
-from streamer.training.data import Picture, Teacher
-from streamer.training.distill import Run
+from streamer.training.data import Picture, Teacher, fitted
 from streamer.training.perceptual import Critic
-from streamer.training.sheet import fitted
+from streamer.training.run import Run
 from streamer.training.teachers import Origin
 
 MEASURED = 4  # photos

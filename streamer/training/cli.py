@@ -30,7 +30,7 @@ def distill(  # noqa: PLR0917 - Typer reads every option from here
     how near it came) and .pt (what to go on from).
     """
     try:
-        from streamer.training.distill import Recipe
+        from streamer.training.run import Recipe
         from streamer.training.teach import by_teachers
     except ModuleNotFoundError as missing:
         raise ModelError(_MISSING.format(name=missing.name)) from None
@@ -67,8 +67,8 @@ def train(  # noqa: PLR0917 - Typer reads every option from here
     for a GPU, or for a CPU and a night. Files, resuming and previews are those of `distill`.
     """
     try:
-        from streamer.training.distill import Recipe
         from streamer.training.perceptual import Taste
+        from streamer.training.run import Recipe
         from streamer.training.teach import Paintings, by_paintings
     except ModuleNotFoundError as missing:
         raise ModelError(_MISSING.format(name=missing.name)) from None

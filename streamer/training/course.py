@@ -12,8 +12,8 @@ from rich.progress import TextColumn, TimeRemainingColumn
 
 from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.training.data import Picture
-from streamer.training.distill import Progress, Recipe, Run, averaged, check_styles
 from streamer.training.net import StyleNet
+from streamer.training.run import Progress, Recipe, Run, averaged, check_styles
 from streamer.training.sheet import sheet, write_all
 
 LINE_S = 10.0  # between two lines of progress, where there is no terminal for a bar

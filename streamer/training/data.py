@@ -23,6 +23,7 @@ from streamer.errors import MediaError
 Picture = NDArray[np.uint8]  # (height, width, 3), RGB
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 LARGEST_PX = 480  # of the shorter side of a photo
+LARGEST_CROP = 2.1  # a shorter side of so many crops: soft enough for enlarged video
 HELD_OUT = 50  # every 50th photo is kept for measuring
 
 
@@ -58,9 +59,16 @@ def _small(picture: Picture) -> Picture:
     return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[no-any-return]
 
 
+def fitted(picture: Picture, long_px: int) -> Picture:
+    """The picture with its longer side at `long_px`, both sides multiples of 8."""
+    scale = long_px / max(picture.shape[:2])
+    height, width = (max(16, round(side * scale) // 8 * 8) for side in picture.shape[:2])
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[no-any-return]
+
+
 def crop(picture: Picture, size: int, rng: random.Random) -> Picture:
-    """A random square of a picture scaled by up to 1.5, mirrored or not, lighter or darker."""
-    scale = size * rng.uniform(1, 1.5) / min(picture.shape[:2])
+    """A random square of a picture, enlarged or not, mirrored or not, lighter or darker."""
+    scale = size * rng.uniform(1, LARGEST_CROP) / min(picture.shape[:2])
     height, width = (max(size, round(side * scale)) for side in picture.shape[:2])
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     scaled = cv2.resize(picture, (width, height), interpolation=way)

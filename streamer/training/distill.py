@@ -1,114 +1,29 @@
-"""Teach a student: minutes on the clock, a checkpoint as it goes, resumed where it stopped."""
+"""Teach a student what a teacher paints: first where colours lie, then strokes, then rounding."""
 
-import math
-import pickle
-import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from streamer.errors import ModelError
 from streamer.training.data import Pairs, Picture, Teacher, to_planes, to_tensor
+from streamer.training.discriminator import conviction, discrimination
 from streamer.training.losses import fidelity, grid, unsteadiness
 from streamer.training.net import StyleNet
+from streamer.training.ranges import Ranges, calibration
+from streamer.training.rounding import Rounding
+from streamer.training.run import Progress, Run, check_styles, lessons
 
-TEXTURE_FROM = 0.15  # share of the time after which patterns count: colours and strokes first
-PLAIN_FROM = 0.5  # ... after which a grid costs something: one who cannot paint yet paints nothing
-STEADY_FROM = 0.3  # share of the time after which standing still has its full weight
+# Shares of the time.
+TEXTURE_FROM = 0.15  # patterns count from here: first where colours lie
+STEADY_FROM = 0.3  # standing still has its full weight from here
+STROKES_FROM = 0.4  # there is a discriminator to convince from here
+PLAIN_FROM = 0.5  # a grid costs something from here: who cannot paint yet would paint nothing
+ROUNDED_FROM = 0.8  # it is rounded inside from here, as its int8 form will be
 MARGIN = 16  # the teacher paints this much more than the student sees, and may be shifted by it
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """How to train. The defaults are those of the shipped network."""
-
-    minutes: float = 60.0
-    steps: int | None = None  # instead of minutes: so many, however long they take
-    crop_px: int = 144
-    pairs: int = 4  # each seen twice, shifted and noised differently
-    fresh: int = 2  # new paintings a step
-    learning_rate: float = 2e-3
-    texture: float = 1.5  # weight of the local spectrum, after the first part of the time
-    steady: float = 0.2  # weight of standing still
-    plain: float = 0.3  # weight of printing no pattern of its own
-    noise: float = 0.03  # strongest sensor noise, of the full range
-    seed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One report of a running training."""
-
-    step: int
-    done: float  # 0..1
-    loss: float
-    unsteadiness: float
-
-
-class Run:
-    """A student, its optimizer, a slow average of its weights, and how long it has learned."""
-
-    def __init__(self, net: StyleNet, recipe: Recipe) -> None:
-        self.net, self.recipe = net, recipe
-        self.optimizer = torch.optim.Adam(net.parameters(), recipe.learning_rate)
-        self.average = {k: v.detach().clone() for k, v in net.state_dict().items()}
-        self.step, self.elapsed_s = 0, 0.0
-
-    @property
-    def done(self) -> float:
-        """The share of the time, or of the steps, that is over."""
-        if self.recipe.steps is not None:
-            return min(1.0, self.step / self.recipe.steps)
-        return min(1.0, self.elapsed_s / (self.recipe.minutes * 60))
-
-    def save(self, path: Path) -> None:
-        """Write everything needed to go on; a reader never sees half a file."""
-        state = {
-            "styles": self.net.styles,
-            "shape": self.net.shape,
-            "net": self.net.state_dict(),
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "elapsed_s": self.elapsed_s,
-        }
-        part = path.with_suffix(".part")
-        torch.save(state, part)
-        part.replace(path)
-
-    @classmethod
-    def load(cls, path: Path, recipe: Recipe) -> "Run":
-        """Go on from a checkpoint. Raises ModelError."""
-        state = _read(path)
-        run = cls(StyleNet(state["styles"], **state["shape"]), recipe)
-        run.net.load_state_dict(state["net"])
-        run.optimizer.load_state_dict(state["optimizer"])
-        run.average = state["average"]
-        run.step, run.elapsed_s = state["step"], state["elapsed_s"]
-        return run
-
-
-def averaged(path: Path) -> StyleNet:
-    """The network of a checkpoint with its averaged weights, ready to be exported."""
-    state = _read(path)
-    net = StyleNet(state["styles"], **state["shape"])
-    net.load_state_dict(state["average"])
-    return net.eval()
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError) as error:
-        text = f"{path} is no checkpoint of a training: delete it, or choose another --output"
-        raise ModelError(text) from error
-    return state
 
 
 def view(rgb: Tensor, at: tuple[int, int], size: int, noise: float) -> Tensor:
@@ -125,49 +40,60 @@ def overlap(plane: Tensor, at: tuple[int, int], other: tuple[int, int]) -> Tenso
     return plane[..., down : plane.shape[-2] - up, right : plane.shape[-1] - left]
 
 
-def _loss(run: Run, photo: Tensor, painting: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
-    """(fidelity, unsteadiness) of a batch, every pair seen in two places."""
+@dataclass(frozen=True, slots=True)
+class _Loss:
+    student: Tensor
+    unsteadiness: Tensor
+    discriminator: Tensor | None
+
+
+def _loss(run: Run, photo: Tensor, painting: Tensor, style: Tensor) -> _Loss:
+    """Of a batch, every pair seen in two places."""
     recipe, size = run.recipe, run.recipe.crop_px
     places = [tuple(torch.randint(0, MARGIN + 1, (2,)).tolist()) for _ in range(2)]
+    clean = torch.cat([view(photo, at, size, 0) for at in places])
     seen = torch.cat([view(photo, at, size, recipe.noise) for at in places])
-    target = torch.cat([view(painting, at, size, 0) for at in places])
-    weights = nn.functional.one_hot(style, len(run.net.styles)).float().repeat(2, 1)
-    y, uv = run.net(*to_planes(seen), weights)
-    texture = recipe.texture if run.done > TEXTURE_FROM else 0.0
-    plain = recipe.plain if run.done > PLAIN_FROM else 0.0
+    target = to_planes(torch.cat([view(painting, at, size, 0) for at in places]))
+    style = style.repeat(2)
+    y, uv = run.net(*to_planes(seen), nn.functional.one_hot(style, len(run.net.styles)).float())
     first, second = y.chunk(2)
     moved = unsteadiness(overlap(first, *places), overlap(second, *places[::-1]))
-    loss = fidelity((y, uv), to_planes(target), texture) + plain * grid(y)
-    return loss, moved
+    loss = fidelity((y, uv), target, recipe.texture if run.done > TEXTURE_FROM else 0)
+    loss = loss + recipe.steady * min(1.0, run.done / STEADY_FROM) * moved
+    if run.done > PLAIN_FROM:
+        loss = loss + recipe.plain * grid(y)
+    if run.done <= STROKES_FROM or not recipe.strokes:
+        return _Loss(loss, moved, None)
+    beside, judge = to_planes(clean), run.discriminator
+    loss = loss + recipe.strokes * conviction(judge(beside, (y, uv), style))
+    of_student = judge(beside, (y.detach(), uv.detach()), style)
+    return _Loss(loss, moved, discrimination(judge(beside, target, style), of_student))
 
 
 def learn(run: Run, threads: ThreadPoolExecutor, batch: Sequence[Tensor]) -> tuple[float, float]:
-    """One step; returns (fidelity loss, unsteadiness).
+    """One step of the student and its discriminator; returns (loss, unsteadiness).
 
     Halves of the batch go to threads of their own: on cores that are shared with other work
     that loses far less than splitting every single operation.
     """
-    parameters = list(run.net.parameters())
-    steady = run.recipe.steady * min(1.0, run.done / STEADY_FROM)
+    own, judges = list(run.net.parameters()), list(run.discriminator.parameters())
 
     def half(part: Sequence[Tensor]) -> tuple[float, float, tuple[Tensor, ...]]:
-        loss, moved = _loss(run, *part)
-        gradients = torch.autograd.grad(loss + steady * moved, parameters)
-        return loss.item(), moved.item(), gradients
+        loss = _loss(run, *part)
+        gradients = torch.autograd.grad(loss.student, own)
+        if loss.discriminator is not None:
+            gradients += torch.autograd.grad(loss.discriminator, judges)
+        return loss.student.item(), loss.unsteadiness.item(), gradients
 
     halves = list(threads.map(half, zip(*(tensor.chunk(2) for tensor in batch), strict=True)))
-    for parameter, *gradients in zip(parameters, *(g for _, _, g in halves), strict=True):
-        parameter.grad = torch.stack(gradients).mean(0)
-    nn.utils.clip_grad_norm_(parameters, 1.0)
+    gradients = [torch.stack(pair).mean(0) for pair in zip(*(g for _, _, g in halves), strict=True)]
+    for parameter, gradient in zip(own + judges, gradients, strict=False):
+        parameter.grad = gradient
+    nn.utils.clip_grad_norm_(own, 1.0)
     run.optimizer.step()
+    if len(gradients) > len(own):
+        run.discriminating.step()
     return sum(h[0] for h in halves) / len(halves), sum(h[1] for h in halves) / len(halves)
-
-
-def _follow(run: Run) -> None:
-    """Move the averaged weights towards the present ones, faster in the beginning."""
-    share = max(0.002, 8 / (run.step + 8))
-    for name, value in run.net.state_dict().items():
-        run.average[name].lerp_(value, share)
 
 
 def train(
@@ -185,44 +111,15 @@ def train(
     torch.manual_seed(seed)
     pairs = Pairs(pictures, teacher, run.recipe.crop_px + MARGIN, seed=seed)
     batches = pairs.batches(run.recipe.pairs, run.recipe.fresh)
-    with closing(batches), ThreadPoolExecutor(2) as threads:
-        yield from lessons(run, lambda: learn(run, threads, next(batches)), checkpoint, every)
+    rounding = Rounding(run.net)
 
+    def learn_once() -> tuple[float, float]:
+        if run.done > ROUNDED_FROM and not rounding.on:
+            rounding.begin(Ranges.measure(run.net, calibration(pictures)))
+        return learn(run, threads, next(batches))
 
-def check_styles(run: Run, wanted: tuple[str, ...]) -> None:
-    """Raise ModelError when a checkpoint is of a training in other styles."""
-    if wanted != run.net.styles:
-        before, now = ", ".join(run.net.styles), ", ".join(wanted)
-        hint = "choose another --output, or delete the .pt beside it"
-        raise ModelError(f"the checkpoint has learned {before}, not {now}: {hint}")
-
-
-def lessons(
-    run: Run, learn_once: Callable[[], tuple[float, float]], checkpoint: Path, every: int
-) -> Generator[Progress, None, None]:
-    """Repeat a step until the recipe is done; reports and saves every `every` steps."""
-    while run.done < 1:
-        losses = list(_steps(run, learn_once, every))
-        run.save(checkpoint)
-        loss, moved = torch.tensor(losses).mean(0).tolist()
-        yield Progress(run.step, run.done, loss, moved)
-
-
-def _steps(
-    run: Run, learn_once: Callable[[], tuple[float, float]], count: int
-) -> Iterator[tuple[float, float]]:
-    """Up to `count` steps, fewer when the time is over."""
-    for _ in range(count):
-        began = time.monotonic()
-        rate = run.recipe.learning_rate * (0.505 + 0.5 * math.cos(math.pi * run.done))
-        for group in run.optimizer.param_groups:
-            group["lr"] = rate * min(1.0, (run.step + 1) / 100)
-        yield learn_once()
-        run.step += 1
-        _follow(run)
-        run.elapsed_s += time.monotonic() - began
-        if run.done >= 1:
-            return
+    with closing(batches), closing(rounding), ThreadPoolExecutor(2) as threads:
+        yield from lessons(run, learn_once, checkpoint, every)
 
 
 @torch.no_grad()

@@ -5,7 +5,6 @@ in, `y_out` and `uv_out` out; h and w multiples of 8.
 """
 
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 
 import onnx
@@ -58,9 +57,9 @@ def export_float(net: StyleNet, path: Path) -> None:
     _describe(path, net)
 
 
-def export_int8(net: StyleNet, path: Path, frames: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Write the int8 network; `frames` (planes in 0..1) are run in every style for its ranges."""
-    onnx.save(quantized_graph(net.eval(), Ranges.measure(net, frames)), path)
+def export_int8(net: StyleNet, path: Path, ranges: Ranges) -> None:
+    """Write the int8 network."""
+    onnx.save(quantized_graph(net.eval(), ranges), path)
     _describe(path, net)
 
 

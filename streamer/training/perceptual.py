@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from streamer.training.data import Picture, crop, from_planes, to_planes, to_tensor
-from streamer.training.distill import MARGIN, Progress, Run, lessons, overlap, view
+from streamer.training.distill import MARGIN, overlap, view
 from streamer.training.losses import fidelity, grid, unsteadiness
+from streamer.training.run import Progress, Run, lessons
 from streamer.training.vgg import Vgg
 
 CONTENT_LAYER = 1  # relu2_2

@@ -2,8 +2,9 @@
 
 A quantizer that takes a float graph leaves islands of float around every normalisation and
 shuffle, and cannot know the trick this network is made for: an int8 convolution multiplies its
-integer sums by a float for each channel anyway, so a style's gains go into that number, and
-any blend of styles costs nothing. Operators are ONNX Runtime's own, channels last.
+integer sums by a float for each channel anyway, so a style's gains go into that number, as do
+the ranges of its values, and any blend of styles costs nothing. Operators are ONNX Runtime's own,
+channels last.
 """
 
 from dataclasses import dataclass
@@ -15,9 +16,9 @@ from onnx import TensorProto, helper
 
 from streamer.training.graph import Array, Graph
 from streamer.training.net import CONTRAST_FLOOR, StyleConv, StyleNet
-from streamer.training.ranges import Ranges
+from streamer.training.ranges import Ranges, levels
 
-PIXEL = 1 / 255  # the scale of the planes; their zero is 0
+PIXEL = np.float32(1 / 255)  # the scale of the planes; their zero is 0
 SIGNED_ZERO = 128  # the zero of the one signed tensor of a residual
 WEIGHT_LIMIT = 63  # 7 bits: without VNNI, CPUs add two products in 16 bits, and 8 would saturate
 SMALLEST_GAIN = 1e-3  # offsets are divided by the gain
@@ -43,33 +44,35 @@ def _array(value: Any) -> Array:
 
 
 class Quantizer:
-    """Writes one network; `_scale` is the size of one step of a layer's output."""
+    """Writes one network."""
 
     def __init__(self, net: StyleNet, ranges: Ranges) -> None:
-        self._net, self._ranges, self._g = net, ranges, Graph()
-        names = [n for n, module in net.named_modules() if isinstance(module, StyleConv)]
-        self._gains, self._shifts = self._blend(names, "gain"), self._blend(names, "shift")
+        self._net, self._g = net, Graph()
+        convs = {n: m for n, m in net.named_modules() if isinstance(m, StyleConv)}
+        self._gains = self._blend({name: _array(conv.gain) for name, conv in convs.items()})
+        self._shifts = self._blend({name: _array(conv.shift) for name, conv in convs.items()})
+        reaches = ranges.largest.items()
+        table = {name: _array(reach)[:, None] / levels(name) for name, reach in reaches}
+        self._steps = {n: self._g.add("Squeeze", s) for n, s in self._blend(table).items()}
 
-    def _scale(self, layer: str) -> float:
-        return self._ranges.largest[layer] / (127 if layer.endswith(".b") else 255)
-
-    def _blend(self, names: list[str], which: str) -> dict[str, str]:
-        """The blend's gains or shifts of all layers by one small product."""
-        tables = [_array(getattr(self._net.get_submodule(name), which)) for name in names]
-        row = self._g.add("MatMul", "style_weights", self._g.constant(np.concatenate(tables, 1)))
-        parts = self._g.split(row, [table.shape[1] for table in tables], 0)
-        return dict(zip(names, parts, strict=True))
+    def _blend(self, tables: dict[str, Array]) -> dict[str, str]:
+        """Each layer's row of its table (styles, values) for the blend, by one small product."""
+        whole = self._g.constant(np.concatenate(list(tables.values()), 1))
+        row = self._g.add("MatMul", "style_weights", whole)
+        parts = self._g.split(row, [table.shape[1] for table in tables.values()], 0)
+        return dict(zip(tables, parts, strict=True))
 
     def _away_from_zero(self, gain: str) -> str:
         g, least = self._g, self._g.constant(np.float32(SMALLEST_GAIN))
         return g.add("Where", g.add("Less", g.add("Abs", gain), least), least, gain)
 
     def _conv(
-        self, x: str, layer: str, x_scale: float, *, order: Array | None = None, contrast: str = ""
+        self, x: str, layer: str, step: str, *, order: Array | None = None, contrast: str = ""
     ) -> str:
         """One layer; its ReLU is the saturation at the bottom of its output's range.
 
-        `order` rearranges its outputs; `contrast` is what its input is still to be divided by.
+        `step` is what a byte of its input is worth; `order` rearranges its outputs; `contrast`
+        is what its input is still to be divided by.
         """
         g, module = self._g, self._net.get_submodule(layer)
         assert isinstance(module, StyleConv)
@@ -77,24 +80,24 @@ class Quantizer:
         if order is not None:
             kernel, places = kernel[order], g.constant(order.astype(np.int64))
             gain, shift = g.add("Gather", gain, places), g.add("Gather", shift, places)
-        weights, step = Weights.of(kernel), np.float32(x_scale)
+        weights = Weights.of(kernel)
         gain = self._away_from_zero(g.add("Div", gain, contrast) if contrast else gain)
         scale = g.add("Mul", gain, g.constant(weights.scales))
-        steps = g.add("Div", shift, g.add("Mul", scale, g.constant(step)))
+        offset = g.add("Div", shift, g.add("Mul", scale, step))
         pad, zero = module.pad, SIGNED_ZERO if layer.endswith(".b") else 0
         if pad:
             x = g.add("Pad", x, g.integers(0, pad, pad, 0, 0, pad, pad, 0), mode="edge")
         return g.contrib(
             "QLinearConv",
             x,
-            g.constant(step),
+            step,
             g.constant(np.uint8(0)),
             g.constant(weights.bytes_),
             scale,
             g.constant(np.zeros(len(weights.scales), np.int8)),
-            g.constant(np.float32(PIXEL if layer == "out" else self._scale(layer))),
+            g.constant(PIXEL) if layer == "out" else self._steps[layer],
             g.constant(np.uint8(zero)),
-            g.add("Cast", g.add("Round", steps), to=TensorProto.INT32),
+            g.add("Cast", g.add("Round", offset), to=TensorProto.INT32),
             channels_last=1,
             kernel_shape=list(module.conv.kernel_size),
             strides=list(module.conv.stride),
@@ -155,25 +158,23 @@ class Quantizer:
         taken = g.add("Div", g.add("MatMul", mean, g.constant(sums)), contrast)
         taken = g.add("Mul", taken, self._gains["stem"])
         self._shifts["stem"] = g.add("Sub", self._shifts["stem"], taken)
-        return self._conv(blocks, "stem", PIXEL, contrast=contrast)
+        return self._conv(blocks, "stem", g.constant(PIXEL), contrast=contrast)
 
     def _residual(self, x: str, name: str, x_layer: str) -> str:
         g = self._g
-        inner = self._conv(x, f"{name}.a", self._scale(x_layer))
-        change = self._conv(inner, f"{name}.b", self._scale(f"{name}.a"))
+        inner = self._conv(x, f"{name}.a", self._steps[x_layer])
+        change = self._conv(inner, f"{name}.b", self._steps[f"{name}.a"])
         operands = []
         for value, layer, zero in ((x, x_layer, 0), (change, f"{name}.b", SIGNED_ZERO)):
-            scale = g.constant(np.float32(self._scale(layer)))
-            operands += [value, scale, g.constant(np.uint8(zero))]
-        step = g.constant(np.float32(self._scale(name)))
-        return g.contrib("QLinearAdd", *operands, step, g.constant(np.uint8(0)))
+            operands += [value, self._steps[layer], g.constant(np.uint8(zero))]
+        return g.contrib("QLinearAdd", *operands, self._steps[name], g.constant(np.uint8(0)))
 
-    def _up(self, x: str, x_scale: float) -> str:
+    def _up(self, x: str, step: str) -> str:
         """Twice the size, and one pixel more on each side."""
         g = self._g
         channels = self._net.up.conv.out_channels // 4
         order = np.arange(4 * channels).reshape(channels, 4).T.flatten()  # torch puts phases last
-        up = self._conv(x, "up", x_scale, order=order)
+        up = self._conv(x, "up", step, order=order)
         size = g.add("Shape", up, start=1, end=3)
         one, two, both = g.integers(1), g.integers(2), g.integers(2 * channels)
         rows, columns = g.split(size, [1, 1], 0)
@@ -185,11 +186,11 @@ class Quantizer:
     def write(self) -> onnx.ModelProto:
         """The whole network."""
         blocks, size = self._pack()
-        x, layer = self._conv(self._stem(blocks), "down", self._scale("stem")), "down"
+        x, layer = self._conv(self._stem(blocks), "down", self._steps["stem"]), "down"
         for i in range(len(self._net.body)):
             x, layer = self._residual(x, f"body.{i}", layer), f"body.{i}"
-        x = self._conv(self._up(x, self._scale(layer)), "fine", self._scale("up"))
-        self._unpack(self._conv(x, "out", self._scale("fine")), size)
+        x = self._conv(self._up(x, self._steps[layer]), "fine", self._steps["up"])
+        self._unpack(self._conv(x, "out", self._steps["fine"]), size)
         return self._g.model(*_interface(len(self._net.styles)))
 
 

@@ -1,48 +1,74 @@
-"""The largest values inside a student, measured on real frames in every style."""
+"""The largest values inside a student, measured on real frames in every style.
 
-from collections.abc import Iterable
+Every style has ranges of its own: by one range for all, a style whose values are small would
+be rounded coarsely, and what is rounded coarsely sways.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from streamer.training.data import Picture, fitted, to_planes, to_tensor
 from streamer.training.net import StyleConv, StyleNet
 
-KEPT = (
-    0.999  # the share of values an int8 scale has to reach; the rest saturates. 0.9999 sways more
-)
+# The share of values that a range has to hold; the rest saturates. The change a residual adds has
+# half the steps, for its sign, and few large values: it needs a finer step more than them.
+KEPT, KEPT_OF_CHANGE = 0.999, 0.98
+FRAMES, SIDE_PX = 12, 320
+
+
+def levels(layer: str) -> int:
+    """Into how many steps the range of a layer's output is cut, to one side of zero."""
+    return 127 if layer.endswith(".b") else 255
+
+
+def calibration(pictures: Sequence[Picture]) -> list[tuple[Tensor, Tensor]]:
+    """Frames to measure on: (y, uv) in 0..1."""
+    return [to_planes(to_tensor([fitted(p, SIDE_PX)])) for p in pictures[:FRAMES]]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """Layer name ("stem", "body.0.a", ...; "body.0" is the sum) to the size of its output."""
+    """Layer name ("stem", "body.0.a", ...; "body.0" is the sum) to the size of its output.
 
-    largest: dict[str, float]
+    One for each style: (styles,).
+    """
+
+    largest: dict[str, Tensor]
 
     @classmethod
-    @torch.no_grad()
-    def measure(cls, net: StyleNet, frames: Iterable[tuple[Tensor, Tensor]]) -> "Ranges":
+    def measure(cls, net: StyleNet, frames: Sequence[tuple[Tensor, Tensor]]) -> "Ranges":
         """Run every frame (y, uv in 0..1) in every style."""
-        largest: dict[str, float] = {}
+        each = [_reach(net, frames, weights) for weights in torch.eye(len(net.styles))]
+        return cls({name: torch.tensor([reach[name] for reach in each]) for name in layers(net)})
 
-        def hook(name: str) -> "torch.utils.hooks.RemovableHandle":
-            def note(_module: object, _inputs: object, output: Tensor) -> None:
-                values = output.abs() if name.endswith(".b") else output.relu()
-                rank = max(1, int(values.numel() * (1 - KEPT)))
-                reach = values.flatten().topk(rank).values[-1].item()
-                largest[name] = max(largest.get(name, 1e-6), reach)
 
-            return net.get_submodule(name).register_forward_hook(note)
+@torch.no_grad()
+def _reach(
+    net: StyleNet, frames: Sequence[tuple[Tensor, Tensor]], weights: Tensor
+) -> dict[str, float]:
+    """What `KEPT` of each layer's values keep within, on the frame where that is most."""
+    largest = dict.fromkeys(layers(net), 1e-6)
 
-        hooks = [hook(name) for name in layers(net)]
-        try:
-            for y, uv in frames:
-                for weights in torch.eye(len(net.styles)):
-                    net(y, uv, weights[None])
-        finally:
-            for handle in hooks:
-                handle.remove()
-        return cls(largest)
+    def hook(name: str) -> "torch.utils.hooks.RemovableHandle":
+        def note(_module: object, _inputs: object, output: Tensor) -> None:
+            change = name.endswith(".b")
+            values = output.abs() if change else output.relu()
+            rank = max(1, int(values.numel() * (1 - (KEPT_OF_CHANGE if change else KEPT))))
+            largest[name] = max(largest[name], values.flatten().topk(rank).values[-1].item())
+
+        return net.get_submodule(name).register_forward_hook(note)
+
+    hooks = [hook(name) for name in layers(net)]
+    try:
+        for y, uv in frames:
+            net(y, uv, weights[None])
+    finally:
+        for handle in hooks:
+            handle.remove()
+    return largest
 
 
 def layers(net: StyleNet) -> list[str]:

@@ -7,26 +7,19 @@ import cv2
 import numpy as np
 import torch
 
-from streamer.training.data import Picture, to_planes, to_tensor
+from streamer.training.data import Picture, fitted, to_planes, to_tensor
 from streamer.training.export import export_float, export_int8
 from streamer.training.net import StyleNet
+from streamer.training.ranges import Ranges, calibration
 
-CALIBRATION = 12  # photos; every one is run in every style
 COLUMNS = 4
-
-
-def fitted(picture: Picture, long_px: int) -> Picture:
-    """The picture with its longer side at `long_px`, both sides multiples of 8."""
-    scale = long_px / max(picture.shape[:2])
-    height, width = (max(16, round(side * scale) // 8 * 8) for side in picture.shape[:2])
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[no-any-return]
 
 
 def write_all(net: StyleNet, path: Path, pictures: Sequence[Picture]) -> None:
     """Write `path` in float and, beside it, .int8.onnx, calibrated on these pictures."""
     export_float(net, path)
-    frames = [to_planes(to_tensor([fitted(p, 320)])) for p in pictures[:CALIBRATION]]
-    export_int8(net, path.with_suffix(".int8.onnx"), frames)
+    ranges = Ranges.measure(net, calibration(pictures))
+    export_int8(net, path.with_suffix(".int8.onnx"), ranges)
 
 
 @torch.no_grad()

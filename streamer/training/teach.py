@@ -18,7 +18,7 @@ from streamer.training import card, distill, perceptual, vgg
 from streamer.training.contrast import match_contrast
 from streamer.training.course import Files, attend, enrolled
 from streamer.training.data import Picture, photos
-from streamer.training.distill import Recipe
+from streamer.training.run import Recipe
 from streamer.training.teachers import CatalogueTeacher, Origin
 
 MAX_PIXELS = 100_000_000

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from streamer.errors import ModelError, UsageError
 from streamer.frame import Style
+from streamer.network import Network
 from streamer.planes import from_rgb, to_rgb
 from streamer.styles import Catalogue, Look, ModelFile
 from streamer.styles_adopt import CHECKPOINTS, PICTURES, read
 from streamer.styles_library import to_name
-from streamer.stylizer import Network, Stylizer
+from streamer.stylizer import Stylizer
 from streamer.stylizer_onnx import OnnxNetwork, fastest
 from streamer.training.data import Picture
 
