@@ -21,7 +21,7 @@ from streamer.training.run import Progress, Run, check_styles, lessons
 TEXTURE_FROM = 0.15  # patterns count from here: first where colours lie
 STEADY_FROM = 0.3  # standing still has its full weight from here
 STROKES_FROM = 0.4  # there is a discriminator to convince from here
-PLAIN_FROM = 0.5  # a grid costs something from here: who cannot paint yet would paint nothing
+PLAIN_FROM = 0.5  # a grid costs more and more from here: who cannot paint yet would stop painting
 ROUNDED_FROM = 0.8  # it is rounded inside from here, as its int8 form will be
 MARGIN = 16  # the teacher paints this much more than the student sees, and may be shifted by it
 
@@ -60,8 +60,7 @@ def _loss(run: Run, photo: Tensor, painting: Tensor, style: Tensor) -> _Loss:
     moved = unsteadiness(overlap(first, *places), overlap(second, *places[::-1]))
     loss = fidelity((y, uv), target, recipe.texture if run.done > TEXTURE_FROM else 0)
     loss = loss + recipe.steady * min(1.0, run.done / STEADY_FROM) * moved
-    if run.done > PLAIN_FROM:
-        loss = loss + recipe.plain * grid(y)
+    loss = loss + recipe.plain * max(0.0, run.done - PLAIN_FROM) / (1 - PLAIN_FROM) * grid(y)
     if run.done <= STROKES_FROM or not recipe.strokes:
         return _Loss(loss, moved, None)
     beside, judge = to_planes(clean), run.discriminator
