@@ -21,9 +21,10 @@ from streamer.cluster import Cluster
 from streamer.frame import Frame, Image, Style, i420_size
 from streamer.lane import Lane
 from streamer.ring import Ring
+from streamer.worker import Stylize
 
 
-class Sleeper:
+class Sleeper(Stylize):
     """Takes `seconds` for an image and leaves it as it is."""
 
     def __init__(self, seconds: float) -> None:

@@ -151,8 +151,7 @@ class _Batch:
     def _ring(self) -> Ring:
         wish = self.wish
         made = setup(wish.backend, wish.workers, wish.threads, wish.gpus)
-        device = "cuda" if made.gpus else "cpu"
-        spec = self.catalogue.spec(made.backend, threads=made.threads, device=device)
+        spec = self.catalogue.spec(made.backend, threads=made.threads, device=made.device)
         start = partial(
             Cluster,
             spec.load,
@@ -162,7 +161,7 @@ class _Batch:
             gpus=made.gpus,
             address=wish.ray_address,
         )
-        return Ring(start, quorum=1 if wish.ray_address else None)
+        return Ring(start, depth=made.depth, quorum=1 if wish.ray_address else None)
 
     def _tell_plan(self, item: Item, job: Job | None) -> None:
         self.telling.begin(item.source, item.target)

@@ -82,8 +82,7 @@ async def _carry(source: CameraSource, ring: Ring, camera: VirtualCamera, look: 
 
 def _ring(wish: Wish, catalogue: Catalogue, style: Style) -> Ring:
     made = setup(wish.backend, wish.workers, wish.threads, None)
-    device = "cuda" if made.gpus else "cpu"
-    spec = catalogue.spec(made.backend, threads=made.threads, device=device)
+    spec = catalogue.spec(made.backend, threads=made.threads, device=made.device)
     return Ring(
         partial(
             Cluster,
@@ -92,7 +91,8 @@ def _ring(wish: Wish, catalogue: Catalogue, style: Style) -> Ring:
             workers=made.workers,
             threads=made.threads,
             gpus=made.gpus,
-        )
+        ),
+        depth=made.depth,
     )
 
 

@@ -12,7 +12,7 @@ import os
 import socket
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
@@ -49,6 +49,10 @@ class Answer:
 
     inference_s: float
     error: str | None = None
+
+
+Wish = tuple[Job, Image]  # the image's planes are the memory that its painting goes to
+Paint = Callable[[Sequence[Wish]], Sequence[tuple[Image, float]]]  # paintings, and seconds of each
 
 
 class RingEnd:
@@ -100,12 +104,11 @@ class RingEnd:
             os.close(fd)
 
 
-def answer_ring(
-    address: str, index: int, paint: Callable[[Job, Image], tuple[Image, float]]
-) -> bool:
+def answer_ring(address: str, index: int, paint: Paint, together: bool = False) -> bool:
     """The worker's end: be worker `index` of the ring at `address` until it hangs up.
 
-    False when the ring is on another machine, where no such socket is.
+    `together`: `paint` gets all jobs that wait. False when the ring is on another machine, where
+    no such socket is.
     """
     if not Path(address).exists():
         return False
@@ -115,23 +118,31 @@ def answer_ring(
         connection: Connection[Any, Any] = Connection(plug.detach())
     with connection, contextlib.suppress(EOFError, ConnectionError):
         connection.send((index, os.getpid()))
+        waiting: list[Wish] = []
         while True:
             message = connection.recv()
             if isinstance(message, Grown):
                 memory[message.slot] = _receive_memory(connection, message.size)
-            else:
-                connection.send(_answer(message, memory[message.slot], paint))
+                continue
+            data = memory[message.slot][: i420_size(message.width, message.height)]
+            waiting.append((message, Image(message.width, message.height, data)))
+            if not (together and connection.poll()):
+                for answer in _answers(waiting, paint):
+                    connection.send(answer)
+                waiting.clear()
     return True
 
 
-def _answer(job: Job, memory: Plane, paint: Callable[[Job, Image], tuple[Image, float]]) -> Answer:
-    data = memory[: i420_size(job.width, job.height)]
+def _answers(wishes: Sequence[Wish], paint: Paint) -> list[Answer]:
     try:
-        image, inference_s = paint(job, Image(job.width, job.height, data))
-    except Exception as error:  # one bad image must not end the worker
-        return Answer(0.0, f"{type(error).__name__}: {error}")
-    data[:] = image.data
-    return Answer(inference_s)
+        painted = paint(wishes)
+    except Exception as error:  # one bad image must not end the worker, nor spoil the others
+        if len(wishes) > 1:
+            return [answer for wish in wishes for answer in _answers([wish], paint)]
+        return [Answer(0.0, f"{type(error).__name__}: {error}")]
+    for (_, image), (done, _) in zip(wishes, painted, strict=True):
+        image.data[:] = done.data
+    return [Answer(inference_s) for _, inference_s in painted]
 
 
 def _receive_memory(connection: "Connection[Any, Any]", size: int) -> Plane:

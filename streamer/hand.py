@@ -184,11 +184,11 @@ class Hand:
         if ticket not in self._tickets:  # it died in the meantime, and with it the frame
             return
         now = time.monotonic()
-        begun_at = max(ticket.submitted_at, self.last_at)
+        begun_at = max(ticket.submitted_at, min(self.last_at, now - inference_s))
+        self.tally.busy_s += now - max(ticket.submitted_at, self.last_at)
         self._tickets.remove(ticket)
         self._timers.pop(ticket).cancel()
         self.last_at = now
-        self.tally.busy_s += now - begun_at
         self.tally.frames += 1
         if ticket.given_up:
             pass

@@ -55,6 +55,7 @@ class Lane:
         self.live = live
         self.window = window
         self.lost = 0
+        self.held = 0  # frames that workers hold
         self.closed = False
         self._send = send
         self._next_seq = 0
@@ -123,11 +124,13 @@ class Lane:
         """Ring only: number a frame."""
         ticket = Ticket(self, self._next_seq, frame, now)
         self._next_seq += 1
+        self.held += 1
         self._update()
         return ticket
 
     def put(self, done: Done) -> None:
         """Ring only: a frame came back, or did not."""
+        self.held -= 1
         if self.closed:
             return
         if done.frame is None:

@@ -8,7 +8,7 @@ import sys
 
 from streamer.config import Config
 from streamer.errors import StreamerError, UsageError
-from streamer.tuning import setup
+from streamer.tuning import Setup, setup
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -36,10 +36,9 @@ def check_tls(config: Config) -> None:
         raise UsageError(f"--tls-cert and --tls-key are no certificate: {failure}") from None
 
 
-def ring_size(config: Config) -> tuple[int, int, int]:
-    """Workers, threads of each, GPUs: as asked, the rest from the machine."""
-    made = setup(config.backend, config.workers, config.threads, config.gpus)
-    return made.workers, made.threads, made.gpus
+def ring_size(config: Config) -> Setup:
+    """As asked, the rest from the machine."""
+    return setup(config.backend, config.workers, config.threads, config.gpus)
 
 
 def urls(config: Config, port: int) -> list[str]:

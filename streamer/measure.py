@@ -43,8 +43,7 @@ def picture(width: int, height: int, moved_px: int = 0) -> Image:
 
 def ring(size: Setup, catalogue: Catalogue, style: Style, address: str | None = None) -> Ring:
     """A ring as `serve` would make it, warm for `style`."""
-    device = "cuda" if size.gpus else "cpu"
-    spec = catalogue.spec(size.backend, threads=size.threads, device=device)
+    spec = catalogue.spec(size.backend, threads=size.threads, device=size.device)
 
     def start() -> Cluster:
         return Cluster(
@@ -56,7 +55,7 @@ def ring(size: Setup, catalogue: Catalogue, style: Style, address: str | None = 
             address=address,
         )
 
-    return Ring(start)
+    return Ring(start, depth=size.depth)
 
 
 async def speed(

@@ -20,6 +20,7 @@ from streamer.errors import RingError
 from streamer.frame import Frame, Image, Style
 from streamer.hand import HUNG_S, Hand, Workers
 from streamer.lane import Done, Lane, Ticket
+from streamer.turns import Turns
 
 MAX_TRIES = 3  # of a frame that its workers do not survive
 STALL_S = 0.5  # live: a frame held for longer, and for STALL_FACTOR times the usual, is given up
@@ -32,8 +33,9 @@ class Ring:
     """Use as `async with Ring(start) as ring`: inside, the workers are loaded and warm.
 
     `start` makes the workers; it blocks, and runs in a thread. `depth` is how many frames one
-    worker may hold at a time. `quorum` workers must be up to begin with (None: all); the others
-    may wait for a machine that is yet to join. Raises RingError when they cannot be started.
+    worker may hold at a time, of a live lane no more than one for each worker. `quorum` workers
+    must be up to begin with (None: all); the others may wait for a machine that is yet to join.
+    Raises RingError when they cannot be started.
     """
 
     def __init__(
@@ -42,8 +44,7 @@ class Ring:
         self.ready = False
         self._start, self._depth, self._quorum = start, depth, quorum
         self._hands: list[Hand] = []
-        self._turns: deque[asyncio.Future[None]] = deque()
-        self._granted = 0  # turns given whose frames are not here yet
+        self._turns = Turns(self.room)
         self._retries: deque[Ticket] = deque()
         self._lanes: set[Lane] = set()
         self._tasks: list[asyncio.Task[None]] = []
@@ -170,8 +171,8 @@ class Ring:
     # --- frames in -------------------------------------------------------------------------
 
     async def _send(self, lane: Lane, take: Callable[[], Frame]) -> int:
-        await self._turn()
-        self._granted -= 1
+        await self._turns.wait(lane)
+        self._turns.taken()
         try:
             if self._failure is not None:
                 raise self._failure
@@ -181,50 +182,36 @@ class Ring:
         finally:
             self.room()
 
-    async def _turn(self) -> None:
-        """First come, first served: a lane queues anew for every frame, so lanes alternate."""
-        turn = asyncio.get_running_loop().create_future()
-        self._turns.append(turn)
-        self.room()
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self._granted -= 1
-                self.room()
-            raise
-
     def _dispatch(self, ticket: Ticket) -> None:
         free = [hand for hand in self._hands if hand.free > 0]
         if free:
             first_free = min(free, key=lambda hand: (len(hand), hand.last_at))
-            first_free.take(ticket, self._patience_s(ticket.lane))
+            patience_s = self._patience_s(ticket.lane, ahead=len(first_free))
+            first_free.take(ticket, patience_s)
         else:  # the worker that had room died between the turn and the frame
             self.lost(ticket)
 
-    def _patience_s(self, lane: Lane) -> float:
+    def _patience_s(self, lane: Lane, ahead: int) -> float:
         if not lane.live:
             return HUNG_S
         usual_s = lane.service_s
         if usual_s is None:
             return UNKNOWN_STALL_S
-        return self._depth * max(STALL_S, STALL_FACTOR * usual_s)
+        return (1 + ahead) * max(STALL_S, STALL_FACTOR * usual_s)
 
     # --- frames out: what hands report -----------------------------------------------------
 
     def room(self) -> None:
         """Give out what room there is: first to frames that must be done again."""
         self._changed.set()
-        room = sum(hand.free for hand in self._hands) - self._granted
+        room = sum(hand.free for hand in self._hands) - self._turns.given
         while self._retries and room > 0:
             self._dispatch(self._retries.popleft())
             room -= 1
-        while self._turns and (room > 0 or self._failure is not None):
-            turn = self._turns.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                self._granted += 1
-                room -= 1
+        if self._failure is None:
+            self._turns.give(room, each=len(self._hands))
+        else:
+            self._turns.give_all()
 
     def done(self, ticket: Ticket, done: Done) -> None:
         """A frame came back."""

@@ -87,21 +87,25 @@ def _assemble(
 ) -> tuple[Ring, contextlib.AsyncExitStack, ASGIApp]:
     """Everything, wired and not yet started."""
     catalogue = Catalogue.load()
-    workers, threads, gpus = ring_size(config)
-    here = config.ray_address is None
-    device = "cuda" if gpus else "cpu"
-    spec = catalogue.spec(config.backend, threads=threads, device=device, grows=here)
+    size, here = ring_size(config), config.ray_address is None
+    spec = catalogue.spec(config.backend, threads=size.threads, device=size.device, grows=here)
     style = Style(catalogue.parse(config.style or catalogue.default), smooth=config.smooth)
 
     def start() -> Cluster:
         """In a thread, which cannot be cancelled: what nobody waits for any more ends here."""
-        size = {"workers": workers, "threads": threads, "gpus": gpus}
-        cluster = Cluster(spec.load, style, **size, address=config.ray_address)
+        cluster = Cluster(
+            spec.load,
+            style,
+            workers=size.workers,
+            threads=size.threads,
+            gpus=size.gpus,
+            address=config.ray_address,
+        )
         if given_up.is_set():
             cluster.stop()
         return cluster
 
-    ring = Ring(start, quorum=1 if config.ray_address else None)
+    ring = Ring(start, depth=size.depth, quorum=None if here else 1)
     options = peer_options(config)
     styles = LiveCatalogue(catalogue, max_pixels=config.max_photo_pixels, here=here)
     viewers = Viewers(audiences, options, config.max_viewers)
@@ -242,6 +246,7 @@ def _announce(config: Config, addresses: list[str]) -> None:
         print(f"{qr.terminal(phone)}scan it with a phone in this network", flush=True)
     elif not config.loopback:
         log.warning("browsers give the camera to https pages only: add --https")
-    workers, threads, gpus = ring_size(config)
-    on = f"{gpus} GPUs" if gpus else f"{threads} CPU thread{'s' * (threads > 1)} each"
-    print(f"starting Ray and {workers} {config.backend} workers, {on} ...", flush=True)
+    size = ring_size(config)
+    threads = f"{size.threads} CPU thread{'s' * (size.threads > 1)} each"
+    on = f"{size.gpus} GPUs" if size.gpus else threads
+    print(f"starting Ray and {size.workers} {config.backend} workers, {on} ...", flush=True)

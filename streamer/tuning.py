@@ -15,6 +15,7 @@ from streamer.manifest import user_data
 
 Engine = Literal["onnx", "torch", "none"]
 Use = Literal["live", "film"]
+GPU_DEPTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,16 @@ class Setup:
     workers: int
     threads: int = 1
     gpus: int = 0
+
+    @property
+    def device(self) -> Literal["cpu", "cuda"]:
+        """Where each worker's networks run."""
+        return "cuda" if self.gpus else "cpu"
+
+    @property
+    def depth(self) -> int:
+        """Frames that may wait at one worker: a GPU paints them together, a CPU one by one."""
+        return GPU_DEPTH if self.gpus else 1
 
     def __str__(self) -> str:
         flags = f"--backend {self.backend} --workers {self.workers} --threads {self.threads}"

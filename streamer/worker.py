@@ -5,22 +5,31 @@ What runs in the other process. A plain class that knows no Ray: `ring.py` makes
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import cv2
 import numpy as np
 
-from streamer.channel import Job, answer_ring
+from streamer.channel import Wish, answer_ring
 from streamer.frame import Image, Style, i420_size
+from streamer.planes import resize
 
 
 class Stylize(Protocol):
-    """What a worker needs of a stylizer."""
+    """What a worker needs of a stylizer; one that paints one by one inherits the rest."""
+
+    @property
+    def batches(self) -> bool:
+        """Whether many at once are faster than one after the other."""
+        return False
 
     def stylize(self, image: Image, style: Style) -> Image:
         """The image in the given style, at its own size."""
+
+    def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
+        """Each image in its style."""
+        return [self.stylize(*one) for one in zip(images, styles, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +38,6 @@ class Painted:
 
     image: Image
     inference_s: float
-
-
-def resize(image: Image, width: int, height: int) -> Image:
-    """`image` at another size: area averaging down, linear up, plane by plane."""
-    if (image.width, image.height) == (width, height):
-        return image
-    method = cv2.INTER_AREA if height < image.height else cv2.INTER_LINEAR
-    resized = Image(width, height, np.empty(i420_size(width, height), np.uint8))
-    for source, target in zip(image.planes, resized.planes, strict=True):
-        cv2.resize(source, target.shape[::-1], dst=target, interpolation=method)
-    return resized
 
 
 def height_to_size(image: Image, height_px: int | None) -> tuple[int, int]:
@@ -51,26 +49,40 @@ def height_to_size(image: Image, height_px: int | None) -> tuple[int, int]:
 
 
 class Worker:
-    """Stylizes one image at a time, for a ring on this machine or on another."""
+    """Stylizes images, for a ring on this machine or on another: one at a time, or a batch."""
 
     def __init__(self, load: Callable[[], Stylize], warm: Style) -> None:
         self._stylizer = load()
-        self._lock = threading.Lock()  # one image at a time, whichever way it comes in
+        self._lock = threading.Lock()  # one batch at a time, whichever way it comes in
         grey = Image(640, 360, np.full(i420_size(640, 360), 128, np.uint8))
         self.paint(grey, warm, None)  # the first image of an engine is its slowest
 
     def paint(self, image: Image, style: Style, height_px: int | None) -> Painted:
         """Stylize at `height_px`, return at the image's own size."""
-        with self._lock:
-            began = time.monotonic()
-            small = resize(image, *height_to_size(image, height_px))
-            painted = self._stylizer.stylize(small, style)
-            return Painted(resize(painted, image.width, image.height), time.monotonic() - began)
+        painted, inference_s = self._paint([image], [style], [height_px])
+        return Painted(painted[0], inference_s)
 
     def serve(self, address: str, index: int) -> bool:
         """Answer the ring at `address` until it hangs up; False if it is on another machine."""
-        return answer_ring(address, index, self._answer)
+        return answer_ring(address, index, self._answer, together=self._stylizer.batches)
 
-    def _answer(self, job: Job, image: Image) -> tuple[Image, float]:
-        painted = self.paint(image, job.style, job.height_px)
-        return painted.image, painted.inference_s
+    def _answer(self, wishes: Sequence[Wish]) -> list[tuple[Image, float]]:
+        jobs, images = zip(*wishes, strict=True)
+        styles, heights_px = [job.style for job in jobs], [job.height_px for job in jobs]
+        painted, inference_s = self._paint(images, styles, heights_px)
+        return [(image, inference_s) for image in painted]
+
+    def _paint(
+        self,
+        images: Sequence[Image],
+        styles: Sequence[Style],
+        heights_px: Sequence[int | None],
+    ) -> tuple[list[Image], float]:
+        """The paintings, and the seconds that all of them waited for each other."""
+        with self._lock:
+            began = time.monotonic()
+            pairs = zip(images, heights_px, strict=True)
+            small = [resize(image, *height_to_size(image, height)) for image, height in pairs]
+            painted = zip(self._stylizer.stylize_all(small, styles), images, strict=True)
+            whole = [resize(done, image.width, image.height) for done, image in painted]
+            return whole, time.monotonic() - began

@@ -20,10 +20,11 @@ from streamer.cluster import Cluster
 from streamer.frame import Frame, Image, Style
 from streamer.ring import Ring
 from streamer.stats import Stats
+from streamer.worker import Stylize
 from tests.fakes import numbered
 
 
-class Signed:
+class Signed(Stylize):
     """Paints every pixel with the number of the node it runs on."""
 
     def stylize(self, image: Image, style: Style) -> Image:

@@ -8,15 +8,18 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
-from streamer.channel import Job, answer_ring
+from streamer.channel import Wish, answer_ring
 from streamer.errors import RingError
 from streamer.frame import Frame, Image, Style, i420_size
+from streamer.lane import Done
+from streamer.ring import Ring
 from streamer.worker import Painted
 
 VIDEO = Fraction(1, 90000)
@@ -39,12 +42,17 @@ def invert(image: Image) -> Image:
 
 @dataclass
 class ThreadWorkers:
-    """Workers as threads of this process; `remote` ones are reached by plain calls only."""
+    """Workers as threads of this process; `remote` ones are reached by plain calls only.
+
+    `together`: each paints all frames that wait for it at once; `batches` tells how many.
+    """
 
     count: int = 1
     paint_image: Paint = leave
     remote: bool = False
     hopeless: bool = False
+    together: bool = False
+    batches: list[int] = field(default_factory=list)
     deaths: Counter[int] = field(default_factory=Counter)
     restarted: list[int] = field(default_factory=list)
     stopped: bool = False
@@ -82,11 +90,14 @@ class ThreadWorkers:
         self.stopped = True
 
     def _answer(self, address: str, index: int) -> bool:
-        def paint(job: Job, image: Image) -> tuple[Image, float]:
-            return self.paint_image(image), 0.0
+        def paint(wishes: Sequence[Wish]) -> list[tuple[Image, float]]:
+            began = time.monotonic()
+            painted = [self.paint_image(image) for _, image in wishes]
+            self.batches.append(len(wishes))
+            return [(image, time.monotonic() - began) for image in painted]
 
         try:
-            return answer_ring(address, index, paint)
+            return answer_ring(address, index, paint, self.together)
         except Killed as death:  # a BaseException would end the executor's thread
             raise ConnectionError("killed") from death
 
@@ -132,17 +143,39 @@ class ListSink:
 
 
 class Once:
-    """Does something with the first image only, or with the first `times` ones."""
+    """Does something with the first image only, or with the first `times` ones; then paints."""
 
-    def __init__(self, act: Callable[[], None], times: int = 1) -> None:
+    def __init__(self, act: Callable[[], None], times: int = 1, then: Paint = leave) -> None:
         self._calls = itertools.count()
         self._lock = threading.Lock()
         self._act = act
         self._times = times
+        self._then = then
 
     def __call__(self, image: Image) -> Image:
         with self._lock:
             call = next(self._calls)
         if call < self._times:
             self._act()
-        return image
+        return self._then(image)
+
+
+class Gate:
+    """Holds a worker, and tells when it is there."""
+
+    def __init__(self) -> None:
+        self.reached, self.open = threading.Event(), threading.Event()
+
+    def pass_(self) -> None:
+        self.reached.set()
+        self.open.wait(5)
+
+
+async def four_at_a_gate(one: Ring, gate: Gate) -> list[Done | None]:
+    """A frame of each of four live lanes: the first is in work while the others come."""
+    lanes = [one.open(live=True) for _ in range(4)]
+    for number, lane in enumerate(lanes):
+        await lane.submit(partial(numbered, number))
+        await asyncio.to_thread(gate.reached.wait, 5)
+    gate.open.set()
+    return [await lane.result(5) for lane in lanes]

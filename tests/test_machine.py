@@ -28,23 +28,25 @@ def test_urls_of_an_open_server_carry_the_token(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize(
-    ("config", "size"),
+    ("config", "size", "depth"),
     [
-        (Config(), (8, 1, 0)),
-        (Config(threads=2), (4, 2, 0)),
-        (Config(threads=16), (1, 16, 0)),
-        (Config(workers=3, threads=2), (3, 2, 0)),
-        (Config(backend="torch"), (2, 1, 2)),
-        (Config(backend="torch", gpus=0), (8, 1, 0)),
-        (Config(backend="torch", gpus=1), (1, 1, 1)),
+        (Config(), (8, 1, 0), 1),
+        (Config(threads=2), (4, 2, 0), 1),
+        (Config(threads=16), (1, 16, 0), 1),
+        (Config(workers=3, threads=2), (3, 2, 0), 1),
+        (Config(backend="torch"), (2, 1, 2), 8),
+        (Config(backend="torch", gpus=0), (8, 1, 0), 1),
+        (Config(backend="torch", gpus=1), (1, 1, 1), 8),
     ],
 )
 def test_ring_fits_the_machine(
-    config: Config, size: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+    config: Config, size: tuple[int, int, int], depth: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "cores", lambda: 8)
     monkeypatch.setattr(tuning, "gpus", lambda: 2)
-    assert machine.ring_size(config) == size
+    made = machine.ring_size(config)
+    assert (made.workers, made.threads, made.gpus) == size
+    assert made.depth == depth
 
 
 def test_taken_port_is_a_failure_and_a_wrong_host_bad_usage() -> None:

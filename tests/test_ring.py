@@ -1,7 +1,6 @@
 """The ring over the real channel, with workers in threads."""
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ from streamer.errors import RingError
 from streamer.frame import Frame, Image, Style
 from streamer.lane import Done, Lane
 from streamer.ring import Ring
-from tests.fakes import Killed, Once, ThreadWorkers, invert, leave, numbered
+from tests.fakes import Gate, Killed, Once, ThreadWorkers, four_at_a_gate, invert, leave, numbered
 
 
 def kill() -> None:
@@ -22,10 +21,6 @@ def kill() -> None:
 
 def break_down() -> None:
     raise ValueError("a bad picture")
-
-
-def held(gate: threading.Event) -> None:
-    gate.wait(5)
 
 
 def give(number: int) -> Callable[[], Frame]:
@@ -58,10 +53,10 @@ async def test_every_lane_counts_from_zero() -> None:
 
 
 async def test_a_frame_is_taken_only_when_a_worker_has_room() -> None:
-    gate = threading.Event()
+    gate = Gate()
 
     def wait(image: Image) -> Image:
-        gate.wait(5)
+        gate.pass_()
         return image
 
     async with Ring(lambda: ThreadWorkers(1, wait)) as one:
@@ -79,7 +74,7 @@ async def test_a_frame_is_taken_only_when_a_worker_has_room() -> None:
         second = asyncio.create_task(lane.submit(take(1)))
         await asyncio.sleep(0.1)
         assert taken == [0]
-        gate.set()
+        gate.open.set()
         await second
         assert taken == [0, 1]
 
@@ -160,10 +155,11 @@ async def test_file_a_frame_that_no_worker_survives_is_an_error() -> None:
 
 async def test_live_a_stalled_worker_is_gone_around(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ring, "UNKNOWN_STALL_S", 0.1)
-    gate = threading.Event()
-    async with Ring(lambda: ThreadWorkers(2, Once(lambda: held(gate)))) as two:
+    gate = Gate()
+    async with Ring(lambda: ThreadWorkers(2, Once(gate.pass_))) as two:
         lane = two.open(live=True)
         await lane.submit(lambda: numbered(0))  # stalls one of the two
+        await asyncio.to_thread(gate.reached.wait, 5)
         rest = []
         for number in range(1, 6):
             await lane.submit(give(number))
@@ -172,7 +168,7 @@ async def test_live_a_stalled_worker_is_gone_around(monkeypatch: pytest.MonkeyPa
         assert [done.seq for done in rest if done and done.frame] == [1, 2, 3, 4, 5]
         assert tombstone is not None and (tombstone.seq, tombstone.frame) == (0, None)
         lane.advance(6)
-        gate.set()
+        gate.open.set()
         await asyncio.sleep(0.1)
         for number in range(6, 10):  # it has answered: it gets work again
             assert (await through(lane, numbered(number))).frame is not None
@@ -181,12 +177,12 @@ async def test_live_a_stalled_worker_is_gone_around(monkeypatch: pytest.MonkeyPa
 
 async def test_a_hung_worker_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ring, "HUNG_S", 0.05)
-    gate = threading.Event()
-    workers = ThreadWorkers(1, Once(lambda: held(gate)))
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_))
     async with Ring(lambda: workers) as one:
         await one.open(live=False).submit(lambda: numbered(0))
         await asyncio.sleep(0.3)
-        gate.set()
+        gate.open.set()
     assert workers.restarted[0] == 0
 
 
@@ -195,12 +191,12 @@ async def test_live_a_worker_that_hangs_after_being_given_up_is_ended(
 ) -> None:
     monkeypatch.setattr(ring, "UNKNOWN_STALL_S", 0.05)
     monkeypatch.setattr(hand, "HUNG_S", 0.05)
-    gate = threading.Event()
-    workers = ThreadWorkers(1, Once(lambda: held(gate)))
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_))
     async with Ring(lambda: workers) as one:
         assert (await through(one.open(live=True), numbered(0))).frame is None
         await asyncio.sleep(0.3)
-        gate.set()
+        gate.open.set()
     assert workers.restarted[0] == 0
 
 
@@ -275,14 +271,14 @@ async def test_a_ring_whose_workers_cannot_start_says_why() -> None:
 
 
 async def test_closing_ends_those_who_wait() -> None:
-    gate = threading.Event()
-    workers = ThreadWorkers(1, Once(lambda: held(gate)))
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_))
     async with Ring(lambda: workers) as one:
         lane = one.open(live=True)
         await lane.submit(lambda: numbered(0))
         waiting = asyncio.create_task(lane.submit(lambda: numbered(1)))
         await asyncio.sleep(0.05)
-    gate.set()
+    gate.open.set()
     with pytest.raises(RingError, match="closed"):
         await waiting
     with pytest.raises(RingError, match="closed"):
@@ -291,15 +287,15 @@ async def test_closing_ends_those_who_wait() -> None:
 
 
 async def test_a_submit_that_is_cancelled_leaves_its_room_to_others() -> None:
-    gate = threading.Event()
-    async with Ring(lambda: ThreadWorkers(1, Once(lambda: held(gate)))) as one:
+    gate = Gate()
+    async with Ring(lambda: ThreadWorkers(1, Once(gate.pass_))) as one:
         lane = one.open(live=False)
         await lane.submit(lambda: numbered(0))
         waiting = [asyncio.create_task(lane.submit(lambda: numbered(1))) for _ in range(3)]
         await asyncio.sleep(0.05)
         for task in waiting[:2]:
             task.cancel()
-        gate.set()
+        gate.open.set()
         assert await waiting[2] == 1
         assert (await through(one.open(live=False), numbered(5))).frame is not None
 
@@ -314,3 +310,48 @@ async def test_a_source_that_fails_while_giving_a_frame_costs_no_room() -> None:
             with pytest.raises(LookupError):
                 await lane.submit(fail)
         assert (await through(lane, numbered(1))).seq == 0
+
+
+# --- several at once -----------------------------------------------------------------------------
+
+
+async def test_frames_that_wait_from_several_peers_are_painted_together() -> None:
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_, then=invert), together=True)
+    async with Ring(lambda: workers, depth=4) as one:
+        results = await four_at_a_gate(one, gate)
+        assert one.busy_s < 5
+    assert workers.batches == [1, 3]  # the first one came alone
+    for number, done in enumerate(results):
+        assert done is not None and done.frame is not None
+        assert set(done.frame.image.data) == {255 - number}
+        assert done.transfer_s >= 0 and done.wait_s >= 0
+
+
+async def test_one_live_stream_does_not_queue_up_at_a_worker() -> None:
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_), together=True)
+    async with Ring(lambda: workers, depth=4) as one:
+        live, film = one.open(live=True), one.open(live=False)
+        await live.submit(give(0))
+        second = asyncio.create_task(live.submit(give(1)))
+        await film.submit(give(2))  # the room that is left is others'
+        await film.submit(give(3))
+        assert not second.done()
+        gate.open.set()
+        assert await asyncio.wait_for(second, 5) == 1
+
+
+async def test_a_picture_that_cannot_be_painted_does_not_spoil_those_beside_it() -> None:
+    def paint(image: Image) -> Image:
+        if image.data[0] == 2:
+            raise ValueError("a bad picture")
+        return invert(image)
+
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_, then=paint), together=True)
+    async with Ring(lambda: workers, depth=4) as one:
+        results = await four_at_a_gate(one, gate)
+        assert one.stats()[0]["restarts"] == 0
+    kept = [done is not None and done.frame is not None for done in results]
+    assert kept == [True, True, False, True]

@@ -1,13 +1,18 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.frame import Image, Style, i420_size
-from streamer.worker import Worker, height_to_size, resize
+from streamer.planes import resize
+from streamer.ring import Ring
+from streamer.worker import Stylize, Worker, height_to_size
+from tests.fakes import Gate, ThreadWorkers, four_at_a_gate
 
 
-class Recorder:
+class Recorder(Stylize):
     """Remembers what it was asked to stylize; paints it white."""
 
     def __init__(self) -> None:
@@ -77,3 +82,44 @@ def test_resize_keeps_the_picture(size: tuple[int, int]) -> None:
 def test_resize_to_the_same_size_is_the_picture_itself() -> None:
     image = picture(64, 48)
     assert resize(image, 64, 48) is image
+
+
+class Together(Recorder):
+    """Paints what waits at once; `counts` tells how many. Held at the gate from the second on."""
+
+    batches = True
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self.counts: list[int] = []
+        self._gate = gate
+
+    def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
+        self.counts.append(len(images))
+        if len(self.counts) == 2:
+            self._gate.pass_()
+        return super().stylize_all(images, styles)
+
+
+class Hosts(ThreadWorkers):
+    """A real worker, in a thread."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def _answer(self, address: str, index: int) -> bool:
+        return self._worker.serve(address, index)
+
+
+async def test_a_stylizer_that_gains_by_it_is_given_all_that_wait() -> None:
+    gate = Gate()
+    stylizer = Together(gate)
+    hosts = Hosts(Worker(lambda: stylizer, Style()))
+    async with Ring(lambda: hosts, depth=4) as one:
+        results = await four_at_a_gate(one, gate)
+    assert stylizer.counts == [1, 1, 3]  # to be warm, alone, together
+    for done in results:
+        assert done is not None and done.frame is not None
+        assert set(done.frame.image.data) == {235}
+        assert done.inference_s > 0 and done.transfer_s >= 0

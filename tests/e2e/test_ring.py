@@ -23,12 +23,13 @@ from streamer.errors import RingError
 from streamer.frame import Image, Style
 from streamer.ring import Ring
 from streamer.stats import Stats
+from streamer.worker import Stylize
 from tests.fakes import ListSink, ListSource
 
 pytestmark = pytest.mark.e2e
 
 
-class Sleeper:
+class Sleeper(Stylize):
     """Leaves an image as it is and takes its time."""
 
     def __init__(self, seconds: float = 0.0) -> None:
@@ -39,7 +40,7 @@ class Sleeper:
         return image
 
 
-class GpuTeller:
+class GpuTeller(Stylize):
     """Paints a picture as bright as the number of the GPU that Ray let this process see."""
 
     def stylize(self, image: Image, style: Style) -> Image:
