@@ -93,14 +93,8 @@ def _assemble(
 
     def start() -> Cluster:
         """In a thread, which cannot be cancelled: what nobody waits for any more ends here."""
-        cluster = Cluster(
-            spec.load,
-            style,
-            workers=size.workers,
-            threads=size.threads,
-            gpus=size.gpus,
-            address=config.ray_address,
-        )
+        counts = {"workers": size.workers, "threads": size.threads, "gpus": size.gpus}
+        cluster = Cluster(spec.load, style, **counts, address=config.ray_address)
         if given_up.is_set():
             cluster.stop()
         return cluster
