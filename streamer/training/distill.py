@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from streamer.training.data import Pairs, Picture, Teacher, to_planes, to_tensor
 from streamer.training.discriminator import conviction, discrimination
-from streamer.training.losses import fidelity, grid, unsteadiness
+from streamer.training.losses import fidelity, flatness, grid, unsteadiness
 from streamer.training.net import StyleNet
 from streamer.training.ranges import Ranges, calibration
 from streamer.training.rounding import Rounding
@@ -51,19 +51,20 @@ def _loss(run: Run, photo: Tensor, painting: Tensor, style: Tensor) -> _Loss:
     """Of a batch, every pair seen in two places."""
     recipe, size = run.recipe, run.recipe.crop_px
     places = [tuple(torch.randint(0, MARGIN + 1, (2,)).tolist()) for _ in range(2)]
-    clean = torch.cat([view(photo, at, size, 0) for at in places])
+    beside = to_planes(torch.cat([view(photo, at, size, 0) for at in places]))
     seen = torch.cat([view(photo, at, size, recipe.noise) for at in places])
     target = to_planes(torch.cat([view(painting, at, size, 0) for at in places]))
     style = style.repeat(2)
     y, uv = run.net(*to_planes(seen), nn.functional.one_hot(style, len(run.net.styles)).float())
     first, second = y.chunk(2)
-    moved = unsteadiness(overlap(first, *places), overlap(second, *places[::-1]))
+    flat = overlap(flatness(beside[0].chunk(2)[0]), *places)
+    moved = unsteadiness(overlap(first, *places), overlap(second, *places[::-1]), flat)
     loss = fidelity((y, uv), target, recipe.texture if run.done > TEXTURE_FROM else 0)
     loss = loss + recipe.steady * min(1.0, run.done / STEADY_FROM) * moved
     loss = loss + recipe.plain * max(0.0, run.done - PLAIN_FROM) / (1 - PLAIN_FROM) * grid(y)
     if run.done <= STROKES_FROM or not recipe.strokes:
         return _Loss(loss, moved, None)
-    beside, judge = to_planes(clean), run.discriminator
+    judge = run.discriminator
     loss = loss + recipe.strokes * conviction(judge(beside, (y, uv), style))
     of_student = judge(beside, (y.detach(), uv.detach()), style)
     return _Loss(loss, moved, discrimination(judge(beside, target, style), of_student))

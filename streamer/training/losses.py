@@ -10,6 +10,8 @@ from torch import Tensor
 
 PATCH = 16
 GRID = 8  # pixels: one step of the student's smallest feature map
+SLOPE = 0.015  # a photo whose neighbours differ by so much (down and across) is half flat
+AT_EDGES = 0.2  # what standing still is worth there
 FAINT = 0.02  # a texture of this strength counts half as much as an edge
 
 
@@ -61,6 +63,18 @@ def fidelity(
     return loss
 
 
-def unsteadiness(first: Tensor, second: Tensor) -> Tensor:
-    """Difference of what should be one picture: two noisy, shifted views laid over each other."""
-    return (first - second).abs().mean()
+def flatness(luma: Tensor) -> Tensor:
+    """1 where a photo has nothing to hold a stroke, near 0 at its edges; shape (n, 1, h, w)."""
+    down, across = gradients(F.pad(luma, (0, 1, 0, 1), mode="replicate"))
+    slope = F.avg_pool2d(down[..., :-1].abs() + across[..., :-1, :].abs(), GRID + 1, 1, GRID // 2)
+    return 1 / (1 + (slope / SLOPE) ** 2)
+
+
+def unsteadiness(first: Tensor, second: Tensor, flat: Tensor) -> Tensor:
+    """Difference of what should be one picture: two noisy, shifted views laid over each other.
+
+    What moves on a flat wall is seen at once. At edges, where a difference is mostly a line that
+    lies half a pixel beside itself, it counts less: or the lines would be blurred.
+    """
+    weights = AT_EDGES + (1 - AT_EDGES) * flat
+    return ((first - second).abs() * weights).mean()

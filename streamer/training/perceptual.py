@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from streamer.training.data import Picture, crop, from_planes, to_planes, to_tensor
 from streamer.training.distill import MARGIN, overlap, view
-from streamer.training.losses import fidelity, grid, unsteadiness
+from streamer.training.losses import fidelity, flatness, grid, unsteadiness
 from streamer.training.run import Progress, Run, lessons
 from streamer.training.vgg import Vgg
 
@@ -139,7 +139,8 @@ def learn(
     y, uv = run.net(*to_planes(torch.cat([seen, noisy])), weights.repeat(2, 1))
     (first, second), (first_uv, _) = y.chunk(2), uv.chunk(2)
     content, strokes = critic.judge(from_planes(first, first_uv), seen, style)
-    moved = unsteadiness(overlap(first, *places), overlap(second, *places[::-1]))
+    flat = overlap(flatness(to_planes(seen)[0]), *places)
+    moved = unsteadiness(overlap(first, *places), overlap(second, *places[::-1]), flat)
     share = min(1.0, max(0.0, (run.done - PICTURE_UNTIL) / (STROKES_FROM - PICTURE_UNTIL)))
     loss = content + taste.style * share * strokes
     pixels = PIXELS * (1 - share) * fidelity((y, uv), to_planes(torch.cat([seen, seen_again])), 0)
