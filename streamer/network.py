@@ -21,7 +21,7 @@ from streamer.planes import (
     to_rgb,
     to_tensors,
 )
-from streamer.styles import LAYOUTS, Layout, ModelFile
+from streamer.styles import LAYOUTS, ModelFile
 
 
 class Network(Protocol):
@@ -42,34 +42,45 @@ class Network(Protocol):
 def run(
     network: Network, model: ModelFile, images: Sequence[Image], weights: Sequence[Weights]
 ) -> list[Image]:
-    """Each image painted by a network and back at its own size; those of one size in one run."""
+    """Each image painted by a network and back at its own size.
+
+    Those of one size are painted in one run, as far as the memory for one large picture goes.
+    """
     fitted = [_fit(image, model) for image in images]
-    painted = dict[int, Image]()
-    for size in dict.fromkeys((image.width, image.height) for image in fitted):
-        places = [i for i, image in enumerate(fitted) if (image.width, image.height) == size]
-        run = _run_alike(network, model, [fitted[i] for i in places], [weights[i] for i in places])
-        painted.update(zip(places, run, strict=True))
+    alike: dict[tuple[int, int], list[int]] = {}
+    for place, image in enumerate(fitted):
+        alike.setdefault((image.width, image.height), []).append(place)
+    painted: dict[int, Image] = {}
+    for (width, height), places in alike.items():
+        room = max(1, LAYOUTS[model.layout].most // (width * height))
+        for some in (places[i : i + room] for i in range(0, len(places), room)):
+            chosen = [fitted[i] for i in some], [weights[i] for i in some]
+            painted.update(zip(some, _run_alike(network, model, *chosen), strict=True))
     return [_unfit(painted[i], image, model) for i, image in enumerate(images)]
 
 
-def _small(image: Image, model: ModelFile) -> tuple[int, int]:
-    """Width and height to paint at."""
-    scale = _scale(LAYOUTS[model.layout], image)
-    if scale < 1:
-        return int(image.width * scale), int(image.height * scale)
-    return image.width, image.height
+def _painted_size(image: Image, model: ModelFile) -> tuple[int, int]:
+    """Smaller by what memory allows, and so that strokes grow with the picture.
+
+    For strokes by half at most: larger ones than that look out of focus.
+    """
+    layout = LAYOUTS[model.layout]
+    scale = min(1.0, math.sqrt(layout.most / (image.width * image.height)))
+    if layout.strokes_px is not None:
+        scale = min(scale, max(0.5, layout.strokes_px / min(image.width, image.height)))
+    return int(image.width * scale), int(image.height * scale)
 
 
 def _fit(image: Image, model: ModelFile) -> Image:
     """The image at a size that the model takes."""
     layout = LAYOUTS[model.layout]
     multiple = max(layout.multiple, model.multiple)
-    return pad(resize(image, *_small(image, model)), multiple, max(layout.least, multiple))
+    return pad(resize(image, *_painted_size(image, model)), multiple, max(layout.least, multiple))
 
 
 def _unfit(painted: Image, image: Image, model: ModelFile) -> Image:
     """The inverse of `_fit`."""
-    return resize(crop(painted, *_small(image, model)), image.width, image.height)
+    return resize(crop(painted, *_painted_size(image, model)), image.width, image.height)
 
 
 def _run_alike(
@@ -87,15 +98,3 @@ def _run_alike(
             sizes = f"{image.width}x{image.height} for {width}x{height}"
             raise ModelError(f"model {model.name} returns pictures of another size: {sizes}")
     return painted
-
-
-def _scale(layout: Layout, image: Image) -> float:
-    """How much smaller to paint: what memory allows, and so that strokes grow with the picture.
-
-    By half at most: larger strokes than that look out of focus.
-    """
-    memory = math.sqrt(layout.most / (image.width * image.height))
-    strokes = 1.0
-    if layout.strokes_px is not None:
-        strokes = max(0.5, layout.strokes_px / min(image.width, image.height))
-    return min(memory, strokes, 1.0)

@@ -179,6 +179,22 @@ def test_torch_runs_those_of_one_size_at_once(name: str, monkeypatch: pytest.Mon
         assert difference(stylizer.stylize(image, style), painted) <= 1
 
 
+def test_runs_are_no_larger_than_one_large_picture(
+    negative: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = replace(LAYOUTS["rgb255"], most=2 * 64 * 48 + 1)
+    monkeypatch.setitem(LAYOUTS, "rgb255", small)
+    stylizer = StylizerSpec("torch", models=(negative,)).load()
+    (network,) = stylizer._networks.values()
+    watched = MagicMock(side_effect=network.rgb)
+    monkeypatch.setattr(network, "rgb", watched)
+    images = [picture(64, 48, seed) for seed in range(5)]
+    painted = stylizer.stylize_all(images, [only("negative")] * 5)
+    assert [len(call.args[0]) for call in watched.call_args_list] == [2, 2, 1]
+    for image, negative_of in zip(painted, images, strict=True):
+        assert difference(stylizer.stylize(negative_of, only("negative")), image) == 0
+
+
 def test_a_blend_within_a_model_is_one_run_of_it(load: Load, planes: ModelFile) -> None:
     image = picture(64, 48)
     blended = load(planes).stylize(image, Style((("invert", 0.25), ("halve", 0.75))))
