@@ -190,7 +190,9 @@ def test_a_discriminator_tells_strokes_from_their_average() -> None:
     of_teacher, of_student = opinions()
     assert of_teacher.mean() > 0.7
     assert of_student.mean() < 0.3
-    assert conviction(of_teacher) < conviction(of_student)
+    flat = torch.zeros(2, 1, 32, 32)
+    assert conviction(of_teacher, flat) < conviction(of_student, flat)
+    assert conviction(of_student, flat + 1) == 0
 
 
 def test_the_last_part_of_a_training_convinces_and_rounds(tmp_path: Path) -> None:

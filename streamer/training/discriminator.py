@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 NOISE = 0.03  # added to what it sees, of the full range: or it lives by traces that nobody sees
+PIXELS = 8  # of luma, for each opinion
 GAIN = 4.0  # planes are in 0..1, weights are drawn for a deviation of 1
 
 
@@ -54,6 +55,9 @@ def discrimination(of_teacher: Tensor, of_student: Tensor) -> Tensor:
     return (of_teacher - 1).square().mean() + of_student.square().mean()
 
 
-def conviction(of_student: Tensor) -> Tensor:
-    """What a student is to make small: how little it is taken for the teacher."""
-    return (of_student - 1).square().mean()
+def conviction(of_student: Tensor, flat: Tensor) -> Tensor:
+    """What a student is to make small: how little it is taken for the teacher.
+
+    `flat` (n, 1, h, w) is 1 where its opinion does not count.
+    """
+    return ((of_student - 1).square() * (1 - F.avg_pool2d(flat, PIXELS))).mean()

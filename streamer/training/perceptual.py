@@ -140,10 +140,10 @@ def learn(
     (first, second), (first_uv, _) = y.chunk(2), uv.chunk(2)
     content, strokes = critic.judge(from_planes(first, first_uv), seen, style)
     flat = overlap(flatness(to_planes(seen)[0]), *places)
-    moved = unsteadiness(overlap(first, *places), overlap(second, *places[::-1]), flat)
+    moved = unsteadiness(overlap(first, *places), overlap(second, *places[::-1]), flat).mean()
     share = min(1.0, max(0.0, (run.done - PICTURE_UNTIL) / (STROKES_FROM - PICTURE_UNTIL)))
     loss = content + taste.style * share * strokes
-    pixels = PIXELS * (1 - share) * fidelity((y, uv), to_planes(torch.cat([seen, seen_again])), 0)
+    pixels = PIXELS * (1 - share) * fidelity((y, uv), to_planes(torch.cat([seen, seen_again])))
     own = share * (taste.steady * moved + taste.plain * (grid(y) + grid(uv)))
     beyond = sum((plane - plane.clamp(0, 1)).abs().mean() for plane in (y, uv))
     run.optimizer.zero_grad()

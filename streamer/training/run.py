@@ -26,10 +26,10 @@ class Recipe:
     fresh: int = 2  # new paintings a step
     learning_rate: float = 2e-3
     texture: float = 1.5  # weight of the local spectrum, after the first part of the time
-    steady: float = 0.3  # weight of standing still
+    steady: float = 0.9  # weight of standing still
     plain: float = 2.0  # weight of printing no pattern of its own
     strokes: float = 0.05  # weight of passing for the teacher's with the discriminator
-    noise: float = 0.03  # strongest sensor noise, of the full range
+    noise: float = 0.02  # strongest sensor noise, of the full range
     seed: int = 0
 
 
@@ -51,6 +51,7 @@ class Run:
         self.optimizer = torch.optim.Adam(net.parameters(), recipe.learning_rate)
         self.discriminator = Discriminator(len(net.styles))
         self.discriminating = torch.optim.Adam(self.discriminator.parameters(), 5e-4, (0.5, 0.99))
+        self.calm = torch.ones(len(net.styles))  # what standing still is worth in each style
         self.average = {k: v.detach().clone() for k, v in net.state_dict().items()}
         self.step, self.elapsed_s = 0, 0.0
 
