@@ -15,7 +15,7 @@ from streamer.training.net import StyleConv, StyleNet
 
 # The share of values that a range has to hold; the rest saturates. The change a residual adds has
 # half the steps, for its sign, and few large values: it needs a finer step more than them.
-KEPT, KEPT_OF_CHANGE = 0.997, 0.95
+KEPT, KEPT_OF_CHANGE = 0.998, 0.96
 FRAMES, SIDE_PX = 12, 320
 
 
