@@ -16,8 +16,9 @@ import torch
 from streamer.training.contrast import match_contrast
 from streamer.training.data import Pairs, Picture, crop, photos, to_planes, to_tensor
 from streamer.training.discriminator import Discriminator, conviction, discrimination
-from streamer.training.distill import distance, train
+from streamer.training.distill import MOST_CALM, calm, distance, train
 from streamer.training.export import export_int8
+from streamer.training.losses import flatness, texture, unsteadiness
 from streamer.training.net import StyleConv, StyleNet, pack, unpack
 from streamer.training.quantize import WEIGHT_LIMIT
 from streamer.training.ranges import Ranges, calibration
@@ -193,6 +194,47 @@ def test_a_discriminator_tells_strokes_from_their_average() -> None:
     flat = torch.zeros(2, 1, 32, 32)
     assert conviction(of_teacher, flat) < conviction(of_student, flat)
     assert conviction(of_student, flat + 1) == 0
+
+
+class Restless(Painter):
+    """Its second style is another noise each time."""
+
+    def paint(self, picture: Picture, style: int) -> Picture:
+        if style == 0:
+            return super().paint(picture, style)
+        return np.random.default_rng().integers(0, 255, picture.shape, np.uint8)
+
+
+def test_standing_still_is_worth_most_where_the_teacher_does() -> None:
+    still, restless = calm(Restless(), [blobs(i) for i in range(3)], SMALL).tolist()
+    assert still == MOST_CALM
+    assert 0 < restless < 1
+
+
+def test_a_wall_is_flat_and_an_edge_is_not() -> None:
+    luma = torch.full((1, 1, 48, 64), 0.2)
+    luma[..., 32:] = 0.8
+    flat = flatness(luma)
+    assert flat.shape == luma.shape
+    assert flat[..., :24].min() > 0.99 and flat[..., 40:].min() > 0.99
+    assert flat[..., 31:33].max() < 0.1
+
+
+def test_what_moves_counts_more_on_a_wall_than_at_an_edge() -> None:
+    first, second = torch.zeros(2, 1, 8, 8), torch.full((2, 1, 8, 8), 0.1)
+    flat = torch.tensor([1.0, 0.0]).view(2, 1, 1, 1).expand(2, 1, 8, 8)
+    wall, edge = unsteadiness(first, second, flat).tolist()
+    assert wall == pytest.approx(0.1)
+    assert 0 < edge < wall
+
+
+def test_texture_is_asked_for_only_where_the_photo_is_not_flat() -> None:
+    torch.manual_seed(6)
+    luma, target = torch.full((1, 1, 32, 32), 0.5), torch.rand(1, 1, 32, 32)
+    busy, wall = torch.zeros(1, 1, 32, 32), torch.ones(1, 1, 32, 32)
+    assert texture(luma, target, busy) > 0
+    assert texture(luma, target, wall) == pytest.approx(0, abs=1e-6)
+    assert texture(target, target, busy) == 0
 
 
 def test_the_last_part_of_a_training_convinces_and_rounds(tmp_path: Path) -> None:

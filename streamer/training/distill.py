@@ -28,6 +28,7 @@ PLAIN_FROM = 0.5  # a grid costs more and more from here: who cannot paint yet w
 ROUNDED_FROM = 0.8  # it is rounded inside from here, as its int8 form will be
 RANGES_EVERY = 1000  # steps
 PROBES = 4  # pictures by which a teacher's own steadiness is measured
+MOST_CALM = 4.0  # times what standing still is worth in a style of mean sway
 MARGIN = 16  # the teacher paints this much more than the student sees, and may be shifted by it
 
 
@@ -51,7 +52,7 @@ def _two_places() -> tuple[Place, Place]:
 
 
 def calm(teacher: Teacher, pictures: Sequence[Picture], recipe: Recipe) -> Tensor:
-    """What standing still is worth in each style, 1 on average: much where the teacher does.
+    """What standing still is worth in each style (styles,): much where the teacher does.
 
     A style that the teacher paints anew for every speck of noise could not be learned as still as
     one in calm colours: its lines would be blurred away.
@@ -68,7 +69,8 @@ def calm(teacher: Teacher, pictures: Sequence[Picture], recipe: Recipe) -> Tenso
             both = zip(painted, (places, places[::-1]), strict=True)
             first, second = (overlap(luma, *order) for luma, order in both)
             sway[style] += (first - second).abs().mean()
-    return sway.mean() / sway.clamp(min=1e-3)
+    sway = sway.clamp(min=1e-3)
+    return (sway.mean() / sway).clamp(max=MOST_CALM)
 
 
 @dataclass(frozen=True, slots=True)

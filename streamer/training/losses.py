@@ -70,7 +70,8 @@ def texture(luma: Tensor, target: Tensor, flat: Tensor) -> Tensor:
 def flatness(luma: Tensor) -> Tensor:
     """1 where a photo has nothing to hold a stroke, near 0 at its edges; shape (n, 1, h, w)."""
     down, across = gradients(F.pad(luma, (0, 1, 0, 1), mode="replicate"))
-    slope = F.avg_pool2d(down[..., :-1].abs() + across[..., :-1, :].abs(), GRID + 1, 1, GRID // 2)
+    steep = down[..., :-1].abs() + across[..., :-1, :].abs()
+    slope = F.avg_pool2d(steep, GRID + 1, 1, GRID // 2, count_include_pad=False)
     return 1 / (1 + (slope / SLOPE) ** 2)
 
 
