@@ -13,6 +13,7 @@ pytest.importorskip("onnx", reason="onnx is not installed (streamer[train])")
 import onnxruntime as ort
 import torch
 
+from streamer.errors import ModelError
 from streamer.training.contrast import match_contrast
 from streamer.training.data import Pairs, Picture, crop, photos, to_planes, to_tensor
 from streamer.training.discriminator import Discriminator, conviction, discrimination
@@ -86,6 +87,13 @@ def test_training_goes_on_where_it_stopped(
     assert next(reports).step == 122
     reports.close()
     assert Run.load(tmp_path / "next.pt", SMALL).step == 122
+
+
+@pytest.mark.parametrize("state", [{"styles": ("a",)}, torch.zeros(3)])
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, state: object) -> None:
+    torch.save(state, tmp_path / "other.pt")
+    with pytest.raises(ModelError, match=r"other\.pt is no checkpoint of a training: delete it"):
+        Run.load(tmp_path / "other.pt", SMALL)
 
 
 def test_training_stops_when_its_time_is_over(tmp_path: Path) -> None:

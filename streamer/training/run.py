@@ -102,11 +102,13 @@ def averaged(path: Path) -> StyleNet:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = f"{path} is no checkpoint of a training: delete it, or choose another --output"
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, LookupError) as error:
-        text = f"{path} is no checkpoint of a training: delete it, or choose another --output"
         raise ModelError(text) from error
+    if not isinstance(state, dict) or not {"styles", "average", "discriminator"} <= state.keys():
+        raise ModelError(text)
     return state
 
 
