@@ -28,7 +28,7 @@ PLAIN_FROM = 0.5  # a grid costs more and more from here: who cannot paint yet w
 ROUNDED_FROM = 0.8  # it is rounded inside from here, as its int8 form will be
 RANGES_EVERY = 1000  # steps
 PROBES = 4  # pictures by which a teacher's own steadiness is measured
-MOST_CALM = 4.0  # times what standing still is worth in a style of mean sway
+MOST_CALM = 2.0  # times what standing still is worth in a style of mean sway
 MARGIN = 16  # the teacher paints this much more than the student sees, and may be shifted by it
 
 
