@@ -157,12 +157,11 @@ def multiplications(model: ModelFile, width: int, height: int) -> int:
     convs = [node for node in graph.graph.node if node.op_type in places]
     graph.graph.output.extend(onnx.ValueInfoProto(name=node.output[0]) for node in convs)
     session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    sizes = {"y": (height, width), "uv": (height // 2, width // 2), "image": (height, width)}
     feed = {}
     for tensor in session.get_inputs():
         shape = [dim if isinstance(dim, int) else 1 for dim in tensor.shape]
         if len(shape) == 4:
-            shape[2:] = sizes.get(tensor.name, (height, width))
+            shape[2:] = [height // 2, width // 2] if tensor.name == "uv" else [height, width]
         kind = np.uint8 if tensor.type == "tensor(uint8)" else np.float32
         feed[tensor.name] = np.zeros(shape, kind)
     outputs = session.run([node.output[0] for node in convs], feed)

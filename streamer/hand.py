@@ -184,6 +184,7 @@ class Hand:
         if ticket not in self._tickets:  # it died in the meantime, and with it the frame
             return
         now = time.monotonic()
+        # Those that were painted together come back together, but were begun long before.
         begun_at = max(ticket.submitted_at, min(self.last_at, now - inference_s))
         self.tally.busy_s += now - max(ticket.submitted_at, self.last_at)
         self._tickets.remove(ticket)

@@ -5,6 +5,7 @@ that was let go leaves a hole. Every stream has a lane of its own; lanes take tu
 """
 
 import asyncio
+import math
 import shutil
 import socket
 import tempfile
@@ -210,8 +211,8 @@ class Ring:
             room -= 1
         if self._failure is None:
             self._turns.give(room, each=len(self._hands))
-        else:
-            self._turns.give_all()
+        else:  # all are to see it
+            self._turns.give(math.inf, each=math.inf)
 
     def done(self, ticket: Ticket, done: Done) -> None:
         """A frame came back."""

@@ -34,14 +34,7 @@ class Turns:
         """The frame of a turn is here."""
         self.given -= 1
 
-    def give_all(self) -> None:
-        """Let all see why there is no more room."""
-        for _, turn in self._queue:
-            if not turn.done():
-                turn.set_result(None)
-                self.given += 1
-
-    def give(self, room: int, each: int) -> None:
+    def give(self, room: float, each: float) -> None:
         """Up to `room` turns; none to a live lane of which workers hold `each` frames already.
 
         Its newest frame is better off in the intake, where a newer one may take its place.
