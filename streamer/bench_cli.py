@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import date
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,7 @@ from streamer.errors import UsageError
 
 if TYPE_CHECKING:
     from streamer.trials import Trial
-    from streamer.tuning import Setup
+    from streamer.tuning import Engine, Setup
 
 
 def bench(  # noqa: PLR0917 - one parameter an option is how Typer works
@@ -23,8 +23,8 @@ def bench(  # noqa: PLR0917 - one parameter an option is how Typer works
     height: Annotated[int, typer.Option(min=16, max=4320, help="Pixels to paint at.")] = 360,
     fps: Annotated[float, typer.Option(min=1, max=240, help="What a live stream aims at.")] = 30.0,
     backend: Annotated[
-        Literal["onnx", "torch"] | None,
-        typer.Option(help="Only this one; default: all that are installed."),
+        str | None,
+        typer.Option(help="onnx, torch or onnx,torch; default: all that are installed."),
     ] = None,
     threads: Annotated[
         list[int] | None, typer.Option(min=1, help="Only rings with so many a worker.")
@@ -53,7 +53,7 @@ def bench(  # noqa: PLR0917 - one parameter an option is how Typer works
     catalogue = Catalogue.load()
     blend = catalogue.parse(style or catalogue.default)
     rings = trials.candidates(
-        (backend,) if backend else trials.engines(), tuning.cores(), tuning.gpus()
+        _engines(backend) if backend else trials.engines(), tuning.cores(), tuning.gpus()
     )
     rings = [one for one in rings if not threads or one.threads in threads]
     if not rings:
@@ -70,6 +70,15 @@ def bench(  # noqa: PLR0917 - one parameter an option is how Typer works
     else:
         print(f"\nlive, at {fps:g} fps: streamer serve {live}\nfilms: streamer file {film} FILE...")
         print(f"kept in {where}; both use it from now on" if where else "not kept")
+
+
+def _engines(text: str) -> "list[Engine]":
+    """Those named, with commas between them. Raises UsageError."""
+    known: tuple[Engine, ...] = ("onnx", "torch")
+    names = text.split(",")
+    if not set(names) <= set(known):
+        raise UsageError(f"--backend {text}: onnx, torch or onnx,torch")
+    return [engine for engine in known if engine in names]
 
 
 def _line(trial: "Trial") -> str:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from streamer.errors import StreamerError
+from streamer import bench_cli
+from streamer.errors import StreamerError, UsageError
 from streamer.measure import Speed
 from streamer.trials import Trial, best_film, best_live, candidates
 from streamer.tuning import Setup
@@ -40,3 +41,17 @@ def test_live_streams_want_their_rate_and_then_little_latency() -> None:
 def test_where_nothing_works_the_reason_is_said_once() -> None:
     with pytest.raises(StreamerError, match=r"none of these rings works here: no Torch here$"):
         best_film([BROKEN, BROKEN])
+
+
+@pytest.mark.parametrize(
+    ("text", "engines"),
+    [("onnx", ["onnx"]), ("torch", ["torch"]), ("onnx,torch", ["onnx", "torch"])],
+)
+def test_backends_are_named_with_commas(text: str, engines: list[str]) -> None:
+    assert bench_cli._engines(text) == engines
+
+
+@pytest.mark.parametrize("text", ["none", "onnx,", "onnx, torch", "cuda"])
+def test_other_backends_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="onnx, torch or onnx,torch"):
+        bench_cli._engines(text)
