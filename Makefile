@@ -67,7 +67,7 @@ gates: $(VENV)/test.stamp # style, types, layers, dead code, dependencies, licen
 	$(BIN)/python packages.py licences > .cache/licences.txt
 
 pure: $(VENV)/test.stamp # the pure modules are covered wholly by their own tests
-	$(BIN)/coverage run -m pytest -q $(PURE:%=tests/test_%.py)
+	$(BIN)/coverage run -m pytest -q $(PURE:%=tests/pipeline/test_%.py)
 	$(BIN)/coverage report
 
 page: $(VENV)/run.stamp # biome, svelte-check, tsc and vitest
@@ -97,7 +97,7 @@ dist: $(VENV)/test.stamp web ## wheel and source archive, into dist/
 web: streamer/web/index.html ## build the page into the package, if its sources changed
 
 screenshots: $(VENV)/test.stamp web $(CHROMIUM) ## every screen of the page as PNG in build/screenshots
-	$(BIN)/python -m tests.screenshots $(ARGS)
+	$(BIN)/python -m tests.support.screenshots $(ARGS)
 
 $(AXE): $(VENV)/run.stamp web/package-lock.json
 	$(BIN)/python hatch_build.py --tools

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.stylizers import files, transformer_net
+from streamer.diagnostics.measure import picture
+from streamer.engine.stylizer import StylizerSpec
 from streamer.frame import Style
-from streamer.manifest import read_all
-from streamer.measure import picture
-from streamer.planes import Pixels, to_rgb
-from streamer.styles import ModelFile
-from streamer.stylizer import StylizerSpec
-from tests.transformer_net import TransformerNet
+from streamer.i420 import Pixels, to_rgb
+from streamer.styles.catalogue import ModelFile
+from streamer.styles.manifest import read_all
+from tests.support.transformer_net import TransformerNet
 
 Run = Callable[[], object]
 Tensors = Mapping[str, NDArray[np.float32]]

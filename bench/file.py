@@ -27,18 +27,18 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 
-from streamer import film
-from streamer.checkpoint import Checkpoint
-from streamer.cluster import Cluster
-from streamer.decode import Decoder, Picture
-from streamer.files import FileSource
+from streamer.files import transcode as film
+from streamer.files.checkpoint import Checkpoint
+from streamer.files.decode import Decoder, Picture
+from streamer.files.job import Job, Order, prepare
+from streamer.files.segments import Segments
+from streamer.files.source_sink import FileSource
 from streamer.frame import Frame, Style
-from streamer.order import Job, Order, prepare
-from streamer.pipeline import run
-from streamer.ring import Ring
-from streamer.segments import Segments
-from streamer.smooth import Smoother
-from streamer.styles import Catalogue
+from streamer.pipeline.run import run
+from streamer.pipeline.smoother import Smoother
+from streamer.ring.cluster import Cluster
+from streamer.ring.ring import Ring
+from streamer.styles.catalogue import Catalogue
 
 PEER_STYLE = 15  # the same weights as our `mosaic`
 

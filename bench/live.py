@@ -26,9 +26,9 @@ import psutil
 from aiortc import RTCConfiguration, RTCSessionDescription
 from aiortc.contrib.media import MediaRelay
 
-from streamer.peer_ice import Reach
-from streamer.rtp_connection import Connection, Parts
-from tests.rtc_client import RtcClient
+from streamer.webrtc.ice import Reach
+from streamer.webrtc.peer_connection import Connection, Parts
+from tests.support.rtc_client import RtcClient
 
 STAGES = ("wait", "transfer", "inference", "reorder", "pace", "encode")
 

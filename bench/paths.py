@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.file import Bench, clip_with_sound, peer, ring
 from bench.live import raw_echo, server, stream
 from streamer.frame import Style
-from streamer.styles import Catalogue
-from tests.rtc_client import RtcClient
+from streamer.styles.catalogue import Catalogue
+from tests.support.rtc_client import RtcClient
 
 WARM_S = 3.0
 

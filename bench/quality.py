@@ -26,11 +26,11 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from bench.stylizers import files
+from streamer.engine.stylizer import Stylizer, StylizerSpec
 from streamer.frame import Image, Style
-from streamer.manifest import read_all
-from streamer.planes import from_rgb, to_rgb
-from streamer.styles import Look, ModelFile
-from streamer.stylizer import Stylizer, StylizerSpec
+from streamer.i420 import from_rgb, to_rgb
+from streamer.styles.catalogue import Look, ModelFile
+from streamer.styles.manifest import read_all
 
 Pixels = NDArray[np.uint8]
 Painter = Callable[[Pixels], Pixels]

@@ -17,11 +17,11 @@ from fractions import Fraction
 
 import numpy as np
 
-from streamer.cluster import Cluster
 from streamer.frame import Frame, Image, Style, i420_size
-from streamer.lane import Lane
-from streamer.ring import Ring
-from streamer.worker import Stylize
+from streamer.ring.cluster import Cluster
+from streamer.ring.flow import Lane
+from streamer.ring.ring import Ring
+from streamer.ring.worker import Stylize
 
 
 class Sleeper(Stylize):

@@ -27,11 +27,11 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
+from streamer.engine.stylizer import Backend, StylizerSpec
 from streamer.frame import Image, Style, i420_size
-from streamer.manifest import read_all
-from streamer.styles import Look, ModelFile
-from streamer.stylizer import Backend, StylizerSpec
-from streamer.training.graph import Graph
+from streamer.library.onnx_graph import Graph
+from streamer.styles.catalogue import Look, ModelFile
+from streamer.styles.manifest import read_all
 from streamer.training.teachers import from_file
 
 SIZES = ((640, 360), (1280, 720))

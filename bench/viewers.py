@@ -18,7 +18,7 @@ import httpx
 import psutil
 
 from bench.live import cpu_s, server
-from tests.rtc_client import RtcClient
+from tests.support.rtc_client import RtcClient
 
 SDP = {"Content-Type": "application/sdp"}
 

@@ -11,7 +11,7 @@ from PIL import ImageCms, ImageOps, UnidentifiedImageError
 
 from streamer.errors import MediaError, TooLargeError
 from streamer.frame import Image
-from streamer.planes import from_rgb, to_rgb
+from streamer.i420 import from_rgb, to_rgb
 
 MIN_SIDE_PX = 16
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # nothing that runs a foreign program

@@ -16,9 +16,9 @@ from PIL import ImageOps
 
 from streamer.errors import MediaError, UsageError
 from streamer.frame import Image, Style
+from streamer.i420 import to_rgb
 from streamer.photo import decode_photo
-from streamer.planes import to_rgb
-from streamer.ring import Ring
+from streamer.ring.ring import Ring
 
 MAX_PIXELS = 200_000_000
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}

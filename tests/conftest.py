@@ -6,7 +6,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.http_world import FakeRing, FakeSessions, World
+from tests.support.http_world import FakeRing, FakeSessions, World
 
 # How long an example takes says how busy the machine is, and nothing about what is tested.
 settings.register_profile("streamer", deadline=None, suppress_health_check=[HealthCheck.too_slow])

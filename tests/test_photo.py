@@ -11,9 +11,9 @@ from PIL import Image as Pillow
 from PIL import ImageCms
 
 from streamer.errors import MediaError, TooLargeError
+from streamer.i420 import Pixels, to_rgb
 from streamer.photo import decode_photo, encode_jpeg
-from streamer.planes import Pixels, to_rgb
-from tests.pictures import smooth_rgb
+from tests.support.pictures import smooth_rgb
 
 PIXELS = 1_000_000
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from streamer.training.calibration import Ranges, calibration
 from streamer.training.data import Pairs, Picture, Teacher, crop, to_planes, to_tensor
 from streamer.training.discriminator import conviction, discrimination
+from streamer.training.fake_quantize import Rounding
 from streamer.training.losses import fidelity, flatness, grid, texture, unsteadiness
 from streamer.training.net import StyleNet
-from streamer.training.ranges import Ranges, calibration
-from streamer.training.rounding import Rounding
-from streamer.training.run import Progress, Recipe, Run, check_styles, lessons
+from streamer.training.state import Progress, Recipe, Run, check_styles, lessons
 
 Place = tuple[int, int]  # of a view: pixels down and right
 

@@ -11,9 +11,9 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from streamer.training.calibration import Ranges
+from streamer.training.int8 import quantized_graph
 from streamer.training.net import StyleNet
-from streamer.training.quantize import quantized_graph
-from streamer.training.ranges import Ranges
 
 OPSET = 17
 AXES = {

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from streamer.training.data import Picture, crop, from_planes, to_planes, to_tensor
 from streamer.training.distill import MARGIN, overlap, view
 from streamer.training.losses import fidelity, flatness, grid, unsteadiness
-from streamer.training.run import Progress, Run, lessons
+from streamer.training.state import Progress, Run, lessons
 from streamer.training.vgg import Vgg
 
 CONTENT_LAYER = 1  # relu2_2

@@ -7,10 +7,10 @@ import cv2
 import numpy as np
 import torch
 
+from streamer.training.calibration import Ranges, calibration
 from streamer.training.data import Picture, fitted, to_planes, to_tensor
 from streamer.training.export import export_float, export_int8
 from streamer.training.net import StyleNet
-from streamer.training.ranges import Ranges, calibration
 
 COLUMNS = 4
 

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from streamer.engine.network import Network
+from streamer.engine.onnx_network import OnnxNetwork, fastest
+from streamer.engine.stylizer import Stylizer
 from streamer.errors import ModelError, UsageError
 from streamer.frame import Style
-from streamer.network import Network
-from streamer.planes import from_rgb, to_rgb
-from streamer.styles import Catalogue, Look, ModelFile
-from streamer.styles_adopt import CHECKPOINTS, PICTURES, read
-from streamer.styles_library import to_name
-from streamer.stylizer import Stylizer
-from streamer.stylizer_onnx import OnnxNetwork, fastest
+from streamer.i420 import from_rgb, to_rgb
+from streamer.library.add import CHECKPOINTS, PICTURES, read
+from streamer.library.store import to_name
+from streamer.styles.catalogue import Catalogue, Look, ModelFile
 from streamer.training.data import Picture
 
 FILES = (".onnx", *CHECKPOINTS, *PICTURES)

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from streamer.errors import ModelError
-from streamer.manifest import user_data
-from streamer.styles_checkpoint import read_state
-from streamer.styles_download import DownloadError, complete
+from streamer.library.download import DownloadError, complete
+from streamer.library.from_pytorch import read_state
+from streamer.styles.manifest import user_data
 
 FILE = "vgg16-397923af.pth"  # with the first digits of its SHA-256
 URLS = (f"https://download.pytorch.org/models/{FILE}",)

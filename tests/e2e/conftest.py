@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-from tests.browser import Server, fake_camera, launch, write_numbers
+from tests.support.browser import Server, fake_camera, launch, write_numbers
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Playwright, expect
 
-from tests.browser import (
+from tests.support.browser import (
     CLIP_FRAMES,
     LIVE_MS,
     PHONE,

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Playwright
 
-from tests.browser import (
+from tests.e2e.test_watch import Ffmpeg
+from tests.support.browser import (
     Server,
     frames_seen,
     launch,
@@ -20,7 +21,6 @@ from tests.browser import (
     shoot,
     wait_until,
 )
-from tests.e2e.test_watch import Ffmpeg
 
 pytestmark = pytest.mark.e2e
 

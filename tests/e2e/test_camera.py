@@ -16,18 +16,18 @@ import av
 import numpy as np
 import pytest
 
-from streamer.camera import slate
+from streamer.camera.virtual import slate
 from streamer.frame import Image, Style, i420_size
-from streamer.rtp_codecs import to_image, to_picture
-from streamer.styles import Catalogue
-from streamer.worker import Worker
-from tests.clips import number_frame, read_number
+from streamer.ring.worker import Worker
+from streamer.styles.catalogue import Catalogue
+from streamer.webrtc.codecs import to_image, to_picture
 from tests.e2e.test_serve import served_with
 from tests.e2e.test_watch import publishing
+from tests.support.clips import number_frame, read_number
 
 pytestmark = pytest.mark.e2e
 
-SHIM = Path(__file__).parents[1] / "native" / "fake_camera.c"
+SHIM = Path(__file__).parents[1] / "support" / "native" / "fake_camera.c"
 DEVICE = "/dev/video42"
 WIDTH, HEIGHT, FRAMES = 192, 96, 30
 LONG_S = 90.0

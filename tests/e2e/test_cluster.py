@@ -25,7 +25,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from tests.pictures import smooth_rgb
+from tests.support.pictures import smooth_rgb
 
 pytestmark = pytest.mark.e2e
 
@@ -101,10 +101,16 @@ def _elsewhere(hidden: Path) -> list[str]:
 
 
 class Stream:
-    """A running tests.cluster_driver, and what it has said so far."""
+    """A running tests.support.cluster_driver, and what it has said so far."""
 
     def __init__(self, nodes: Nodes, workers: int) -> None:
-        command = [sys.executable, "-m", "tests.cluster_driver", nodes.address, str(workers)]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.support.cluster_driver",
+            nodes.address,
+            str(workers),
+        ]
         self._errors = nodes.home / "driver.log"
         with self._errors.open("w") as errors:
             self._process = subprocess.Popen(

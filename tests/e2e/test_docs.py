@@ -15,11 +15,11 @@ import pytest
 import typer
 from PIL import Image
 
-from streamer.cli import _commands
-from tests.certificates import certificate
-from tests.clips import number_frame
-from tests.documents import ROOT, Command, commands, documents
-from tests.pictures import smooth_rgb
+from streamer.cli.main import _commands
+from tests.support.certificates import certificate
+from tests.support.clips import number_frame
+from tests.support.documents import ROOT, Command, commands, documents
+from tests.support.pictures import smooth_rgb
 
 pytestmark = pytest.mark.e2e
 

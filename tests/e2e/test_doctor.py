@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.pictures import smooth_rgb
+from tests.support.pictures import smooth_rgb
 
 pytestmark = pytest.mark.e2e
 

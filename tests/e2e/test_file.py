@@ -16,8 +16,8 @@ import psutil
 import pytest
 from PIL import Image as Pillow
 
-from tests.film_clips import Clip, luma, numbers, real_clip, write_clip
-from tests.film_runs import leftovers, read_back, times
+from tests.support.film_clips import Clip, luma, numbers, real_clip, write_clip
+from tests.support.film_runs import leftovers, read_back, times
 
 pytestmark = pytest.mark.e2e
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.e2e.test_live import until
 from tests.e2e.test_serve import Served, served
-from tests.http_world import SDP
+from tests.support.http_world import SDP
 
 __all__ = ["served"]  # the fixture
 

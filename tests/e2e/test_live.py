@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.e2e.test_serve import Served, served
-from tests.rtc_client import RtcClient
+from tests.support.rtc_client import RtcClient
 
 __all__ = ["served"]  # the fixture
 

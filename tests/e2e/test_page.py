@@ -12,8 +12,8 @@ import pytest
 from PIL import Image as Picture
 from playwright.sync_api import Browser, Page, expect
 
-from streamer import qr
-from tests.browser import (
+from streamer.server import qr
+from tests.support.browser import (
     HEIGHT,
     LIVE_MS,
     PHONE,
@@ -27,8 +27,8 @@ from tests.browser import (
     shoot,
     wait_until,
 )
-from tests.clips import read_number
-from tests.film_clips import Clip, write_clip
+from tests.support.clips import read_number
+from tests.support.film_clips import Clip, write_clip
 
 pytestmark = pytest.mark.e2e
 

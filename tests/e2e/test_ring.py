@@ -17,14 +17,14 @@ import numpy as np
 import psutil
 import pytest
 
-from streamer import pipeline
-from streamer.cluster import Cluster
 from streamer.errors import RingError
 from streamer.frame import Image, Style
-from streamer.ring import Ring
-from streamer.stats import Stats
-from streamer.worker import Stylize
-from tests.fakes import ListSink, ListSource
+from streamer.pipeline import run as pipeline
+from streamer.pipeline.stats import Stats
+from streamer.ring.cluster import Cluster
+from streamer.ring.ring import Ring
+from streamer.ring.worker import Stylize
+from tests.support.fakes import ListSink, ListSource
 
 pytestmark = pytest.mark.e2e
 
@@ -159,7 +159,7 @@ async def test_no_port_of_ray_can_be_reached_from_elsewhere() -> None:
 JOIN = """
 import asyncio, sys
 from tests.e2e.test_ring import on_ray
-from tests.fakes import numbered
+from tests.support.fakes import numbered
 from streamer.frame import Style
 
 async def main():

@@ -19,8 +19,8 @@ import httpx
 import psutil
 import pytest
 
-from streamer.serve import PATIENCE_S
-from tests.certificates import certificate
+from streamer.server.serve import PATIENCE_S
+from tests.support.certificates import certificate
 
 pytestmark = pytest.mark.e2e
 

@@ -18,13 +18,13 @@ import psutil
 import pytest
 from PIL import Image as Picture
 
-from tests.certificates import certificate
-from tests.clips import read_number
 from tests.e2e.test_live import until
 from tests.e2e.test_serve import Served, served
-from tests.ffmpeg_publisher import HEIGHT, WIDTH
-from tests.http_world import OFFER, SDP
-from tests.rtc_client import RtcClient
+from tests.support.certificates import certificate
+from tests.support.clips import read_number
+from tests.support.ffmpeg_publisher import HEIGHT, WIDTH
+from tests.support.http_world import OFFER, SDP
+from tests.support.rtc_client import RtcClient
 
 __all__ = ["served"]  # the fixture
 
@@ -44,7 +44,7 @@ class Ffmpeg:
         self._output = folder / "publisher"
         with self._output.open("w") as out:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.ffmpeg_publisher", url, str(FPS), *said],
+                [sys.executable, "-m", "tests.support.ffmpeg_publisher", url, str(FPS), *said],
                 stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
             )  # fmt: skip
 

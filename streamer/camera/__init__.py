@@ -1,0 +1,1 @@
+"""Cameras in, a virtual camera out."""

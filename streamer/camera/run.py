@@ -1,0 +1,186 @@
+"""command line → **camera run** → source, ring, virtual camera.
+
+`streamer camera`, put together: any source through a ring of its own into the virtual camera.
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from streamer.camera.source import CameraSource, name_of, parse_source
+from streamer.camera.virtual import VirtualCamera
+from streamer.diagnostics.saved import setup
+from streamer.engine.stylizer import Backend
+from streamer.errors import StreamerError
+from streamer.frame import Frame, Style
+from streamer.pipeline import run as pipeline
+from streamer.pipeline.change import Change, Height, altered, change
+from streamer.pipeline.fade import Fade
+from streamer.pipeline.governor import Governor
+from streamer.pipeline.stats import Stats
+from streamer.ring.cluster import Cluster
+from streamer.ring.ring import Ring
+from streamer.styles.catalogue import Catalogue
+
+TELL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the command line was told."""
+
+    source: str
+    style: str | None
+    strength: float
+    width: int
+    height: int
+    fps: float
+    height_px: Height
+    device: str | None
+    token: str | None
+    control: bool
+    backend: Backend
+    workers: int | None
+    threads: int | None
+
+
+def run(wish: Wish) -> None:
+    """Until Ctrl-C. Raises StreamerError when there is no camera, no source or no ring."""
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_run(wish))
+
+
+async def _run(wish: Wish) -> None:
+    address = parse_source(wish.source, sys.platform, wish.token)
+    catalogue = Catalogue.load()
+    style = Style(catalogue.parse(wish.style or catalogue.default), wish.strength)
+    look = Look(catalogue, style, wish.height_px, wish.fps)
+    title = f"waiting for {name_of(wish.source)}"
+    with VirtualCamera(wish.width, wish.height, wish.fps, wish.device, title) as camera:
+        print(f"the virtual camera is {camera.device}; Ctrl-C stops", flush=True)
+        async with _ring(wish, catalogue, style) as ring:
+            source = CameraSource(address, _say)
+            with contextlib.closing(source), _controlled(look, wish.control):
+                await _carry(source, ring, camera, look)
+
+
+async def _carry(source: CameraSource, ring: Ring, camera: VirtualCamera, look: "Look") -> None:
+    stats = Stats()
+    async with asyncio.TaskGroup() as tasks:
+        telling = tasks.create_task(_tell(source, ring, camera, look, stats))
+        await pipeline.run(
+            source.frames, ring.open(live=True), camera, stats=stats, dress=look.dress
+        )
+        telling.cancel()
+
+
+def _ring(wish: Wish, catalogue: Catalogue, style: Style) -> Ring:
+    made = setup(wish.backend, wish.workers, wish.threads, None)
+    spec = catalogue.spec(made.backend, threads=made.threads, device=made.device)
+    return Ring(
+        partial(
+            Cluster,
+            spec.load,
+            style,
+            workers=made.workers,
+            threads=made.threads,
+            gpus=made.gpus,
+        ),
+        depth=made.depth,
+    )
+
+
+class Look:
+    """How the next frame is to look."""
+
+    def __init__(
+        self, catalogue: Catalogue, style: Style, height_px: Height, target_fps: float
+    ) -> None:
+        self._catalogue = catalogue
+        self._fade = Fade(style)
+        self._height = height_px
+        self._governor = Governor(target_fps)
+        self._camera_px = 0
+
+    @property
+    def name(self) -> str:
+        """The style headed for."""
+        return " ".join(name for name, _ in self._fade.target.blend)
+
+    def dress(self, frame: Frame) -> Frame:
+        """Give a frame its style and height, the moment the ring takes it."""
+        self._camera_px = frame.image.height
+        height = self._governor.height_px if self._height == "auto" else self._height
+        style = self._fade.at(time.monotonic())
+        return replace(frame, style=style, height_px=min(int(height), self._camera_px))
+
+    def look(self, in_fps: float, out_fps: float, busy: float) -> None:
+        """Once a second: hold the frame rate."""
+        if self._height == "auto" and self._camera_px:
+            self._governor.update(in_fps, out_fps, busy, self._camera_px)
+
+    def change(self, wanted: Change) -> None:
+        """Raises UnknownStyleError, UsageError."""
+        self._height = wanted.height_px or self._height
+        style = altered(self._fade.target, wanted, self._catalogue.parse)
+        self._fade.to(style, wanted.transition_s, time.monotonic())
+
+    def hear(self, line: str) -> None:
+        """A style's name or number, a blend, or JSON as PATCH /streams/NAME takes it."""
+        try:
+            self.change(_read(line.strip(), list(self._catalogue)))
+        except StreamerError as failure:
+            _say(str(failure))
+
+
+def _read(line: str, styles: list[str]) -> Change:
+    if line.startswith("{"):
+        with contextlib.suppress(ValueError):
+            return change(json.loads(line))
+    if line.isdecimal() and 0 < int(line) <= len(styles):
+        line = styles[int(line) - 1]
+    return change({"style": line})
+
+
+@contextlib.contextmanager
+def _controlled(look: Look, wanted: bool) -> Iterator[None]:
+    """Lines from stdin go to `look`, inside."""
+    if wanted:
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=_listen, args=(loop, look.hear), daemon=True).start()
+    yield
+
+
+def _listen(loop: asyncio.AbstractEventLoop, hear: Callable[[str], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended
+        for line in sys.stdin:
+            if line.strip():
+                loop.call_soon_threadsafe(hear, line)
+
+
+async def _tell(
+    source: CameraSource, ring: Ring, camera: VirtualCamera, look: Look, stats: Stats
+) -> None:
+    frames, busy_s = 0, ring.busy_s
+    while True:
+        await asyncio.sleep(TELL_S)
+        now = time.monotonic()
+        in_fps = (source.frames.received - frames) / TELL_S
+        busy = (ring.busy_s - busy_s) / TELL_S / max(len(ring), 1)
+        frames, busy_s = source.frames.received, ring.busy_s
+        look.look(in_fps, stats.left.fps(now), busy)
+        if sys.stderr.isatty():
+            line = f"{in_fps:.0f} fps in, {stats.left.fps(now):.0f} painted, "
+            line += f"{camera.sent.fps(now):.0f} out, {camera.latency.as_ms()['p50']:.0f} ms"
+            print(f"\r{line}, {look.name}\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _say(line: str) -> None:
+    start = "\r\033[K" if sys.stderr.isatty() else ""
+    print(f"{start}{line}", file=sys.stderr, flush=True)

@@ -1,0 +1,176 @@
+"""`streamer styles`: what there is to paint with, and how to get more."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+
+from streamer.errors import MediaError, UsageError
+from streamer.styles.catalogue import NONE, Catalogue
+
+styles_app = typer.Typer(
+    help="List, check and fetch styles.", no_args_is_help=True, rich_markup_mode="rich"
+)
+_SHEET = Path("styles.jpg")
+
+
+@styles_app.command("list")
+def list_() -> None:
+    """Every style there is, and those that can be pulled."""
+    from streamer.library.pull import is_here, published
+
+    catalogue = Catalogue.load()
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("style", no_wrap=True, style="bold")
+    table.add_column("model", no_wrap=True)
+    table.add_column("looks like")
+    for name in catalogue:
+        if name != NONE:
+            model, look = catalogue.find(name)
+            about = look.description or (f"({model.source})" if model.added else "")
+            table.add_row(name, model.name, escape(about))
+    for more in published().values():
+        if not is_here(more):
+            table.add_row(f"[dim]{more.style}[/dim]", "[dim]to pull[/dim]", more.description)
+    console = Console()
+    console.print(table)
+    console.print(f"\n[dim]A stream starts with {catalogue.default}.[/dim]")
+
+
+@styles_app.command()
+def show(style: str) -> None:
+    """All that is known of one style."""
+    catalogue = Catalogue.load()
+    model, look = catalogue.find(style)
+    data = model.read()
+    shared = [other.name for other in model.styles if other.name != look.name]
+    facts = {
+        "style": catalogue.check(style),
+        "also called": ", ".join(look.aliases),
+        "title": look.title,
+        "looks like": look.description,
+        "model": f"{model.name}, {'added by you' if model.added else 'built in'}",
+        "blends at no cost with": ", ".join(shared),
+        "layout": model.layout + (", also in 8 bits" if model.int8 else ""),
+        "file": str(model.path),
+        "size": f"{len(data) / 1e6:.1f} MB",
+        "sha256": model.sha256 + ", as it should be",
+        "licence": model.license,
+        "source": model.source,
+    }
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, fact in facts.items():
+        if fact:
+            table.add_row(name, escape(fact))
+    Console().print(table)
+
+
+@styles_app.command()
+def sheet(
+    picture: Path,
+    output: Annotated[Path, typer.Option("--output", "-o", help="A .jpg or .png.")] = _SHEET,
+    style: Annotated[
+        list[str] | None, typer.Option(help="Only this style; may be repeated.")
+    ] = None,
+    columns: Annotated[int, typer.Option(min=1, max=20)] = 4,
+    width: Annotated[int, typer.Option(min=64, max=1920, help="Of one tile, in pixels.")] = 320,
+) -> None:
+    """One picture in every style, on one sheet."""
+    from streamer.library.sheet import painted, tile
+    from streamer.library.sheet import sheet as lay_out
+    from streamer.photo import decode_photo
+
+    if output.suffix.lower() not in (".jpg", ".jpeg", ".png"):
+        raise UsageError(f"{output} must end in .jpg or .png")
+    if not picture.is_file():
+        raise UsageError(f"there is no picture {picture}")
+    catalogue = Catalogue.load()
+    names = [catalogue.check(name) for name in style or catalogue]
+    image = tile(decode_photo(picture.read_bytes(), max_pixels=100_000_000), width)
+    needed = dict.fromkeys(catalogue.find(name)[0] for name in names if name != NONE)
+    stylizer = replace(catalogue.spec("onnx"), models=tuple(needed)).load()
+    console = Console()
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        tiles = list(progress.track(painted(stylizer, image, names), total=len(names)))
+    try:
+        lay_out(tiles, names, min(columns, len(tiles))).save(output, quality=92)
+    except OSError as error:
+        raise MediaError(f"cannot write {output}: {error.strerror or error}") from None
+    print(f"wrote {output}, {len(names)} styles")
+
+
+@styles_app.command()
+def pull(
+    names: Annotated[list[str] | None, typer.Argument(help="See `streamer styles list`.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All that are not here yet.")] = False,
+    name: Annotated[
+        str | None, typer.Option(help="Call the style this instead; for one at a time.")
+    ] = None,
+) -> None:
+    """Fetch networks that others publish, checked by their SHA-256."""
+    from streamer.library import pull as styles_pull
+
+    wanted = [styles_pull.find(word) for word in names or ()]
+    if all_:
+        wanted += [m for m in styles_pull.published().values() if m not in wanted]
+    if not wanted:
+        raise UsageError(f"pull which? {', '.join(styles_pull.published())}, or --all")
+    if name and len(wanted) > 1:
+        raise UsageError("--name is for pulling one network")
+    console = Console(stderr=True)
+    for model in wanted:
+        if styles_pull.is_here(model):
+            console.print(f"{model.name} is here already", highlight=False)
+            continue
+        columns = (TextColumn(model.name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        quiet = not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+            task = progress.add_task(model.name, total=model.bytes)
+
+            def advance(have: int, progress: Progress = progress, task: object = task) -> None:
+                progress.update(task, completed=have)  # type: ignore[arg-type]
+
+            style = styles_pull.pull(model, name, advance)
+        print(f"{style} is here; it takes about 1 s for a 640x360 frame on one core")
+
+
+@styles_app.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="A network or a picture.")],
+    name: Annotated[str | None, typer.Option(help="Default: that of the file.")] = None,
+    title: Annotated[str | None, typer.Option(help="How pages show it.")] = None,
+    license: Annotated[
+        str | None, typer.Option(help="Of the weights; default: what the file says.")
+    ] = None,
+    values: Annotated[
+        str | None,
+        typer.Option(help="What black..white is to it: 0..255, 0..1 or -1..1; default: found out."),
+    ] = None,
+) -> None:
+    """Add a network or a picture as a style.
+
+    [bold].onnx[/bold]  a network with one picture in and one out, or one of streamer's own
+
+    [bold].pth .model[/bold]  the state dict of a TransformerNet (PyTorch examples)
+
+    [bold].jpg .png ...[/bold]  any picture; a network then paints like it
+    """
+    from streamer.library.add import adopt
+
+    styles = adopt(file, name=name, title=title, license=license, values=values)
+    print(f"{', '.join(styles)} {'is' if len(styles) == 1 else 'are'} here")
+
+
+@styles_app.command()
+def remove(style: str) -> None:
+    """Remove what was pulled or added: a style, with all others of its model."""
+    from streamer.library.store import remove as forget
+
+    print(f"removed {forget(style)}")

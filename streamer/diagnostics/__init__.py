@@ -1,0 +1,1 @@
+"""What this machine can do: checks, measurements, and what `streamer bench` found."""

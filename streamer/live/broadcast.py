@@ -1,0 +1,162 @@
+"""session → **audience** → viewers, snapshots, virtual camera.
+
+Whoever takes the stylized frames of a stream besides its own peer, by the stream's name. Viewers
+outlive publishers: one that comes back, or another of that name, goes on where it stopped.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Protocol
+
+from streamer.errors import NotLiveError
+from streamer.frame import Frame, Sink, Sound
+from streamer.pipeline.intake import Intake
+
+VIDEO_HZ = 90_000
+SOUND_HZ = 48_000  # the clock of Opus, whatever was recorded (RFC 7587)
+
+
+class Ear(Protocol):
+    """Who hears a stream, later by a delay that may change."""
+
+    def put(self, sound: Sound) -> None: ...
+    def set_delay(self, delay_s: float) -> None: ...
+
+
+class Audience:
+    """One stream's takers. Of several publishers of one name the newest is shown.
+
+    A publisher is known by an id, and counts from its first frame on. `now` is monotonic seconds.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.newest: Frame | None = None  # for snapshots; None: nobody publishes
+        self._publishers: list[str] = []  # the one that is shown comes last
+        self._taps: set[Intake[Frame]] = set()
+        self._ears: set[Ear] = set()
+        self._video_time = _Timeline(VIDEO_HZ)
+        self._sound_time = _Timeline(SOUND_HZ)
+        self._live, self._empty = asyncio.Event(), asyncio.Event()
+        self._empty.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody publishes and nobody waits for anything."""
+        return not (self._publishers or self._taps or self._ears)
+
+    def shows(self, publisher: str) -> bool:
+        """Whether this publisher is the one to be seen."""
+        return self._publishers[-1:] == [publisher]
+
+    def show(self, publisher: str, frame: Frame, now: float) -> None:
+        """A stylized frame of a publisher."""
+        if publisher not in self._publishers:
+            self._publishers.append(publisher)
+            self._empty.clear()
+            self._live.set()
+        if not self.shows(publisher):
+            return
+        pts = int(frame.pts * frame.time_base * VIDEO_HZ)
+        pts = self._video_time.place(publisher, pts, now)
+        self.newest = replace(frame, pts=pts, time_base=Fraction(1, VIDEO_HZ))
+        for tap in self._taps:
+            tap.put(self.newest)
+
+    def sound(self, publisher: str, sound: Sound, now: float) -> None:
+        """A packet of a publisher's sound."""
+        if self._ears and self.shows(publisher):
+            clock = self._sound_time.place(publisher, sound.clock, now) % (1 << 32)
+            for ear in self._ears:
+                ear.put(replace(sound, clock=clock))
+
+    def set_latency(self, publisher: str, latency_s: float) -> None:
+        """How much later than it came the picture leaves: the sound has to wait as long."""
+        if self.shows(publisher):
+            for ear in self._ears:
+                ear.set_delay(latency_s)
+
+    def leave(self, publisher: str) -> None:
+        """A publisher ends; an older one of that name is shown again."""
+        if publisher in self._publishers:
+            self._publishers.remove(publisher)
+        if not self._publishers:
+            self.newest = None
+            self._live.clear()
+            self._empty.set()
+
+    @contextlib.contextmanager
+    def tap(self, tap: Intake[Frame]) -> Iterator[None]:
+        """Inside, every frame is put into `tap`."""
+        self._taps.add(tap)
+        try:
+            yield
+        finally:
+            self._taps.discard(tap)
+
+    async def into(self, sink: Sink) -> None:
+        """Hand every frame to a sink, for ever. Raises what the sink does."""
+        tap: Intake[Frame] = Intake()
+        with self.tap(tap):
+            while await tap.ready():
+                await sink.send(tap.take())
+
+    @contextlib.contextmanager
+    def listen(self, ear: Ear) -> Iterator[None]:
+        """Inside, `ear` hears."""
+        self._ears.add(ear)
+        try:
+            yield
+        finally:
+            self._ears.discard(ear)
+
+    async def deserted(self, for_s: float) -> None:
+        """Wait until nobody has published for `for_s` seconds."""
+        while True:
+            await self._empty.wait()
+            try:
+                async with asyncio.timeout(for_s):
+                    await self._live.wait()
+            except TimeoutError:
+                return
+
+
+class Audiences:
+    """The audience of every name that has publishers or takers."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Audience] = {}
+
+    def of(self, name: str) -> Audience:
+        """The audience of that name, a new one if need be; do not keep an idle one."""
+        if name not in self._by_name:
+            self._by_name = {n: a for n, a in self._by_name.items() if not a.idle}
+            self._by_name[name] = Audience(name)
+        return self._by_name[name]
+
+    def live(self, name: str) -> Audience:
+        """The audience of a stream that has a picture. Raises NotLiveError."""
+        audience = self._by_name.get(name)
+        if audience is None or audience.newest is None:
+            raise NotLiveError(name)
+        return audience
+
+
+class _Timeline:
+    """Times of one publisher after the other as one that grows."""
+
+    def __init__(self, hz: int) -> None:
+        self._hz = hz
+        self._of: str | None = None
+        self._shift = self._last = 0
+        self._last_at = 0.0
+
+    def place(self, publisher: str, clock: int, now: float) -> int:
+        if publisher != self._of:
+            passed = int((now - self._last_at) * self._hz) if self._of else 0
+            self._of, self._shift = publisher, self._last + max(passed, 1) - clock
+        self._last, self._last_at = clock + self._shift, now
+        return self._last

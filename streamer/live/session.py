@@ -1,0 +1,221 @@
+"""server → **session** → pipeline.
+
+One live stream: a peer, its lane through the ring, what it asks for and what it is told; and
+its audience, whoever else takes its frames.
+"""
+
+import asyncio
+import json
+import secrets
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol
+
+from streamer.errors import StreamerError, UnknownStyleError
+from streamer.frame import Frame, Sound, Style
+from streamer.live.broadcast import Audience, Audiences
+from streamer.pipeline import run as pipeline
+from streamer.pipeline.change import Change, Height, altered, read_change, read_id
+from streamer.pipeline.fade import Fade
+from streamer.pipeline.governor import Governor
+from streamer.pipeline.stats import Stats
+from streamer.ring.ring import Ring
+from streamer.webrtc.peer import Peer, PeerStats
+from streamer.webrtc.trickle import Fragment
+
+STATS_S = 1.0
+MAX_WAITING_ANSWERS = 64
+
+
+class Styles(Protocol):
+    """What a session needs of the catalogue."""
+
+    def parse(self, style: str | dict[str, float]) -> tuple[tuple[str, float], ...]:
+        """The blend a name or a mapping stands for; raises UnknownStyleError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """How a stream looks and runs until its client says otherwise."""
+
+    style: Style
+    height_px: Height = "auto"
+    target_fps: float = 30.0
+    deadline_s: float | None = None
+
+
+class Session:
+    """A peer from its offer to its end."""
+
+    def __init__(
+        self,
+        name: str,
+        peer: Peer,
+        ring: Ring,
+        styles: Styles,
+        defaults: Defaults,
+        *,
+        audiences: Audiences,
+    ) -> None:
+        self.id = secrets.token_urlsafe(16)
+        self.name = name
+        self.answer_sdp = peer.answer_sdp
+        self.stats = Stats()
+        self._peer = peer
+        self._audiences = audiences
+        self._ring = ring
+        self._lane = ring.open(live=True)
+        self._styles = styles
+        self._fade = Fade(defaults.style)
+        self._height = defaults.height_px
+        self._governor = Governor(defaults.target_fps)
+        self._deadline_s = defaults.deadline_s
+        self._size = (0, 0)
+        self._in_fps = 0.0
+        self._encoded = 0
+        self._asked: deque[object] = deque(
+            maxlen=MAX_WAITING_ANSWERS
+        )  # ids, until a frame is taken
+        self._applied: deque[tuple[int, object]] = deque(maxlen=MAX_WAITING_ANSWERS)  # pts, id
+
+    async def run(self) -> None:
+        """Carry the stream until the peer is gone."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                telling = tasks.create_task(self._tell())
+                await pipeline.run(
+                    self._peer.source,
+                    self._lane,
+                    self,
+                    stats=self.stats,
+                    dress=self._dress,
+                    left=self._left,
+                    deadline_s=self._deadline_s,
+                )
+                telling.cancel()
+        finally:
+            self._audience.leave(self.id)
+            self._lane.close()
+            await self._peer.close()
+
+    async def send(self, frame: Frame) -> None:
+        """As the pipeline's sink: to the peer, and to whoever else watches."""
+        await self._peer.sink.send(frame)
+        self._audience.show(self.id, frame, time.monotonic())
+
+    async def trickle(self, fragment: Fragment) -> bool:
+        """More candidates of the peer; False: they are for an ICE restart."""
+        return await self._peer.trickle(fragment)
+
+    async def close(self) -> None:
+        """Hang up; `run` then returns."""
+        await self._peer.close()
+
+    def hear(self, text: str) -> None:
+        """A message from the client."""
+        asked = read_id(text)
+        try:
+            self.change(read_change(text))
+        except StreamerError as error:
+            self._say(id=asked, error={"code": _code(error), "message": str(error)})
+        else:
+            self._asked.append(asked)
+
+    def change(self, wanted: Change) -> None:
+        """Look different from the next frame on. Raises UnknownStyleError, UsageError."""
+        style = altered(self._fade.target, wanted, self._styles.parse)
+        if wanted.height_px is not None:
+            self._height = wanted.height_px
+        self._fade.to(style, wanted.transition_s, time.monotonic())
+
+    def listen(self, sound: Sound) -> None:
+        """A packet of the peer's sound."""
+        self._audience.sound(self.id, sound, time.monotonic())
+
+    @property
+    def shown(self) -> bool:
+        """Whether it is this stream that viewers of its name see."""
+        return self._audience.shows(self.id)
+
+    def as_dict(self) -> dict[str, object]:
+        """The stream's numbers, as the page and `/stats` show them."""
+        peer, style = self._peer.stats(), self._fade.target
+        self.stats.dropped["intake"] = peer.dropped_intake
+        self.stats.dropped["encode"] = peer.dropped_encoder + peer.encode_errors
+        return {
+            "name": self.name,
+            "in_fps": round(self._in_fps, 1),
+            **self.stats.as_dict(time.monotonic()),
+            "width": self._size[0],
+            "height": self._size[1],
+            "height_px": self._height_px,
+            "height_auto": self._height == "auto",
+            "style": dict(style.blend),
+            "strength": style.strength,
+            "preserve_color": style.preserve_color,
+            "smooth": style.smooth,
+            "codec": peer.codec,
+            "bitrate_bps": peer.bitrate_bps,
+            "uplink_bps": peer.uplink_bps,
+            "keyframes": peer.keyframes_out,
+        }
+
+    @property
+    def _audience(self) -> Audience:
+        return self._audiences.of(self.name)
+
+    @property
+    def _height_px(self) -> int:
+        wanted = self._governor.height_px if self._height == "auto" else self._height
+        assert isinstance(wanted, int)
+        return min(wanted, self._size[1] or wanted)
+
+    def _dress(self, frame: Frame) -> Frame:
+        """Called with every frame the ring takes."""
+        now = time.monotonic()
+        self._size = (frame.image.width, frame.image.height)
+        while self._asked:
+            self._applied.append((frame.pts, self._asked.popleft()))
+        return replace(frame, style=self._fade.at(now), height_px=self._height_px)
+
+    def _left(self, seq: int, frame: Frame) -> None:
+        """Called with every frame that goes back to the peer."""
+        while self._applied and self._applied[0][0] <= frame.pts:
+            _, asked = self._applied.popleft()
+            self._say(id=asked, applied={"seq": seq, "pts": frame.pts})
+
+    async def _tell(self) -> None:
+        """Once a second: look at the speed, and send the numbers."""
+        busy_s, frames_in, looked_at = self._ring.busy_s, 0, time.monotonic()
+        while True:
+            await asyncio.sleep(STATS_S)
+            now, peer = time.monotonic(), self._peer.stats()
+            elapsed_s = now - looked_at
+            self._in_fps = (peer.frames_in - frames_in) / elapsed_s
+            busy = (self._ring.busy_s - busy_s) / elapsed_s / max(len(self._ring), 1)
+            busy_s, frames_in, looked_at = self._ring.busy_s, peer.frames_in, now
+            self._look(peer, busy, now)
+
+    def _look(self, peer: PeerStats, busy: float, now: float) -> None:
+        encoded = peer.frames_out - self._encoded
+        self._encoded = peer.frames_out
+        for seconds in peer.encode_s[max(len(peer.encode_s) - encoded, 0) :]:
+            self.stats.stages["encode"].add(seconds)
+        if self._height == "auto" and self._size[1]:
+            out_fps = self.stats.left.fps(now)
+            self._governor.update(self._in_fps, out_fps, busy, self._size[1])
+        latency_s = self.stats.latency.quantile(0.5)
+        self._peer.set_latency(latency_s)
+        self._audience.set_latency(self.id, latency_s)
+        workers = [{"state": worker["state"]} for worker in self._ring.stats()]
+        stamp = self._peer.stamp()
+        told = {**self.as_dict(), "workers": workers, "stamp": stamp and asdict(stamp)}
+        self._say(stats=told)
+
+    def _say(self, **message: object) -> None:
+        self._peer.send_message(json.dumps(message))
+
+
+def _code(error: StreamerError) -> str:
+    return "unknown_style" if isinstance(error, UnknownStyleError) else "bad_request"

@@ -1,0 +1,129 @@
+"""server → **sessions** → session.
+
+Every live stream of the server.
+"""
+
+import asyncio
+import contextlib
+import gc
+import logging
+from collections import deque
+
+from streamer.errors import NotLiveError, ServerFullError
+from streamer.frame import Sound
+from streamer.live.broadcast import Audiences
+from streamer.live.session import Defaults, Session, Styles
+from streamer.pipeline.change import Change
+from streamer.ring.ring import Ring
+from streamer.webrtc.peer import Peer, PeerOptions
+from streamer.webrtc.trickle import Fragment
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 64  # sessions that ended, by their ids
+
+
+class Sessions:
+    """Every live peer of the server; at most `max_peers`. Use `aclose` at the end."""
+
+    def __init__(
+        self,
+        ring: Ring,
+        styles: Styles,
+        *,
+        options: PeerOptions,
+        defaults: Defaults,
+        max_peers: int = 4,
+        audiences: Audiences | None = None,
+    ) -> None:
+        self._audiences = audiences or Audiences()
+        self._ring = ring
+        self._styles = styles
+        self._options = options
+        self._defaults = defaults
+        self._max_peers = max_peers
+        self._answering = 0
+        self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
+        self._hung_up: deque[str] = deque(maxlen=REMEMBERED)
+
+    async def answer(self, name: str, offer_sdp: str) -> Session:
+        """A new session. Raises ServerFullError, or UsageError for an unfit offer,
+        MediaError when no UDP port is free."""
+        if len(self._live) + self._answering >= self._max_peers:
+            raise ServerFullError(f"all {self._max_peers} places are taken; try again later")
+
+        def hear(text: str) -> None:  # not before our answer is out
+            session.hear(text)
+
+        def listen(sound: Sound) -> None:
+            session.listen(sound)
+
+        self._answering += 1
+        try:
+            peer = await Peer.answer(offer_sdp, self._options, on_message=hear, on_sound=listen)
+        finally:
+            self._answering -= 1
+        session = Session(
+            name, peer, self._ring, self._styles, self._defaults, audiences=self._audiences
+        )
+        task = asyncio.create_task(self._keep(session))
+        self._live[session.id] = (session, task)
+        return session
+
+    async def trickle(self, session_id: str, fragment: Fragment) -> bool | None:
+        """More of a peer's candidates; False: that is no candidate of this connection but an
+        ICE restart, None: there is no such session."""
+        found = self._live.get(session_id)
+        return await found[0].trickle(fragment) if found else None
+
+    def change(self, name: str, wanted: Change) -> dict[str, object]:
+        """Make a stream look different; its numbers. Raises NotLiveError, UnknownStyleError."""
+        for session, _ in self._live.values():
+            if session.name == name and session.shown:
+                session.change(wanted)
+                return session.as_dict()
+        raise NotLiveError(name)
+
+    def shown(self) -> dict[str, dict[str, object]]:
+        """The numbers of every stream that can be watched, by name."""
+        sessions = (session for session, _ in self._live.values())
+        return {session.name: session.as_dict() for session in sessions if session.shown}
+
+    async def close(self, session_id: str) -> bool:
+        """End a session; False when there is none of that id.
+
+        Once, one that has just ended is there to be ended: a client that hangs up before it says
+        so, as browsers and OBS may, did nothing wrong.
+        """
+        if found := self._live.get(session_id):
+            session, task = found
+            await session.close()
+            await asyncio.wait({task}, timeout=2)
+        ended = found is not None or session_id in self._hung_up
+        with contextlib.suppress(ValueError):
+            self._hung_up.remove(session_id)
+        return ended
+
+    def stats(self) -> dict[str, dict[str, object]]:
+        """The numbers of every session, by id."""
+        return {key: session.as_dict() for key, (session, _) in self._live.items()}
+
+    async def aclose(self) -> None:
+        """End every session."""
+        await asyncio.gather(*(self.close(key) for key in list(self._live)))
+        for _, task in list(self._live.values()):
+            task.cancel()
+
+    async def _keep(self, session: Session) -> None:
+        log.info("- stream %s begins", session.name)
+        try:
+            with contextlib.suppress(asyncio.CancelledError):
+                await session.run()
+        except Exception:
+            log.exception("x stream %s broke", session.name)
+        finally:
+            del self._live[session.id]
+            self._hung_up.append(session.id)
+            log.info("- stream %s ends", session.name)
+        del session
+        gc.collect()  # a connection is full of cycles that hold its codecs and pictures

@@ -1,0 +1,139 @@
+"""server → **viewers** → viewer.
+
+Everyone who watches a stream of the server: each stream is encoded once for each codec.
+"""
+
+import asyncio
+import logging
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from streamer.errors import ServerFullError
+from streamer.live.broadcast import Audience, Audiences
+from streamer.webrtc.codecs import Codec
+from streamer.webrtc.endpoint import unhindered
+from streamer.webrtc.fan_out import FanOut
+from streamer.webrtc.options import PeerOptions
+from streamer.webrtc.trickle import Fragment
+from streamer.webrtc.viewer import Viewer
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 10.0  # a publisher that is gone may come back; then viewers are told to ask again
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """A viewer that was answered, under an id nobody can guess."""
+
+    id: str
+    viewer: Viewer
+    of: tuple[str, Codec]  # what is watched
+    task: asyncio.Task[None]
+
+    @property
+    def answer_sdp(self) -> str:
+        return self.viewer.answer_sdp
+
+
+class Viewers:
+    """At most `max_viewers`, of all streams together. Use `aclose` at the end."""
+
+    def __init__(self, audiences: Audiences, options: PeerOptions, max_viewers: int = 50) -> None:
+        self._audiences = audiences
+        self._options = unhindered(options) if options.loopback else options
+        self._max_viewers = max_viewers
+        self._answering = 0
+        self._live: dict[str, Watching] = {}
+        self._fan_outs: dict[tuple[str, Codec], tuple[FanOut, asyncio.Task[None]]] = {}
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="fan-out")
+
+    async def answer(self, name: str, offer_sdp: str) -> Watching:
+        """A new viewer of a stream. Raises NotLiveError, ServerFullError, UsageError for an
+        unfit offer, and MediaError when no UDP port is free."""
+        audience = self._audiences.live(name)
+        if len(self._live) + self._answering >= self._max_viewers:
+            raise ServerFullError(f"all {self._max_viewers} viewers' places are taken; try later")
+        viewer = Viewer(self._options)
+        self._answering += 1
+        try:
+            await viewer.negotiate(offer_sdp)
+        finally:
+            self._answering -= 1
+        id_ = secrets.token_urlsafe(16)
+        task = asyncio.create_task(self._keep(id_, viewer, audience))
+        self._live[id_] = Watching(id_, viewer, (name, viewer.video_codec), task)
+        return self._live[id_]
+
+    async def trickle(self, viewer_id: str, fragment: Fragment) -> bool | None:
+        """More of a viewer's candidates; False: that is no candidate of this connection but an
+        ICE restart, None: there is no such viewer."""
+        found = self._live.get(viewer_id)
+        return await found.viewer.trickle(fragment) if found else None
+
+    async def close(self, viewer_id: str) -> bool:
+        """End a viewer's connection; False when there is none of that id."""
+        found = self._live.get(viewer_id)
+        if found is None:
+            return False
+        await found.viewer.close()
+        await asyncio.wait({found.task}, timeout=2)
+        return True
+
+    def count(self, name: str) -> int:
+        """How many watch a stream."""
+        return sum(watching.of[0] == name for watching in self._live.values())
+
+    def stats(self) -> dict[str, dict[str, object]]:
+        """By stream: how many watch, and what each encoder does for how many of them."""
+        names = {name for name, _ in self._fan_outs}
+        return {
+            name: {
+                codec: fan_out.as_dict()
+                for (of, codec), (fan_out, _) in self._fan_outs.items()
+                if of == name
+            }
+            for name in sorted(names)
+        }
+
+    async def aclose(self) -> None:
+        """End every connection."""
+        await asyncio.gather(*(self.close(key) for key in list(self._live)))
+        for _, task in self._fan_outs.values():
+            task.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _keep(self, id_: str, viewer: Viewer, audience: Audience) -> None:
+        fan_out = self._fan_out(audience, viewer.video_codec)
+        waits = [
+            asyncio.create_task(viewer.watch(audience, fan_out)),
+            asyncio.create_task(audience.deserted(GRACE_S)),
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await viewer.close()
+            del self._live[id_]
+            self._tidy()
+
+    def _fan_out(self, audience: Audience, codec: Codec) -> FanOut:
+        key = audience.name, codec
+        if key not in self._fan_outs:
+            fan_out = FanOut(codec, self._options.bitrate, self._threads)
+            self._fan_outs[key] = fan_out, asyncio.create_task(_run(fan_out, audience))
+        return self._fan_outs[key][0]
+
+    def _tidy(self) -> None:
+        """End encoders for which nobody is left."""
+        needed = {watching.of for watching in self._live.values()}
+        for key in self._fan_outs.keys() - needed:
+            _, task = self._fan_outs.pop(key)
+            task.cancel()
+
+
+async def _run(fan_out: FanOut, audience: Audience) -> None:
+    with audience.tap(fan_out.frames):
+        await fan_out.run()

@@ -1,0 +1,139 @@
+"""source → **ring → reorder → pacer** → sink.
+
+Carries the frames of one stream, as two tasks: one feeds the ring, one delivers what comes out.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from streamer.frame import Frame, Sink, Source
+from streamer.pipeline.pacer import Pacer
+from streamer.pipeline.reorder import ReorderBuffer
+from streamer.pipeline.smoother import Smoother
+from streamer.pipeline.stats import Recent, Stats
+from streamer.ring.flow import Done, Lane
+
+MIN_DEADLINE_S = 0.5
+MIN_REORDER_WAIT_S = 0.15
+
+
+async def run(
+    source: Source,
+    lane: Lane,
+    sink: Sink,
+    *,
+    stats: Stats | None = None,
+    dress: Callable[[Frame], Frame] = lambda frame: frame,
+    left: Callable[[int, Frame], None] = lambda seq, frame: None,
+    deadline_s: float | None = None,
+) -> None:
+    """Carry frames from `source` to `sink` until the source ends.
+
+    `dress` gives a frame its style the moment the ring takes it; `left` hears of every frame
+    that has gone to the sink. On a live lane a frame older than `deadline_s` (None: three times
+    the usual latency, at least half a second) is dropped. Raises what source, ring or sink raise.
+    """
+    delivery = _Delivery(lane, sink, stats or Stats(), left, deadline_s)
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_feed(source, lane, dress))
+        tasks.create_task(delivery.run())
+
+
+async def _feed(source: Source, lane: Lane, dress: Callable[[Frame], Frame]) -> None:
+    """Wait for a frame, then for a turn; only then take it, so that it is the newest."""
+    while await source.ready():
+        await lane.submit(lambda: dress(source.take()))
+    lane.finish()
+
+
+class _Delivery:
+    """What comes out of the ring, in order, at its time, to the sink."""
+
+    def __init__(
+        self,
+        lane: Lane,
+        sink: Sink,
+        stats: Stats,
+        left: Callable[[int, Frame], None],
+        deadline_s: float | None,
+    ) -> None:
+        self._lane = lane
+        self._sink = sink
+        self._stats = stats
+        self._left = left
+        self._deadline_s = deadline_s
+        self._reorder = ReorderBuffer[Done](MIN_REORDER_WAIT_S if lane.live else None, lane.window)
+        self._pacer = Pacer() if lane.live else None
+        self._smoother = Smoother()
+        self._ages = Recent(32)  # of all frames, delivered or not
+        self._ready_at = 0.0  # when the newest frame and all before it had come back
+
+    async def run(self) -> None:
+        """Until the lane is drained."""
+        while not self._lane.drained:
+            done = await self._lane.result(self._patience_s())
+            for item in self._in_order(done):
+                await self._deliver(item)
+            self._lane.advance(self._reorder.next_seq)
+
+    def _patience_s(self) -> float | None:
+        deadline = self._reorder.next_deadline()
+        return None if deadline is None else max(deadline - time.monotonic(), 0.0)
+
+    def _in_order(self, done: Done | None) -> list[Done]:
+        now = time.monotonic()
+        released = []
+        if done is not None:
+            item = None if done.frame is None else done
+            released = self._reorder.push(done.seq, item, now)
+        if self._lane.live:
+            self._reorder.max_wait_s = max(MIN_REORDER_WAIT_S, 2 * (self._lane.service_s or 0))
+        released += self._reorder.expire(now)
+        dropped = self._stats.dropped
+        dropped["lost"] = self._lane.lost
+        dropped["late"], dropped["skipped"] = self._reorder.late, self._reorder.skipped
+        return released
+
+    async def _deliver(self, done: Done) -> None:
+        assert done.frame is not None  # tombstones stay in the reorder buffer
+        frame = await self._smoothed(done.frame)
+        self._ready_at = max(done.finished_at, self._ready_at)
+        if self._pacer is not None:
+            due_at = self._pacer.due_at(frame.pts_s, self._ready_at)
+            await asyncio.sleep(due_at - time.monotonic())
+        now = time.monotonic()
+        latency_s = now - frame.captured_at
+        self._ages.add(latency_s)
+        if self._lane.live and latency_s > self._freshness_s():
+            self._stats.dropped["deadline"] += 1
+            return
+        await self._sink.send(frame)
+        self._left(done.seq, frame)
+        self._count(done, now, latency_s)
+
+    async def _smoothed(self, frame: Frame) -> Frame:
+        smooth = frame.style.smooth
+        if smooth > 0:
+            image = await asyncio.to_thread(self._smoother, frame.image, smooth)
+            return replace(frame, image=image)
+        self._smoother.forget()
+        return frame
+
+    def _freshness_s(self) -> float:
+        if self._deadline_s is not None:
+            return self._deadline_s
+        if len(self._ages) < 8:  # nobody knows yet what is usual
+            return float("inf")
+        return max(MIN_DEADLINE_S, 3 * self._ages.quantile(0.5))
+
+    def _count(self, done: Done, now: float, latency_s: float) -> None:
+        stages = self._stats.stages
+        stages["wait"].add(done.wait_s)
+        stages["transfer"].add(done.transfer_s)
+        stages["inference"].add(done.inference_s)
+        stages["reorder"].add(self._ready_at - done.finished_at)
+        stages["pace"].add(now - self._ready_at)
+        self._stats.latency.add(latency_s)
+        self._stats.left.tick(now)

@@ -1,0 +1,1 @@
+"""N workers, one process each: where frames are stylized."""

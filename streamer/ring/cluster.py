@@ -1,0 +1,180 @@
+"""ring → **cluster** → worker.
+
+Ray, as the ring needs it: N workers as actors, on this machine or on a cluster's, restarted by
+Ray when they die. Only what was started here is ever stopped.
+"""
+
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from streamer.errors import RingError
+from streamer.frame import Image, Style
+from streamer.ring.worker import Painted, Stylize, Worker
+
+_OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
+
+
+class Cluster:
+    """`workers` actors with `threads` CPUs each, or one GPU each when `gpus` is set.
+
+    More workers than GPUs share them evenly.
+
+    Blocking to create and to stop: minutes of Ray in a thread, not on the event loop. Raises
+    RingError when Ray cannot be started or joined.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Stylize],
+        warm: Style,
+        *,
+        workers: int,
+        threads: int = 1,
+        gpus: int = 0,
+        address: str | None = None,
+    ) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # the ring tells of deaths itself
+        if address is None:
+            # What Ray does by itself on desktops: its ports listen on loopback only.
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        _authenticate(joining=address is not None)
+        import ray
+
+        self._ray = ray
+        self._home: str | None = None
+        if address is None:
+            self._start_ray(workers * threads, gpus)
+        else:
+            self._join_ray(address)
+        actor = ray.remote(
+            num_cpus=0 if gpus else threads,
+            num_gpus=_share(gpus, workers),
+            max_restarts=-1,
+            max_concurrency=2,  # `serve` holds one for life, `paint` needs the other
+            scheduling_strategy="DEFAULT" if address is None else "SPREAD",
+        )(Worker)
+        self._actors: list[Any] = [actor.remote(load, warm) for _ in range(workers)]
+
+    def __len__(self) -> int:
+        return len(self._actors)
+
+    async def serve(self, index: int, address: str) -> bool:
+        """Worker `index` serves the ring at `address`: returns when it hung up or cannot.
+
+        False: it runs on another machine, use `paint`. Raises ConnectionError when its process
+        died (call again: the next one is on its way) and RingError when there will be no next.
+        """
+        try:
+            return bool(await self._actors[index].serve.remote(address, index))
+        except self._ray.exceptions.ActorDiedError as error:
+            raise RingError(f"worker {index} cannot start: {_cause(error)}") from error
+        except self._ray.exceptions.RayActorError as error:
+            raise ConnectionError(str(error)) from error
+
+    async def paint(self, index: int, image: Image, style: Style, height_px: int | None) -> Painted:
+        """Stylize one image by a plain call, planes through Ray's object store.
+
+        Raises ConnectionError when the worker died, RuntimeError when the image failed.
+        """
+        try:
+            painted = await self._actors[index].paint.remote(image, style, height_px)
+        except self._ray.exceptions.RayActorError as error:
+            raise ConnectionError(str(error)) from error
+        except self._ray.exceptions.RayTaskError as error:
+            raise RuntimeError(_cause(error)) from error
+        assert isinstance(painted, Painted)
+        return painted
+
+    def restart(self, index: int) -> None:
+        """End a worker that does not answer; Ray starts another in its place."""
+        self._ray.kill(self._actors[index], no_restart=False)
+
+    def stop(self) -> None:
+        """End our workers, and Ray itself if we started it."""
+        for actor in self._actors:
+            with contextlib.suppress(Exception):  # Ray may be gone already; so are they
+                self._ray.kill(actor)
+        self._actors.clear()
+        self._ray.shutdown()
+        if self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
+
+    def _start_ray(self, cpus: int, gpus: int) -> None:
+        self._home = tempfile.mkdtemp(prefix="streamer-")
+        try:
+            self._ray.init(
+                address="local",  # never whatever cluster happens to run here
+                num_cpus=cpus,
+                num_gpus=gpus,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                _temp_dir=self._home,
+            )
+        except Exception as error:  # Ray raises whatever comes to hand
+            shutil.rmtree(self._home, ignore_errors=True)
+            raise RingError(f"Ray does not start: {error}") from error
+        self._stop_idle_helpers()
+
+    def _stop_idle_helpers(self) -> None:
+        """Autoscaler, dashboard and log collector: 160 MB that one machine has no use for.
+
+        They are our own children; Ray has no option to leave them out (2.60).
+        """
+        node = getattr(self._ray._private.worker, "_global_node", None)
+        for kill in ("kill_monitor", "kill_dashboard", "kill_log_monitor"):
+            with contextlib.suppress(Exception):  # an idle process more is no reason to fail
+                getattr(node, kill)()
+
+    def _join_ray(self, address: str) -> None:
+        try:
+            self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        except Exception as error:
+            raise RingError(
+                f"no Ray cluster at {address}: {_first_line(error)}"
+                " (start one with `ray start --head`; its token must be in ~/.ray/auth_token"
+                " or RAY_AUTH_TOKEN)"
+            ) from error
+
+
+def _share(gpus: int, workers: int) -> float:
+    """Of a GPU, for each worker, so that those on the fullest GPU just fit.
+
+    Rounded down, to what Ray counts in: workers whose sum is too large would never start.
+    """
+    return min(1.0, int(10_000 / -(-workers // gpus)) / 10_000) if gpus else 0
+
+
+def _authenticate(joining: bool) -> None:
+    """Have Ray use a token; it reads these variables once, when it is imported.
+
+    A Ray of our own gets a token that nobody else knows and no file holds. A cluster's token is
+    where `ray start` left it.
+    """
+    if "RAY_AUTH_MODE" in os.environ:
+        return
+    saved = Path.home() / ".ray" / "auth_token"
+    known = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() or saved.exists()
+    if joining and known:
+        os.environ["RAY_AUTH_MODE"] = "token"
+    if not joining:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+
+
+def _cause(error: BaseException) -> str:
+    """The line that says what went wrong: the last of a remote traceback."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,1 @@
+"""HTTP: the page, WHIP and WHEP, streams, photos, videos, styles and metrics."""

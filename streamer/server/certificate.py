@@ -1,0 +1,95 @@
+"""A certificate of this machine's own, so that browsers give the camera over the network.
+
+Browsers warn of it once, because nobody vouches for it; what is sent is encrypted all the same.
+It is kept, so that a phone that was told to go on is not asked again.
+"""
+
+import datetime
+import ipaddress
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from streamer.errors import StreamerError, UsageError
+from streamer.server.listen import own_addresses
+from streamer.styles.manifest import user_data
+
+VALID = datetime.timedelta(days=397)  # browsers refuse what is valid for longer
+RENEW = datetime.timedelta(days=30)
+
+
+def ours(given: Path | None) -> tuple[Path, Path]:
+    """Certificate and key for `--https`. Raises UsageError when one is `given` already."""
+    if given is not None:
+        raise UsageError("--https makes a certificate; leave it out with --tls-cert and --tls-key")
+    return ensure(user_data(), own_addresses())
+
+
+def ensure(folder: Path, addresses: Iterable[str]) -> tuple[Path, Path]:
+    """Certificate and key in `folder` for these IP addresses: those there are, or new ones.
+
+    Raises StreamerError when they cannot be written.
+    """
+    certificate, key = folder / "https-cert.pem", folder / "https-key.pem"
+    wanted = {ipaddress.ip_address(address) for address in addresses}
+    if not (key.is_file() and _fits(certificate, wanted)):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _make(certificate, key, wanted)
+        except OSError as failure:
+            raise StreamerError(f"--https cannot write {folder}: {failure.strerror}") from None
+    return certificate, key
+
+
+_Addresses = set[ipaddress.IPv4Address | ipaddress.IPv6Address]
+
+
+def _fits(path: Path, wanted: _Addresses) -> bool:
+    try:
+        found = x509.load_pem_x509_certificate(path.read_bytes())
+        names = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return False
+    covered = set(names.get_values_for_type(x509.IPAddress))
+    return wanted <= covered and found.not_valid_after_utc > _now() + RENEW
+
+
+def _make(certificate: Path, key: Path, addresses: _Addresses) -> None:
+    secret = ec.generate_private_key(ec.SECP256R1())
+    host = socket.gethostname()
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"streamer on {host}"[:64])])
+    names: list[x509.GeneralName] = [x509.DNSName(n) for n in ("localhost", host, f"{host}.local")]
+    names += [x509.IPAddress(address) for address in sorted(addresses, key=str)]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(secret.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(_now() - datetime.timedelta(days=1))
+        .not_valid_after(_now() - datetime.timedelta(days=1) + VALID)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(secret, hashes.SHA256())
+    )
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    _write(key, secret.private_bytes(encoding, form, serialization.NoEncryption()), 0o600)
+    _write(certificate, made.public_bytes(encoding), 0o644)
+
+
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """A key is never readable by others, not for a moment."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(data)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)

@@ -1,0 +1,91 @@
+"""What a browser sees: the web page built into the package, the OpenAPI page at /docs, and a
+clean page for each stream at /watch/NAME.
+
+Both come whole from this server; nothing is fetched from anywhere else.
+"""
+
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from streamer.server import qr
+
+PAGE = Path(__file__).parents[1] / "web"
+WATCH = Path(__file__).parents[1] / "watch"
+
+_NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>streamer</title>
+<h1>streamer is running, but its web page is not built</h1>
+<p>Run <code>make web</code> in a checkout and start again,
+or use the API: <a href="/docs">/docs</a>.</p></html>"""
+
+_DOCS = """<!doctype html><html lang="en"><meta charset="utf-8"><title>streamer API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon.png">
+<div id="swagger-ui"></div>
+<script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></html>"""
+
+# Without validatorUrl, Swagger UI shows our API to a validator on the internet.
+_START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", validatorUrl: null,
+  deepLinking: true, presets: [SwaggerUIBundle.presets.apis]});"""
+
+
+def add_page(app: FastAPI) -> None:
+    """Serve the built page at `/`, or say how to build it.
+
+    A route for each file, no catch-all: what is not there stays a JSON 404.
+    """
+    if not (PAGE / "index.html").is_file():
+        _add_text(app, "/", _NOT_BUILT, "text/html")
+        return
+    _add_file(app, "/", PAGE / "index.html")
+    for path in sorted(PAGE.iterdir()):
+        if path.is_dir():
+            app.mount(f"/{path.name}", StaticFiles(directory=path), path.name)
+        else:
+            _add_file(app, f"/{path.name}", path)
+
+
+def add_phone(app: FastAPI, url: str | None) -> None:
+    """The address for a phone in the same network, as text and as a picture to scan.
+
+    None: no phone would get a camera there. It holds the token, which whoever gets this far
+    has sent already.
+    """
+
+    async def phone() -> Response:
+        return JSONResponse({"url": url})
+
+    app.add_api_route("/phone", phone, include_in_schema=False)
+    if url is not None:
+        _add_text(app, "/phone.svg", qr.svg(url), "image/svg+xml")
+
+
+def add_docs(app: FastAPI) -> None:
+    """Swagger UI at /docs, its files taken from the fastapi-offline package."""
+    static = Path(str(files("fastapi_offline"))) / "static"
+    _add_text(app, "/docs", _DOCS, "text/html")
+    _add_text(app, "/docs/start.js", _START, "text/javascript")
+    for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
+        _add_file(app, f"/docs/{name}", static / name)
+
+
+def add_watch(app: FastAPI) -> None:
+    """A page that shows one stream and nothing else: for OBS's browser source, or a projector."""
+    _add_file(app, "/watch/{name}", WATCH / "watch.html")
+    _add_file(app, "/watch.js", WATCH / "watch.js")
+
+
+def _add_file(app: FastAPI, route: str, path: Path) -> None:
+    async def file() -> Response:
+        return FileResponse(path)
+
+    app.add_api_route(route, file, methods=["GET", "HEAD"], include_in_schema=False)
+
+
+def _add_text(app: FastAPI, route: str, text: str, media_type: str) -> None:
+    async def page() -> Response:
+        return Response(text, media_type=media_type)
+
+    app.add_api_route(route, page, methods=["GET", "HEAD"], include_in_schema=False)

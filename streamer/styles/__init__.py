@@ -1,0 +1,1 @@
+"""Styles and the models that hold them."""

@@ -1,0 +1,131 @@
+"""models/styles.toml and the user's own → **manifest** → styles.
+
+Both have one form, `format = 1`; `models/styles.toml` explains it. The user's data directory
+is `$STREAMER_DATA_DIR`, else the platform's usual place.
+"""
+
+import importlib.metadata
+import os
+import re
+import sys
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from streamer.errors import ModelError
+from streamer.styles.catalogue import LAYOUTS, Look, ModelFile
+
+MANIFEST = "styles.toml"
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def built_in() -> Path:
+    """The folder of the models that come with streamer: in the wheel, else in the checkout."""
+    here = Path(__file__).parents[1]
+    packaged = here / "models"
+    return packaged if packaged.is_dir() else here.parent / "models"
+
+
+def user_data() -> Path:
+    """The folder of the models that were pulled or added; it need not exist yet."""
+    if chosen := os.environ.get("STREAMER_DATA_DIR"):
+        return Path(chosen) / "models"
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return base / "streamer" / "models"
+
+
+def read_all() -> tuple[list[ModelFile], str]:
+    """Every model, the built-in ones first, and the style to start with. Raises ModelError."""
+    shipped = read_table(built_in() / MANIFEST)
+    models = read_models(built_in(), shipped)
+    own = user_data() / MANIFEST
+    if own.exists():
+        models += read_models(own.parent, read_table(own), added=True)
+    return models, str(shipped.get("default", ""))
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """A manifest as it stands in its file. Raises ModelError."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"cannot read the manifest {path}: {error}") from None
+    if table.get("format") != 1:
+        raise ModelError(f"the manifest {path} is not of format 1")
+    return table
+
+
+def read_models(folder: Path, table: dict[str, Any], *, added: bool = False) -> list[ModelFile]:
+    """The models of a manifest; their files lie in `folder` or in an installed package."""
+    models = []
+    for entry in table.get("model", []):
+        try:
+            models.append(_model(folder, entry, added))
+        except (KeyError, TypeError, ValueError) as error:
+            name = entry.get("name", "without a name")
+            raise ModelError(f"{folder / MANIFEST}: model {name}: {error!r}") from None
+    return models
+
+
+def _model(folder: Path, entry: dict[str, Any], added: bool) -> ModelFile:
+    if entry["layout"] not in LAYOUTS:
+        raise ValueError(f"layout {entry['layout']} is none of {', '.join(LAYOUTS)}")
+    model = ModelFile(
+        name=_named(entry["name"]),
+        path=_locate(folder, entry),
+        sha256=_digest(entry["sha256"]),
+        layout=entry["layout"],
+        styles=tuple(_look(style) for style in entry["style"]),
+        license=entry.get("license", ""),
+        source=entry.get("source", ""),
+        added=added,
+        listed=entry.get("listed", True),
+        multiple=int(entry.get("multiple", 0)),
+    )
+    if "int8_file" not in entry:
+        return model
+    if model.layout != "i420":
+        raise ValueError("only networks of layout i420 have an int8_file")
+    path = folder / Path(entry["int8_file"]).name
+    return replace(model, int8=replace(model, path=path, sha256=_digest(entry["int8_sha256"])))
+
+
+def _look(entry: dict[str, Any]) -> Look:
+    return Look(
+        name=_named(entry["name"]),
+        title=entry.get("title") or entry["name"].replace("-", " ").capitalize(),
+        description=entry.get("description", ""),
+        index=int(entry.get("index", 0)),
+        aliases=tuple(_named(alias) for alias in entry.get("aliases", ())),
+    )
+
+
+def _named(name: str) -> str:
+    if not NAME.fullmatch(name) or len(name) > 64:
+        raise ValueError(f"{name!r} is no name: use a-z, 0-9 and single dashes")
+    return name
+
+
+def _digest(sha256: str) -> str:
+    if not _SHA256.fullmatch(sha256):
+        raise ValueError("a SHA-256 is 64 lower-case hexadecimal digits")
+    return sha256
+
+
+def _locate(folder: Path, entry: dict[str, Any]) -> Path:
+    """A file beside the manifest, or of an installed distribution, none of whose code is run."""
+    package = entry.get("package")
+    if package is None:
+        return folder / Path(entry["file"]).name
+    try:
+        distribution = importlib.metadata.distribution(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise ValueError(f"the package {package} is not installed") from None
+    return Path(str(distribution.locate_file(entry["file"])))

@@ -1,0 +1,1 @@
+"""WebRTC by aiortc, which no other package imports."""

@@ -1,0 +1,197 @@
+"""peer: encoded pictures ↔ frames, in a thread; libvpx, libx264 and FFmpeg's decoders.
+
+aiortc's encoders are replaced for their bitrate limits (1.5 Mbps for VP8), their denoiser
+(stylized brush strokes are no noise) and because they start afresh, with a keyframe, for every
+change of the target above 10 %.
+"""
+
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal, cast
+
+import av
+import numpy as np
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType
+
+from streamer.frame import Frame, Image, Plane, i420_size
+from streamer.webrtc.jitter_buffer import CLOCK_HZ, Encoded
+
+Codec = Literal["VP8", "H264"]
+CLOCK = Fraction(1, CLOCK_HZ)
+FRAME = CLOCK_HZ // 30
+CORES = os.cpu_count() or 1
+IN_DECODER_MAX = 64  # pictures a decoder may hold back before their arrival is forgotten
+
+
+def to_image(picture: av.VideoFrame) -> Image:
+    """Copy a decoded picture of any pixel format and stride into a flat I420 one."""
+    if picture.format.name != "yuv420p":
+        picture = picture.reformat(format="yuv420p")
+    width, height = picture.width, picture.height
+    image = Image(width, height, np.empty(i420_size(width, height), np.uint8))
+    for into, plane in zip(image.planes, picture.planes, strict=True):
+        into[:] = _view(plane)[: into.shape[0], : into.shape[1]]
+    return image
+
+
+def to_picture(image: Image, pts: int, even: bool = False) -> av.VideoFrame:
+    """The image as FFmpeg wants it; `even`: repeat the last row and column of an odd one."""
+    width = image.width + (image.width & 1 if even else 0)
+    height = image.height + (image.height & 1 if even else 0)
+    picture = av.VideoFrame(width, height, "yuv420p")
+    for plane, source in zip(picture.planes, image.planes, strict=True):
+        into = _view(plane)
+        rows, columns = source.shape
+        into[:rows, :columns] = source
+        into[rows : plane.height, :columns] = source[-1]
+        into[: plane.height, columns : plane.width] = into[: plane.height, columns - 1 : columns]
+    picture.pts, picture.time_base, picture.duration = pts, CLOCK, FRAME
+    return picture
+
+
+def _view(plane: av.video.plane.VideoPlane) -> Plane:
+    """The bytes of a plane, writable, with the padding at the end of each row."""
+    flat: Plane = np.frombuffer(cast(Any, plane), np.uint8)  # PyAV's buffers lack the annotation
+    return flat[: plane.line_size * plane.height].reshape(plane.height, plane.line_size)
+
+
+class Decoder:
+    """Pictures of one codec; survives damage and changes of size."""
+
+    def __init__(self, codec: Codec, max_pixels: int) -> None:
+        self.codec = codec
+        name = {"VP8": "vp8", "H264": "h264"}[codec]
+        self._context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
+        self._context.options = {"max_pixels": str(max_pixels)}
+        self._context.thread_count = 1
+        self._arrived: dict[int, float] = {}
+
+    def decode(self, encoded: Encoded) -> list[Frame]:
+        """Blocking. Raises av.FFmpegError for data that is damaged, or a picture too large."""
+        packet = av.Packet(encoded.data)
+        packet.pts, packet.time_base = encoded.pts, CLOCK
+        if len(self._arrived) > IN_DECODER_MAX:
+            self._arrived.clear()
+        self._arrived[encoded.pts] = encoded.arrived_at
+        return [self._frame(picture, encoded) for picture in self._context.decode(packet)]
+
+    def _frame(self, picture: av.VideoFrame, encoded: Encoded) -> Frame:
+        pts = encoded.pts if picture.pts is None else picture.pts
+        arrived_at = self._arrived.pop(pts, encoded.arrived_at)
+        return Frame(to_image(picture), pts, CLOCK, arrived_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Bitrate:
+    """Bounds of what the return stream may take, in bits per second."""
+
+    start: int = 2_500_000
+    min: int = 300_000
+    max: int = 8_000_000
+
+    def bound(self, bps: int) -> int:
+        return max(self.min, min(bps, self.max))
+
+
+class Encoder:
+    """Frames of any size → packets of one codec, at a bitrate that may change at any time.
+
+    libx264 takes a new bitrate while it runs. libvpx does not behind FFmpeg's interface: it is
+    opened again, which costs a keyframe, so that small and frequent changes are not followed.
+    """
+
+    def __init__(self, codec: Codec, bitrate: Bitrate) -> None:
+        self.codec = codec
+        self.keyframes = 0
+        self._bitrate = bitrate
+        self._open = {"VP8": self._open_vp8, "H264": self._open_h264}[codec]
+        self._context: VideoCodecContext | None = None
+        self._opened_at = 0  # pts
+        self._last = -1  # pts
+
+    def encode(self, frame: Frame, bps: int, keyframe: bool) -> "list[av.Packet[Any]]":
+        """Blocking. A frame whose time is not after the last one's is given no packet."""
+        pts = int(frame.pts * frame.time_base / CLOCK)
+        if pts <= self._last:
+            return []
+        picture = to_picture(frame.image, pts, even=self.codec == "H264")
+        picture.pict_type = PictureType.I if keyframe else PictureType.NONE
+        packets = self._fit(picture, self._bitrate.bound(bps)).encode(picture)
+        self._last = pts
+        self.keyframes += sum(packet.is_keyframe for packet in packets)
+        return packets
+
+    def reset(self) -> None:
+        """Begin anew with the next frame, after an error."""
+        self._context = None
+
+    def _fit(self, picture: av.VideoFrame, bps: int) -> VideoCodecContext:
+        """The encoder for this size and bitrate: the one there is, or a new one."""
+        context, pts = self._context, cast(int, picture.pts)
+        if context is not None and (context.width, context.height) != (
+            picture.width,
+            picture.height,
+        ):
+            context = None
+        elif context is not None and self.codec == "H264":
+            context.bit_rate = bps
+        elif context is not None and self._too_far(context.bit_rate or bps, bps, pts):
+            context = None
+        if context is None:
+            context = self._open(picture.width, picture.height, bps)
+            self._opened_at = pts
+        self._context = context
+        return context
+
+    def _too_far(self, now: int, wanted: int, pts: int) -> bool:
+        """Whether a keyframe is a fair price: at once when the path needs less, rarely for more."""
+        age_s = (pts - self._opened_at) / CLOCK_HZ
+        return (wanted < 0.8 * now and age_s > 1) or (wanted > 1.4 * now and age_s > 3)
+
+    def _open_vp8(self, width: int, height: int, bps: int) -> VideoCodecContext:
+        context = _context("libvpx", width, height)
+        context.bit_rate = bps
+        context.qmin, context.qmax = 2, 63
+        context.options = {
+            "bufsize": str(bps),
+            "minrate": str(bps),  # equal to the maximum: constant bitrate
+            "maxrate": str(bps),
+            "cpu-used": "-8",
+            "deadline": "realtime",
+            "lag-in-frames": "0",
+            "overshoot-pct": "15",
+            "undershoot-pct": "100",
+            "static-thresh": "1",
+        }
+        return context
+
+    def _open_h264(self, width: int, height: int, bps: int) -> VideoCodecContext:
+        """x264 follows later changes only when it starts with a rate control buffer, and never
+        goes above the rate it starts with: so it is opened at the maximum and then turned down."""
+        context = _context("libx264", width, height)
+        most = self._bitrate.max
+        context.bit_rate = most
+        context.profile = "Baseline"
+        context.options = {
+            "preset": "superfast" if width * height <= 1280 * 720 else "ultrafast",
+            "tune": "zerolatency",
+            "maxrate": str(most),
+            "bufsize": str(most // 8),  # a keyframe is one burst: keep it small
+            "sc_threshold": "0",  # a keyframe only when somebody asks for one
+            "forced-idr": "1",
+        }
+        context.open()
+        context.bit_rate = bps
+        return context
+
+
+def _context(name: str, width: int, height: int) -> VideoCodecContext:
+    context = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
+    context.width, context.height = width, height
+    context.pix_fmt = "yuv420p"
+    context.time_base, context.framerate = CLOCK, Fraction(30)
+    context.gop_size = 1 << 20
+    context.thread_count = 1 if width * height <= 640 * 480 or CORES < 4 else 2
+    return context

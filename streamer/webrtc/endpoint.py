@@ -1,0 +1,155 @@
+"""peer, viewer → **link** → aiortc: from an offer to a connection, and to its end.
+
+What every WebRTC connection has that was offered to us, whichever way its pictures go.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Literal
+
+from aiortc import RTCConfiguration, RTCIceServer, RTCSessionDescription
+from aiortc.exceptions import OperationError
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.sdp import candidate_from_sdp
+
+from streamer.errors import UsageError
+from streamer.webrtc.bandwidth import Uplink
+from streamer.webrtc.ice import Reach
+from streamer.webrtc.offer import check_offer
+from streamer.webrtc.options import PeerOptions
+from streamer.webrtc.peer_connection import Connection, Parts
+from streamer.webrtc.trickle import Fragment
+
+log = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT_S = 2.0
+
+
+class Link:
+    """One connection; what it is made of (`parts`) is a subclass's. `stop` is, too."""
+
+    def __init__(
+        self, options: PeerOptions, parts: Parts, direction: Literal["sendrecv", "sendonly"]
+    ) -> None:
+        self.closed = asyncio.Event()
+        self.answer_sdp = ""
+        self._options = options
+        self._direction = direction
+        self._closing: asyncio.Task[None] | None = None
+        self._ufrag, self._mid = "", ""  # of the other side
+        servers = [
+            RTCIceServer(list(s.urls), s.username, s.credential) for s in options.ice_servers
+        ]
+        # An explicit list, empty or not: without one aiortc asks a server of Google's.
+        self._pc = Connection(
+            RTCConfiguration(iceServers=servers), Reach(options.loopback, options.udp_ports), parts
+        )
+        self._pc.on("connectionstatechange", self._state_changed)
+        self._timeout = asyncio.get_running_loop().call_later(
+            options.connect_timeout_s, self._give_up
+        )
+
+    @property
+    def state(self) -> str:
+        """`connecting`, `connected` or `closed`."""
+        if self._closing is not None:
+            return "closed"
+        return "connected" if self._pc.connectionState == "connected" else "connecting"
+
+    async def trickle(self, fragment: Fragment) -> bool:
+        """Candidates of the other side that come after its offer (RFC 8840).
+
+        False: they belong to an ICE restart, which is not supported. Raises UsageError for
+        candidates that cannot be read.
+        """
+        if fragment.ufrag not in ("", self._ufrag):
+            return False
+        try:
+            found = [candidate_from_sdp(line) for line in fragment.candidates]
+            for candidate in found:
+                candidate.sdpMid = self._mid  # everything is bundled
+                await self._pc.addIceCandidate(candidate)
+        except (ValueError, AssertionError) as error:
+            raise UsageError("the fragment has a candidate that cannot be read") from error
+        if fragment.ended:
+            await self._pc.addIceCandidate(None)
+        return True
+
+    async def wait_closed(self) -> None:
+        await self.closed.wait()
+
+    async def close(self) -> None:
+        """Close the connection, from whatever state; any number of times."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._shut())
+        await asyncio.shield(self._closing)
+
+    def stop(self) -> None:
+        """The connection ends: let go of tracks and threads."""
+
+    def agreed(self) -> None:
+        """The offer was read and codecs were agreed on; the answer is made next."""
+
+    async def negotiate(self, offer_sdp: str) -> None:
+        """Make `answer_sdp`, which holds every candidate of ours.
+
+        Raises UsageError for an offer that is malformed or has nothing we can use, MediaError
+        without a free port; the link is closed then.
+        """
+        try:
+            self._ufrag, self._mid = check_offer(offer_sdp)
+            await self._pc.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
+            for transceiver in self._pc.getTransceivers():
+                transceiver.direction = self._direction
+            self.agreed()
+            await self._pc.setLocalDescription(await self._pc.createAnswer())
+            self.answer_sdp = self._pc.localDescription.sdp
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, OperationError | ValueError | AssertionError):
+                raise UsageError(f"this offer cannot be answered: {error}") from error
+            raise
+
+    def codec(self, kind: str) -> RTCRtpCodecParameters | None:
+        """What was agreed on for "audio" or "video"; None: there is no such track."""
+        return self._pc.codec(kind)
+
+    def _state_changed(self) -> None:
+        if self._pc.connectionState == "connected":
+            self._timeout.cancel()
+        elif self._pc.connectionState in ("failed", "closed") and self._closing is None:
+            self._closing = asyncio.create_task(self._shut())
+
+    def _give_up(self) -> None:
+        if self.state == "connecting" and self._closing is None:
+            log.info("nobody came within %s s of the answer", self._options.connect_timeout_s)
+            self._closing = asyncio.create_task(self._shut())
+
+    async def _shut(self) -> None:
+        self._timeout.cancel()
+        self.stop()
+        try:
+            await asyncio.wait_for(self._pc.close(), CLOSE_TIMEOUT_S)
+        except TimeoutError:
+            log.warning("a WebRTC connection did not close in %s s", CLOSE_TIMEOUT_S)
+        self.closed.set()
+
+
+def unhindered(options: PeerOptions) -> PeerOptions:
+    """On loopback nothing can be congested: what looks like it is a busy CPU."""
+    bitrate, uplink = options.bitrate, options.uplink
+    return replace(
+        options,
+        bitrate=replace(bitrate, min=bitrate.start),
+        uplink=replace(uplink, min=min(uplink.start, uplink.max)),
+    )
+
+
+def hints(uplink: Uplink) -> dict[str, str]:
+    """What makes Chromium begin at a rate, in kbit/s, instead of at 300 kbps and a quarter of the
+    pixels, and go beyond 1.7 Mbps for 640x480 and less. Others ignore it."""
+    return {
+        "x-google-start-bitrate": str(min(uplink.start, uplink.max) // 1000),
+        "x-google-max-bitrate": str(uplink.max // 1000),
+    }

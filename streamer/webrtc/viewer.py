@@ -1,0 +1,52 @@
+"""audience → fan-out → **viewer** → browser, player: a WebRTC connection that only watches."""
+
+from aiortc import RTCRtpSender
+
+from streamer.errors import UsageError
+from streamer.live.broadcast import Audience
+from streamer.webrtc.codecs import Codec
+from streamer.webrtc.endpoint import Link, unhindered
+from streamer.webrtc.fan_out import FanOut, ViewerTrack
+from streamer.webrtc.options import PeerOptions
+from streamer.webrtc.peer_connection import Parts
+from streamer.webrtc.sender import AudioTrack, VideoSender
+
+
+class Viewer(Link):
+    """A viewer that was answered; `watch` begins when its connection is there."""
+
+    def __init__(self, options: PeerOptions) -> None:
+        options = unhindered(options) if options.loopback else options
+        self._video = ViewerTrack()
+        self._audio = AudioTrack()
+        parts = Parts(
+            receiver={},
+            sender={
+                "audio": lambda transport: RTCRtpSender(self._audio, transport),
+                "video": lambda transport: VideoSender(self._video, transport),
+            },
+            prefer=options.prefer,
+        )
+        super().__init__(options, parts, "sendonly")
+
+    @property
+    def video_codec(self) -> Codec:
+        """What its pictures are to be encoded as."""
+        codec = self.codec("video")
+        return "VP8" if codec is not None and codec.name == "VP8" else "H264"
+
+    def agreed(self) -> None:
+        if not self._pc.asks_for("video"):
+            raise UsageError("a viewer's offer has a video section that is recvonly")
+        if audio := self.codec("audio"):
+            self._audio.negotiated(audio.clockRate)
+
+    async def watch(self, audience: Audience, fan_out: FanOut) -> None:
+        """Until the connection ends."""
+        self._video.watch(fan_out)
+        with audience.listen(self._audio):
+            await self.wait_closed()
+
+    def stop(self) -> None:
+        self._video.stop()
+        self._audio.stop()

@@ -1,0 +1,110 @@
+"""The command line, as a user runs it: in a process of its own."""
+
+import os
+import resource
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+HEAVY = {"aiortc", "av", "cv2", "fastapi", "numpy", "onnxruntime", "ray", "torch", "uvicorn"}
+
+
+def streamer(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return run([sys.executable, "-m", "streamer", *arguments])
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    plain = os.environ | {"NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb"}
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=30, env=plain, check=False
+    )
+
+
+def test_version() -> None:
+    done = streamer("--version")
+    assert done.stdout.startswith("streamer ") and done.returncode == 0
+
+
+def test_help_lists_every_command() -> None:
+    done = streamer("--help")
+    assert done.returncode == 0
+    for command in ("serve", "file", "styles", "doctor", "bench", "distill", "train"):
+        assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("serve", "--help")])
+def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    code = (
+        f"import sys; from streamer.cli.main import main; sys.argv[1:] = {list(arguments)!r}\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print('heavy:', sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    done = run([sys.executable, "-c", code])
+    assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
+
+
+def test_help_answers_at_once() -> None:
+    """Half a second of work; not by the clock, as the machine may be busy. The best of five."""
+
+    def work_s() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert streamer("--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+
+    assert min(work_s() for _ in range(5)) < 0.5
+
+
+@pytest.mark.parametrize(
+    "command", ["serve", "file", "styles", "doctor", "bench", "distill", "train"]
+)
+def test_every_command_has_help_of_its_own(command: str) -> None:
+    done = streamer(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"streamer {command}" in done.stdout
+
+
+def test_help_of_serve_shows_examples_and_groups() -> None:
+    text = streamer("serve", "--help").stdout
+    assert "streamer serve --backend torch --gpus 2" in text
+    for panel in ("Who may reach it", "Workers", "Picture", "Media over the network"):
+        assert panel in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("serve", "--backend", "x"), "streamer: --backend x is none of onnx, torch, none"),
+        (("serve", "--udp-ports", "x"), "streamer: --udp-ports 'x' is no range"),
+        (("serve", "--bitrate", "fast"), "streamer: 'fast' is no bitrate"),
+        (("serve", "--token", "short"), "streamer: a --token needs at least 16 characters"),
+        (("serve", "--style", "no-such", "--port", "0"), "streamer: unknown style 'no-such'"),
+        (("serve", "--https", "--tls-key", "k.pem"), "streamer: --https makes a certificate"),
+        (("serve", "--host", "no.such.invalid"), "streamer: --host no.such.invalid is no address"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], line: str) -> None:
+    done = streamer(*arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert done.stderr.startswith(line)
+
+
+def test_unknown_commands_and_options_are_exit_code_2() -> None:
+    assert streamer("no-such-command").returncode == 2
+    assert streamer("serve", "--no-such-option").returncode == 2
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        yield other.getsockname()[1]
+
+
+def test_taken_port_is_one_line_before_anything_starts(taken: int) -> None:
+    done = streamer("serve", "--no-browser", "--port", str(taken))
+    assert done.returncode == 1
+    assert done.stderr == f"streamer: port {taken} is taken; choose another with --port\n"
+    assert "Ray" not in done.stdout

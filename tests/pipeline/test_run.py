@@ -1,0 +1,168 @@
+"""Source to sink through a real ring with workers in threads."""
+
+import asyncio
+import random
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from streamer.errors import RingError
+from streamer.frame import Frame, Image, Style
+from streamer.pipeline import run as pipeline
+from streamer.pipeline.intake import Intake
+from streamer.pipeline.stats import Stats
+from streamer.ring import ring
+from streamer.ring.ring import Ring
+from tests.support.fakes import Killed, ListSink, ListSource, ThreadWorkers, numbered
+
+
+class Erratic:
+    """Takes a random time, and dies now and then."""
+
+    def __init__(self, seed: int, deaths: float = 0.0) -> None:
+        self._random = random.Random(seed)
+        self._deaths = deaths
+        self._lock = threading.Lock()
+
+    def __call__(self, image: Image) -> Image:
+        with self._lock:
+            pause, fate = self._random.uniform(0, 0.02), self._random.random()
+        time.sleep(pause)
+        if fate < self._deaths:
+            raise Killed
+        return image
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_file_frames_come_out_whole_and_in_order(seed: int) -> None:
+    sink = ListSink()
+    async with Ring(lambda: ThreadWorkers(4, Erratic(seed, deaths=0.05))) as four:
+        await pipeline.run(ListSource(80), four.open(live=False), sink)
+    assert sink.numbers == list(range(80))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_live_frames_come_out_in_order_whatever_dies(seed: int) -> None:
+    sink, stats = ListSink(), Stats()
+    async with Ring(lambda: ThreadWorkers(4, Erratic(seed, deaths=0.05))) as four:
+        lane = four.open(live=True)
+        await pipeline.run(ListSource(80, 0.005), lane, sink, stats=stats)
+    assert sink.numbers == sorted(set(sink.numbers))
+    assert len(sink.numbers) + sum(stats.dropped.values()) == 80
+    assert stats.dropped["lost"] == lane.lost > 0
+
+
+async def test_live_a_stall_stops_the_stream_no_longer_than_the_reorder_buffer_waits() -> None:
+    gate = threading.Event()
+
+    def stall(image: Image) -> Image:
+        if image.data[0] == 20:
+            gate.wait(5)
+        time.sleep(0.005)
+        return image
+
+    sink, stats = ListSink(), Stats()
+    async with Ring(lambda: ThreadWorkers(2, stall)) as two:
+        await pipeline.run(ListSource(60, 0.02), two.open(live=True), sink, stats=stats)
+        gate.set()
+    gaps = [b - a for a, b in zip(sink.times, sink.times[1:], strict=False)]
+    assert max(gaps) < 0.5
+    assert sink.numbers == sorted(set(sink.numbers))
+    assert set(range(60)) - set(sink.numbers) == {20}
+    assert stats.dropped["skipped"] == 1
+
+
+async def test_overload_costs_frames_and_never_latency() -> None:
+    """A camera three times as fast as the ring, through a real intake."""
+
+    def slow(image: Image) -> Image:
+        time.sleep(0.030)
+        return image
+
+    intake = Intake[Frame]()
+    sink, stats = ListSink(), Stats()
+    async with Ring(lambda: ThreadWorkers(1, slow)) as one:
+        run = asyncio.create_task(pipeline.run(intake, one.open(live=True), sink, stats=stats))
+        for number in range(200):
+            intake.put(numbered(number))
+            await asyncio.sleep(0.010)
+        intake.close()
+        await run
+    assert sink.numbers == sorted(set(sink.numbers))
+    assert intake.dropped > 100
+    assert len(sink.numbers) > 40
+    assert stats.latency.quantile(0.95) < 0.15
+
+
+async def test_a_frame_past_its_deadline_is_dropped_and_counted() -> None:
+    class Old(ListSource):
+        def take(self) -> Frame:
+            frame = super().take()
+            late = frame.image.data[0] % 2
+            return replace(frame, captured_at=frame.captured_at - 5.0 * late)
+
+    sink, stats = ListSink(), Stats()
+    async with Ring(lambda: ThreadWorkers(1)) as one:
+        source = Old(20, 0.005)
+        await pipeline.run(source, one.open(live=True), sink, stats=stats, deadline_s=1.0)
+    assert sink.numbers == list(range(0, 20, 2))
+    assert stats.dropped["deadline"] == 10
+
+
+async def test_a_file_knows_no_deadline() -> None:
+    sink = ListSink()
+    async with Ring(lambda: ThreadWorkers(1)) as one:
+        await pipeline.run(ListSource(5), one.open(live=False), sink, deadline_s=0.0)
+    assert len(sink.frames) == 5
+
+
+async def test_the_style_is_given_when_the_ring_takes_the_frame() -> None:
+    names: Iterator[int] = iter(range(100))
+    heard: list[tuple[int, str]] = []
+
+    def dress(frame: Frame) -> Frame:
+        return replace(frame, style=Style(((str(next(names)), 1.0),)))
+
+    def left(seq: int, frame: Frame) -> None:
+        heard.append((seq, frame.style.blend[0][0]))
+
+    async with Ring(lambda: ThreadWorkers(2)) as two:
+        lane = two.open(live=False)
+        await pipeline.run(ListSource(10), lane, ListSink(), dress=dress, left=left)
+    assert heard == [(seq, str(seq)) for seq in range(10)]
+
+
+async def test_every_stage_is_measured() -> None:
+    stats = Stats()
+    async with Ring(lambda: ThreadWorkers(1)) as one:
+        await pipeline.run(ListSource(10), one.open(live=True), ListSink(), stats=stats)
+    for stage in ("wait", "transfer", "inference", "reorder", "pace"):
+        assert len(stats.stages[stage]) == 10
+    total = sum(stats.stages[stage].quantile(0.5) for stage in stats.stages)
+    assert total == pytest.approx(stats.latency.quantile(0.5), abs=0.02)
+
+
+async def test_what_the_sink_raises_ends_the_run() -> None:
+    class Full:
+        async def send(self, frame: Frame) -> None:
+            raise OSError("disk full")
+
+    async with Ring(lambda: ThreadWorkers(1)) as one:
+        with pytest.raises(ExceptionGroup) as caught:
+            await pipeline.run(ListSource(5), one.open(live=False), Full())
+    assert caught.group_contains(OSError, match="disk full")
+
+
+async def test_a_ring_that_closes_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring, "MAX_TRIES", 1)
+
+    def die(image: Image) -> Image:
+        raise Killed
+
+    async with Ring(lambda: ThreadWorkers(1, die)) as one:
+        with pytest.raises(ExceptionGroup) as caught:
+            await pipeline.run(ListSource(5), one.open(live=False), ListSink())
+    assert caught.group_contains(RingError)

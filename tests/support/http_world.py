@@ -1,0 +1,184 @@
+"""The HTTP side with fakes behind it: a ring that hands photos back, and one place for a peer."""
+
+import asyncio
+import io
+from dataclasses import dataclass, field
+
+import httpx
+from PIL import Image as Picture
+from starlette.types import ASGIApp
+
+from streamer.errors import (
+    MediaError,
+    NotLiveError,
+    RingError,
+    ServerFullError,
+    UnavailableError,
+    UnknownStyleError,
+    UsageError,
+)
+from streamer.files.uploads import FilmJobs
+from streamer.frame import Image, Style
+from streamer.live.broadcast import Audiences
+from streamer.pipeline.change import Change
+from streamer.ring.flow import Lane
+from streamer.server.app import Live, create_app
+from streamer.server.config import Config
+from streamer.webrtc.trickle import Fragment
+
+HERE = "http://127.0.0.1:8000"
+OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"
+ANSWER = OFFER.replace("o=- 0", "o=- 1")
+SMALL = Config(max_photo_pixels=10_000, max_body_bytes=200_000)
+SDP = {"Content-Type": "application/sdp"}
+
+
+@dataclass
+class FakeRing:
+    """Hands every photo back as it came, once `gate` is open."""
+
+    ready: bool = True
+    seen: list[Style] = field(default_factory=list)
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def stylize(self, image: Image, style: Style) -> Image:
+        self.seen.append(style)
+        await self.gate.wait()
+        return image
+
+    def stats(self) -> list[dict[str, object]]:
+        return [
+            {"state": "ready", "frames": 7, "lost": 1},
+            {"state": "restarting", "frames": 0, "lost": 0},
+        ]
+
+
+@dataclass(frozen=True)
+class FakeSession:
+    id: str
+    answer_sdp: str = ANSWER
+
+
+class FakeSessions:
+    """Has one place."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, str] = {}
+        self.trickled: list[Fragment] = []
+        self.changes: list[Change] = []
+
+    async def answer(self, name: str, offer_sdp: str) -> FakeSession:
+        if self.live:
+            raise ServerFullError("all 1 places are taken; try again later")
+        if name == "no-port":
+            raise MediaError("no UDP port is free")
+        if "m=video" not in offer_sdp:
+            raise UsageError("the offer has no video")
+        self.live["secret-id"] = name
+        return FakeSession("secret-id")
+
+    async def close(self, session_id: str) -> bool:
+        return self.live.pop(session_id, None) is not None
+
+    async def trickle(self, session_id: str, fragment: Fragment) -> bool | None:
+        if session_id not in self.live:
+            return None
+        self.trickled.append(fragment)
+        return fragment.ufrag != "restarted"
+
+    def change(self, name: str, wanted: Change) -> dict[str, object]:
+        if name not in self.live.values():
+            raise NotLiveError(name)
+        if isinstance(wanted.style, str):
+            FakeCatalogue().parse(wanted.style)
+        self.changes.append(wanted)
+        return self.shown()[name]
+
+    def shown(self) -> dict[str, dict[str, object]]:
+        return {str(numbers["name"]): numbers for numbers in self.stats().values()}
+
+    def stats(self) -> dict[str, dict[str, object]]:
+        latency = {"p50": 31.0, "p95": 38.0}
+        return {
+            key: {
+                "name": name,
+                "in_fps": 29.9,
+                "out_fps": 29.8,
+                "height_px": 360,
+                "bitrate_bps": 2_500_000,
+                "dropped": {"intake": 3, "lost": 1},
+                "latency_ms": latency,
+                "stages_ms": {"inference": {"p50": 20.0, "p95": 25.0}},
+            }
+            for key, name in self.live.items()
+        }
+
+
+class FakeViewers(FakeSessions):
+    """Has one place, too, and asks what is on."""
+
+    def __init__(self, sessions: FakeSessions) -> None:
+        super().__init__()
+        self._sessions = sessions
+
+    async def answer(self, name: str, offer_sdp: str) -> FakeSession:
+        if name not in self._sessions.live.values():
+            raise NotLiveError(name)
+        return await super().answer(name, offer_sdp)
+
+    def count(self, name: str) -> int:
+        return list(self.live.values()).count(name)
+
+    def stats(self) -> dict[str, dict[str, object]]:
+        return {name: {"H264": {"viewers": 1}} for name in self.live.values()}
+
+
+def no_lane() -> Lane:
+    raise RingError("there is no ring here")
+
+
+class FakeCatalogue:
+    def listing(self) -> dict[str, object]:
+        styles = [{"name": name, "title": name.title()} for name in ("none", "mosaic")]
+        return {"default": "mosaic", "styles": styles}
+
+    def add(self, picture: bytes, file_name: str, name: str | None) -> dict[str, object]:
+        raise UnavailableError("this catalogue takes no more")
+
+    def parse(self, style: str | dict[str, float]) -> tuple[tuple[str, float], ...]:
+        if style not in ("none", "mosaic"):
+            raise UnknownStyleError(str(style), ("none", "mosaic"))
+        return ((str(style), 1.0),)
+
+
+@dataclass
+class World:
+    ring: FakeRing
+    sessions: FakeSessions
+    config: Config = SMALL
+    audiences: Audiences = field(default_factory=Audiences)
+
+    def app(self, films: FilmJobs | None = None, phone_url: str | None = None) -> ASGIApp:
+        live = Live(self.sessions, FakeViewers(self.sessions), self.audiences)
+        films = films or FilmJobs(no_lane)
+        return create_app(self.config, self.ring, live, FakeCatalogue(), films, phone_url=phone_url)
+
+    def http(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(transport=httpx.ASGITransport(self.app()), base_url=HERE)
+
+
+def error_of(response: httpx.Response) -> tuple[int, str]:
+    body = response.json()
+    assert body.keys() == {"error"} and body["error"].keys() == {"code", "message"}
+    assert body["error"]["message"] and "\n" not in body["error"]["message"]
+    return response.status_code, body["error"]["code"]
+
+
+def photo(width: int = 60, height: int = 40, kind: str = "JPEG") -> bytes:
+    file = io.BytesIO()
+    Picture.new("RGB", (width, height), (200, 30, 30)).save(file, kind)
+    return file.getvalue()
+
+
+def upload(data: bytes, field: str = "image") -> dict[str, tuple[str, bytes, str]]:
+    return {field: ("photo.jpg", data, "image/jpeg")}

@@ -1,0 +1,176 @@
+"""Pictures through real encoders and decoders: sizes, bitrates, damage."""
+
+import contextlib
+from typing import get_args
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from streamer.frame import Frame, Image, i420_size
+from streamer.webrtc.codecs import CLOCK, Bitrate, Codec, Decoder, Encoder, to_image, to_picture
+from streamer.webrtc.jitter_buffer import Encoded
+from tests.support.clips import number_frame, read_number
+
+CODECS: tuple[Codec, ...] = get_args(Codec)
+STEP = 3000
+NOISE = np.random.default_rng(7)
+
+
+def noisy(n: int, width: int, height: int) -> Frame:
+    """What a codec finds hard, as brush strokes are."""
+    data = NOISE.integers(60, 200, i420_size(width // 8, height // 8), dtype=np.uint8)
+    small = to_picture(Image(width // 8, height // 8, data), 0)
+    return Frame(to_image(small.reformat(width, height)), n * STEP, CLOCK, 0.0)
+
+
+def encoded(packet: "av.Packet[av.VideoStream]") -> Encoded:
+    return Encoded(bytes(packet), packet.pts or 0, 12.5, packet.is_keyframe)
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 70), st.integers(1, 70))
+def test_planes_of_any_size_there_and_back(width: int, height: int) -> None:
+    data = NOISE.integers(0, 256, i420_size(width, height), dtype=np.uint8)
+    assert (to_image(to_picture(Image(width, height, data), 0)).data == data).all()
+
+
+@pytest.mark.parametrize("form", ["rgb24", "nv12", "yuv444p", "yuvj420p", "yuv420p10le"])
+def test_other_pixel_formats_are_converted(form: str) -> None:
+    picture = to_picture(number_frame(77, 322, 182), 0).reformat(format=form)
+    image = to_image(picture)
+    assert (image.width, image.height) == (322, 182)
+    assert read_number(image.planes[0]) == 77
+
+
+def test_an_odd_picture_is_made_even_by_repeating_its_edge() -> None:
+    image = number_frame(3, 65, 33)
+    even = to_image(to_picture(image, 0, even=True))
+    assert (even.width, even.height) == (66, 34)
+    luma = even.planes[0]
+    assert (luma[:33, :65] == image.planes[0]).all()
+    assert (luma[:, 65] == luma[:, 64]).all() and (luma[33] == luma[32]).all()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_sizes_change_in_mid_stream(codec: Codec) -> None:
+    encoder, decoder = Encoder(codec, Bitrate()), Decoder(codec, 1 << 22)
+    sizes = [(320, 180), (320, 180), (180, 320), (640, 360), (321, 181), (96, 64)]
+    for n, (width, height) in enumerate(sizes):
+        [packet] = encoder.encode(
+            Frame(number_frame(n, width, height), n * STEP, CLOCK, 0.0), 2_500_000, False
+        )
+        [frame] = decoder.decode(encoded(packet))
+        grown = codec == "H264"  # which has no odd sizes
+        assert frame.image.width == width + (width & 1 if grown else 0)
+        assert frame.image.height == height + (height & 1 if grown else 0)
+        assert (frame.pts, frame.captured_at) == (n * STEP, 12.5)
+        assert read_number(frame.image.planes[0]) == n
+    assert encoder.keyframes == 5
+
+
+def rates(encoder: Encoder, targets: dict[int, int], frames: int) -> list[float]:
+    """Bits per second of each half second, with the target changing at the frames named."""
+    sizes, target = [], 0
+    for n in range(frames):
+        target = targets.get(n, target)
+        sizes.append(
+            sum(packet.size for packet in encoder.encode(noisy(n, 320, 192), target, False))
+        )
+    return [sum(sizes[i : i + 15]) * 8 * 2.0 for i in range(0, frames, 15)]
+
+
+def test_h264_follows_the_bitrate_without_a_keyframe() -> None:
+    encoder = Encoder("H264", Bitrate())
+    measured = rates(encoder, {0: 2_500_000, 60: 800_000, 120: 4_000_000}, 180)
+    assert encoder.keyframes == 1
+    assert 1_500_000 < measured[3] < 3_500_000
+    assert measured[7] < 1_100_000
+    assert measured[11] > 2_500_000
+
+
+def test_vp8_begins_anew_for_large_changes_only() -> None:
+    encoder = Encoder("VP8", Bitrate())
+    rates(encoder, {n: 2_000_000 + (n % 2) * 300_000 for n in range(90)}, 90)
+    assert encoder.keyframes == 1
+    encoder = Encoder("VP8", Bitrate())
+    measured = rates(encoder, {0: 2_500_000, 45: 700_000}, 120)
+    assert encoder.keyframes == 2
+    assert measured[-1] < 0.6 * measured[2]
+
+
+def test_a_wild_estimate_causes_no_storm_of_keyframes() -> None:
+    encoder = Encoder("VP8", Bitrate())
+    rates(encoder, {n: 8_000_000 if n % 2 else 300_000 for n in range(150)}, 150)
+    assert encoder.keyframes <= 5  # in five seconds
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_keyframe_is_made_when_asked_for(codec: Codec) -> None:
+    encoder = Encoder(codec, Bitrate())
+    keys = [encoder.encode(noisy(n, 320, 192), 2_500_000, n == 5)[0].is_keyframe for n in range(10)]
+    assert [n for n, key in enumerate(keys) if key] == [0, 5]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_time_that_does_not_grow_is_not_encoded(codec: Codec) -> None:
+    encoder = Encoder(codec, Bitrate())
+    pts = [10, 10, 5, 11]
+    made = [
+        len(encoder.encode(Frame(number_frame(0, 64, 64), p, CLOCK, 0.0), 10**6, False))
+        for p in pts
+    ]
+    assert made == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_picture_too_large_is_refused_before_it_is_decoded(codec: Codec) -> None:
+    [packet] = Encoder(codec, Bitrate()).encode(
+        Frame(number_frame(0, 1280, 720), 0, CLOCK, 0.0), 2_500_000, False
+    )
+    with pytest.raises(av.FFmpegError):
+        Decoder(codec, 640 * 480).decode(encoded(packet))
+    assert Decoder(codec, 1280 * 720).decode(encoded(packet))
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_decoder_lives_through_damage(codec: Codec) -> None:
+    encoder, decoder = Encoder(codec, Bitrate()), Decoder(codec, 1 << 22)
+    readable = 0
+    for n in range(40):
+        frame = Frame(number_frame(n, 320, 180), n * STEP, CLOCK, 0.0)
+        [packet] = encoder.encode(frame, 2_500_000, n % 10 == 0)
+        data = bytearray(bytes(packet))
+        if n % 10 in (3, 4):
+            spoilt = NOISE.integers(0, len(data), len(data) // 3)
+            for at in spoilt:
+                data[at] ^= 0xA5
+        try:
+            out = decoder.decode(Encoded(bytes(data), n * STEP, 0.0, False))
+        except av.FFmpegError:
+            continue
+        readable += sum(read_number(f.image.planes[0]) == n for f in out)
+    assert readable >= 12  # the first three after each of the four keyframes
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_garbage_raises_nothing_but_ffmpegs_errors(codec: Codec) -> None:
+    decoder = Decoder(codec, 1 << 22)
+    for n in range(200):
+        data = NOISE.integers(0, 256, int(NOISE.integers(0, 300)), dtype=np.uint8).tobytes()
+        with contextlib.suppress(av.FFmpegError):
+            decoder.decode(Encoded(b"\0\0\0\x01\x67" * (n % 2) + data, n, 0.0, False))
+    assert len(decoder._arrived) <= 65
+
+
+def test_numbers_survive_a_codec_and_a_resize() -> None:
+    encoder, decoder = Encoder("VP8", Bitrate()), Decoder("VP8", 1 << 22)
+    numbers = [0, 1, 2, 255, 256, 32_767, 40_000, 65_535]
+    for i, n in enumerate(numbers):
+        [packet] = encoder.encode(Frame(number_frame(n, 320, 180), i, CLOCK, 0.0), 300_000, False)
+        [frame] = decoder.decode(encoded(packet))
+        small = to_image(to_picture(frame.image, 0).reformat(width=130, height=74))
+        assert read_number(small.planes[0]) == n
+    assert read_number(np.full((180, 320), 128, np.uint8)) is None

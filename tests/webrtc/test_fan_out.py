@@ -1,0 +1,118 @@
+"""One encoder for many: who joins, who is too slow, who asks for what."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from aiortc.mediastreams import MediaStreamError
+
+from streamer.frame import Frame
+from streamer.webrtc.codecs import Bitrate
+from streamer.webrtc.fan_out import WAITING_MAX, FanOut, ViewerTrack
+from tests.support.clips import number_frame
+from tests.support.fakes import VIDEO
+
+BITRATE = Bitrate(1_000_000, 300_000, 4_000_000)
+
+
+def frame(n: int) -> Frame:
+    return Frame(number_frame(n, 64, 48), 3000 * n, VIDEO, 0.0)
+
+
+@contextlib.asynccontextmanager
+async def fan_out() -> AsyncIterator[FanOut]:
+    with ThreadPoolExecutor(1) as threads:
+        made = FanOut("H264", BITRATE, threads)
+        running = asyncio.create_task(made.run())
+        try:
+            yield made
+        finally:
+            running.cancel()
+            await asyncio.wait({running})
+
+
+async def encode(out: FanOut, numbers: range) -> None:
+    for n in numbers:
+        sent = out.as_dict()["frames"]
+        out.frames.put(frame(n))
+        async with asyncio.timeout(10):
+            while out.as_dict()["frames"] == sent:
+                await asyncio.sleep(0.001)
+
+
+def viewer(out: FanOut) -> ViewerTrack:
+    track = ViewerTrack()
+    track.watch(out)
+    out.join(track)
+    return track
+
+
+async def test_every_viewer_gets_the_very_same_packets_of_one_encoder() -> None:
+    async with fan_out() as out:
+        tracks = [viewer(out) for _ in range(3)]
+        await encode(out, range(4))
+        packets = [[await track.recv() for _ in range(4)] for track in tracks]
+    for others in packets[1:]:
+        assert all(a is b for a, b in zip(packets[0], others, strict=True))
+    told = out.as_dict()
+    assert (told["viewers"], told["frames"], told["keyframes"]) == (3, 4, 1)
+
+
+async def test_a_viewer_who_joins_begins_with_a_keyframe_made_for_them() -> None:
+    async with fan_out() as out:
+        first = viewer(out)
+        await encode(out, range(3))
+        await asyncio.sleep(0.35)  # so often keyframes are made
+        late = viewer(out)
+        await encode(out, range(3, 6))
+        packet = await late.recv()
+        assert packet.is_keyframe and packet.pts == 3 * 3000
+        assert [(await first.recv()).is_keyframe for _ in range(4)] == [True, False, False, True]
+
+
+async def test_keyframes_are_shared_however_many_ask() -> None:
+    async with fan_out() as out:
+        tracks = [viewer(out) for _ in range(5)]
+        for n in range(10):
+            await encode(out, range(n, n + 1))
+            for track in tracks:
+                track.want_keyframe()
+        assert out.as_dict()["keyframes"] in (1, 2)  # one in 0.3 s
+
+
+async def test_a_viewer_too_slow_skips_to_a_keyframe_and_holds_nobody_up() -> None:
+    async with fan_out() as out:
+        slow, quick = viewer(out), viewer(out)
+        for n in range(WAITING_MAX + 1):
+            await encode(out, range(n, n + 1))
+            assert (await quick.recv()).pts == 3000 * n
+        assert slow.skipped > WAITING_MAX, "all that waited"
+        await asyncio.sleep(0.35)
+        await encode(out, range(WAITING_MAX + 1, WAITING_MAX + 3))
+        assert (await slow.recv()).is_keyframe
+
+
+async def test_the_best_path_of_all_counts() -> None:
+    async with fan_out() as out:
+        one, other = viewer(out), viewer(out)
+        one.estimate(500_000)
+        assert out.as_dict()["bitrate_bps"] == 500_000
+        other.estimate(3_000_000)
+        one.estimate(400_000)
+        assert out.as_dict()["bitrate_bps"] == 3_000_000
+        other.stop()
+        one.estimate(400_000)
+        assert out.as_dict()["bitrate_bps"] == 400_000
+
+
+async def test_a_viewer_who_leaves_is_gone() -> None:
+    async with fan_out() as out:
+        track = viewer(out)
+        waiting = asyncio.create_task(track.recv())
+        await asyncio.sleep(0)
+        track.stop()
+        with pytest.raises(MediaStreamError):
+            await waiting
+        assert len(out) == 0

@@ -1,0 +1,507 @@
+"""The peer against a real aiortc client on loopback: pictures, sound, messages, and its end."""
+
+import asyncio
+import gc
+import random
+import re
+import threading
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from fractions import Fraction
+from statistics import median
+
+import psutil
+import pytest
+from aiortc import RTCSessionDescription
+from aiortc.rtcsctptransport import SCTP_DATA_UNORDERED, DataChunk
+
+from streamer.errors import MediaError, UsageError
+from streamer.frame import Frame
+from streamer.webrtc.peer import Bitrate, IceServer, Peer, PeerOptions, Uplink
+from streamer.webrtc.trickle import Fragment
+from tests.support.clips import number_frame
+from tests.support.rtc_client import RtcClient
+
+LOOPBACK = PeerOptions(loopback=True)
+
+
+def ignore(text: str) -> None:
+    """A message nobody is waiting for."""
+
+
+async def until(condition: object, timeout_s: float = 8.0) -> None:
+    """Wait for a condition that is polled; fails the test when it does not come true."""
+    assert callable(condition)
+    async with asyncio.timeout(timeout_s):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+async def echo(peer: Peer) -> None:
+    while await peer.source.ready():
+        await peer.sink.send(peer.source.take())
+
+
+@asynccontextmanager
+async def connected(
+    client: RtcClient,
+    options: PeerOptions = LOOPBACK,
+    *,
+    candidates: bool = True,
+    echoes: bool = True,
+) -> AsyncIterator[Peer]:
+    """A client and a peer of ours that sends back what it gets."""
+    received: list[str] = []
+    peer = await Peer.answer(await client.offer(candidates), options, on_message=received.append)
+    task = asyncio.create_task(echo(peer)) if echoes else None
+    try:
+        await client.accept(peer.answer_sdp)
+        yield peer
+    finally:
+        await peer.close()
+        await client.close()
+        if task:
+            await task
+
+
+@pytest.mark.parametrize("prefer", ["VP8", "H264"])
+@pytest.mark.parametrize("marker", [True, False])
+async def test_frames_come_back_in_order(prefer: str, marker: bool) -> None:
+    client = RtcClient(marker=marker)
+    async with connected(client, replace(LOOPBACK, prefer=prefer)) as peer:
+        await until(lambda: len(client.arrivals) >= 45)
+        numbers = client.numbers()
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) >= 0.9 * len(client.arrivals)
+        stats = peer.stats()
+        assert (stats.codec, stats.state) == (prefer, "connected")
+        assert stats.remote and stats.frames_in >= 45 and stats.decode_errors == 0
+        assert stats.keyframes_out <= 3
+
+
+async def test_a_frame_is_taken_when_its_last_packet_has_come() -> None:
+    """Not when the next frame begins, which at 10 fps would be 100 ms later."""
+    client = RtcClient(fps=10)
+    async with connected(client) as peer:
+        await until(lambda: len(client.numbers()) >= 30)
+        assert median(client.latencies_s()[5:]) < 0.08
+        assert peer.stats().frames_in >= 29
+
+
+async def test_a_frame_knows_when_it_arrived() -> None:
+    client = RtcClient(fps=15)
+    async with connected(client, echoes=False) as peer:
+        for _ in range(10):
+            assert await peer.source.ready()
+            frame = peer.source.take()
+            assert 0 <= time.monotonic() - frame.captured_at < 0.5
+        pts_s = [frame.pts_s]
+        await peer.source.ready()
+        pts_s.append(peer.source.take().pts_s)
+        assert pts_s[1] > pts_s[0]
+
+
+@pytest.mark.parametrize("prefer", ["VP8", "H264"])
+async def test_the_size_may_change_and_be_odd(prefer: str) -> None:
+    client = RtcClient(320, 180)
+    async with connected(client, replace(LOOPBACK, prefer=prefer)) as peer:
+        sizes = (
+            [(320, 180), (180, 320), (321, 181)] if prefer == "VP8" else [(320, 180), (180, 320)]
+        )
+        for size in sizes:
+            client.track.size = size
+            await until(lambda s=size: _size(client) == s)
+        assert peer.stats().decode_errors == 0
+        numbers = client.numbers()
+        assert numbers == sorted(set(numbers))
+
+
+def _size(client: RtcClient) -> tuple[int, int] | None:
+    """Of the newest picture that came back."""
+    return (client.arrivals[-1].width, client.arrivals[-1].height) if client.arrivals else None
+
+
+async def test_the_picture_returned_has_the_size_given_to_the_sink() -> None:
+    client = RtcClient(320, 180)
+    async with connected(client, echoes=False) as peer:
+        for n in range(200):
+            size = (480, 270) if n < 10 else (160, 90)
+            frame = Frame(number_frame(n, *size), n * 3000, Fraction(1, 90_000), time.monotonic())
+            await peer.sink.send(frame)
+            await asyncio.sleep(0.02)
+            if _size(client) == (160, 90):
+                break
+        assert _size(client) == (160, 90)
+
+
+async def test_who_takes_no_frames_gets_the_newest_one_later() -> None:
+    client = RtcClient()
+    async with connected(client, echoes=False) as peer:
+        await until(lambda: peer.stats().frames_in >= 40)
+        assert await peer.source.ready()
+        frame = peer.source.take()
+        assert time.monotonic() - frame.captured_at < 0.3
+        stats = peer.stats()
+        assert stats.dropped_intake >= stats.frames_in - 2
+
+
+async def test_an_encoder_that_is_overtaken_costs_frames_not_time() -> None:
+    client = RtcClient()
+    async with connected(client, echoes=False) as peer:
+        big = number_frame(1, 1280, 720)
+        began = time.monotonic()
+        for n in range(200):
+            await peer.sink.send(Frame(big, n * 90, Fraction(1, 90_000), time.monotonic()))
+        assert time.monotonic() - began < 0.1
+        await until(lambda: peer.stats().frames_out >= 1)
+        assert peer.stats().dropped_encoder >= 150
+
+
+@pytest.mark.parametrize("prefer", ["VP8", "H264"])
+async def test_some_loss_costs_few_frames(prefer: str) -> None:
+    client, chance = RtcClient(), random.Random(7)
+    async with connected(client, replace(LOOPBACK, prefer=prefer)) as peer:
+        await until(lambda: len(client.arrivals) >= 5)
+        client.lose(lambda: chance.random() < 0.03)
+        await asyncio.sleep(4)
+        numbers = client.numbers()
+        assert numbers == sorted(set(numbers))
+        assert len(numbers) > 60  # of 120
+        assert peer.stats().frames_in > 60
+
+
+async def test_after_an_interruption_the_picture_comes_back() -> None:
+    client, cut = RtcClient(), False
+    async with connected(client) as peer:
+        client.lose(lambda: cut)
+        await until(lambda: len(client.arrivals) >= 10)
+        cut = True
+        await asyncio.sleep(1)
+        cut, seen = False, len(client.arrivals)
+        await until(lambda: len(client.arrivals) >= seen + 15, 4)
+        assert peer.stats().lost_pictures >= 1
+        assert client.numbers()[-1] > 40
+
+
+async def test_a_message_without_an_end_is_not_kept() -> None:
+    client = RtcClient()
+    async with connected(client) as peer:
+        await until(lambda: client.channel is not None and client.channel.readyState == "open")
+        sctp = peer._pc.sctp
+        assert sctp is not None
+        for i in range(3000):  # from somebody who does not care about windows
+            chunk = DataChunk(flags=SCTP_DATA_UNORDERED)
+            chunk.tsn = (sctp._last_received_tsn or 0) + 2 + i
+            chunk.user_data = b"x" * 1000
+            await sctp._receive_data_chunk(chunk)
+        kept = [c for stream in sctp._inbound_streams.values() for c in stream.reassembly]
+        assert 100_000 < sum(len(chunk.user_data) for chunk in kept) < 400_000
+        before = len(client.arrivals)
+        await until(lambda: len(client.arrivals) > before + 5)
+
+
+async def test_messages_both_ways() -> None:
+    client, got = RtcClient(), list[str]()
+    peer = await Peer.answer(await client.offer(), LOOPBACK, on_message=got.append)
+    peer.send_message("before anybody listens")  # no error
+    await client.accept(peer.answer_sdp)
+    await until(lambda: client.channel is not None and client.channel.readyState == "open")
+    client.send_message('{"id": 1}')
+    await until(lambda: got == ['{"id": 1}'])
+    peer.send_message("hello")
+    await until(lambda: client.messages == ["hello"])
+    client.send_message("x" * 20_000)
+    for _ in range(300):
+        client.send_message("again")
+    await until(lambda: peer.stats().messages_refused >= 100)
+    assert len(got) < 200 and max(map(len, got)) <= 16 * 1024
+    await peer.close()
+    peer.send_message("too late")
+    await client.close()
+
+
+async def test_an_offer_without_candidates_connects() -> None:
+    """As OBS makes it: none in the offer, none later."""
+    client = RtcClient()
+    async with connected(client, candidates=False):
+        await until(lambda: len(client.numbers()) >= 5)
+
+
+async def test_candidates_that_come_later_connect_and_a_restart_is_refused() -> None:
+    """A client that binds to what the server cannot guess, and does not begin by itself."""
+    client = RtcClient()
+    offer = await client.offer()
+    lines = [line.removeprefix("a=") for line in offer.splitlines() if "a=candidate" in line]
+    candidates = tuple(line.removeprefix("candidate:") for line in lines)
+    peer = await Peer.answer(without(offer), LOOPBACK, on_message=ignore)
+    ice = peer._pc.getTransceivers()[0].receiver.transport.transport
+    assert ice.getRemoteCandidates() == []
+    assert await peer.trickle(Fragment("", candidates, True))
+    assert len(ice.getRemoteCandidates()) == len(candidates) > 0
+    assert not await peer.trickle(Fragment("another-session", (), False))
+    with pytest.raises(UsageError, match="cannot be read"):
+        await peer.trickle(Fragment("", ("nonsense",), False))
+    await client.accept(peer.answer_sdp)
+    await peer.close()
+    await client.close()
+
+
+def without(offer: str) -> str:
+    """An offer that promises candidates and has none."""
+    lines = offer.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("a=candidate", "a=end-of")))
+
+
+@pytest.mark.parametrize("algorithm", ["sha-256", "sha-512"])
+async def test_a_certificate_with_another_fingerprint_is_not_talked_to(algorithm: str) -> None:
+    """Somebody between the two, who has another key."""
+    client = RtcClient()
+    offer = await client.offer()
+    start = f"a=fingerprint:{algorithm} "
+    told = next(line for line in offer.splitlines() if line.startswith(start))
+    wrong = start + ("00" if told[len(start) :][:2] != "00" else "11") + told[len(start) + 2 :]
+    peer = await Peer.answer(offer.replace(told, wrong), LOOPBACK, on_message=ignore)
+    with suppress(TimeoutError):  # it may think that it is connected, for a moment
+        await client.accept(peer.answer_sdp, 2)
+    await until(lambda: peer.state == "closed")
+    assert peer.stats().frames_in == 0
+    await peer.close()
+    await client.close()
+
+
+async def test_an_offer_that_only_watches_is_no_publisher_s() -> None:
+    client = RtcClient(video="recvonly", audio="recvonly")
+    with pytest.raises(UsageError, match="sends nothing"):
+        await Peer.answer(await client.offer(), LOOPBACK, on_message=ignore)
+    await client.close()
+
+
+async def test_a_publisher_gets_a_recvonly_answer() -> None:
+    client = RtcClient(video="sendonly", channel=False)
+    async with connected(client) as peer:
+        assert "a=recvonly" in peer.answer_sdp
+        assert "a=sendrecv" not in peer.answer_sdp
+        await until(lambda: peer.stats().frames_in >= 20)
+        assert peer.stats().frames_out == peer.stats().dropped_encoder == 0
+        assert client.arrivals == []
+
+
+async def test_sound_alone_comes_back() -> None:
+    client = RtcClient(video=None, audio="sendrecv", channel=False)
+    async with connected(client):
+        await until(lambda: sum(rms > 1000 for _, rms in client.loudness) > 5)
+
+
+async def test_sound_is_as_late_as_it_is_told() -> None:
+    early, late = [await _sound_latency_s(wanted_s) for wanted_s in (0.0, 0.4)]
+    assert late - early == pytest.approx(0.4, abs=0.1)
+
+
+async def _sound_latency_s(wanted_s: float) -> float:
+    """From the beginning of a tone (at every full second) to hearing it."""
+    client = RtcClient(video=None, audio="sendrecv", channel=False)
+    async with connected(client) as peer:
+        peer.set_latency(wanted_s)
+        began = time.monotonic()
+        await until(lambda: time.monotonic() > began + 3.2)
+        quiet_then_loud = [
+            at
+            for (_, before), (at, rms) in zip(client.loudness, client.loudness[1:], strict=False)
+            if before < 500 <= rms and at > began + 1
+        ]
+        return median(at % 1 for at in quiet_then_loud)
+
+
+async def test_media_of_a_loopback_peer_stays_on_this_machine() -> None:
+    client = RtcClient()
+    async with connected(client) as peer:
+        addresses = re.findall(r"a=candidate:\S+ 1 udp \d+ (\S+)", peer.answer_sdp)
+        assert addresses and set(addresses) <= {"127.0.0.1", "::1"}
+        assert all(ip in ("127.0.0.1", "::1") for ip, _ in _udp_sockets())
+
+
+def _udp_sockets() -> set[tuple[str, int]]:
+    return {(c.laddr.ip, c.laddr.port) for c in psutil.Process().net_connections("udp")}
+
+
+async def test_udp_ports_are_those_of_the_range() -> None:
+    options = replace(LOOPBACK, udp_ports=range(47_100, 47_101))
+    client, other = RtcClient(), RtcClient()
+    async with connected(client, options) as peer:
+        found = re.findall(r"a=candidate:\S+ 1 udp \d+ \S+ (\d+)", peer.answer_sdp)
+        assert set(found) == {"47100"}
+        with pytest.raises(MediaError, match="no free UDP port"):
+            await Peer.answer(await other.offer(), options, on_message=ignore)
+    again = await Peer.answer(await other.offer(), options, on_message=ignore)
+    await again.close()
+    await other.close()
+
+
+async def test_servers_that_are_named_are_used_and_others_refused() -> None:
+    named = (
+        IceServer(("stun:127.0.0.1:9",)),
+        IceServer(("turn:127.0.0.1:9?transport=udp",), "user", "secret"),
+    )
+    client = RtcClient(channel=False)
+    peer = Peer(replace(PeerOptions(), ice_servers=named), ignore)
+    await peer._pc.setRemoteDescription(RTCSessionDescription(await client.offer(), "offer"))
+    ice = peer._pc.getTransceivers()[0].receiver.transport.transport._connection
+    assert (ice.stun_server, ice.turn_server) == (("127.0.0.1", 9), ("127.0.0.1", 9))
+    assert (ice.turn_username, ice.turn_password) == ("user", "secret")
+    await peer.close()
+    await client.close()
+    with pytest.raises(UsageError, match="http://x"):
+        IceServer(("http://x",))
+
+
+async def test_no_server_is_contacted_unless_one_is_named() -> None:
+    client = RtcClient()
+    peer = await Peer.answer(await client.offer(), PeerOptions(), on_message=ignore)
+    assert "typ srflx" not in peer.answer_sdp and "typ relay" not in peer.answer_sdp
+    [ice] = {t.receiver.transport.transport._connection for t in peer._pc.getTransceivers()}
+    assert (ice.stun_server, ice.turn_server) == (None, None)
+    await peer.close()
+    await client.close()
+
+
+async def test_what_we_cannot_do_is_not_agreed_on() -> None:
+    """A phone that may say "turn this picture" (CVO) would send it lying on its side."""
+    client = RtcClient()
+    offer = (await client.offer()).replace(
+        "a=extmap:3 ", "a=extmap:9 urn:3gpp:video-orientation\r\na=extmap:3 "
+    )
+    assert "video-orientation" in offer
+    peer = await Peer.answer(offer, LOOPBACK, on_message=ignore)
+    assert "video-orientation" not in peer.answer_sdp
+    assert "abs-send-time" in peer.answer_sdp
+    await peer.close()
+    await client.close()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda sdp: "", "neither video nor audio"),
+        (lambda sdp: "hello", "neither video nor audio"),
+        (lambda sdp: "v=0\r\nm=video\r\n", "cannot be read"),
+        (lambda sdp: "v=0\r\n" * 20_000, "longer than"),
+        (lambda sdp: re.sub(r"a=fingerprint.*\r\n", "", sdp), "fingerprint"),
+        (lambda sdp: re.sub(r"a=ice-pwd.*\r\n", "", sdp), "ICE credentials"),
+        (lambda sdp: re.sub(r"VP8|H264", "AV1", sdp), "cannot be answered"),
+        (lambda sdp: re.sub(r"a=rtcp-mux\r\n", "", sdp), "cannot be answered"),
+        (lambda sdp: sdp + sdp[sdp.index("m=video") :], "video sections"),
+    ],
+)
+async def test_offers_that_cannot_be_answered(spoil: object, says: str) -> None:
+    assert callable(spoil)
+    client = RtcClient(channel=False)
+    offer = spoil(await client.offer())
+    with pytest.raises(UsageError, match=says) as caught:
+        await Peer.answer(offer, LOOPBACK, on_message=ignore)
+    assert "\n" not in str(caught.value)
+    await client.close()
+
+
+async def test_nobody_comes() -> None:
+    client = RtcClient()
+    peer = await Peer.answer(
+        await client.offer(), replace(LOOPBACK, connect_timeout_s=0.3), on_message=ignore
+    )
+    async with asyncio.timeout(3):
+        await peer.wait_closed()
+    assert not await peer.source.ready()
+    await client.close()
+
+
+async def test_the_other_side_leaves() -> None:
+    client = RtcClient()
+    async with connected(client) as peer:
+        await until(lambda: peer.stats().frames_in >= 3)
+        await client.close()
+        async with asyncio.timeout(5):
+            await peer.wait_closed()
+        assert peer.state == "closed"
+        assert not await peer.source.ready()
+        await peer.sink.send(Frame(number_frame(0, 64, 64), 0, Fraction(1, 30), 0.0))
+
+
+async def test_twenty_connections_leave_nothing_behind() -> None:
+    async def once() -> None:
+        client = RtcClient(audio="sendrecv")
+        async with connected(client) as peer:
+            await until(lambda: client.arrivals)
+            began = time.monotonic()
+            await peer.close()
+            await peer.close()
+            assert time.monotonic() - began < 1
+
+    await once()
+    sockets, tasks = _udp_sockets(), len(asyncio.all_tasks())
+    for _ in range(20):
+        await once()
+    await until(lambda: not [t for t in threading.enumerate() if t.name.startswith("peer")])
+    assert _udp_sockets() <= sockets
+    assert len(asyncio.all_tasks()) == tasks
+    gc.collect()
+    assert sum(type(thing) is Peer for thing in gc.get_objects()) <= 1
+
+
+async def test_closing_does_not_hold_the_loop_up() -> None:
+    """While the decoder has a backlog, which aiortc would join its thread for."""
+    client = RtcClient(1280, 720)
+    async with connected(client, echoes=False) as peer:
+        await until(lambda: peer.stats().frames_in >= 3)
+        worst_s, done = 0.0, asyncio.Event()
+
+        async def watch() -> None:
+            nonlocal worst_s
+            while not done.is_set():
+                before = time.monotonic()
+                await asyncio.sleep(0.005)
+                worst_s = max(worst_s, time.monotonic() - before)
+
+        watching = asyncio.create_task(watch())
+        await peer.close()
+        done.set()
+        await watching
+        assert worst_s < 0.15
+
+
+async def test_the_return_stream_keeps_to_its_maximum() -> None:
+    bounds = Bitrate(start=500_000, min=200_000, max=600_000)
+    client = RtcClient(640, 360)
+    async with connected(client, replace(LOOPBACK, bitrate=bounds)) as peer:
+        await until(lambda: peer.stats().frames_out >= 20)
+        began, before = time.monotonic(), peer.stats().bytes_out
+        await asyncio.sleep(2)
+        bps = (peer.stats().bytes_out - before) * 8 / (time.monotonic() - began)
+        assert peer.stats().bitrate_bps <= bounds.max
+        assert bps < 1.5 * bounds.max
+
+
+async def test_the_return_stream_gives_way_to_the_other_side() -> None:
+    client = RtcClient(640, 360, loopback=False, accepts=Uplink(400_000, 300_000, 400_000))
+    async with connected(client, PeerOptions()) as peer:
+        await until(lambda: peer.stats().bitrate_bps <= 400_000)
+        await until(lambda: peer.stats().frames_out >= 20)
+        began, before = time.monotonic(), peer.stats().bytes_out
+        await asyncio.sleep(2)
+        assert (peer.stats().bytes_out - before) * 8 / (time.monotonic() - began) < 800_000
+
+
+async def test_on_loopback_a_busy_cpu_is_not_taken_for_a_thin_path() -> None:
+    client = RtcClient(accepts=Uplink(400_000, 300_000, 400_000))
+    async with connected(client) as peer:
+        await until(lambda: len(client.arrivals) >= 20)
+        assert peer.stats().bitrate_bps == LOOPBACK.bitrate.start
+        assert peer.stats().uplink_bps >= LOOPBACK.uplink.start
+
+
+async def test_the_answer_makes_chromium_begin_at_a_good_rate() -> None:
+    client = RtcClient()
+    options = replace(LOOPBACK, uplink=Uplink(start=2_000_000, max=3_000_000))
+    async with connected(client, options) as peer:
+        assert "x-google-start-bitrate=2000" in peer.answer_sdp
+        assert "x-google-max-bitrate=3000" in peer.answer_sdp
