@@ -18,8 +18,8 @@ from streamer.diagnostics.measure import picture
 from streamer.engine.stylizer import StylizerSpec
 from streamer.frame import Style
 from streamer.i420 import Pixels, to_rgb
-from streamer.styles.catalogue import ModelFile
 from streamer.styles.manifest import read_all
+from streamer.styles.model import ModelFile
 from tests.support.transformer_net import TransformerNet
 
 Run = Callable[[], object]

@@ -27,6 +27,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 
+from streamer.engine.stylizer import StylizerSpec
 from streamer.files import transcode as film
 from streamer.files.checkpoint import Checkpoint
 from streamer.files.decode import Decoder, Picture
@@ -152,7 +153,7 @@ class Bench:
 
 
 def ring(catalogue: Catalogue, style: Style, workers: int) -> Ring:
-    spec = catalogue.spec("onnx", threads=1)
+    spec = StylizerSpec("onnx", models=catalogue.models)
     return Ring(partial(Cluster, spec.load, style, workers=workers))
 
 

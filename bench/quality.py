@@ -29,8 +29,8 @@ from bench.stylizers import files
 from streamer.engine.stylizer import Stylizer, StylizerSpec
 from streamer.frame import Image, Style
 from streamer.i420 import from_rgb, to_rgb
-from streamer.styles.catalogue import Look, ModelFile
 from streamer.styles.manifest import read_all
+from streamer.styles.model import Look, ModelFile
 
 Pixels = NDArray[np.uint8]
 Painter = Callable[[Pixels], Pixels]

@@ -27,11 +27,12 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper
 
-from streamer.engine.stylizer import Backend, StylizerSpec
+from streamer.engine.backend import Backend
+from streamer.engine.stylizer import StylizerSpec
 from streamer.frame import Image, Style, i420_size
 from streamer.library.onnx_graph import Graph
-from streamer.styles.catalogue import Look, ModelFile
 from streamer.styles.manifest import read_all
+from streamer.styles.model import Look, ModelFile
 from streamer.training.teachers import from_file
 
 SIZES = ((640, 360), (1280, 720))

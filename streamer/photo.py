@@ -1,9 +1,16 @@
-"""Bytes of an uploaded picture → **photo** → an image to stylize, and back to JPEG."""
+"""Pictures ↔ images to stylize: uploaded bytes, and photo files.
+
+A photo file keeps what is not colour: transparency, EXIF (upright now), resolution.
+"""
 
 import io
+import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image as Pillow
@@ -14,6 +21,10 @@ from streamer.frame import Image
 from streamer.i420 import from_rgb, to_rgb
 
 MIN_SIDE_PX = 16
+MAX_FILE_PIXELS = 200_000_000
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}  # that are written
+QUALITY = 92
+ORIENTATION = 0x0112  # EXIF tag
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")  # nothing that runs a foreign program
 _WIDE_GREY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
@@ -31,11 +42,61 @@ def decode_photo(data: bytes, max_pixels: int) -> Image:
         return from_rgb(np.asarray(_to_srgb(upright)))
 
 
-def encode_jpeg(image: Image, quality: int = 92) -> bytes:
+def encode_jpeg(image: Image, quality: int = QUALITY) -> bytes:
     """The image as a JPEG file."""
     buffer = io.BytesIO()
     Pillow.fromarray(to_rgb(image)).save(buffer, "JPEG", quality=quality)
     return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A decoded photo and what is put back into the new file."""
+
+    image: Image
+    alpha: Pillow.Image | None
+    extra: dict[str, Any]
+
+
+def read_photo(source: Path) -> Photo:
+    """Raises MediaError."""
+    try:
+        data = source.read_bytes()
+        image = decode_photo(data, MAX_FILE_PIXELS)
+    except (MediaError, OSError) as error:
+        raise MediaError(f"{source}: {getattr(error, 'strerror', None) or error}") from error
+    with Pillow.open(io.BytesIO(data)) as picture:
+        upright = ImageOps.exif_transpose(picture)
+        opaque = not upright.has_transparency_data
+        alpha = None if opaque else upright.convert("RGBA").getchannel("A")
+        return Photo(image, alpha, _extra(upright))
+
+
+def _extra(picture: Pillow.Image) -> dict[str, Any]:
+    exif = picture.getexif()
+    exif.pop(ORIENTATION, None)
+    extra: dict[str, Any] = {"exif": exif.tobytes()} if len(exif) else {}
+    return extra | ({"dpi": picture.info["dpi"]} if "dpi" in picture.info else {})
+
+
+def write_photo(target: Path, photo: Photo) -> None:
+    """Write the whole file or nothing. Raises MediaError."""
+    kind = FORMATS[target.suffix.lower()]
+    picture = Pillow.fromarray(to_rgb(photo.image))
+    if photo.alpha is not None and kind != "JPEG":
+        picture.putalpha(photo.alpha)
+    options: dict[str, Any] = {} if kind == "PNG" else {"quality": QUALITY}
+    draft = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}")
+    try:
+        try:
+            # Not tempfile: its files are readable to nobody else, and so would be the photo.
+            with draft.open("xb") as file:
+                picture.save(file, kind, **options, **photo.extra)
+            draft.replace(target)
+        finally:
+            draft.unlink(missing_ok=True)
+    except (OSError, ValueError) as error:
+        raise MediaError(f"{target}: {getattr(error, 'strerror', None) or error}") from error
 
 
 @contextmanager

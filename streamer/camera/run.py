@@ -10,22 +10,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
 from streamer.camera.source import CameraSource, name_of, parse_source
 from streamer.camera.virtual import VirtualCamera
-from streamer.diagnostics.saved import setup
-from streamer.engine.stylizer import Backend
+from streamer.engine.backend import Backend
 from streamer.errors import StreamerError
 from streamer.frame import Frame, Style
 from streamer.pipeline import run as pipeline
-from streamer.pipeline.change import Change, Height, altered, change
-from streamer.pipeline.fade import Fade
-from streamer.pipeline.governor import Governor
+from streamer.pipeline.change import Change, Height, change
 from streamer.pipeline.stats import Stats
-from streamer.ring.cluster import Cluster
+from streamer.pipeline.style_control import StyleControl
 from streamer.ring.ring import Ring
+from streamer.ring.setup import setup
+from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 
 TELL_S = 1.0
@@ -60,11 +58,12 @@ async def _run(wish: Wish) -> None:
     address = parse_source(wish.source, sys.platform, wish.token)
     catalogue = Catalogue.load()
     style = Style(catalogue.parse(wish.style or catalogue.default), wish.strength)
-    look = Look(catalogue, style, wish.height_px, wish.fps)
+    look = Look(catalogue, StyleControl(catalogue.parse, style, wish.height_px, wish.fps))
+    size = setup(wish.backend, wish.workers, wish.threads, None)
     title = f"waiting for {name_of(wish.source)}"
     with VirtualCamera(wish.width, wish.height, wish.fps, wish.device, title) as camera:
         print(f"the virtual camera is {camera.device}; Ctrl-C stops", flush=True)
-        async with _ring(wish, catalogue, style) as ring:
+        async with ring_of(size, catalogue, style) as ring:
             source = CameraSource(address, _say)
             with contextlib.closing(source), _controlled(look, wish.control):
                 await _carry(source, ring, camera, look)
@@ -80,61 +79,27 @@ async def _carry(source: CameraSource, ring: Ring, camera: VirtualCamera, look: 
         telling.cancel()
 
 
-def _ring(wish: Wish, catalogue: Catalogue, style: Style) -> Ring:
-    made = setup(wish.backend, wish.workers, wish.threads, None)
-    spec = catalogue.spec(made.backend, threads=made.threads, device=made.device)
-    return Ring(
-        partial(
-            Cluster,
-            spec.load,
-            style,
-            workers=made.workers,
-            threads=made.threads,
-            gpus=made.gpus,
-        ),
-        depth=made.depth,
-    )
-
-
 class Look:
-    """How the next frame is to look."""
+    """How the next frame is to look, changed by lines of text."""
 
-    def __init__(
-        self, catalogue: Catalogue, style: Style, height_px: Height, target_fps: float
-    ) -> None:
+    def __init__(self, catalogue: Catalogue, control: StyleControl) -> None:
+        self.control = control
         self._catalogue = catalogue
-        self._fade = Fade(style)
-        self._height = height_px
-        self._governor = Governor(target_fps)
-        self._camera_px = 0
 
     @property
     def name(self) -> str:
         """The style headed for."""
-        return " ".join(name for name, _ in self._fade.target.blend)
+        return " ".join(name for name, _ in self.control.target.blend)
 
     def dress(self, frame: Frame) -> Frame:
         """Give a frame its style and height, the moment the ring takes it."""
-        self._camera_px = frame.image.height
-        height = self._governor.height_px if self._height == "auto" else self._height
-        style = self._fade.at(time.monotonic())
-        return replace(frame, style=style, height_px=min(int(height), self._camera_px))
-
-    def look(self, in_fps: float, out_fps: float, busy: float) -> None:
-        """Once a second: hold the frame rate."""
-        if self._height == "auto" and self._camera_px:
-            self._governor.update(in_fps, out_fps, busy, self._camera_px)
-
-    def change(self, wanted: Change) -> None:
-        """Raises UnknownStyleError, UsageError."""
-        self._height = wanted.height_px or self._height
-        style = altered(self._fade.target, wanted, self._catalogue.parse)
-        self._fade.to(style, wanted.transition_s, time.monotonic())
+        return self.control.apply(frame, time.monotonic())
 
     def hear(self, line: str) -> None:
         """A style's name or number, a blend, or JSON as PATCH /streams/NAME takes it."""
         try:
-            self.change(_read(line.strip(), list(self._catalogue)))
+            wanted = _read(line.strip(), list(self._catalogue))
+            self.control.change(wanted, time.monotonic())
         except StreamerError as failure:
             _say(str(failure))
 
@@ -167,16 +132,14 @@ def _listen(loop: asyncio.AbstractEventLoop, hear: Callable[[str], None]) -> Non
 async def _tell(
     source: CameraSource, ring: Ring, camera: VirtualCamera, look: Look, stats: Stats
 ) -> None:
-    frames, busy_s = 0, ring.busy_s
+    control = look.control
     while True:
         await asyncio.sleep(TELL_S)
         now = time.monotonic()
-        in_fps = (source.frames.received - frames) / TELL_S
-        busy = (ring.busy_s - busy_s) / TELL_S / max(len(ring), 1)
-        frames, busy_s = source.frames.received, ring.busy_s
-        look.look(in_fps, stats.left.fps(now), busy)
+        out_fps = stats.left.fps(now)
+        control.update(now, source.frames.received, out_fps, ring.busy_s, len(ring))
         if sys.stderr.isatty():
-            line = f"{in_fps:.0f} fps in, {stats.left.fps(now):.0f} painted, "
+            line = f"{control.in_fps:.0f} fps in, {out_fps:.0f} painted, "
             line += f"{camera.sent.fps(now):.0f} out, {camera.latency.as_ms()['p50']:.0f} ms"
             print(f"\r{line}, {look.name}\033[K", end="", file=sys.stderr, flush=True)
 

@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 import av
 
+from streamer.avframe import to_image
 from streamer.errors import UsageError
 from streamer.frame import Frame
 from streamer.pipeline.intake import Intake
-from streamer.webrtc.codecs import to_image
 
 OPEN_S, READ_S = 10.0, 5.0
 RETRY_S = (0.5, 1.0, 2.0, 4.0)

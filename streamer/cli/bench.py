@@ -12,8 +12,9 @@ import typer
 from streamer.errors import UsageError
 
 if TYPE_CHECKING:
-    from streamer.diagnostics.saved import Engine, Setup
     from streamer.diagnostics.trials import Trial
+    from streamer.engine.backend import Backend
+    from streamer.ring.setup import Setup
 
 
 def bench(  # noqa: PLR0917 - one parameter an option is how Typer works
@@ -48,16 +49,15 @@ def bench(  # noqa: PLR0917 - one parameter an option is how Typer works
         return
     from streamer.diagnostics import trials
     from streamer.frame import Style
+    from streamer.ring.setup import cores, gpus
     from streamer.styles.catalogue import Catalogue
 
     catalogue = Catalogue.load()
     blend = catalogue.parse(style or catalogue.default)
-    rings = trials.candidates(
-        _engines(backend) if backend else trials.engines(), tuning.cores(), tuning.gpus()
-    )
+    rings = trials.candidates(_engines(backend) if backend else trials.engines(), cores(), gpus())
     rings = [one for one in rings if not threads or one.threads in threads]
     if not rings:
-        raise UsageError(f"no ring of {tuning.cores()} cores has so many --threads a worker")
+        raise UsageError(f"no ring of {cores()} cores has so many --threads a worker")
     found = []
     for one in rings:
         found.append(asyncio.run(trials.trial(one, catalogue, Style(blend), height, seconds)))
@@ -72,9 +72,9 @@ def bench(  # noqa: PLR0917 - one parameter an option is how Typer works
         print(f"kept in {where}; both use it from now on" if where else "not kept")
 
 
-def _engines(text: str) -> "list[Engine]":
+def _engines(text: str) -> "list[Backend]":
     """Those named, with commas between them. Raises UsageError."""
-    known: tuple[Engine, ...] = ("onnx", "torch")
+    known: tuple[Backend, ...] = ("onnx", "torch")
     names = text.split(",")
     if not set(names) <= set(known):
         raise UsageError(f"--backend {text}: onnx, torch or onnx,torch")

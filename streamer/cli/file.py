@@ -125,9 +125,10 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     """
     if gpus and backend != "torch":
         raise UsageError(f"--gpus needs --backend torch; {backend or 'onnx'} runs on the CPU")
-    from streamer.diagnostics.saved import Setup, recall
+    from streamer.diagnostics.saved import recall
     from streamer.files.batch import Wish, run
     from streamer.files.inputs import parse_time
+    from streamer.ring.setup import Setup
 
     size = Setup(backend or "onnx", workers or 0, threads or 1, gpus or 0)
     if found := recall("film", backend, workers, threads, gpus, ray_address):

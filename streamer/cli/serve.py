@@ -7,8 +7,8 @@ from typing import Annotated, cast
 
 import typer
 
+from streamer.engine.backend import Backend
 from streamer.server.config import (
-    Backend,
     Config,
     is_loopback,
     parse_bitrate,

@@ -1,6 +1,5 @@
 """`streamer styles`: what there is to paint with, and how to get more."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from streamer.errors import MediaError, UsageError
-from streamer.styles.catalogue import NONE, Catalogue
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import NONE
 
 styles_app = typer.Typer(
     help="List, check and fetch styles.", no_args_is_help=True, rich_markup_mode="rich"
@@ -83,6 +83,7 @@ def sheet(
     width: Annotated[int, typer.Option(min=64, max=1920, help="Of one tile, in pixels.")] = 320,
 ) -> None:
     """One picture in every style, on one sheet."""
+    from streamer.engine.stylizer import StylizerSpec
     from streamer.library.sheet import painted, tile
     from streamer.library.sheet import sheet as lay_out
     from streamer.photo import decode_photo
@@ -95,7 +96,7 @@ def sheet(
     names = [catalogue.check(name) for name in style or catalogue]
     image = tile(decode_photo(picture.read_bytes(), max_pixels=100_000_000), width)
     needed = dict.fromkeys(catalogue.find(name)[0] for name in names if name != NONE)
-    stylizer = replace(catalogue.spec("onnx"), models=tuple(needed)).load()
+    stylizer = StylizerSpec("onnx", models=tuple(needed)).load()
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         tiles = list(progress.track(painted(stylizer, image, names), total=len(names)))

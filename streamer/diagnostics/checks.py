@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 
 from streamer.diagnostics.finding import Finding, fail, note, ok
-from streamer.diagnostics.saved import cores
 from streamer.errors import StreamerError
+from streamer.ring.setup import cores
 from streamer.server.config import Config
 from streamer.server.listen import bind, check_tls
 

@@ -21,12 +21,14 @@ from streamer.diagnostics.doctor_software import (
     ray_version,
 )
 from streamer.diagnostics.finding import Finding, fail, ok
-from streamer.diagnostics.saved import Setup, cores, setup
 from streamer.errors import StreamerError
 from streamer.frame import Style
 from streamer.ring.ring import Ring
+from streamer.ring.setup import Setup, cores, setup
+from streamer.ring.start import ring_of
 from streamer.server.config import Config
-from streamer.styles.catalogue import Catalogue, ModelFile
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import ModelFile
 
 HOPELESS_FPS = 1.0  # greater heights of a model are not tried below this
 
@@ -77,7 +79,7 @@ async def _speeds(
     told(f"starting {size.workers} workers")
     began_at = time.monotonic()
     warm = Style(catalogue.parse(catalogue.default))
-    async with measure.ring(size, catalogue, warm, address) as ring:
+    async with ring_of(size, catalogue, warm, address=address) as ring:
         up = ok("workers", f"{len(ring)} {size.backend}, up in {time.monotonic() - began_at:.1f} s")
         coding_s = measure.coding_s("VP8", *measure.SIZE)
         rows = []

@@ -5,10 +5,11 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 
 from streamer.diagnostics import measure
-from streamer.diagnostics import saved as tuning
 from streamer.diagnostics.finding import Finding, fail, note, ok
+from streamer.engine.stylizer import StylizerSpec
 from streamer.errors import ModelError, StreamerError
 from streamer.frame import Style
+from streamer.ring.setup import gpus
 from streamer.server.pages import PAGE
 from streamer.styles.catalogue import Catalogue
 from streamer.webrtc.codecs import Codec
@@ -57,7 +58,7 @@ def onnx() -> Finding:
 
 def gpu(backend: str) -> Finding:
     """Whether GPUs are used where there are any: nothing may fall back to the CPU unsaid."""
-    count = tuning.gpus()
+    count = gpus()
     if backend == "torch":
         return _torch(count)
     if count:
@@ -71,7 +72,7 @@ def _torch(count: int) -> Finding:
     device = "cuda" if count else "cpu"
     try:
         catalogue = Catalogue.load()
-        stylizer = catalogue.spec("torch", device=device).load()
+        stylizer = StylizerSpec("torch", device=device, models=catalogue.models).load()
         stylizer.stylize(measure.picture(64, 64), Style(catalogue.parse(catalogue.default)))
     except StreamerError as failure:
         return fail("gpu", str(failure), "pip install 'streamer[torch]', with a Torch for CUDA")

@@ -8,12 +8,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from streamer.diagnostics.saved import Setup
 from streamer.frame import Frame, Image, Style, i420_size
-from streamer.ring.cluster import Cluster
 from streamer.ring.flow import Lane
 from streamer.ring.ring import Ring
-from streamer.styles.catalogue import Catalogue
 from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder
 from streamer.webrtc.jitter_buffer import Encoded
 
@@ -39,23 +36,6 @@ def picture(width: int, height: int, moved_px: int = 0) -> Image:
     u[:] = np.linspace(90, 160, u.shape[1])
     v[:] = np.linspace(160, 90, v.shape[0])[:, None]
     return image
-
-
-def ring(size: Setup, catalogue: Catalogue, style: Style, address: str | None = None) -> Ring:
-    """A ring as `serve` would make it, warm for `style`."""
-    spec = catalogue.spec(size.backend, threads=size.threads, device=size.device)
-
-    def start() -> Cluster:
-        return Cluster(
-            spec.load,
-            style,
-            workers=size.workers,
-            threads=size.threads,
-            gpus=size.gpus,
-            address=address,
-        )
-
-    return Ring(start, depth=size.depth)
 
 
 async def speed(

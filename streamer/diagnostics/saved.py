@@ -1,45 +1,15 @@
-"""command line → **tuning** → ring: how many workers with how many threads, on what.
-
-As asked; where nothing was asked, as `streamer bench` found best on this machine; else one
-worker a core or GPU.
-"""
+"""bench → **saved** → serve, file, doctor: what `streamer bench` found best on this machine."""
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 from streamer.errors import StreamerError
-from streamer.styles.manifest import user_data
+from streamer.paths import data_dir
+from streamer.ring.setup import Setup, cores, gpus
 
-Engine = Literal["onnx", "torch", "none"]
 Use = Literal["live", "film"]
-GPU_DEPTH = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """A ring: `workers` with `threads` CPU threads each, or with one of `gpus` GPUs each."""
-
-    backend: Engine
-    workers: int
-    threads: int = 1
-    gpus: int = 0
-
-    @property
-    def device(self) -> Literal["cpu", "cuda"]:
-        """Where each worker's networks run."""
-        return "cuda" if self.gpus else "cpu"
-
-    @property
-    def depth(self) -> int:
-        """Frames that may wait at one worker: a GPU paints them together, a CPU one by one."""
-        return GPU_DEPTH if self.gpus else 1
-
-    def __str__(self) -> str:
-        flags = f"--backend {self.backend} --workers {self.workers} --threads {self.threads}"
-        return f"{flags} --gpus {self.gpus}" if self.gpus else flags
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +21,6 @@ class Tuned:
     date: str
     cores: int
     gpus: int
-
-
-def cores() -> int:
-    """CPU cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def gpus() -> int:
-    """NVIDIA devices of this machine; importing Torch just to count them takes seconds."""
-    return sum(device.name[6:].isdecimal() for device in Path("/dev").glob("nvidia[0-9]*"))
-
-
-def setup(backend: Engine, workers: int | None, threads: int | None, gpu: int | None) -> Setup:
-    """As asked, the rest from the machine."""
-    each = threads or 1
-    used = (gpus() if gpu is None else gpu) if backend == "torch" else 0
-    return Setup(backend, workers or used or max(1, cores() // each), each, used)
 
 
 def recall(use: Use, *asked: object) -> tuple[Setup, str] | None:
@@ -85,7 +36,7 @@ def recall(use: Use, *asked: object) -> tuple[Setup, str] | None:
 
 def place() -> Path:
     """The file in which findings are kept."""
-    return user_data().parent / "bench.json"
+    return data_dir() / "bench.json"
 
 
 def load() -> Tuned | None:

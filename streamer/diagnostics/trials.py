@@ -9,9 +9,11 @@ from importlib.util import find_spec
 
 from streamer.diagnostics import measure
 from streamer.diagnostics.measure import Speed
-from streamer.diagnostics.saved import Engine, Setup
+from streamer.engine.backend import Backend
 from streamer.errors import StreamerError
 from streamer.frame import Style
+from streamer.ring.setup import Setup
+from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 
 ALIKE = 0.95  # of the best frame rate: too near to tell, so that latency decides
@@ -26,12 +28,12 @@ class Trial:
     failure: str = ""
 
 
-def engines() -> tuple[Engine, ...]:
+def engines() -> tuple[Backend, ...]:
     """What is installed here."""
     return ("onnx", "torch") if find_spec("torch") and find_spec("onnx") else ("onnx",)
 
 
-def candidates(backends: Iterable[Engine], cores: int, gpus: int) -> list[Setup]:
+def candidates(backends: Iterable[Backend], cores: int, gpus: int) -> list[Setup]:
     """Rings that use all cores: with one thread a worker, with two, four, ... up to all.
 
     And with one core left for decoding and encoding; and one worker a GPU for Torch.
@@ -55,7 +57,7 @@ async def trial(
 ) -> Trial:
     """Start this ring, have it paint at `height_px` for `seconds`, stop it."""
     try:
-        async with measure.ring(one, catalogue, style) as ring:
+        async with ring_of(one, catalogue, style) as ring:
             return Trial(one, await measure.speed(ring, style, height_px, seconds=seconds))
     except StreamerError as failure:
         return Trial(one, None, str(failure))

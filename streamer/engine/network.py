@@ -21,7 +21,7 @@ from streamer.i420 import (
     to_rgb,
     to_tensors,
 )
-from streamer.styles.catalogue import LAYOUTS, ModelFile
+from streamer.styles.model import LAYOUTS, ModelFile
 
 
 class Network(Protocol):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from streamer.engine.onnx_file import refuse_external_data
 from streamer.errors import ModelError
 from streamer.i420 import Pixels, Planes, Weights
-from streamer.styles.catalogue import LAYOUTS, ModelFile
+from streamer.styles.model import LAYOUTS, ModelFile
 
 log = logging.getLogger(__name__)
 

@@ -7,18 +7,17 @@ each), of the camera picture itself (`none`), or of all of these.
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import cv2
 import numpy as np
 
+from streamer.engine.backend import Backend
 from streamer.engine.network import Network, run
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
 from streamer.i420 import Weights, mix, recolor
-from streamer.styles.catalogue import NONE, Catalogue, ModelFile
-
-Backend = Literal["onnx", "torch", "none"]
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import NONE, ModelFile
 
 _NOTHING = 1 / 1024  # a smaller share of the picture changes no pixel by more than a quarter
 
@@ -31,7 +30,7 @@ class StylizerSpec:
     threads: int = 1
     device: str = "cpu"  # or cuda, cuda:1, ...; Torch only
     models: tuple[ModelFile, ...] = ()
-    grows: bool = False  # paints what is added to this machine's catalogue later on, too
+    follow_catalogue: bool = False  # finds styles that are added on this machine later on, too
 
     def load(self) -> "Stylizer":
         """Load every model. Raises ModelError."""
@@ -40,7 +39,7 @@ class StylizerSpec:
             return Identity({})
         open_network = self._engine()
         networks = {model: open_network(model) for model in self.models}
-        return Stylizer(networks, _Added(open_network) if self.grows else None)
+        return Stylizer(networks, _Added(open_network) if self.follow_catalogue else None)
 
     def _engine(self) -> Callable[[ModelFile], Network]:
         if self.backend == "onnx":

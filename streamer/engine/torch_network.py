@@ -15,7 +15,7 @@ from streamer.engine.onnx_file import refuse_external_data
 from streamer.engine.torch_graph import TorchGraph
 from streamer.errors import ModelError
 from streamer.i420 import Pixels, Planes, Weights
-from streamer.styles.catalogue import LAYOUTS, ModelFile
+from streamer.styles.model import LAYOUTS, ModelFile
 
 
 class TorchNetwork:

@@ -14,21 +14,21 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 
-from streamer import still
-from streamer.diagnostics.saved import setup
-from streamer.engine.stylizer import Backend
+from streamer.engine.backend import Backend
 from streamer.errors import StreamerError, UsageError
 from streamer.files import transcode as film
 from streamer.files.inputs import PIPE, Item, items
 from streamer.files.job import Job, Order, prepare
 from streamer.files.report import Reporter, reporter
 from streamer.frame import Style
-from streamer.ring.cluster import Cluster
+from streamer.photo import FORMATS, Photo, read_photo, write_photo
 from streamer.ring.ring import Ring
-from streamer.styles.catalogue import NONE, Catalogue
+from streamer.ring.setup import setup
+from streamer.ring.start import ring_of
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import NONE
 
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
@@ -111,7 +111,7 @@ class _Batch:
         self.telling.begin(item.source, item.target)
         try:
             if item.is_photo:
-                still.check(item.source, item.target, self.wish.overwrite)
+                check_photo(item.source, item.target, self.wish.overwrite)
                 return None
             return await asyncio.to_thread(prepare, self._order(item))
         except StreamerError as error:
@@ -123,7 +123,7 @@ class _Batch:
         self.telling.begin(item.source, item.target)
         try:
             if job is None:
-                await still.stylize_photo(item.source, item.target, self.style, ring)
+                await stylize_photo(item.source, item.target, self.style, ring)
             else:
                 await self._film(job, ring)
         except StreamerError as error:
@@ -152,17 +152,7 @@ class _Batch:
     def _ring(self) -> Ring:
         wish = self.wish
         made = setup(wish.backend, wish.workers, wish.threads, wish.gpus)
-        spec = self.catalogue.spec(made.backend, threads=made.threads, device=made.device)
-        start = partial(
-            Cluster,
-            spec.load,
-            self.style,
-            workers=made.workers,
-            threads=made.threads,
-            gpus=made.gpus,
-            address=wish.ray_address,
-        )
-        return Ring(start, depth=made.depth, quorum=1 if wish.ray_address else None)
+        return ring_of(made, self.catalogue, self.style, address=wish.ray_address)
 
     def _tell_plan(self, item: Item, job: Job | None) -> None:
         self.telling.begin(item.source, item.target)
@@ -174,6 +164,25 @@ class _Batch:
         how = f"becomes {item.target}, {encoding.codec} by {encoding.encoder}"
         for note in (shape, how, *job.notes):
             self.telling.note(note)
+
+
+async def stylize_photo(source: Path, target: Path, style: Style, ring: Ring) -> None:
+    """Write `target`, replacing what is there. Raises StreamerError."""
+    photo = await asyncio.to_thread(read_photo, source)
+    image = await ring.stylize(photo.image, style)
+    await asyncio.to_thread(write_photo, target, Photo(image, photo.alpha, photo.extra))
+
+
+def check_photo(source: Path, target: Path, overwrite: bool) -> None:
+    """Whether it can be done at all. Raises UsageError."""
+    if not source.exists():
+        raise UsageError(f"{source}: there is no such file")
+    if target.suffix.lower() not in FORMATS:
+        raise UsageError(f"{target}: a photo becomes one of {' '.join(FORMATS)}")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} is there already; --overwrite replaces it")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent}: there is no such folder")
 
 
 def _exit_code(failures: list[StreamerError], *, alone: bool) -> int:

@@ -13,9 +13,10 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
+from streamer.avframe import to_frame, to_image
 from streamer.files.container import BT709, FULL, HLG, LIMITED, UNKNOWN, Colors, Film
 from streamer.files.tonemap import cube
-from streamer.frame import Image, i420_size
+from streamer.frame import Image
 
 SDR = Colors(LIMITED, BT709, BT709, BT709)
 HDR_MATRIX = {9: "bt2020nc", 10: "bt2020c", 1: "bt709", 5: "smpte170m", 6: "smpte170m"}
@@ -28,29 +29,6 @@ def output_colors(film: Film) -> Colors:
     if film.pix_fmt.startswith("gray") and film.colors.matrix == 0:
         return replace(film.colors, matrix=UNKNOWN)
     return film.colors
-
-
-def image_of(frame: VideoFrame) -> Image:
-    """A copy of a yuv420p frame without the padding of its rows."""
-    image = Image(frame.width, frame.height, np.empty(i420_size(frame.width, frame.height), "u1"))
-    for plane, target in zip(frame.planes, image.planes, strict=True):
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        target[:] = rows[: target.shape[0], : target.shape[1]]
-    return image
-
-
-def frame_of(image: Image, width: int, height: int) -> VideoFrame:
-    """A yuv420p frame of the image, its last row or column repeated up to width x height."""
-    frame = VideoFrame(width, height, "yuv420p")
-    for plane, source in zip(frame.planes, image.planes, strict=True):
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(
-            -1, plane.line_size
-        )  # writes through
-        shown = rows[: plane.height, : plane.width]
-        shown[: source.shape[0], : source.shape[1]] = source
-        shown[source.shape[0] :] = shown[source.shape[0] - 1]
-        shown[:, source.shape[1] :] = shown[:, source.shape[1] - 1 : source.shape[1]]
-    return frame
 
 
 class ToImage:
@@ -66,7 +44,7 @@ class ToImage:
         """The image of one frame, in video range (16-235)."""
         if self._to_sdr is not None:
             frame = self._to_sdr(frame)
-        return image_of(
+        return to_image(
             frame.reformat(
                 *self._size,
                 format="yuv420p",
@@ -80,7 +58,7 @@ class ToImage:
 
 def from_image(image: Image, width: int, height: int, colors: Colors) -> VideoFrame:
     """A frame for the encoder, tagged with `colors` and in their range."""
-    frame = frame_of(image, width, height)
+    frame = to_frame(image, width, height)
     if colors.range == FULL:
         frame = frame.reformat(
             format="yuvj420p",

@@ -13,8 +13,8 @@ from streamer.engine.stylizer import Stylizer
 from streamer.errors import ModelError, UsageError
 from streamer.frame import Image, Style, i420_size
 from streamer.library import store as library
-from streamer.styles.catalogue import LAYOUTS, LayoutName, Look, ModelFile
 from streamer.styles.manifest import NAME
+from streamer.styles.model import LAYOUTS, LayoutName, Look, ModelFile
 
 CHECKPOINTS = (".pth", ".pt", ".model")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from streamer.errors import UnavailableError, UsageError
-from streamer.styles.catalogue import Blend, Catalogue
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import Blend
 
 MOST_ADDED = 64  # each takes memory in every worker that painted it once
 

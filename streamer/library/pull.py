@@ -8,8 +8,9 @@ from streamer.engine.onnx_file import free_sides, refuse_external_data
 from streamer.errors import ModelError, UsageError
 from streamer.library import store as library
 from streamer.library.download import DownloadError, Progress, download
-from streamer.styles.catalogue import Catalogue, LayoutName, Look
-from streamer.styles.manifest import built_in, user_data
+from streamer.paths import built_in_models, user_models
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import LayoutName, Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Published:
 
 def published() -> dict[str, Published]:
     """Every network that can be pulled, by name."""
-    table = tomllib.loads((built_in() / "published.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads((built_in_models() / "published.toml").read_text(encoding="utf-8"))
     models = [Published(**{**entry, "urls": tuple(entry["urls"])}) for entry in table["model"]]
     return {model.name: model for model in models}
 
@@ -56,7 +57,7 @@ def pull(model: Published, name: str | None = None, progress: Progress = lambda 
     """
     style = library.to_name(name or model.style)
     library.check_free(style)
-    part = user_data() / f"{model.sha256}.part"
+    part = user_models() / f"{model.sha256}.part"
     try:
         data = download(model.urls, part, model.bytes, model.sha256, progress)
     except DownloadError as error:

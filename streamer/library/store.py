@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from streamer.errors import ModelError, UsageError
-from streamer.styles.catalogue import Catalogue, LayoutName, Look
-from streamer.styles.manifest import MANIFEST, NAME, read_models, read_table, user_data
+from streamer.paths import user_models
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.manifest import MANIFEST, NAME, read_models, read_table
+from streamer.styles.model import LayoutName, Look
 
 _HEAD = "# Written by `streamer styles`; change it with pull, add and remove.\nformat = 1\n"
 
@@ -72,7 +74,7 @@ def add(new: NewModel) -> tuple[str, ...]:
     """
     check_free(new.name)
     entry, files = _entry(new)
-    read_models(user_data(), {"model": [entry]})  # what cannot be read again is not written
+    read_models(user_models(), {"model": [entry]})  # what cannot be read again is not written
     written: list[Path] = []
     try:
         for path, content in files.items():
@@ -104,7 +106,7 @@ def _entry(new: NewModel) -> tuple[dict[str, Any], dict[Path, bytes]]:
         if content is not None:
             entry[f"{key}file"] = file
             entry[f"{key}sha256"] = hashlib.sha256(content).hexdigest()
-            files[user_data() / file] = content
+            files[user_models() / file] = content
     return entry, files
 
 
@@ -120,14 +122,14 @@ def remove(name: str) -> str:
         raise UsageError(f"{name} came with streamer; only pulled and added styles can be removed")
     _write_manifest([entry for entry in _entries() if entry["name"] != model.name])
     for path in (model.path, model.int8.path if model.int8 else None):
-        if path is not None and path.parent == user_data():  # not a file of a package
+        if path is not None and path.parent == user_models():  # not a file of a package
             with contextlib.suppress(OSError):  # nobody knows of it any more
                 path.unlink()
     return model.name
 
 
 def _entries() -> list[dict[str, Any]]:
-    manifest = user_data() / MANIFEST
+    manifest = user_models() / MANIFEST
     entries: list[dict[str, Any]] = (
         read_table(manifest).get("model", []) if manifest.exists() else []
     )
@@ -139,7 +141,7 @@ def _write_manifest(entries: Iterable[Mapping[str, Any]]) -> None:
     for entry in entries:
         tables.append(_table("model", entry))
         tables += [_table("model.style", look) for look in entry["style"]]
-    _write(user_data() / MANIFEST, "\n".join(tables).encode(errors="replace"))
+    _write(user_models() / MANIFEST, "\n".join(tables).encode(errors="replace"))
 
 
 def _table(name: str, values: Mapping[str, Any]) -> str:

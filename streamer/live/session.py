@@ -9,30 +9,20 @@ import json
 import secrets
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from dataclasses import asdict, dataclass
 
 from streamer.errors import StreamerError, UnknownStyleError
 from streamer.frame import Frame, Sound, Style
 from streamer.live.broadcast import Audience, Audiences
 from streamer.pipeline import run as pipeline
-from streamer.pipeline.change import Change, Height, altered, read_change, read_id
-from streamer.pipeline.fade import Fade
-from streamer.pipeline.governor import Governor
+from streamer.pipeline.change import Change, Height, read_change, read_id
 from streamer.pipeline.stats import Stats
+from streamer.pipeline.style_control import Parse, StyleControl
 from streamer.ring.ring import Ring
 from streamer.webrtc.peer import Peer, PeerStats
-from streamer.webrtc.trickle import Fragment
 
 STATS_S = 1.0
 MAX_WAITING_ANSWERS = 64
-
-
-class Styles(Protocol):
-    """What a session needs of the catalogue."""
-
-    def parse(self, style: str | dict[str, float]) -> tuple[tuple[str, float], ...]:
-        """The blend a name or a mapping stands for; raises UnknownStyleError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +43,7 @@ class Session:
         name: str,
         peer: Peer,
         ring: Ring,
-        styles: Styles,
+        parse: Parse,
         defaults: Defaults,
         *,
         audiences: Audiences,
@@ -66,13 +56,8 @@ class Session:
         self._audiences = audiences
         self._ring = ring
         self._lane = ring.open(live=True)
-        self._styles = styles
-        self._fade = Fade(defaults.style)
-        self._height = defaults.height_px
-        self._governor = Governor(defaults.target_fps)
+        self._look = StyleControl(parse, defaults.style, defaults.height_px, defaults.target_fps)
         self._deadline_s = defaults.deadline_s
-        self._size = (0, 0)
-        self._in_fps = 0.0
         self._encoded = 0
         self._asked: deque[object] = deque(
             maxlen=MAX_WAITING_ANSWERS
@@ -104,8 +89,8 @@ class Session:
         await self._peer.sink.send(frame)
         self._audience.show(self.id, frame, time.monotonic())
 
-    async def trickle(self, fragment: Fragment) -> bool:
-        """More candidates of the peer; False: they are for an ICE restart."""
+    async def trickle(self, fragment: str) -> bool:
+        """More candidates of the peer; False: they are for an ICE restart. Raises UsageError."""
         return await self._peer.trickle(fragment)
 
     async def close(self) -> None:
@@ -124,10 +109,7 @@ class Session:
 
     def change(self, wanted: Change) -> None:
         """Look different from the next frame on. Raises UnknownStyleError, UsageError."""
-        style = altered(self._fade.target, wanted, self._styles.parse)
-        if wanted.height_px is not None:
-            self._height = wanted.height_px
-        self._fade.to(style, wanted.transition_s, time.monotonic())
+        self._look.change(wanted, time.monotonic())
 
     def listen(self, sound: Sound) -> None:
         """A packet of the peer's sound."""
@@ -140,17 +122,17 @@ class Session:
 
     def as_dict(self) -> dict[str, object]:
         """The stream's numbers, as the page and `/stats` show them."""
-        peer, style = self._peer.stats(), self._fade.target
+        peer, style = self._peer.stats(), self._look.target
         self.stats.dropped["intake"] = peer.dropped_intake
         self.stats.dropped["encode"] = peer.dropped_encoder + peer.encode_errors
         return {
             "name": self.name,
-            "in_fps": round(self._in_fps, 1),
+            "in_fps": round(self._look.in_fps, 1),
             **self.stats.as_dict(time.monotonic()),
-            "width": self._size[0],
-            "height": self._size[1],
-            "height_px": self._height_px,
-            "height_auto": self._height == "auto",
+            "width": self._look.size[0],
+            "height": self._look.size[1],
+            "height_px": self._look.height_px,
+            "height_auto": self._look.height_auto,
             "style": dict(style.blend),
             "strength": style.strength,
             "preserve_color": style.preserve_color,
@@ -165,19 +147,11 @@ class Session:
     def _audience(self) -> Audience:
         return self._audiences.of(self.name)
 
-    @property
-    def _height_px(self) -> int:
-        wanted = self._governor.height_px if self._height == "auto" else self._height
-        assert isinstance(wanted, int)
-        return min(wanted, self._size[1] or wanted)
-
     def _dress(self, frame: Frame) -> Frame:
         """Called with every frame the ring takes."""
-        now = time.monotonic()
-        self._size = (frame.image.width, frame.image.height)
         while self._asked:
             self._applied.append((frame.pts, self._asked.popleft()))
-        return replace(frame, style=self._fade.at(now), height_px=self._height_px)
+        return self._look.apply(frame, time.monotonic())
 
     def _left(self, seq: int, frame: Frame) -> None:
         """Called with every frame that goes back to the peer."""
@@ -187,24 +161,18 @@ class Session:
 
     async def _tell(self) -> None:
         """Once a second: look at the speed, and send the numbers."""
-        busy_s, frames_in, looked_at = self._ring.busy_s, 0, time.monotonic()
         while True:
             await asyncio.sleep(STATS_S)
-            now, peer = time.monotonic(), self._peer.stats()
-            elapsed_s = now - looked_at
-            self._in_fps = (peer.frames_in - frames_in) / elapsed_s
-            busy = (self._ring.busy_s - busy_s) / elapsed_s / max(len(self._ring), 1)
-            busy_s, frames_in, looked_at = self._ring.busy_s, peer.frames_in, now
-            self._look(peer, busy, now)
+            self._report(self._peer.stats(), time.monotonic())
 
-    def _look(self, peer: PeerStats, busy: float, now: float) -> None:
+    def _report(self, peer: PeerStats, now: float) -> None:
         encoded = peer.frames_out - self._encoded
         self._encoded = peer.frames_out
         for seconds in peer.encode_s[max(len(peer.encode_s) - encoded, 0) :]:
             self.stats.stages["encode"].add(seconds)
-        if self._height == "auto" and self._size[1]:
-            out_fps = self.stats.left.fps(now)
-            self._governor.update(self._in_fps, out_fps, busy, self._size[1])
+        self._look.update(
+            now, peer.frames_in, self.stats.left.fps(now), self._ring.busy_s, len(self._ring)
+        )
         latency_s = self.stats.latency.quantile(0.5)
         self._peer.set_latency(latency_s)
         self._audience.set_latency(self.id, latency_s)

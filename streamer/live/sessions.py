@@ -12,11 +12,11 @@ from collections import deque
 from streamer.errors import NotLiveError, ServerFullError
 from streamer.frame import Sound
 from streamer.live.broadcast import Audiences
-from streamer.live.session import Defaults, Session, Styles
+from streamer.live.session import Defaults, Session
 from streamer.pipeline.change import Change
+from streamer.pipeline.style_control import Parse
 from streamer.ring.ring import Ring
 from streamer.webrtc.peer import Peer, PeerOptions
-from streamer.webrtc.trickle import Fragment
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class Sessions:
     def __init__(
         self,
         ring: Ring,
-        styles: Styles,
+        parse: Parse,
         *,
         options: PeerOptions,
         defaults: Defaults,
@@ -38,7 +38,7 @@ class Sessions:
     ) -> None:
         self._audiences = audiences or Audiences()
         self._ring = ring
-        self._styles = styles
+        self._parse = parse
         self._options = options
         self._defaults = defaults
         self._max_peers = max_peers
@@ -64,13 +64,13 @@ class Sessions:
         finally:
             self._answering -= 1
         session = Session(
-            name, peer, self._ring, self._styles, self._defaults, audiences=self._audiences
+            name, peer, self._ring, self._parse, self._defaults, audiences=self._audiences
         )
         task = asyncio.create_task(self._keep(session))
         self._live[session.id] = (session, task)
         return session
 
-    async def trickle(self, session_id: str, fragment: Fragment) -> bool | None:
+    async def trickle(self, session_id: str, fragment: str) -> bool | None:
         """More of a peer's candidates; False: that is no candidate of this connection but an
         ICE restart, None: there is no such session."""
         found = self._live.get(session_id)

@@ -15,7 +15,6 @@ from streamer.webrtc.codecs import Codec
 from streamer.webrtc.endpoint import unhindered
 from streamer.webrtc.fan_out import FanOut
 from streamer.webrtc.options import PeerOptions
-from streamer.webrtc.trickle import Fragment
 from streamer.webrtc.viewer import Viewer
 
 log = logging.getLogger(__name__)
@@ -66,7 +65,7 @@ class Viewers:
         self._live[id_] = Watching(id_, viewer, (name, viewer.video_codec), task)
         return self._live[id_]
 
-    async def trickle(self, viewer_id: str, fragment: Fragment) -> bool | None:
+    async def trickle(self, viewer_id: str, fragment: str) -> bool | None:
         """More of a viewer's candidates; False: that is no candidate of this connection but an
         ICE restart, None: there is no such viewer."""
         found = self._live.get(viewer_id)
@@ -107,7 +106,7 @@ class Viewers:
     async def _keep(self, id_: str, viewer: Viewer, audience: Audience) -> None:
         fan_out = self._fan_out(audience, viewer.video_codec)
         waits = [
-            asyncio.create_task(viewer.watch(audience, fan_out)),
+            asyncio.create_task(_watch(viewer, audience, fan_out)),
             asyncio.create_task(audience.deserted(GRACE_S)),
         ]
         try:
@@ -132,6 +131,13 @@ class Viewers:
         for key in self._fan_outs.keys() - needed:
             _, task = self._fan_outs.pop(key)
             task.cancel()
+
+
+async def _watch(viewer: Viewer, audience: Audience, fan_out: FanOut) -> None:
+    """Until the connection ends."""
+    viewer.start(fan_out)
+    with audience.listen(viewer.audio):
+        await viewer.wait_closed()
 
 
 async def _run(fan_out: FanOut, audience: Audience) -> None:

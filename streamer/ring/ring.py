@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Self
@@ -59,7 +60,7 @@ class Ring:
             self._listener.bind(str(self._home / "ring"))
             self._listener.listen()
             self._listener.setblocking(False)
-            self._workers = await asyncio.to_thread(self._start)
+            self._workers = await _begin(self._start)
         except BaseException:
             self._clean_up()
             raise
@@ -235,3 +236,20 @@ class Ring:
             ticket.lane.put(Done(ticket.seq, None))
         else:
             ticket.lane.fail(RingError(f"frame {ticket.seq} cannot be stylized: {error}"))
+
+
+async def _begin(start: Callable[[], Workers]) -> Workers:
+    """`start` in a thread, which cannot be cancelled: workers nobody waits for are stopped."""
+    thread = ThreadPoolExecutor(1, thread_name_prefix="ring-start")
+    starting = thread.submit(start)
+    thread.shutdown(wait=False)
+    try:
+        return await asyncio.shield(asyncio.wrap_future(starting))
+    except asyncio.CancelledError:
+        starting.add_done_callback(_stop)
+        raise
+
+
+def _stop(started: Future[Workers]) -> None:
+    if started.exception() is None:
+        started.result().stop()

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from streamer.errors import StreamerError, UsageError
+from streamer.paths import data_dir
 from streamer.server.listen import own_addresses
-from streamer.styles.manifest import user_data
 
 VALID = datetime.timedelta(days=397)  # browsers refuse what is valid for longer
 RENEW = datetime.timedelta(days=30)
@@ -28,7 +28,7 @@ def ours(given: Path | None) -> tuple[Path, Path]:
     """Certificate and key for `--https`. Raises UsageError when one is `given` already."""
     if given is not None:
         raise UsageError("--https makes a certificate; leave it out with --tls-cert and --tls-key")
-    return ensure(user_data(), own_addresses())
+    return ensure(data_dir() / "https", own_addresses())
 
 
 def ensure(folder: Path, addresses: Iterable[str]) -> tuple[Path, Path]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal, get_args
 from urllib.parse import unquote, urlsplit
 
+from streamer.engine.backend import Backend
 from streamer.errors import UsageError
 
-Backend = Literal["onnx", "torch", "none"]
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
 MIN_TOKEN_CHARACTERS = 16

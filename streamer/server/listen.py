@@ -6,8 +6,8 @@ import socket
 import ssl
 import sys
 
-from streamer.diagnostics.saved import Setup, setup
 from streamer.errors import StreamerError, UsageError
+from streamer.ring.setup import Setup, setup
 from streamer.server.config import Config
 
 

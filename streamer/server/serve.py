@@ -27,8 +27,8 @@ from streamer.live.broadcast import Audiences
 from streamer.live.session import Defaults
 from streamer.live.sessions import Sessions
 from streamer.live.viewers import Viewers
-from streamer.ring.cluster import Cluster
 from streamer.ring.ring import Ring
+from streamer.ring.start import ring_of
 from streamer.server import qr
 from streamer.server.app import Live, create_app
 from streamer.server.config import Config
@@ -53,24 +53,18 @@ def run(config: Config) -> None:
 
 async def serve(config: Config, listener: socket.socket) -> None:
     """Serve on `listener` until a signal; a second signal ends the process at once."""
-    given_up = threading.Event()
-    work = asyncio.create_task(_serve(config, listener, given_up))
-
-    def stop() -> None:
-        given_up.set()
-        work.cancel()
-
-    _on_signal(stop)
+    work = asyncio.create_task(_serve(config, listener))
+    _on_signal(work.cancel)
     await asyncio.wait({work})
     if not work.cancelled():
         work.result()
 
 
-async def _serve(config: Config, listener: socket.socket, given_up: threading.Event) -> None:
+async def _serve(config: Config, listener: socket.socket) -> None:
     began_at = time.monotonic()
     audiences = Audiences()
     addresses = urls(config, listener.getsockname()[1])
-    ring, closing, app = _assemble(config, given_up, audiences, addresses)
+    ring, closing, app = _assemble(config, audiences, addresses)
     async with _camera(config, audiences), _http(config, app, listener) as http:
         _announce(config, addresses)
         async with ring, closing:
@@ -83,29 +77,20 @@ async def _serve(config: Config, listener: socket.socket, given_up: threading.Ev
 
 
 def _assemble(
-    config: Config, given_up: threading.Event, audiences: Audiences, addresses: list[str]
+    config: Config, audiences: Audiences, addresses: list[str]
 ) -> tuple[Ring, contextlib.AsyncExitStack, ASGIApp]:
     """Everything, wired and not yet started."""
     catalogue = Catalogue.load()
     size, here = ring_size(config), config.ray_address is None
-    spec = catalogue.spec(config.backend, threads=size.threads, device=size.device, grows=here)
     style = Style(catalogue.parse(config.style or catalogue.default), smooth=config.smooth)
 
-    def start() -> Cluster:
-        """In a thread, which cannot be cancelled: what nobody waits for any more ends here."""
-        counts = {"workers": size.workers, "threads": size.threads, "gpus": size.gpus}
-        cluster = Cluster(spec.load, style, **counts, address=config.ray_address)
-        if given_up.is_set():
-            cluster.stop()
-        return cluster
-
-    ring = Ring(start, depth=size.depth, quorum=None if here else 1)
+    ring = ring_of(size, catalogue, style, address=config.ray_address, follow_catalogue=here)
     options = peer_options(config)
     styles = LiveCatalogue(catalogue, max_pixels=config.max_photo_pixels, here=here)
     viewers = Viewers(audiences, options, config.max_viewers)
     sessions = Sessions(
         ring,
-        styles,
+        styles.parse,
         options=options,
         defaults=Defaults(style, config.height_px, config.target_fps, config.deadline_s),
         max_peers=config.max_peers,

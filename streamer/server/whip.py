@@ -14,7 +14,6 @@ from starlette.responses import Response
 from streamer.errors import MediaError, NotLiveError, RingError, UsageError
 from streamer.server.config import IceServer
 from streamer.server.error_responses import error
-from streamer.webrtc.trickle import Fragment, read_fragment
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -36,7 +35,7 @@ class Connections(Protocol):
     """Every publisher or every viewer of the server, as HTTP sees them."""
 
     async def answer(self, name: str, offer_sdp: str) -> Answered: ...
-    async def trickle(self, session_id: str, fragment: Fragment, /) -> bool | None: ...
+    async def trickle(self, session_id: str, fragment: str, /) -> bool | None: ...
     async def close(self, session_id: str, /) -> bool: ...
 
 
@@ -93,8 +92,7 @@ def _add_sessions(routes: APIRouter, connections: Connections) -> None:
             return error(415, "unsupported_media", f"send it with Content-Type: {FRAGMENT}")
         if (refused := _unmatched(request)) is not None:
             return refused
-        fragment = read_fragment(_text(await request.body()))
-        taken = await connections.trickle(session_id, fragment)
+        taken = await connections.trickle(session_id, _text(await request.body()))
         if taken is None:
             return error(404, "not_found", _NO_SESSION)
         if not taken:

@@ -1,51 +1,29 @@
-"""models/styles.toml and the user's own → **manifest** → styles.
+"""models/styles.toml and the user's own → **manifest** → model, catalogue.
 
-Both have one form, `format = 1`; `models/styles.toml` explains it. The user's data directory
-is `$STREAMER_DATA_DIR`, else the platform's usual place.
+Both have one form, `format = 1`; `models/styles.toml` explains it.
 """
 
 import importlib.metadata
-import os
 import re
-import sys
 import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from streamer.errors import ModelError
-from streamer.styles.catalogue import LAYOUTS, Look, ModelFile
+from streamer.paths import built_in_models, user_models
+from streamer.styles.model import LAYOUTS, Look, ModelFile
 
 MANIFEST = "styles.toml"
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def built_in() -> Path:
-    """The folder of the models that come with streamer: in the wheel, else in the checkout."""
-    here = Path(__file__).parents[1]
-    packaged = here / "models"
-    return packaged if packaged.is_dir() else here.parent / "models"
-
-
-def user_data() -> Path:
-    """The folder of the models that were pulled or added; it need not exist yet."""
-    if chosen := os.environ.get("STREAMER_DATA_DIR"):
-        return Path(chosen) / "models"
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Application Support"
-    else:
-        base = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
-    return base / "streamer" / "models"
-
-
 def read_all() -> tuple[list[ModelFile], str]:
     """Every model, the built-in ones first, and the style to start with. Raises ModelError."""
-    shipped = read_table(built_in() / MANIFEST)
-    models = read_models(built_in(), shipped)
-    own = user_data() / MANIFEST
+    shipped = read_table(built_in_models() / MANIFEST)
+    models = read_models(built_in_models(), shipped)
+    own = user_models() / MANIFEST
     if own.exists():
         models += read_models(own.parent, read_table(own), added=True)
     return models, str(shipped.get("default", ""))

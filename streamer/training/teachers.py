@@ -13,7 +13,8 @@ from streamer.frame import Style
 from streamer.i420 import from_rgb, to_rgb
 from streamer.library.add import CHECKPOINTS, PICTURES, read
 from streamer.library.store import to_name
-from streamer.styles.catalogue import Catalogue, Look, ModelFile
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import Look, ModelFile
 from streamer.training.data import Picture
 
 FILES = (".onnx", *CHECKPOINTS, *PICTURES)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from streamer.errors import ModelError
 from streamer.library.download import DownloadError, complete
 from streamer.library.from_pytorch import read_state
-from streamer.styles.manifest import user_data
+from streamer.paths import data_dir
 
 FILE = "vgg16-397923af.pth"  # with the first digits of its SHA-256
 URLS = (f"https://download.pytorch.org/models/{FILE}",)
@@ -77,7 +77,7 @@ def load(path: Path) -> Vgg:
 
 def fetched(progress: Callable[[int], None] = lambda _: None) -> Path:
     """The published file in the user's data directory, fetched once. Raises ModelError."""
-    target = user_data().parent / "training" / FILE
+    target = data_dir() / "training" / FILE
     if not target.is_file():
         part = target.with_suffix(".part")
         try:

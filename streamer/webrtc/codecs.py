@@ -11,11 +11,11 @@ from fractions import Fraction
 from typing import Any, Literal, cast
 
 import av
-import numpy as np
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
-from streamer.frame import Frame, Image, Plane, i420_size
+from streamer.avframe import to_frame, to_image
+from streamer.frame import Frame, Image
 from streamer.webrtc.jitter_buffer import CLOCK_HZ, Encoded
 
 Codec = Literal["VP8", "H264"]
@@ -23,38 +23,6 @@ CLOCK = Fraction(1, CLOCK_HZ)
 FRAME = CLOCK_HZ // 30
 CORES = os.cpu_count() or 1
 IN_DECODER_MAX = 64  # pictures a decoder may hold back before their arrival is forgotten
-
-
-def to_image(picture: av.VideoFrame) -> Image:
-    """Copy a decoded picture of any pixel format and stride into a flat I420 one."""
-    if picture.format.name != "yuv420p":
-        picture = picture.reformat(format="yuv420p")
-    width, height = picture.width, picture.height
-    image = Image(width, height, np.empty(i420_size(width, height), np.uint8))
-    for into, plane in zip(image.planes, picture.planes, strict=True):
-        into[:] = _view(plane)[: into.shape[0], : into.shape[1]]
-    return image
-
-
-def to_picture(image: Image, pts: int, even: bool = False) -> av.VideoFrame:
-    """The image as FFmpeg wants it; `even`: repeat the last row and column of an odd one."""
-    width = image.width + (image.width & 1 if even else 0)
-    height = image.height + (image.height & 1 if even else 0)
-    picture = av.VideoFrame(width, height, "yuv420p")
-    for plane, source in zip(picture.planes, image.planes, strict=True):
-        into = _view(plane)
-        rows, columns = source.shape
-        into[:rows, :columns] = source
-        into[rows : plane.height, :columns] = source[-1]
-        into[: plane.height, columns : plane.width] = into[: plane.height, columns - 1 : columns]
-    picture.pts, picture.time_base, picture.duration = pts, CLOCK, FRAME
-    return picture
-
-
-def _view(plane: av.video.plane.VideoPlane) -> Plane:
-    """The bytes of a plane, writable, with the padding at the end of each row."""
-    flat: Plane = np.frombuffer(cast(Any, plane), np.uint8)  # PyAV's buffers lack the annotation
-    return flat[: plane.line_size * plane.height].reshape(plane.height, plane.line_size)
 
 
 class Decoder:
@@ -116,12 +84,18 @@ class Encoder:
         pts = int(frame.pts * frame.time_base / CLOCK)
         if pts <= self._last:
             return []
-        picture = to_picture(frame.image, pts, even=self.codec == "H264")
+        picture = self._picture(frame.image)
+        picture.pts, picture.time_base, picture.duration = pts, CLOCK, FRAME
         picture.pict_type = PictureType.I if keyframe else PictureType.NONE
         packets = self._fit(picture, self._bitrate.bound(bps)).encode(picture)
         self._last = pts
         self.keyframes += sum(packet.is_keyframe for packet in packets)
         return packets
+
+    def _picture(self, image: Image) -> av.VideoFrame:
+        if self.codec != "H264":
+            return to_frame(image)
+        return to_frame(image, image.width + image.width % 2, image.height + image.height % 2)
 
     def reset(self) -> None:
         """Begin anew with the next frame, after an error."""

@@ -5,24 +5,23 @@ What every WebRTC connection has that was offered to us, whichever way its pictu
 
 import asyncio
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from aiortc import RTCConfiguration, RTCIceServer, RTCSessionDescription
 from aiortc.exceptions import OperationError
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-from aiortc.sdp import candidate_from_sdp
+from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from streamer.errors import UsageError
 from streamer.webrtc.bandwidth import Uplink
 from streamer.webrtc.ice import Reach
-from streamer.webrtc.offer import check_offer
 from streamer.webrtc.options import PeerOptions
 from streamer.webrtc.peer_connection import Connection, Parts
-from streamer.webrtc.trickle import Fragment
 
 log = logging.getLogger(__name__)
 
+SDP_MAX = 64 * 1024  # characters; Chromium's offers have about 7000
 CLOSE_TIMEOUT_S = 2.0
 
 
@@ -57,12 +56,13 @@ class Link:
             return "closed"
         return "connected" if self._pc.connectionState == "connected" else "connecting"
 
-    async def trickle(self, fragment: Fragment) -> bool:
-        """Candidates of the other side that come after its offer (RFC 8840).
+    async def trickle(self, text: str) -> bool:
+        """Candidates of the other side that come after its offer, as an SDP fragment (RFC 8840).
 
-        False: they belong to an ICE restart, which is not supported. Raises UsageError for
-        candidates that cannot be read.
+        False: they belong to an ICE restart, which is not supported. Raises UsageError for a
+        text that is not a fragment and for candidates that cannot be read.
         """
+        fragment = _read_fragment(text)
         if fragment.ufrag not in ("", self._ufrag):
             return False
         try:
@@ -98,7 +98,7 @@ class Link:
         without a free port; the link is closed then.
         """
         try:
-            self._ufrag, self._mid = check_offer(offer_sdp)
+            self._ufrag, self._mid = _check_offer(offer_sdp)
             await self._pc.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
             for transceiver in self._pc.getTransceivers():
                 transceiver.direction = self._direction
@@ -153,3 +153,53 @@ def hints(uplink: Uplink) -> dict[str, str]:
         "x-google-start-bitrate": str(min(uplink.start, uplink.max) // 1000),
         "x-google-max-bitrate": str(uplink.max // 1000),
     }
+
+
+def _check_offer(sdp: str) -> tuple[str, str]:
+    """The ICE user fragment and the mid of the first section.
+
+    Raises UsageError, with what is wrong, for an offer that cannot be answered.
+    """
+    if len(sdp) > SDP_MAX:
+        raise UsageError(f"this is no WebRTC offer: it is longer than {SDP_MAX} characters")
+    try:
+        offer = SessionDescription.parse(sdp)
+    except Exception as error:  # aiortc's parser raises whatever its parts raise
+        raise UsageError("this is no WebRTC offer: its SDP cannot be read") from error
+    kinds = [media.kind for media in offer.media]
+    if not {"audio", "video"} & set(kinds):
+        raise UsageError("this offer has neither video nor audio")
+    for kind in ("audio", "video", "application"):
+        if kinds.count(kind) > 1:
+            raise UsageError(
+                f"this offer has {kinds.count(kind)} {kind} sections; one is supported"
+            )
+    for media in offer.media:
+        if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
+            raise UsageError(f"the {media.kind} of this offer lacks ICE credentials")
+        if media.dtls is None or not media.dtls.fingerprints:
+            raise UsageError(f"the {media.kind} of this offer lacks a DTLS fingerprint")
+    first = offer.media[0]
+    assert first.ice is not None and first.ice.usernameFragment is not None
+    return first.ice.usernameFragment, first.rtp.muxId
+
+
+@dataclass(frozen=True, slots=True)
+class _Fragment:
+    """What an `application/trickle-ice-sdpfrag` says."""
+
+    ufrag: str  # of the ICE session it belongs to; "" when it does not say
+    candidates: tuple[str, ...]
+    ended: bool  # there will be no more
+
+
+def _read_fragment(text: str) -> _Fragment:
+    """Raises UsageError for a text that is no fragment."""
+    lines = (line.strip() for line in text.splitlines())
+    values = [line[2:].partition(":") for line in lines if line.startswith("a=")]
+    ufrag = next((value for key, _, value in values if key == "ice-ufrag"), "")
+    candidates = tuple(value for key, _, value in values if key == "candidate")
+    ended = any(key == "end-of-candidates" for key, _, _ in values)
+    if not (ufrag or candidates or ended):
+        raise UsageError("this is no SDP fragment: it has neither candidates nor a=ice-ufrag")
+    return _Fragment(ufrag, candidates, ended)

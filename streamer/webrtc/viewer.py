@@ -3,7 +3,6 @@
 from aiortc import RTCRtpSender
 
 from streamer.errors import UsageError
-from streamer.live.broadcast import Audience
 from streamer.webrtc.codecs import Codec
 from streamer.webrtc.endpoint import Link, unhindered
 from streamer.webrtc.fan_out import FanOut, ViewerTrack
@@ -18,11 +17,11 @@ class Viewer(Link):
     def __init__(self, options: PeerOptions) -> None:
         options = unhindered(options) if options.loopback else options
         self._video = ViewerTrack()
-        self._audio = AudioTrack()
+        self.audio = AudioTrack()
         parts = Parts(
             receiver={},
             sender={
-                "audio": lambda transport: RTCRtpSender(self._audio, transport),
+                "audio": lambda transport: RTCRtpSender(self.audio, transport),
                 "video": lambda transport: VideoSender(self._video, transport),
             },
             prefer=options.prefer,
@@ -39,14 +38,12 @@ class Viewer(Link):
         if not self._pc.asks_for("video"):
             raise UsageError("a viewer's offer has a video section that is recvonly")
         if audio := self.codec("audio"):
-            self._audio.negotiated(audio.clockRate)
+            self.audio.negotiated(audio.clockRate)
 
-    async def watch(self, audience: Audience, fan_out: FanOut) -> None:
-        """Until the connection ends."""
+    def start(self, fan_out: FanOut) -> None:
+        """Get pictures from there, once connected."""
         self._video.watch(fan_out)
-        with audience.listen(self._audio):
-            await self.wait_closed()
 
     def stop(self) -> None:
         self._video.stop()
-        self._audio.stop()
+        self.audio.stop()

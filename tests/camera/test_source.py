@@ -10,8 +10,7 @@ import pytest
 
 from streamer.camera import source as camera_source
 from streamer.camera.source import Address, CameraSource
-from streamer.webrtc.codecs import to_picture
-from tests.support.clips import number_frame, read_number
+from tests.support.clips import number_frame, read_number, timed_frame
 
 FRAMES = 6
 
@@ -23,7 +22,7 @@ def clip(tmp_path: Path) -> Path:
         video = film.add_stream("libx264", rate=30, options={"crf": "10", "bf": "0"})
         video.width, video.height, video.pix_fmt = 128, 64, "yuv420p"
         for n in range(FRAMES):
-            film.mux(video.encode(to_picture(number_frame(n, 128, 64), n * 3000)))
+            film.mux(video.encode(timed_frame(number_frame(n, 128, 64), n * 3000)))
         film.mux(video.encode())
     return path
 

@@ -13,10 +13,9 @@ import pytest
 from streamer.cli.main import main
 from streamer.diagnostics import checks as doctor_machine
 from streamer.diagnostics import doctor_software
-from streamer.diagnostics import saved as tuning
 from streamer.errors import ModelError
 from streamer.server.config import Config
-from streamer.styles.catalogue import ModelFile
+from streamer.styles.model import ModelFile
 from tests.support.certificates import certificate
 
 TOKEN = "0123456789abcdef"
@@ -46,7 +45,7 @@ def test_two_onnx_runtimes_in_one_folder_are_noticed(monkeypatch: pytest.MonkeyP
 
 def test_idle_gpus_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor_software.gpu("onnx").state == "ok"
-    monkeypatch.setattr(tuning, "gpus", lambda: 2)
+    monkeypatch.setattr(doctor_software, "gpus", lambda: 2)
     found = doctor_software.gpu("onnx")
     assert found.state == "note" and "--backend torch" in found.fix
 
@@ -54,7 +53,7 @@ def test_idle_gpus_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_torch_that_does_not_reach_the_gpu_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing falls back to the CPU unsaid: the device there is must paint."""
     pytest.importorskip("torch")
-    monkeypatch.setattr(tuning, "gpus", lambda: 1)
+    monkeypatch.setattr(doctor_software, "gpus", lambda: 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     found = doctor_software.gpu("torch")
     assert found.state == "fail" and "Torch finds no cuda" in found.found

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from streamer.diagnostics import saved as tuning
-from streamer.diagnostics.saved import Setup
 from streamer.errors import StreamerError
+from streamer.ring.setup import Setup
 
 LIVE, FILM = Setup("torch", 1, 4), Setup("onnx", 8)
 

@@ -4,9 +4,9 @@ import pytest
 
 from streamer.cli import bench as bench_cli
 from streamer.diagnostics.measure import Speed
-from streamer.diagnostics.saved import Setup
 from streamer.diagnostics.trials import Trial, best_film, best_live, candidates
 from streamer.errors import StreamerError, UsageError
+from streamer.ring.setup import Setup
 
 
 def test_rings_fit_the_cores() -> None:

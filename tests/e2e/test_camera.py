@@ -16,14 +16,15 @@ import av
 import numpy as np
 import pytest
 
+from streamer.avframe import to_image
 from streamer.camera.virtual import slate
+from streamer.engine.stylizer import StylizerSpec
 from streamer.frame import Image, Style, i420_size
 from streamer.ring.worker import Worker
 from streamer.styles.catalogue import Catalogue
-from streamer.webrtc.codecs import to_image, to_picture
 from tests.e2e.test_serve import served_with
 from tests.e2e.test_watch import publishing
-from tests.support.clips import number_frame, read_number
+from tests.support.clips import number_frame, read_number, timed_frame
 
 pytestmark = pytest.mark.e2e
 
@@ -47,7 +48,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         video = film.add_stream("libx264", rate=15, options={"crf": "12"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for n in range(FRAMES):
-            picture = to_picture(number_frame(n, WIDTH, HEIGHT), n * 6000)
+            picture = timed_frame(number_frame(n, WIDTH, HEIGHT), n * 6000)
             film.mux(video.encode(picture))
         film.mux(video.encode())
     return path
@@ -96,7 +97,7 @@ def painted(clip: Path, style: str) -> set[bytes]:
     """Every frame of the clip as a worker paints it."""
     catalogue = Catalogue.load()
     look = Style(catalogue.parse(style))
-    worker = Worker(catalogue.spec("onnx", threads=1, device="cpu").load, look)
+    worker = Worker(StylizerSpec("onnx", models=catalogue.models).load, look)
     with av.open(str(clip)) as container:
         images = [to_image(picture) for picture in container.decode(video=0)]
     return {bytes(worker.paint(image, look, HEIGHT).image.data) for image in images}

@@ -17,13 +17,15 @@ import torch
 from onnx import external_data_helper, helper, numpy_helper
 
 from streamer.engine import onnx_network as stylizer_onnx
+from streamer.engine.backend import Backend
 from streamer.engine.onnx_file import free_sides
-from streamer.engine.stylizer import Backend, Stylizer, StylizerSpec
+from streamer.engine.stylizer import Stylizer, StylizerSpec
 from streamer.engine.torch_network import TorchNetwork
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
 from streamer.i420 import Pixels, Planes, Weights, to_rgb
-from streamer.styles.catalogue import LAYOUTS, Catalogue, LayoutName, ModelFile
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import LAYOUTS, LayoutName, ModelFile
 from tests.support.networks import (
     fixed_network,
     model_file,

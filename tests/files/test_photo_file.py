@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from streamer import still
 from streamer.errors import MediaError, UsageError
+from streamer.files.batch import check_photo, stylize_photo
 from streamer.frame import Image, Style
+from streamer.photo import Photo, write_photo
 from streamer.ring.ring import Ring
 from tests.support.fakes import ThreadWorkers
 from tests.support.film_runs import leftovers
@@ -26,7 +27,7 @@ def colours(width: int = 60, height: int = 40) -> Pillow.Image:
 
 async def stylize(source: Path, target: Path) -> None:
     async with Ring(lambda: ThreadWorkers(1)) as ring:
-        await still.stylize_photo(source, target, Style(), ring)
+        await stylize_photo(source, target, Style(), ring)
 
 
 def close(pixel: object, colour: tuple[int, ...]) -> bool:
@@ -77,21 +78,21 @@ async def test_a_damaged_photo_leaves_nothing(tmp_path: Path) -> None:
 def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     image = Image(32, 16, np.zeros(768, np.uint8))
     with pytest.raises(MediaError, match="No such file"):
-        still.write(tmp_path / "no" / "out.png", still.Photo(image, None, {}))
+        write_photo(tmp_path / "no" / "out.png", Photo(image, None, {}))
     with pytest.raises(MediaError):
-        still.write(tmp_path / "out.jpg", still.Photo(image, None, {"exif": b"x" * 70_000}))
+        write_photo(tmp_path / "out.jpg", Photo(image, None, {"exif": b"x" * 70_000}))
     assert not leftovers(tmp_path)
 
 
 def test_photos_are_never_overwritten_unasked(tmp_path: Path) -> None:
     source, target = tmp_path / "in.png", tmp_path / "out.png"
     with pytest.raises(UsageError, match="there is no such file"):
-        still.check(source, target, overwrite=False)
+        check_photo(source, target, overwrite=False)
     source.touch()
-    still.check(source, target, overwrite=False)
+    check_photo(source, target, overwrite=False)
     target.touch()
     with pytest.raises(UsageError, match="--overwrite"):
-        still.check(source, target, overwrite=False)
-    still.check(source, target, overwrite=True)
+        check_photo(source, target, overwrite=False)
+    check_photo(source, target, overwrite=True)
     with pytest.raises(UsageError, match="becomes one of"):
-        still.check(source, tmp_path / "out.bmp", overwrite=False)
+        check_photo(source, tmp_path / "out.bmp", overwrite=False)

@@ -3,7 +3,6 @@
 import pickle
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 import torch
 from onnx import helper
 
+from streamer.engine.stylizer import StylizerSpec
 from streamer.errors import ModelError, UsageError
 from streamer.frame import Image, Style
 from streamer.i420 import from_rgb, to_rgb
@@ -49,7 +49,7 @@ def painted(style: str, image: Image) -> Image:
     """What the catalogue, as it is now on disk, makes of an image."""
     catalogue = Catalogue.load()
     model, _ = catalogue.find(style)
-    stylizer = replace(catalogue.spec("onnx"), models=(model,)).load()
+    stylizer = StylizerSpec("onnx", models=(model,)).load()
     return stylizer.stylize(image, Style(((style, 1.0),)))
 
 

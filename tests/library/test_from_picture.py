@@ -1,7 +1,6 @@
 """Any picture as a style, and the contact sheet of all of them."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from streamer.engine.stylizer import Backend
+from streamer.engine.backend import Backend
+from streamer.engine.stylizer import StylizerSpec
 from streamer.errors import MediaError, UnavailableError
 from streamer.frame import Image, Style
 from streamer.i420 import Pixels, to_rgb
@@ -54,7 +54,7 @@ def paintings(tmp_path: Path) -> tuple[Path, Path]:
 def painted(name: str, image: Image, backend: Backend = "onnx") -> Image:
     catalogue = Catalogue.load()
     model, _ = catalogue.find(name)
-    stylizer = replace(catalogue.spec(backend), models=(model,)).load()
+    stylizer = StylizerSpec(backend, models=(model,)).load()
     return stylizer.stylize(image, Style(((name, 1.0),)))
 
 

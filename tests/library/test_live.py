@@ -9,7 +9,7 @@ import pytest
 
 from streamer.engine.network import Network
 from streamer.engine.onnx_network import OnnxNetwork
-from streamer.engine.stylizer import Stylizer
+from streamer.engine.stylizer import Stylizer, StylizerSpec
 from streamer.errors import ModelError, UnavailableError, UnknownStyleError, UsageError
 from streamer.files.uploads import FilmJobs
 from streamer.frame import Image, Style
@@ -17,9 +17,10 @@ from streamer.library import live as styles_live
 from streamer.library.add import adopt
 from streamer.library.live import LiveCatalogue
 from streamer.live.broadcast import Audiences
+from streamer.paths import user_models
 from streamer.server.app import Live, create_app
-from streamer.styles.catalogue import Catalogue, ModelFile
-from streamer.styles.manifest import user_data
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import ModelFile
 from tests.support.http_world import (
     HERE,
     SMALL,
@@ -85,7 +86,7 @@ async def test_its_name_is_the_one_given_else_a_free_one_after_the_file() -> Non
         again = await http.post("/styles", files=painting("a.png"), data={"name": "my-cat"})
         assert error_of(again) == (400, "bad_request")
         assert "my-cat is taken" in again.json()["error"]["message"]
-    assert {path.parent for path in user_data().iterdir()} == {user_data()}
+    assert {path.parent for path in user_models().iterdir()} == {user_models()}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ async def test_its_name_is_the_one_given_else_a_free_one_after_the_file() -> Non
 async def test_what_is_no_painting_is_refused(content: bytes, refusal: tuple[int, str]) -> None:
     async with client() as http:
         assert error_of(await http.post("/styles", files=painting("a.png", content))) == refusal
-    assert not user_data().exists()
+    assert not user_models().exists()
 
 
 async def test_paintings_have_the_limit_of_photos() -> None:
@@ -161,8 +162,12 @@ def test_a_stylizer_asks_for_names_it_does_not_know_and_for_each_once(tmp_path: 
 def test_what_is_added_later_is_painted_where_that_was_asked_for(
     tmp_path: Path, backend: str
 ) -> None:
-    spec = replace(Catalogue([]).spec("onnx" if backend == "onnx" else "torch"), grows=True)
-    growing, fixed, image = spec.load(), replace(spec, grows=False).load(), picture(64, 48)
+    spec = replace(StylizerSpec("onnx" if backend == "onnx" else "torch"), follow_catalogue=True)
+    growing, fixed, image = (
+        spec.load(),
+        replace(spec, follow_catalogue=False).load(),
+        picture(64, 48),
+    )
     with pytest.raises(UnknownStyleError, match="negative"):
         growing.stylize(image, only("negative"))
     adopt(negative_network(tmp_path / "negative.onnx"))
@@ -172,9 +177,9 @@ def test_what_is_added_later_is_painted_where_that_was_asked_for(
 
 
 def test_an_added_network_that_is_damaged_says_so(tmp_path: Path) -> None:
-    growing = Catalogue([]).spec("onnx", grows=True).load()
+    growing = StylizerSpec("onnx", follow_catalogue=True).load()
     adopt(negative_network(tmp_path / "negative.onnx"))
-    (user_data() / "negative.onnx").write_bytes(b"damaged")
+    (user_models() / "negative.onnx").write_bytes(b"damaged")
     with pytest.raises(ModelError, match="streamer styles remove negative"):
         growing.stylize(picture(64, 48), only("negative"))
 
@@ -183,4 +188,4 @@ async def test_without_its_extra_nothing_is_left_behind(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UnavailableError):
         LiveCatalogue(Catalogue.load(), max_pixels=10_000).add(photo(), "one.jpg")
-    assert not user_data().exists()
+    assert not user_models().exists()

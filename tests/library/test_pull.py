@@ -5,19 +5,19 @@ import resource
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from streamer.engine.stylizer import StylizerSpec
 from streamer.errors import ModelError, UsageError
 from streamer.frame import Style
 from streamer.library import download as styles_download
 from streamer.library import pull as styles_pull
 from streamer.library.download import DownloadError, download
 from streamer.library.pull import Published, published, pull
+from streamer.paths import built_in_models, user_models
 from streamer.styles.catalogue import Catalogue
-from streamer.styles.manifest import built_in, user_data
 from tests.support.commands import Command, command
 from tests.support.mirror import Mirror, mirror
 from tests.support.networks import fixed_network
@@ -182,14 +182,14 @@ def test_a_pulled_network_paints_every_size(store: Mirror, streamer: Command) ->
     assert (model.license, model.source, look.description) == ("BSD-3-Clause", store.url, "Curls")
     assert model.added
     for backend in ("onnx", "torch"):
-        stylizer = replace(catalogue.spec(backend), models=(model,)).load()
+        stylizer = StylizerSpec(backend, models=(model,)).load()
         for size in ((224, 224), (101, 57), (320, 180)):
             painted = stylizer.stylize(picture(*size), Style((("candy", 1.0),)))
             assert (painted.width, painted.height) == size
             assert painted.data.std() > 5
     assert streamer("styles", "pull", "candy") == (0, "", "candy is here already\n")
     assert len(store.asked) == 1
-    assert [path.name for path in sorted(user_data().iterdir())] == ["candy.onnx", "styles.toml"]
+    assert [path.name for path in sorted(user_models().iterdir())] == ["candy.onnx", "styles.toml"]
 
 
 def test_pulled_under_another_name(store: Mirror, streamer: Command) -> None:
@@ -217,7 +217,7 @@ def test_a_pull_that_fails_is_one_line_and_leaves_nothing(
     assert (code, out) == (1, "")
     assert err.startswith("streamer: cannot fetch candy: 127.0.0.1:") and text in err
     assert err.count("\n") == 1
-    assert not user_data().exists()
+    assert not user_models().exists()
     assert "candy" not in Catalogue.load()
 
 
@@ -228,7 +228,7 @@ def test_a_pull_of_another_file_of_that_size_leaves_nothing(
     code, _, err = streamer("styles", "pull", "candy")
     assert code == 1
     assert err.endswith("the file is not the published one (its SHA-256 differs)\n")
-    assert not user_data().exists()
+    assert not user_models().exists()
 
 
 def test_a_pull_that_broke_off_says_so_and_goes_on(store: Mirror, streamer: Command) -> None:
@@ -236,11 +236,11 @@ def test_a_pull_that_broke_off_says_so_and_goes_on(store: Mirror, streamer: Comm
     code, _, err = streamer("styles", "pull", "candy")
     assert code == 1
     assert err.endswith("; pull it again to go on from there\n")
-    assert [path.suffix for path in user_data().iterdir()] == [".part"]
+    assert [path.suffix for path in user_models().iterdir()] == [".part"]
     store.breaks_after = None
     assert streamer("styles", "pull", "candy")[0] == 0
     assert store.asked == ["", "bytes=700-"]
-    assert not list(user_data().glob("*.part"))
+    assert not list(user_models().glob("*.part"))
 
 
 def test_what_is_not_published_cannot_be_pulled(store: Mirror, streamer: Command) -> None:
@@ -271,7 +271,7 @@ def test_the_published_networks_are_well_described() -> None:
         assert len(model.sha256) == 64 and model.bytes == 6728029
         assert len(model.urls) == 3
         assert all(u.startswith("https://") and u.endswith("-9.onnx") for u in model.urls)
-    assert (built_in() / "published.toml").is_file()
+    assert (built_in_models() / "published.toml").is_file()
     with pytest.raises(UsageError, match="not published"):
         styles_pull.find("nothing")
     assert styles_pull.find("classic-mosaic") == models["mosaic"]

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from streamer.live.sessions import Sessions
 from streamer.pipeline.change import Change
 from streamer.pipeline.intake import Intake
 from streamer.ring.ring import Ring
+from streamer.styles.model import Blend
 from streamer.webrtc.capture_time import Stamp
 from streamer.webrtc.options import PeerOptions, PeerStats
 from tests.support.fakes import ListSink, ThreadWorkers, numbered
@@ -25,15 +26,12 @@ from tests.support.fakes import ListSink, ThreadWorkers, numbered
 KNOWN = ("none", "mosaic", "wave")
 
 
-class Names:
-    """A catalogue of names only."""
-
-    def parse(self, style: str | dict[str, float]) -> tuple[tuple[str, float], ...]:
-        blend = {style: 1.0} if isinstance(style, str) else style
-        for name in blend:
-            if name not in KNOWN:
-                raise UnknownStyleError(name, KNOWN)
-        return tuple(blend.items())
+def parse(style: str | Mapping[str, float]) -> Blend:
+    blend = {style: 1.0} if isinstance(style, str) else style
+    for name in blend:
+        if name not in KNOWN:
+            raise UnknownStyleError(name, KNOWN)
+    return tuple(blend.items())
 
 
 class FakePeer:
@@ -105,7 +103,7 @@ async def sessions(
     async with Ring(lambda: ThreadWorkers(1)) as one:
         live = Sessions(
             one,
-            Names(),
+            parse,
             options=PeerOptions(),
             defaults=Defaults(Style((("mosaic", 1.0),))),
             max_peers=max_peers,

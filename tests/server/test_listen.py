@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.diagnostics import saved as tuning
 from streamer.errors import StreamerError, UsageError
+from streamer.ring import setup as ring_setup
 from streamer.server import listen as machine
 from streamer.server.config import Config
 
@@ -43,8 +43,8 @@ def test_urls_of_an_open_server_carry_the_token(monkeypatch: pytest.MonkeyPatch)
 def test_ring_fits_the_machine(
     config: Config, size: tuple[int, int, int], depth: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "cores", lambda: 8)
-    monkeypatch.setattr(tuning, "gpus", lambda: 2)
+    monkeypatch.setattr(ring_setup, "cores", lambda: 8)
+    monkeypatch.setattr(ring_setup, "gpus", lambda: 2)
     made = machine.ring_size(config)
     assert (made.workers, made.threads, made.gpus) == size
     assert made.depth == depth

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from streamer.errors import ModelError, UnknownStyleError, UsageError
-from streamer.styles.catalogue import Catalogue, Look, ModelFile
-from streamer.styles.manifest import read_models, read_table, user_data
+from streamer.paths import user_models
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.manifest import read_models, read_table
+from streamer.styles.model import Look, ModelFile
 from tests.support.networks import negative_network
 
 
@@ -97,12 +99,6 @@ def test_a_model_that_is_not_listed_is_reached_by_its_full_name_only() -> None:
     assert "late" not in catalogue
 
 
-def test_the_identity_needs_no_model(catalogue: Catalogue) -> None:
-    assert catalogue.spec("none").models == ()
-    spec = catalogue.spec("onnx", threads=3)
-    assert (spec.models, spec.threads, spec.device) == (catalogue.models, 3, "cpu")
-
-
 # --- the styles that come with streamer --------------------------------------------------------
 
 
@@ -153,7 +149,7 @@ name = "night-sky"
 
 
 def test_a_users_own_styles_come_after_the_built_in_ones(empty_home: Path) -> None:
-    folder = user_data()
+    folder = user_models()
     folder.mkdir(parents=True)
     digest = hashlib.sha256(negative_network(folder / "own.onnx").read_bytes()).hexdigest()
     (folder / "styles.toml").write_text(ENTRY.format(digest=digest))
@@ -196,7 +192,6 @@ def test_a_manifest_reaches_no_file_outside_its_folder(tmp_path: Path) -> None:
     ("platform", "variable", "expected"),
     [
         ("linux", "XDG_DATA_HOME", "streamer/models"),
-        ("win32", "LOCALAPPDATA", "streamer/models"),
         ("linux", "STREAMER_DATA_DIR", "models"),
     ],
 )
@@ -206,4 +201,4 @@ def test_the_users_folder_is_where_the_platform_keeps_data(
     monkeypatch.delenv("STREAMER_DATA_DIR", raising=False)
     monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setenv(variable, str(tmp_path))
-    assert user_data() == tmp_path / expected
+    assert user_models() == tmp_path / expected

@@ -1,7 +1,11 @@
 """Moving pictures that carry their number, readable after a lossy codec, a resize and a style."""
 
+from fractions import Fraction
+
+import av
 import numpy as np
 
+from streamer.avframe import to_frame
 from streamer.frame import Image, Plane, i420_size
 
 BITS = 16
@@ -55,3 +59,10 @@ def read_number(luma: Plane) -> int | None:
 def _code(n: int) -> int:
     n %= 1 << BITS
     return n << CHECK_BITS | (n ^ n >> 4 ^ n >> 8 ^ n >> 12 ^ 0b1010) & 0xF
+
+
+def timed_frame(image: Image, pts: int) -> av.VideoFrame:
+    """The image as an encoder takes it, at `pts` of a 90 kHz clock."""
+    frame = to_frame(image)
+    frame.pts, frame.time_base = pts, Fraction(1, 90_000)
+    return frame

@@ -14,8 +14,7 @@ from fractions import Fraction
 import av
 import numpy as np
 
-from streamer.webrtc.codecs import to_picture
-from tests.support.clips import number_frame
+from tests.support.clips import number_frame, timed_frame
 
 WIDTH, HEIGHT = 320, 180
 
@@ -31,7 +30,7 @@ def publish(url: str, fps: int, options: dict[str, str], stop: threading.Event) 
         audio.layout, audio.bit_rate = "stereo", 64_000
         began, sent, sounded = time.monotonic(), 0, 0
         while not stop.wait(max(0, began + sent / fps - time.monotonic())):
-            picture = to_picture(number_frame(sent, WIDTH, HEIGHT), sent * 90_000 // fps)
+            picture = timed_frame(number_frame(sent, WIDTH, HEIGHT), sent * 90_000 // fps)
             out.mux(video.encode(picture))
             sent += 1
             while sounded * 960 < sent * 48_000 // fps:

@@ -24,7 +24,6 @@ from streamer.pipeline.change import Change
 from streamer.ring.flow import Lane
 from streamer.server.app import Live, create_app
 from streamer.server.config import Config
-from streamer.webrtc.trickle import Fragment
 
 HERE = "http://127.0.0.1:8000"
 OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"
@@ -64,7 +63,7 @@ class FakeSessions:
 
     def __init__(self) -> None:
         self.live: dict[str, str] = {}
-        self.trickled: list[Fragment] = []
+        self.trickled: list[str] = []
         self.changes: list[Change] = []
 
     async def answer(self, name: str, offer_sdp: str) -> FakeSession:
@@ -80,11 +79,13 @@ class FakeSessions:
     async def close(self, session_id: str) -> bool:
         return self.live.pop(session_id, None) is not None
 
-    async def trickle(self, session_id: str, fragment: Fragment) -> bool | None:
+    async def trickle(self, session_id: str, fragment: str) -> bool | None:
         if session_id not in self.live:
             return None
+        if "a=" not in fragment:
+            raise UsageError("not an SDP fragment")
         self.trickled.append(fragment)
-        return fragment.ufrag != "restarted"
+        return "a=ice-ufrag:restarted" not in fragment
 
     def change(self, name: str, wanted: Change) -> dict[str, object]:
         if name not in self.live.values():

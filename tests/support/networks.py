@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from streamer.styles.catalogue import LayoutName, Look, ModelFile
+from streamer.styles.model import LayoutName, Look, ModelFile
 
 OPSET = 17
 

@@ -17,13 +17,13 @@ import numpy as np
 from aiortc import RTCConfiguration, RTCDataChannel, RTCDtlsTransport, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
+from streamer.avframe import to_image
 from streamer.frame import Frame, Image
 from streamer.webrtc.bandwidth import Uplink
-from streamer.webrtc.codecs import to_image, to_picture
 from streamer.webrtc.ice import Reach
 from streamer.webrtc.peer_connection import Connection, Parts
 from streamer.webrtc.receiver import VideoReceiver
-from tests.support.clips import number_frame, read_number
+from tests.support.clips import number_frame, read_number, timed_frame
 
 SAMPLE_RATE = 48_000
 SAMPLES = 960
@@ -57,7 +57,7 @@ class NumberTrack(MediaStreamTrack):
         n = len(self.sent_at)
         self._began = self._began or time.monotonic()
         await asyncio.sleep(max(0.0, self._began + n / self.fps - time.monotonic()))
-        picture = to_picture(number_frame(n, *self.size), int(n / self.fps * 90_000))
+        picture = timed_frame(number_frame(n, *self.size), int(n / self.fps * 90_000))
         self.sent_at[n] = time.monotonic()
         return picture
 

@@ -15,11 +15,12 @@ pytest.importorskip("onnx", reason="onnx is not installed (streamer[train])")
 
 import torch
 
+from streamer.engine.stylizer import StylizerSpec
 from streamer.errors import ModelError, StreamerError, UsageError
 from streamer.frame import Style
 from streamer.i420 import from_rgb
+from streamer.paths import data_dir
 from streamer.styles.catalogue import Catalogue
-from streamer.styles.manifest import user_data
 from streamer.training import perceptual, vgg
 from streamer.training.data import from_planes, photos, to_planes, to_tensor
 from streamer.training.distill import train
@@ -216,7 +217,11 @@ def test_a_painting_is_learned_from_and_added(
     model, _ = catalogue.find("stripes")
     assert (model.license, model.source) == ("CC0-1.0", "trained on Stripes.png")
     image = from_rgb(blobs(9))
-    painted = catalogue.spec("onnx").load().stylize(image, Style((("stripes", 1.0),)))
+    painted = (
+        StylizerSpec("onnx", models=catalogue.models)
+        .load()
+        .stylize(image, Style((("stripes", 1.0),)))
+    )
     u, v = (plane.astype(int).mean() for plane in painted.planes[1:])
     assert v > u + 20  # red and yellow
 
@@ -309,7 +314,7 @@ def test_the_published_eyes_are_fetched_once(
         monkeypatch.setattr(vgg, "SHA256", hashlib.sha256(data).hexdigest())
         told: list[int] = []
         path = vgg.fetched(told.append)
-        assert path == user_data().parent / "training" / "vgg16-397923af.pth"
+        assert path == data_dir() / "training" / "vgg16-397923af.pth"
         assert path.read_bytes() == data and told[-1] == len(data)
         assert vgg.fetched() == path
         assert len(served.asked) == 2

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamer.avframe import to_frame, to_image
 from streamer.frame import Frame, Image, i420_size
-from streamer.webrtc.codecs import CLOCK, Bitrate, Codec, Decoder, Encoder, to_image, to_picture
+from streamer.webrtc.codecs import CLOCK, Bitrate, Codec, Decoder, Encoder
 from streamer.webrtc.jitter_buffer import Encoded
 from tests.support.clips import number_frame, read_number
 
@@ -22,7 +23,7 @@ NOISE = np.random.default_rng(7)
 def noisy(n: int, width: int, height: int) -> Frame:
     """What a codec finds hard, as brush strokes are."""
     data = NOISE.integers(60, 200, i420_size(width // 8, height // 8), dtype=np.uint8)
-    small = to_picture(Image(width // 8, height // 8, data), 0)
+    small = to_frame(Image(width // 8, height // 8, data))
     return Frame(to_image(small.reformat(width, height)), n * STEP, CLOCK, 0.0)
 
 
@@ -34,12 +35,12 @@ def encoded(packet: "av.Packet[av.VideoStream]") -> Encoded:
 @given(st.integers(1, 70), st.integers(1, 70))
 def test_planes_of_any_size_there_and_back(width: int, height: int) -> None:
     data = NOISE.integers(0, 256, i420_size(width, height), dtype=np.uint8)
-    assert (to_image(to_picture(Image(width, height, data), 0)).data == data).all()
+    assert (to_image(to_frame(Image(width, height, data))).data == data).all()
 
 
 @pytest.mark.parametrize("form", ["rgb24", "nv12", "yuv444p", "yuvj420p", "yuv420p10le"])
 def test_other_pixel_formats_are_converted(form: str) -> None:
-    picture = to_picture(number_frame(77, 322, 182), 0).reformat(format=form)
+    picture = to_frame(number_frame(77, 322, 182)).reformat(format=form)
     image = to_image(picture)
     assert (image.width, image.height) == (322, 182)
     assert read_number(image.planes[0]) == 77
@@ -47,7 +48,7 @@ def test_other_pixel_formats_are_converted(form: str) -> None:
 
 def test_an_odd_picture_is_made_even_by_repeating_its_edge() -> None:
     image = number_frame(3, 65, 33)
-    even = to_image(to_picture(image, 0, even=True))
+    even = to_image(to_frame(image, 66, 34))
     assert (even.width, even.height) == (66, 34)
     luma = even.planes[0]
     assert (luma[:33, :65] == image.planes[0]).all()
@@ -171,6 +172,6 @@ def test_numbers_survive_a_codec_and_a_resize() -> None:
     for i, n in enumerate(numbers):
         [packet] = encoder.encode(Frame(number_frame(n, 320, 180), i, CLOCK, 0.0), 300_000, False)
         [frame] = decoder.decode(encoded(packet))
-        small = to_image(to_picture(frame.image, 0).reformat(width=130, height=74))
+        small = to_image(to_frame(frame.image).reformat(width=130, height=74))
         assert read_number(small.planes[0]) == n
     assert read_number(np.full((180, 320), 128, np.uint8)) is None

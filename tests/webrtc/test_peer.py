@@ -20,7 +20,6 @@ from aiortc.rtcsctptransport import SCTP_DATA_UNORDERED, DataChunk
 from streamer.errors import MediaError, UsageError
 from streamer.frame import Frame
 from streamer.webrtc.peer import Bitrate, IceServer, Peer, PeerOptions, Uplink
-from streamer.webrtc.trickle import Fragment
 from tests.support.clips import number_frame
 from tests.support.rtc_client import RtcClient
 
@@ -233,16 +232,17 @@ async def test_candidates_that_come_later_connect_and_a_restart_is_refused() -> 
     """A client that binds to what the server cannot guess, and does not begin by itself."""
     client = RtcClient()
     offer = await client.offer()
-    lines = [line.removeprefix("a=") for line in offer.splitlines() if "a=candidate" in line]
-    candidates = tuple(line.removeprefix("candidate:") for line in lines)
+    candidates = [line for line in offer.splitlines() if "a=candidate" in line]
     peer = await Peer.answer(without(offer), LOOPBACK, on_message=ignore)
     ice = peer._pc.getTransceivers()[0].receiver.transport.transport
     assert ice.getRemoteCandidates() == []
-    assert await peer.trickle(Fragment("", candidates, True))
+    assert await peer.trickle("\r\n".join([*candidates, "a=end-of-candidates"]))
     assert len(ice.getRemoteCandidates()) == len(candidates) > 0
-    assert not await peer.trickle(Fragment("another-session", (), False))
+    assert not await peer.trickle("a=ice-ufrag:another-session")
     with pytest.raises(UsageError, match="cannot be read"):
-        await peer.trickle(Fragment("", ("nonsense",), False))
+        await peer.trickle("a=candidate:nonsense")
+    with pytest.raises(UsageError, match="no SDP fragment"):
+        await peer.trickle("hello")
     await client.accept(peer.answer_sdp)
     await peer.close()
     await client.close()

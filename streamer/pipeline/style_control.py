@@ -1,0 +1,68 @@
+"""session, camera → **style control** → fade, governor: the look of a stream's next frame.
+
+Pure: `now` is monotonic seconds.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from streamer.frame import Frame, Style
+from streamer.pipeline.change import Change, Height, altered
+from streamer.pipeline.fade import Fade
+from streamer.pipeline.governor import Governor
+from streamer.styles.model import Blend
+
+Parse = Callable[[str | Mapping[str, float]], Blend]
+
+
+class StyleControl:
+    """Style, cross-fade and working height of one stream; with height `auto` it holds the fps."""
+
+    def __init__(self, parse: Parse, style: Style, height_px: Height, target_fps: float) -> None:
+        self.size = (0, 0)  # of the newest frame
+        self.in_fps = 0.0
+        self._parse = parse
+        self._fade = Fade(style)
+        self._height = height_px
+        self._governor = Governor(target_fps)
+        self._counted: tuple[float, int, float] | None = None  # when, frames in, busy seconds
+
+    @property
+    def target(self) -> Style:
+        """The style that a cross-fade ends in."""
+        return self._fade.target
+
+    @property
+    def height_auto(self) -> bool:
+        return self._height == "auto"
+
+    @property
+    def height_px(self) -> int:
+        """The height to stylize at, never above the source's."""
+        wanted = self._governor.height_px if self._height == "auto" else self._height
+        return min(int(wanted), self.size[1] or int(wanted))
+
+    def apply(self, frame: Frame, now: float) -> Frame:
+        """The frame with the style and height that are due now."""
+        self.size = (frame.image.width, frame.image.height)
+        return replace(frame, style=self._fade.at(now), height_px=self.height_px)
+
+    def change(self, wanted: Change, now: float) -> None:
+        """Changes all that is asked for, or nothing. Raises UnknownStyleError, UsageError."""
+        style = altered(self._fade.target, wanted, self._parse)
+        if wanted.height_px is not None:
+            self._height = wanted.height_px
+        self._fade.to(style, wanted.transition_s, now)
+
+    def update(
+        self, now: float, frames_in: int, out_fps: float, busy_s: float, workers: int
+    ) -> None:
+        """Call about once a second; `frames_in` and `busy_s` of all workers are running totals."""
+        if self._counted is not None:
+            at, frames, busy = self._counted
+            elapsed_s = now - at
+            self.in_fps = (frames_in - frames) / elapsed_s
+            if self._height == "auto" and self.size[1]:
+                share = (busy_s - busy) / elapsed_s / max(workers, 1)
+                self._governor.update(self.in_fps, out_fps, share, self.size[1])
+        self._counted = now, frames_in, busy_s

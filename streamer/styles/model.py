@@ -1,0 +1,87 @@
+"""manifest → **model** → catalogue, engine: a model's file, the styles in it, its tensors.
+
+Values only; loads no weights and imports no engine.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from streamer.errors import ModelError
+
+NONE = "none"  # the style that is the camera picture itself
+Blend = tuple[tuple[str, float], ...]
+LayoutName = Literal["rgb26", "rgb255", "rgb1", "rgb2", "i420"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the tensors of a network mean."""
+
+    multiple: int  # both sides have to be multiples of this
+    least: int  # and no smaller: reflecting pads need that many pixels
+    most: int  # pixels to paint at once; larger pictures are painted smaller, and enlarged
+    black: float  # the value of black, in and out
+    white: float  # the value of white, in and out
+    blends: bool  # takes `style_weights`, one a style
+    strokes_px: int | None = None  # shorter side at which strokes have their size; None: any
+
+
+# A 4000x3000 photo as it is takes rgb26 4.4 GB and rgb255 more: `most` keeps both near 2 GB.
+_SINGLE = Layout(multiple=4, least=32, most=3_000_000, black=0, white=255, blends=False)
+LAYOUTS: Mapping[str, Layout] = {
+    "rgb26": Layout(multiple=4, least=32, most=6_000_000, black=0, white=1, blends=True),
+    "rgb255": _SINGLE,
+    "rgb1": replace(_SINGLE, white=1),
+    "rgb2": replace(_SINGLE, black=-1, white=1),
+    "i420": Layout(
+        multiple=8, least=16, most=64_000_000, black=0, white=255, blends=True, strokes_px=360
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One style of a model: its names, and its place in `style_weights`."""
+
+    name: str
+    title: str
+    description: str = ""
+    index: int = 0
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A weights file and what is known about it."""
+
+    name: str
+    path: Path
+    sha256: str
+    layout: LayoutName
+    styles: tuple[Look, ...]
+    license: str = ""
+    source: str = ""
+    added: bool = False  # by the user, who may remove it
+    listed: bool = True  # else its styles are reached as style@model only
+    int8: "ModelFile | None" = None  # the same network in 8 bits, for processors good at them
+    multiple: int = 0  # of both sides of a picture, where the layout's own does not do
+
+    def read(self) -> bytes:
+        """The file's bytes. Raises ModelError when it is missing or not the one it should be."""
+        try:
+            data = self.path.read_bytes()
+        except OSError as error:
+            reason = error.strerror or error
+            text = f"model {self.name}: cannot read {self.path}: {reason}{self._way_out}"
+            raise ModelError(text) from None
+        if hashlib.sha256(data).hexdigest() != self.sha256:
+            text = f"model {self.name}: {self.path} is damaged (its SHA-256 differs)"
+            raise ModelError(f"{text}{self._way_out}")
+        return data
+
+    @property
+    def _way_out(self) -> str:
+        return f"; forget it with: streamer styles remove {self.name}" if self.added else ""
