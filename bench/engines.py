@@ -1,6 +1,6 @@
 """Networks in the engines that a user could run them in by hand; see bench.peers.
 
-A contender is prepared once, for one size of picture, and then paints the same picture each time
+A contender is prepared once, for one size of picture, and then stylizes the same picture each time
 it is called: from what a decoder gives (planes for streamer, RGB for all others) to the same.
 """
 
@@ -65,8 +65,8 @@ def _torch(rgb: Pixels, threads: int) -> Run:
 
     def run() -> object:
         with torch.inference_mode():
-            painted = network(torch.from_numpy(rgb).permute(2, 0, 1)[None].float())
-            return painted[0].clamp(0, 255).byte().permute(1, 2, 0).numpy()
+            stylized = network(torch.from_numpy(rgb).permute(2, 0, 1)[None].float())
+            return stylized[0].clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
     return run
 
@@ -88,12 +88,12 @@ def _painting(run: Callable[[Tensors], Any], tensors: Tensors, rgb: Pixels) -> R
     """With the conversions from and to 8 bits, which are a user's to pay in every engine."""
     white = float(tensors["image"].max()) > 1.5
 
-    def paint() -> object:
+    def stylize() -> object:
         image = _tensor(rgb, 1.0 if white else 1 / 255)
-        painted = np.asarray(run({**tensors, "image": image}))[0]
-        return (painted * (1 if white else 255)).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+        stylized = np.asarray(run({**tensors, "image": image}))[0]
+        return (stylized * (1 if white else 255)).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
 
-    return paint
+    return stylize
 
 
 def _onnx(path: Path, tensors: Tensors, rgb: Pixels, threads: int) -> Run:

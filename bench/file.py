@@ -28,12 +28,12 @@ import numpy as np
 from av.audio.stream import AudioStream
 
 from streamer.engine.stylizer import StylizerSpec
-from streamer.files import transcode as film
 from streamer.files.checkpoint import Checkpoint
 from streamer.files.decode import Decoder, Picture
 from streamer.files.job import Job, Order, prepare
 from streamer.files.segments import Segments
 from streamer.files.source_sink import FileSource
+from streamer.files.transcode import transcode
 from streamer.frame import Frame, Style
 from streamer.pipeline.run import run
 from streamer.pipeline.smoother import Smoother
@@ -115,17 +115,17 @@ class Bench:
 
     async def round(self) -> None:
         with stopwatch(self.whole):
-            await film.stylize(self.job, self._ring.open(live=False), lambda progress: None)
+            await transcode(self.job, self._ring.open(live=False), lambda progress: None)
         self.sound = tracks(self.job.order.target)
         pictures = await asyncio.to_thread(self._decode)
-        painted = await self._paint(pictures)
-        await asyncio.to_thread(self._encode, painted)
+        stylized = await self._stylize(pictures)
+        await asyncio.to_thread(self._encode, stylized)
 
     def _decode(self) -> list[Picture]:
         with stopwatch(self.stages["decode"]):
             return list(Decoder(self.job.film, self.job.assembly.cut))
 
-    async def _paint(self, pictures: list[Picture]) -> list[Frame]:
+    async def _stylize(self, pictures: list[Picture]) -> list[Frame]:
         sink = Kept()
         source = FileSource(pictures, self.job.film.time_base, self.job.order.style)
         with stopwatch(self.stages["ring"]):

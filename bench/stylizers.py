@@ -32,11 +32,11 @@ from streamer.engine.stylizer import StylizerSpec
 from streamer.frame import Image, Style, i420_size
 from streamer.library.onnx_graph import Graph
 from streamer.styles.manifest import read_all
-from streamer.styles.model import Look, ModelFile
+from streamer.styles.model import ModelFile, StyleEntry
 from streamer.training.teachers import from_file
 
 SIZES = ((640, 360), (1280, 720))
-TOGETHER = 4  # pictures that Torch paints in one run
+TOGETHER = 4  # pictures that Torch stylizes in one run
 SLOWEST = "transformernet"
 SLOW = ("multistyle26", SLOWEST)
 CHANNELS = 32  # of its first layer
@@ -80,15 +80,15 @@ def transformer_net(path: Path) -> ModelFile:
         inner = conv(layer(x, 4 * c, 4 * c, 3), 4 * c, 4 * c, 3)
         x = g.add("Add", x, normed(inner, 4 * c))
     x = layer(doubled(layer(doubled(x), 4 * c, 2 * c, 3)), 2 * c, c, 3)
-    g.add("Identity", conv(x, c, 3, 9), output="painted")
+    g.add("Identity", conv(x, c, 3, 9), output="stylized")
     shape = [1, 3, "height", "width"]
     ends = [
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)]
-        for name in ("image", "painted")
+        for name in ("image", "stylized")
     ]
     onnx.save(g.model(*ends), path)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ModelFile(SLOWEST, path, digest, "rgb255", (Look(SLOWEST, SLOWEST),))
+    return ModelFile(SLOWEST, path, digest, "rgb255", (StyleEntry(SLOWEST, SLOWEST),))
 
 
 def files(model: ModelFile) -> list[ModelFile]:
@@ -110,7 +110,7 @@ class Entry:
         return f"{self.backend} {self.model.name}{together}"
 
     def painter(self, threads: int, width: int, height: int) -> Callable[[], object]:
-        """What paints `at_once` pictures of one size."""
+        """What stylizes `at_once` pictures of one size."""
         rng = np.random.default_rng(1)
         image = Image(width, height, rng.integers(16, 235, i420_size(width, height), np.uint8))
         style = Style(((self.model.styles[0].name, 1.0),))
@@ -137,10 +137,10 @@ def fastest_ms(
     painters = {entry: entry.painter(threads, width, height) for entry in rows}
     times: dict[Entry, list[float]] = {entry: [] for entry in rows}
     for _ in range(rounds + 1):
-        for entry, paint in painters.items():
+        for entry, stylize in painters.items():
             for _ in range(1 if entry.model.name == SLOWEST else 3):
                 began = time.perf_counter()
-                paint()
+                stylize()
                 times[entry].append(1e3 * (time.perf_counter() - began) / entry.at_once)
     return {entry: min(spent) for entry, spent in times.items()}
 
@@ -179,9 +179,9 @@ def memory_mb(entry: Entry, width: int, height: int) -> float:
 def _memory_mb(entry: Entry, width: int, height: int) -> float:
     importlib.import_module("torch" if entry.backend == "torch" else "onnxruntime")
     before = _status_mb("VmRSS")
-    paint = entry.painter(1, width, height)
+    stylize = entry.painter(1, width, height)
     for _ in range(2):
-        paint()
+        stylize()
     return _status_mb("VmHWM") - before
 
 

@@ -139,7 +139,7 @@ async def _tell(
         out_fps = stats.left.fps(now)
         control.update(now, source.frames.received, out_fps, ring.busy_s, len(ring))
         if sys.stderr.isatty():
-            line = f"{control.in_fps:.0f} fps in, {out_fps:.0f} painted, "
+            line = f"{control.in_fps:.0f} fps in, {out_fps:.0f} stylized, "
             line += f"{camera.sent.fps(now):.0f} out, {camera.latency.as_ms()['p50']:.0f} ms"
             print(f"\r{line}, {look.name}\033[K", end="", file=sys.stderr, flush=True)
 

@@ -1,4 +1,4 @@
-"""pipeline, audience → **virtual camera** → Zoom, Meet, OBS.
+"""pipeline, broadcast → **virtual camera** → Zoom, Meet, OBS.
 
 The operating system's virtual camera by pyvirtualcam (GPL-2.0, the extra `camera`), which is
 imported nowhere else and not before a camera is wanted. Programs that read a camera take one

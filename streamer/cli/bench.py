@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 def bench(  # noqa: PLR0917 - one parameter an option is how Typer works
     style: Annotated[
-        str | None, typer.Option(help="What to paint; default: the usual one.")
+        str | None, typer.Option(help="What to stylize; default: the usual one.")
     ] = None,
-    height: Annotated[int, typer.Option(min=16, max=4320, help="Pixels to paint at.")] = 360,
+    height: Annotated[int, typer.Option(min=16, max=4320, help="Pixels to stylize at.")] = 360,
     fps: Annotated[float, typer.Option(min=1, max=240, help="What a live stream aims at.")] = 30.0,
     backend: Annotated[
         str | None,
@@ -30,7 +30,7 @@ def bench(  # noqa: PLR0917 - one parameter an option is how Typer works
     threads: Annotated[
         list[int] | None, typer.Option(min=1, help="Only rings with so many a worker.")
     ] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Of painting, for each ring.")] = 5.0,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Of stylizing, for each ring.")] = 5.0,
     save: Annotated[bool, typer.Option(help="Have serve and file use the best.")] = True,
     forget: Annotated[
         bool, typer.Option("--forget", help="Drop what was found, and stop.")

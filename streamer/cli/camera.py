@@ -30,7 +30,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     workers: Annotated[int | None, typer.Option(min=1, help="Default: one per core.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Per worker.")] = None,
 ) -> None:
-    """Paint a camera, and offer it to Zoom, Meet and OBS as a virtual one.
+    """Stylize a camera, and offer it to Zoom, Meet and OBS as a virtual one.
 
     The virtual camera keeps its size and rate; it shows a slate while the source is away, and
     the source is opened again by itself.
@@ -46,7 +46,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
         over and over
 
     streamer camera http://127.0.0.1:8000/streams/page.mjpeg --style none
-        a live stream of a server, painted there
+        a live stream of a server, stylized there
 
     streamer camera --control
         then type a style's name, or its number, and Enter

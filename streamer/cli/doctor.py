@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from streamer.diagnostics.doctor import Fps
     from streamer.diagnostics.finding import Finding
 
-_NEEDED = ("ray", "onnx", "codecs", "models")  # to start workers and have them paint
+_NEEDED = ("ray", "onnx", "codecs", "models")  # to start workers and have them stylize
 _MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "fail": "[red]fail[/red]"}
 
 

@@ -44,7 +44,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         typer.Option(
             min=16,
             max=4320,
-            help="Pixels at which it is painted: less is faster and coarser. The film keeps its "
+            help="Pixels at which it is stylized: less is faster and coarser. The film keeps its "
             "own size.",
             rich_help_panel=_LOOK,
         ),
@@ -102,10 +102,10 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         bool, typer.Option("--dry-run", help="Say what would be done.", rich_help_panel=_RUN)
     ] = False,
 ) -> None:
-    """Repaint a film, and lose nothing else of it.
+    """Stylize a film, and lose nothing else of it.
 
     Sound, subtitles, chapters, timing and tags stay. The result goes beside the film, as
-    film.<style>.mp4, unless -o says otherwise. Photos are painted too.
+    film.<style>.mp4, unless -o says otherwise. Photos are stylized too.
 
     [bold]Examples[/bold]
 
@@ -119,7 +119,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     streamer file --resume holiday.mp4
         goes on after Ctrl-C
 
-    streamer file album/ -o painted/
+    streamer file album/ -o stylized/
 
     cat in.mp4 | streamer file - > out.mp4
     """

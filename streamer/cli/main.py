@@ -14,14 +14,14 @@ from streamer.errors import StreamerError, UsageError
 
 # Commands that live beside what they do: name, module, attribute, line in the help.
 _ELSEWHERE = (
-    ("serve", "streamer.cli.serve", "serve", "Serve the page, WHIP and WHEP: live, painted."),
-    ("file", "streamer.cli.file", "file", "Repaint a video file into another file."),
-    ("camera", "streamer.cli.camera", "camera", "Paint a camera, for Zoom, Meet and OBS."),
+    ("serve", "streamer.cli.serve", "serve", "Serve the page, WHIP and WHEP: live, stylized."),
+    ("file", "streamer.cli.file", "file", "Stylize a video file into another file."),
+    ("camera", "streamer.cli.camera", "camera", "Stylize a camera, for Zoom, Meet and OBS."),
     ("styles", "streamer.cli.styles", "styles_app", "List, check and fetch styles."),
     ("doctor", "streamer.cli.doctor", "doctor", "Check this machine, and say what to fix."),
     ("bench", "streamer.cli.bench", "bench", "Find the fastest settings for this machine."),
     ("distill", "streamer.cli.train", "distill", "Teach a fast network slow styles."),
-    ("train", "streamer.cli.train", "train", "Teach a fast network to paint like a painting."),
+    ("train", "streamer.cli.train", "train", "Teach a fast network to stylize like a painting."),
 )
 
 
@@ -38,7 +38,7 @@ def main() -> None:
 def _commands(arguments: list[str]) -> typer.Typer:
     """All commands; of those that live elsewhere only the one asked for is imported."""
     app = typer.Typer(
-        help="Repaint live video with a neural style, frame by frame.",
+        help="Stylize live video with a neural style, frame by frame.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
@@ -71,4 +71,4 @@ def _common(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
     ] = False,
 ) -> None:
-    """Repaint live video with a neural style, frame by frame."""
+    """Stylize live video with a neural style, frame by frame."""

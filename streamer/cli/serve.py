@@ -122,7 +122,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     browser: Annotated[bool, typer.Option(help="Open the page when ready.")] = True,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
 ) -> None:
-    """Serve the web page and WHIP: camera in, painted stream out.
+    """Serve the web page and WHIP: camera in, stylized stream out.
 
     [bold]Examples[/bold]
 

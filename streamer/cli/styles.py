@@ -1,4 +1,4 @@
-"""`streamer styles`: what there is to paint with, and how to get more."""
+"""`streamer styles`: what there is to stylize with, and how to get more."""
 
 from pathlib import Path
 from typing import Annotated
@@ -84,8 +84,8 @@ def sheet(
 ) -> None:
     """One picture in every style, on one sheet."""
     from streamer.engine.stylizer import StylizerSpec
-    from streamer.library.sheet import painted, tile
     from streamer.library.sheet import sheet as lay_out
+    from streamer.library.sheet import stylized, tile
     from streamer.photo import decode_photo
 
     if output.suffix.lower() not in (".jpg", ".jpeg", ".png"):
@@ -99,7 +99,7 @@ def sheet(
     stylizer = StylizerSpec("onnx", models=tuple(needed)).load()
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        tiles = list(progress.track(painted(stylizer, image, names), total=len(names)))
+        tiles = list(progress.track(stylized(stylizer, image, names), total=len(names)))
     try:
         lay_out(tiles, names, min(columns, len(tiles))).save(output, quality=92)
     except OSError as error:
@@ -161,7 +161,7 @@ def add(
 
     [bold].pth .model[/bold]  the state dict of a TransformerNet (PyTorch examples)
 
-    [bold].jpg .png ...[/bold]  any picture; a network then paints like it
+    [bold].jpg .png ...[/bold]  any picture; a network then stylizes like it
     """
     from streamer.library.add import adopt
 

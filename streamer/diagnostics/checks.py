@@ -117,7 +117,7 @@ def camera() -> Finding:
 
 
 def virtual_camera() -> Finding:
-    """What is needed to hand the painted picture to other programs as a camera."""
+    """What is needed to hand the stylized picture to other programs as a camera."""
     if find_spec("pyvirtualcam") is None:
         return note("virtual camera", "not installed", "pip install 'streamer[camera]', if wanted")
     if not sys.platform.startswith("linux"):

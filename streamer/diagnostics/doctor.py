@@ -1,6 +1,6 @@
 """doctor_cli → **doctor** → checks: what works on this machine, and what to do where it does not.
 
-Each check looks at the real thing: it binds, sends, encodes, loads and paints.
+Each check looks at the real thing: it binds, sends, encodes, loads and stylizes.
 """
 
 import asyncio
@@ -65,7 +65,7 @@ def findings(config: Config) -> Iterator[Finding]:
 def speeds(
     config: Config, catalogue: Catalogue, told: Callable[[str], None]
 ) -> tuple[Finding, list[Fps]]:
-    """Start the workers that `serve` would, and have them paint; `told` hears of progress."""
+    """Start the workers that `serve` would, and have them stylize; `told` hears of progress."""
     size = setup(config.backend, config.workers, config.threads, config.gpus)
     try:
         return asyncio.run(_speeds(size, config.ray_address, catalogue, told))
@@ -84,7 +84,7 @@ async def _speeds(
         coding_s = measure.coding_s("VP8", *measure.SIZE)
         rows = []
         for model in catalogue.models if size.backend != "none" else ():
-            told(f"painting with {model.name}")
+            told(f"stylizing with {model.name}")
             rows.append(await _row(ring, model, size, coding_s))
     return up, rows
 
@@ -93,8 +93,8 @@ async def _row(ring: Ring, model: ModelFile, size: Setup, coding_s: float) -> Fp
     style = Style(((f"{model.styles[0].name}@{model.name}", 1.0),))
     found: dict[int, float] = {}
     for height_px in measure.HEIGHTS_PX:
-        paint = await measure.speed(ring, style, height_px)
-        found[height_px] = measure.live_fps(paint.fps, coding_s, cores(), bool(size.gpus))
+        stylize = await measure.speed(ring, style, height_px)
+        found[height_px] = measure.live_fps(stylize.fps, coding_s, cores(), bool(size.gpus))
         if found[height_px] < HOPELESS_FPS:
             break
     return Fps(model.name, found)

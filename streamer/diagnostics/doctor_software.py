@@ -64,11 +64,11 @@ def gpu(backend: str) -> Finding:
     if count:
         fix = "streamer serve --backend torch (after: pip install 'streamer[torch]')"
         return note("gpu", f"{count}, unused: --backend {backend} runs on the CPU", fix)
-    return ok("gpu", "none; painting on the CPU")
+    return ok("gpu", "none; stylizing on the CPU")
 
 
 def _torch(count: int) -> Finding:
-    """Paint one frame on the device that the workers would use."""
+    """Stylize one frame on the device that the workers would use."""
     device = "cuda" if count else "cpu"
     try:
         catalogue = Catalogue.load()
@@ -77,8 +77,8 @@ def _torch(count: int) -> Finding:
     except StreamerError as failure:
         return fail("gpu", str(failure), "pip install 'streamer[torch]', with a Torch for CUDA")
     if not count:
-        return note("gpu", "none: Torch paints on the CPU", "--backend onnx is faster there")
-    return ok("gpu", f"{count}, Torch {version('torch')} paints on CUDA")
+        return note("gpu", "none: Torch stylizes on the CPU", "--backend onnx is faster there")
+    return ok("gpu", f"{count}, Torch {version('torch')} stylizes on CUDA")
 
 
 def codecs() -> Finding:

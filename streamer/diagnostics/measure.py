@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from streamer.frame import Frame, Image, Style, i420_size
-from streamer.ring.flow import Lane
+from streamer.ring.flow import Flow
 from streamer.ring.ring import Ring
 from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder
 from streamer.webrtc.jitter_buffer import Encoded
@@ -46,34 +46,34 @@ async def speed(
     seconds: float = 1.0,
     size: tuple[int, int] = SIZE,
 ) -> Speed:
-    """Feed a ring with pictures of `size`, to be painted at `height_px`, for `seconds`.
+    """Feed a ring with pictures of `size`, to be stylized at `height_px`, for `seconds`.
 
     The first frame of each worker does not count; two that count are waited for. Raises RingError.
     """
     frame = Frame(picture(*size), 0, Fraction(1, 90000), time.monotonic(), style, height_px)
-    lane = ring.open(live=False, window=2 * len(ring))
+    flow = ring.open(live=False, window=2 * len(ring))
     enough = asyncio.Event()
-    feeding = asyncio.create_task(_feed(lane, frame, enough))
+    feeding = asyncio.create_task(_feed(flow, frame, enough))
     try:
-        return await _count(lane, len(ring) + 1, seconds, enough)
+        return await _count(flow, len(ring) + 1, seconds, enough)
     finally:
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
 
 
-async def _feed(lane: Lane, frame: Frame, enough: asyncio.Event) -> None:
+async def _feed(flow: Flow, frame: Frame, enough: asyncio.Event) -> None:
     while not enough.is_set():
-        await lane.submit(lambda: frame)
-    lane.finish()
+        await flow.submit(lambda: frame)
+    flow.finish()
 
 
-async def _count(lane: Lane, warm: int, seconds: float, enough: asyncio.Event) -> Speed:
+async def _count(flow: Flow, warm: int, seconds: float, enough: asyncio.Event) -> Speed:
     ends: list[float] = []
     services: list[float] = []
-    while (done := await lane.result(None)) is not None:
+    while (done := await flow.result(None)) is not None:
         services.append(done.inference_s + done.transfer_s)
         ends.append(time.perf_counter())
-        lane.advance(len(ends))
+        flow.advance(len(ends))
         if len(ends) >= warm + 2 and ends[-1] - ends[warm - 1] >= seconds:
             enough.set()
     counted = ends[warm - 1 :]
@@ -97,8 +97,8 @@ def coding_s(codec: Codec, width: int, height: int, rounds: int = 8) -> float:
     return statistics.median(times)
 
 
-def live_fps(paint_fps: float, coding_each_s: float, cores: int, on_gpu: bool) -> float:
-    """What is left of `paint_fps` when the same cores decode and encode every frame as well."""
+def live_fps(stylize_fps: float, coding_each_s: float, cores: int, on_gpu: bool) -> float:
+    """What is left of `stylize_fps` when the same cores decode and encode every frame as well."""
     if on_gpu:
-        return min(paint_fps, cores / coding_each_s)
-    return cores / (cores / paint_fps + coding_each_s)
+        return min(stylize_fps, cores / coding_each_s)
+    return cores / (cores / stylize_fps + coding_each_s)

@@ -55,7 +55,7 @@ def candidates(backends: Iterable[Backend], cores: int, gpus: int) -> list[Setup
 async def trial(
     one: Setup, catalogue: Catalogue, style: Style, height_px: int, seconds: float
 ) -> Trial:
-    """Start this ring, have it paint at `height_px` for `seconds`, stop it."""
+    """Start this ring, have it stylize at `height_px` for `seconds`, stop it."""
     try:
         async with ring_of(one, catalogue, style) as ring:
             return Trial(one, await measure.speed(ring, style, height_px, seconds=seconds))

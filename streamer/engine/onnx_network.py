@@ -23,7 +23,7 @@ _LIVE_PIXELS = 1920 * 1088  # the memory of larger pictures is given back after 
 def fastest(model: ModelFile, threads: int) -> "OnnxNetwork":
     """The network as it is or in 8 bits, whichever this processor runs faster.
 
-    Near a tie it is always the same one: of two workers that paint alternate frames, one in
+    Near a tie it is always the same one: of two workers that stylize alternate frames, one in
     each form, the picture would flicker. Raises ModelError.
     """
     plain = OnnxNetwork(model, model.read(), threads)
@@ -47,7 +47,7 @@ def _times_s(*networks: "OnnxNetwork") -> list[float]:
         for network, spent in zip(networks, times, strict=True):
             weights = np.full(network.styles, 1 / network.styles, np.float32)
             began = time.perf_counter()
-            network.planes([(y, uv)], [weights])
+            network.run_i420([(y, uv)], [weights])
             spent.append(time.perf_counter() - began)
     return [min(spent[1:]) for spent in times]  # the first run of a session plans its memory
 
@@ -66,8 +66,8 @@ class OnnxNetwork:
         self._names = [tensor.name for tensor in inputs]
         self.styles: int = inputs[-1].shape[0] if self._layout.blends else 1
 
-    def rgb(self, pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
-        """Paint (height, width, 3) RGB, each in the blend that its weights give."""
+    def run_rgb(self, pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
+        """Stylize (height, width, 3) RGB, each in the blend that its weights give."""
         return [self._rgb(*one) for one in zip(pictures, weights, strict=True)]
 
     def _rgb(self, picture: Pixels, weights: Weights) -> Pixels:
@@ -75,17 +75,17 @@ class OnnxNetwork:
         tensor = picture.transpose(2, 0, 1)[None].astype(np.float32)
         tensor *= scale
         tensor += black
-        painted = self.paint(tensor, weights)[0] * np.float32(1 / scale)
-        painted += 0.5 - black / scale
-        return np.asarray(painted.clip(0, 255).astype(np.uint8).transpose(1, 2, 0), order="C")
+        stylized = self.stylize(tensor, weights)[0] * np.float32(1 / scale)
+        stylized += 0.5 - black / scale
+        return np.asarray(stylized.clip(0, 255).astype(np.uint8).transpose(1, 2, 0), order="C")
 
-    def paint(self, tensor: NDArray[np.float32], weights: Weights) -> NDArray[np.float32]:
+    def stylize(self, tensor: NDArray[np.float32], weights: Weights) -> NDArray[np.float32]:
         """What the network itself makes of (1, 3, height, width) in its own range of values."""
-        painted: NDArray[np.float32] = self._run(tensor, weights)[0]
-        return painted
+        stylized: NDArray[np.float32] = self._run(tensor, weights)[0]
+        return stylized
 
-    def planes(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
-        """Paint (1, 1, h, w) luma and (1, 2, h/2, w/2) chroma."""
+    def run_i420(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
+        """Stylize (1, 1, h, w) luma and (1, 2, h/2, w/2) chroma."""
         runs = (self._run(y, uv, w) for (y, uv), w in zip(planes, weights, strict=True))
         return [(y, uv) for y, uv in runs]
 

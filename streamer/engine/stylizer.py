@@ -1,4 +1,4 @@
-"""worker → **stylizer** → network → **stylizer** → worker: an image in, the same image painted out.
+"""worker → **stylizer** → network → **stylizer** → worker: an image in, a stylized one out.
 
 A style is a blend of one model's styles (one run of the network), of several models' (one run
 each), of the camera picture itself (`none`), or of all of these.
@@ -70,7 +70,7 @@ class _Added:
 
 
 class Stylizer:
-    """Paints images; not for two threads at once.
+    """Stylizes images; not for two threads at once.
 
     `more` finds the network of a style that is in none of `networks`; raises UnknownStyleError.
     """
@@ -96,7 +96,7 @@ class Stylizer:
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """The styles it can paint, `none` among them."""
+        """The styles it can stylize, `none` among them."""
         return (NONE, *self._places)
 
     @property
@@ -122,8 +122,8 @@ class Stylizer:
                     runs.setdefault(model, []).append((place, share, vector / np.float32(share)))
         for model, wishes in runs.items():
             seen, vectors = [images[place] for place, _, _ in wishes], [v for _, _, v in wishes]
-            painted = run(self._networks[model], model, seen, vectors)
-            for (place, share, _), image in zip(wishes, painted, strict=True):
+            stylized = run(self._networks[model], model, seen, vectors)
+            for (place, share, _), image in zip(wishes, stylized, strict=True):
                 parts[place].append((share, image))
         return [_finish(*one) for one in zip(images, styles, parts, strict=True)]
 
@@ -160,5 +160,5 @@ def _finish(image: Image, style: Style, parts: Sequence[tuple[float, Image]]) ->
     """What an image's parts make together."""
     if len(parts) == 1 and parts[0][1] is image:
         return image
-    painted = mix(parts)
-    return recolor(painted, image) if style.preserve_color else painted
+    stylized = mix(parts)
+    return recolor(stylized, image) if style.preserve_color else stylized

@@ -42,23 +42,23 @@ class TorchNetwork:
             raise ModelError(f"model {model.name} has not the inputs of layout {model.layout}")
         self.styles = self._graph.inputs[-1][1][0] if self._layout.blends else 1
 
-    def rgb(self, pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
-        """Paint (height, width, 3) RGB, each in the blend that its weights give."""
+    def run_rgb(self, pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
+        """Stylize (height, width, 3) RGB, each in the blend that its weights give."""
         black, scale = self._layout.black, (self._layout.white - self._layout.black) / 255
         with torch.inference_mode():
             pixels = self._send(pictures).permute(0, 3, 1, 2)[:, None]  # a view: channels-last
             inputs = [pixels.float() * scale + black, self._send(weights)]
-            (painted,) = self._run(*inputs[: len(self._graph.inputs)])
-            scaled = (painted[:, 0].float() - black) / scale + 0.5
+            (stylized,) = self._run(*inputs[: len(self._graph.inputs)])
+            scaled = (stylized[:, 0].float() - black) / scale + 0.5
             (whole,) = self._fetch(scaled.clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous())
             return list(whole)
 
-    def planes(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
-        """Paint (1, 1, h, w) luma and (1, 2, h/2, w/2) chroma."""
+    def run_i420(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
+        """Stylize (1, 1, h, w) luma and (1, 2, h/2, w/2) chroma."""
         luma, chroma = zip(*planes, strict=True)
         with torch.inference_mode():
-            painted = self._run(self._send(luma), self._send(chroma), self._send(weights))
-            return list(zip(*self._fetch(*painted), strict=True))
+            stylized = self._run(self._send(luma), self._send(chroma), self._send(weights))
+            return list(zip(*self._fetch(*stylized), strict=True))
 
     def _run(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
         """The graph over the first dimension, which the file knows nothing of."""

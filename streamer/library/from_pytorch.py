@@ -96,7 +96,7 @@ class _Builder:
     def build(self) -> "onnx.ModelProto":
         from onnx import TensorProto, helper, numpy_helper
 
-        output = self._paint("input1")
+        output = self._stylize("input1")
         if unused := self._weights.keys() - self._used:
             raise ValueError(f"it has {min(unused)} as well")
         sides = [1, 3, "height", "width"]
@@ -110,7 +110,7 @@ class _Builder:
         opsets = [helper.make_opsetid("", OPSET)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=8)
 
-    def _paint(self, x: str) -> str:
+    def _stylize(self, x: str) -> str:
         for i, stride in ((1, 1), (2, 2), (3, 2)):
             x = self._relu(self._norm(self._conv(x, f"conv{i}", stride), f"in{i}"))
         for i in range(1, _RESIDUALS + 1):

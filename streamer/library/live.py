@@ -13,7 +13,7 @@ from streamer.errors import UnavailableError, UsageError
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import Blend
 
-MOST_ADDED = 64  # each takes memory in every worker that painted it once
+MOST_ADDED = 64  # each takes memory in every worker that stylized it once
 
 
 class LiveCatalogue:

@@ -10,7 +10,7 @@ from streamer.library import store as library
 from streamer.library.download import DownloadError, Progress, download
 from streamer.paths import built_in_models, user_models
 from streamer.styles.catalogue import Catalogue
-from streamer.styles.model import LayoutName, Look
+from streamer.styles.model import LayoutName, StyleEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def pull(model: Published, name: str | None = None, progress: Progress = lambda 
         with contextlib.suppress(OSError):  # it is not there, or not empty
             part.parent.rmdir()
     refuse_external_data(data)
-    look = Look(style, style.replace("-", " ").capitalize(), model.description)
+    look = StyleEntry(style, style.replace("-", " ").capitalize(), model.description)
     new = library.NewModel(
         style, free_sides(data), model.layout, (look,), model.license, model.urls[0]
     )

@@ -22,7 +22,7 @@ def tile(image: Image, width_px: int) -> Image:
     return from_rgb(np.asarray(picture))
 
 
-def painted(stylizer: Stylizer, image: Image, styles: Sequence[str]) -> Iterator[Pixels]:
+def stylized(stylizer: Stylizer, image: Image, styles: Sequence[str]) -> Iterator[Pixels]:
     """The image in each style, one after the other."""
     for style in styles:
         yield to_rgb(stylizer.stylize(image, Style(((style, 1.0),))))

@@ -15,7 +15,7 @@ from streamer.errors import ModelError, UsageError
 from streamer.paths import user_models
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.manifest import MANIFEST, NAME, read_models, read_table
-from streamer.styles.model import LayoutName, Look
+from streamer.styles.model import LayoutName, StyleEntry
 
 _HEAD = "# Written by `streamer styles`; change it with pull, add and remove.\nformat = 1\n"
 
@@ -59,7 +59,7 @@ class NewModel:
     name: str
     data: bytes
     layout: LayoutName
-    looks: tuple[Look, ...]
+    entries: tuple[StyleEntry, ...]
     license: str
     source: str
     int8: bytes | None = None
@@ -86,7 +86,7 @@ def add(new: NewModel) -> tuple[str, ...]:
             path.unlink(missing_ok=True)
         raise
     catalogue = Catalogue.load()
-    return tuple(catalogue.check(f"{look.name}@{new.name}") for look in new.looks)
+    return tuple(catalogue.check(f"{look.name}@{new.name}") for look in new.entries)
 
 
 def _entry(new: NewModel) -> tuple[dict[str, Any], dict[Path, bytes]]:
@@ -96,7 +96,7 @@ def _entry(new: NewModel) -> tuple[dict[str, Any], dict[Path, bytes]]:
         "layout": new.layout,
         "license": new.license,
         "source": new.source,
-        "style": [asdict(look) for look in new.looks],
+        "style": [asdict(entry) for entry in new.entries],
     }
     if new.multiple:
         entry["multiple"] = new.multiple

@@ -1,4 +1,4 @@
-"""session → **audience** → viewers, snapshots, virtual camera.
+"""session → **broadcast** → viewers, snapshots, virtual camera.
 
 Whoever takes the stylized frames of a stream besides its own peer, by the stream's name. Viewers
 outlive publishers: one that comes back, or another of that name, goes on where it stopped.
@@ -19,14 +19,14 @@ VIDEO_HZ = 90_000
 SOUND_HZ = 48_000  # the clock of Opus, whatever was recorded (RFC 7587)
 
 
-class Ear(Protocol):
+class AudioSink(Protocol):
     """Who hears a stream, later by a delay that may change."""
 
     def put(self, sound: Sound) -> None: ...
     def set_delay(self, delay_s: float) -> None: ...
 
 
-class Audience:
+class Broadcast:
     """One stream's takers. Of several publishers of one name the newest is shown.
 
     A publisher is known by an id, and counts from its first frame on. `now` is monotonic seconds.
@@ -37,7 +37,7 @@ class Audience:
         self.newest: Frame | None = None  # for snapshots; None: nobody publishes
         self._publishers: list[str] = []  # the one that is shown comes last
         self._taps: set[Intake[Frame]] = set()
-        self._ears: set[Ear] = set()
+        self._audio_sinks: set[AudioSink] = set()
         self._video_time = _Timeline(VIDEO_HZ)
         self._sound_time = _Timeline(SOUND_HZ)
         self._live, self._empty = asyncio.Event(), asyncio.Event()
@@ -46,19 +46,19 @@ class Audience:
     @property
     def idle(self) -> bool:
         """Whether nobody publishes and nobody waits for anything."""
-        return not (self._publishers or self._taps or self._ears)
+        return not (self._publishers or self._taps or self._audio_sinks)
 
-    def shows(self, publisher: str) -> bool:
+    def is_active(self, publisher: str) -> bool:
         """Whether this publisher is the one to be seen."""
         return self._publishers[-1:] == [publisher]
 
-    def show(self, publisher: str, frame: Frame, now: float) -> None:
+    def publish(self, publisher: str, frame: Frame, now: float) -> None:
         """A stylized frame of a publisher."""
         if publisher not in self._publishers:
             self._publishers.append(publisher)
             self._empty.clear()
             self._live.set()
-        if not self.shows(publisher):
+        if not self.is_active(publisher):
             return
         pts = int(frame.pts * frame.time_base * VIDEO_HZ)
         pts = self._video_time.place(publisher, pts, now)
@@ -68,16 +68,16 @@ class Audience:
 
     def sound(self, publisher: str, sound: Sound, now: float) -> None:
         """A packet of a publisher's sound."""
-        if self._ears and self.shows(publisher):
+        if self._audio_sinks and self.is_active(publisher):
             clock = self._sound_time.place(publisher, sound.clock, now) % (1 << 32)
-            for ear in self._ears:
-                ear.put(replace(sound, clock=clock))
+            for audio_sink in self._audio_sinks:
+                audio_sink.put(replace(sound, clock=clock))
 
     def set_latency(self, publisher: str, latency_s: float) -> None:
         """How much later than it came the picture leaves: the sound has to wait as long."""
-        if self.shows(publisher):
-            for ear in self._ears:
-                ear.set_delay(latency_s)
+        if self.is_active(publisher):
+            for audio_sink in self._audio_sinks:
+                audio_sink.set_delay(latency_s)
 
     def leave(self, publisher: str) -> None:
         """A publisher ends; an older one of that name is shown again."""
@@ -97,23 +97,23 @@ class Audience:
         finally:
             self._taps.discard(tap)
 
-    async def into(self, sink: Sink) -> None:
-        """Hand every frame to a sink, for ever. Raises what the sink does."""
+    async def forward_to(self, sink: Sink) -> None:
+        """WorkerHandle every frame to a sink, for ever. Raises what the sink does."""
         tap: Intake[Frame] = Intake()
         with self.tap(tap):
             while await tap.ready():
                 await sink.send(tap.take())
 
     @contextlib.contextmanager
-    def listen(self, ear: Ear) -> Iterator[None]:
-        """Inside, `ear` hears."""
-        self._ears.add(ear)
+    def listen(self, audio_sink: AudioSink) -> Iterator[None]:
+        """Inside, `audio_sink` hears."""
+        self._audio_sinks.add(audio_sink)
         try:
             yield
         finally:
-            self._ears.discard(ear)
+            self._audio_sinks.discard(audio_sink)
 
-    async def deserted(self, for_s: float) -> None:
+    async def wait_idle(self, for_s: float) -> None:
         """Wait until nobody has published for `for_s` seconds."""
         while True:
             await self._empty.wait()
@@ -124,25 +124,25 @@ class Audience:
                 return
 
 
-class Audiences:
-    """The audience of every name that has publishers or takers."""
+class Broadcasts:
+    """The broadcast of every name that has publishers or takers."""
 
     def __init__(self) -> None:
-        self._by_name: dict[str, Audience] = {}
+        self._by_name: dict[str, Broadcast] = {}
 
-    def of(self, name: str) -> Audience:
-        """The audience of that name, a new one if need be; do not keep an idle one."""
+    def of(self, name: str) -> Broadcast:
+        """The broadcast of that name, a new one if need be; do not keep an idle one."""
         if name not in self._by_name:
             self._by_name = {n: a for n, a in self._by_name.items() if not a.idle}
-            self._by_name[name] = Audience(name)
+            self._by_name[name] = Broadcast(name)
         return self._by_name[name]
 
-    def live(self, name: str) -> Audience:
-        """The audience of a stream that has a picture. Raises NotLiveError."""
-        audience = self._by_name.get(name)
-        if audience is None or audience.newest is None:
+    def live(self, name: str) -> Broadcast:
+        """The broadcast of a stream that has a picture. Raises NotLiveError."""
+        broadcast = self._by_name.get(name)
+        if broadcast is None or broadcast.newest is None:
             raise NotLiveError(name)
-        return audience
+        return broadcast
 
 
 class _Timeline:

@@ -1,7 +1,7 @@
 """server → **session** → pipeline.
 
-One live stream: a peer, its lane through the ring, what it asks for and what it is told; and
-its audience, whoever else takes its frames.
+One live stream: a peer, its flow through the ring, what it asks for and what it is told; and
+its broadcast, whoever else takes its frames.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 from streamer.errors import StreamerError, UnknownStyleError
 from streamer.frame import Frame, Sound, Style
-from streamer.live.broadcast import Audience, Audiences
+from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.change import Change, Height, read_change, read_id
 from streamer.pipeline.stats import Stats
@@ -46,16 +46,16 @@ class Session:
         parse: Parse,
         defaults: Defaults,
         *,
-        audiences: Audiences,
+        broadcasts: Broadcasts,
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.name = name
         self.answer_sdp = peer.answer_sdp
         self.stats = Stats()
         self._peer = peer
-        self._audiences = audiences
+        self._broadcasts = broadcasts
         self._ring = ring
-        self._lane = ring.open(live=True)
+        self._flow = ring.open(live=True)
         self._look = StyleControl(parse, defaults.style, defaults.height_px, defaults.target_fps)
         self._deadline_s = defaults.deadline_s
         self._encoded = 0
@@ -71,7 +71,7 @@ class Session:
                 telling = tasks.create_task(self._tell())
                 await pipeline.run(
                     self._peer.source,
-                    self._lane,
+                    self._flow,
                     self,
                     stats=self.stats,
                     dress=self._dress,
@@ -80,14 +80,14 @@ class Session:
                 )
                 telling.cancel()
         finally:
-            self._audience.leave(self.id)
-            self._lane.close()
+            self._broadcast.leave(self.id)
+            self._flow.close()
             await self._peer.close()
 
     async def send(self, frame: Frame) -> None:
         """As the pipeline's sink: to the peer, and to whoever else watches."""
         await self._peer.sink.send(frame)
-        self._audience.show(self.id, frame, time.monotonic())
+        self._broadcast.publish(self.id, frame, time.monotonic())
 
     async def trickle(self, fragment: str) -> bool:
         """More candidates of the peer; False: they are for an ICE restart. Raises UsageError."""
@@ -113,12 +113,12 @@ class Session:
 
     def listen(self, sound: Sound) -> None:
         """A packet of the peer's sound."""
-        self._audience.sound(self.id, sound, time.monotonic())
+        self._broadcast.sound(self.id, sound, time.monotonic())
 
     @property
     def shown(self) -> bool:
         """Whether it is this stream that viewers of its name see."""
-        return self._audience.shows(self.id)
+        return self._broadcast.is_active(self.id)
 
     def as_dict(self) -> dict[str, object]:
         """The stream's numbers, as the page and `/stats` show them."""
@@ -144,8 +144,8 @@ class Session:
         }
 
     @property
-    def _audience(self) -> Audience:
-        return self._audiences.of(self.name)
+    def _broadcast(self) -> Broadcast:
+        return self._broadcasts.of(self.name)
 
     def _dress(self, frame: Frame) -> Frame:
         """Called with every frame the ring takes."""
@@ -175,7 +175,7 @@ class Session:
         )
         latency_s = self.stats.latency.quantile(0.5)
         self._peer.set_latency(latency_s)
-        self._audience.set_latency(self.id, latency_s)
+        self._broadcast.set_latency(self.id, latency_s)
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]
         stamp = self._peer.stamp()
         told = {**self.as_dict(), "workers": workers, "stamp": stamp and asdict(stamp)}

@@ -11,7 +11,7 @@ from collections import deque
 
 from streamer.errors import NotLiveError, ServerFullError
 from streamer.frame import Sound
-from streamer.live.broadcast import Audiences
+from streamer.live.broadcast import Broadcasts
 from streamer.live.session import Defaults, Session
 from streamer.pipeline.change import Change
 from streamer.pipeline.style_control import Parse
@@ -34,9 +34,9 @@ class Sessions:
         options: PeerOptions,
         defaults: Defaults,
         max_peers: int = 4,
-        audiences: Audiences | None = None,
+        broadcasts: Broadcasts | None = None,
     ) -> None:
-        self._audiences = audiences or Audiences()
+        self._broadcasts = broadcasts or Broadcasts()
         self._ring = ring
         self._parse = parse
         self._options = options
@@ -64,7 +64,7 @@ class Sessions:
         finally:
             self._answering -= 1
         session = Session(
-            name, peer, self._ring, self._parse, self._defaults, audiences=self._audiences
+            name, peer, self._ring, self._parse, self._defaults, broadcasts=self._broadcasts
         )
         task = asyncio.create_task(self._keep(session))
         self._live[session.id] = (session, task)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from streamer.errors import ServerFullError
-from streamer.live.broadcast import Audience, Audiences
+from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.webrtc.codecs import Codec
 from streamer.webrtc.endpoint import unhindered
 from streamer.webrtc.fan_out import FanOut
@@ -39,8 +39,8 @@ class Watching:
 class Viewers:
     """At most `max_viewers`, of all streams together. Use `aclose` at the end."""
 
-    def __init__(self, audiences: Audiences, options: PeerOptions, max_viewers: int = 50) -> None:
-        self._audiences = audiences
+    def __init__(self, broadcasts: Broadcasts, options: PeerOptions, max_viewers: int = 50) -> None:
+        self._broadcasts = broadcasts
         self._options = unhindered(options) if options.loopback else options
         self._max_viewers = max_viewers
         self._answering = 0
@@ -51,7 +51,7 @@ class Viewers:
     async def answer(self, name: str, offer_sdp: str) -> Watching:
         """A new viewer of a stream. Raises NotLiveError, ServerFullError, UsageError for an
         unfit offer, and MediaError when no UDP port is free."""
-        audience = self._audiences.live(name)
+        broadcast = self._broadcasts.live(name)
         if len(self._live) + self._answering >= self._max_viewers:
             raise ServerFullError(f"all {self._max_viewers} viewers' places are taken; try later")
         viewer = Viewer(self._options)
@@ -61,7 +61,7 @@ class Viewers:
         finally:
             self._answering -= 1
         id_ = secrets.token_urlsafe(16)
-        task = asyncio.create_task(self._keep(id_, viewer, audience))
+        task = asyncio.create_task(self._keep(id_, viewer, broadcast))
         self._live[id_] = Watching(id_, viewer, (name, viewer.video_codec), task)
         return self._live[id_]
 
@@ -103,11 +103,11 @@ class Viewers:
             task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _keep(self, id_: str, viewer: Viewer, audience: Audience) -> None:
-        fan_out = self._fan_out(audience, viewer.video_codec)
+    async def _keep(self, id_: str, viewer: Viewer, broadcast: Broadcast) -> None:
+        fan_out = self._fan_out(broadcast, viewer.video_codec)
         waits = [
-            asyncio.create_task(_watch(viewer, audience, fan_out)),
-            asyncio.create_task(audience.deserted(GRACE_S)),
+            asyncio.create_task(_watch(viewer, broadcast, fan_out)),
+            asyncio.create_task(broadcast.wait_idle(GRACE_S)),
         ]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -118,11 +118,11 @@ class Viewers:
             del self._live[id_]
             self._tidy()
 
-    def _fan_out(self, audience: Audience, codec: Codec) -> FanOut:
-        key = audience.name, codec
+    def _fan_out(self, broadcast: Broadcast, codec: Codec) -> FanOut:
+        key = broadcast.name, codec
         if key not in self._fan_outs:
             fan_out = FanOut(codec, self._options.bitrate, self._threads)
-            self._fan_outs[key] = fan_out, asyncio.create_task(_run(fan_out, audience))
+            self._fan_outs[key] = fan_out, asyncio.create_task(_run(fan_out, broadcast))
         return self._fan_outs[key][0]
 
     def _tidy(self) -> None:
@@ -133,13 +133,13 @@ class Viewers:
             task.cancel()
 
 
-async def _watch(viewer: Viewer, audience: Audience, fan_out: FanOut) -> None:
+async def _watch(viewer: Viewer, broadcast: Broadcast, fan_out: FanOut) -> None:
     """Until the connection ends."""
     viewer.start(fan_out)
-    with audience.listen(viewer.audio):
+    with broadcast.listen(viewer.audio):
         await viewer.wait_closed()
 
 
-async def _run(fan_out: FanOut, audience: Audience) -> None:
-    with audience.tap(fan_out.frames):
+async def _run(fan_out: FanOut, broadcast: Broadcast) -> None:
+    with broadcast.tap(fan_out.frames):
         await fan_out.run()

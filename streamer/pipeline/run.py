@@ -13,7 +13,7 @@ from streamer.pipeline.pacer import Pacer
 from streamer.pipeline.reorder import ReorderBuffer
 from streamer.pipeline.smoother import Smoother
 from streamer.pipeline.stats import Recent, Stats
-from streamer.ring.flow import Done, Lane
+from streamer.ring.flow import Completion, Flow
 
 MIN_DEADLINE_S = 0.5
 MIN_REORDER_WAIT_S = 0.15
@@ -21,7 +21,7 @@ MIN_REORDER_WAIT_S = 0.15
 
 async def run(
     source: Source,
-    lane: Lane,
+    flow: Flow,
     sink: Sink,
     *,
     stats: Stats | None = None,
@@ -32,20 +32,20 @@ async def run(
     """Carry frames from `source` to `sink` until the source ends.
 
     `dress` gives a frame its style the moment the ring takes it; `left` hears of every frame
-    that has gone to the sink. On a live lane a frame older than `deadline_s` (None: three times
+    that has gone to the sink. On a live flow a frame older than `deadline_s` (None: three times
     the usual latency, at least half a second) is dropped. Raises what source, ring or sink raise.
     """
-    delivery = _Delivery(lane, sink, stats or Stats(), left, deadline_s)
+    delivery = _Delivery(flow, sink, stats or Stats(), left, deadline_s)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_feed(source, lane, dress))
+        tasks.create_task(_feed(source, flow, dress))
         tasks.create_task(delivery.run())
 
 
-async def _feed(source: Source, lane: Lane, dress: Callable[[Frame], Frame]) -> None:
+async def _feed(source: Source, flow: Flow, dress: Callable[[Frame], Frame]) -> None:
     """Wait for a frame, then for a turn; only then take it, so that it is the newest."""
     while await source.ready():
-        await lane.submit(lambda: dress(source.take()))
-    lane.finish()
+        await flow.submit(lambda: dress(source.take()))
+    flow.finish()
 
 
 class _Delivery:
@@ -53,50 +53,52 @@ class _Delivery:
 
     def __init__(
         self,
-        lane: Lane,
+        flow: Flow,
         sink: Sink,
         stats: Stats,
         left: Callable[[int, Frame], None],
         deadline_s: float | None,
     ) -> None:
-        self._lane = lane
+        self._flow = flow
         self._sink = sink
         self._stats = stats
         self._left = left
         self._deadline_s = deadline_s
-        self._reorder = ReorderBuffer[Done](MIN_REORDER_WAIT_S if lane.live else None, lane.window)
-        self._pacer = Pacer() if lane.live else None
+        self._reorder = ReorderBuffer[Completion](
+            MIN_REORDER_WAIT_S if flow.live else None, flow.window
+        )
+        self._pacer = Pacer() if flow.live else None
         self._smoother = Smoother()
         self._ages = Recent(32)  # of all frames, delivered or not
         self._ready_at = 0.0  # when the newest frame and all before it had come back
 
     async def run(self) -> None:
-        """Until the lane is drained."""
-        while not self._lane.drained:
-            done = await self._lane.result(self._patience_s())
+        """Until the flow is drained."""
+        while not self._flow.drained:
+            done = await self._flow.result(self._patience_s())
             for item in self._in_order(done):
                 await self._deliver(item)
-            self._lane.advance(self._reorder.next_seq)
+            self._flow.advance(self._reorder.next_seq)
 
     def _patience_s(self) -> float | None:
         deadline = self._reorder.next_deadline()
         return None if deadline is None else max(deadline - time.monotonic(), 0.0)
 
-    def _in_order(self, done: Done | None) -> list[Done]:
+    def _in_order(self, done: Completion | None) -> list[Completion]:
         now = time.monotonic()
         released = []
         if done is not None:
             item = None if done.frame is None else done
             released = self._reorder.push(done.seq, item, now)
-        if self._lane.live:
-            self._reorder.max_wait_s = max(MIN_REORDER_WAIT_S, 2 * (self._lane.service_s or 0))
+        if self._flow.live:
+            self._reorder.max_wait_s = max(MIN_REORDER_WAIT_S, 2 * (self._flow.service_s or 0))
         released += self._reorder.expire(now)
         dropped = self._stats.dropped
-        dropped["lost"] = self._lane.lost
+        dropped["lost"] = self._flow.lost
         dropped["late"], dropped["skipped"] = self._reorder.late, self._reorder.skipped
         return released
 
-    async def _deliver(self, done: Done) -> None:
+    async def _deliver(self, done: Completion) -> None:
         assert done.frame is not None  # tombstones stay in the reorder buffer
         frame = await self._smoothed(done.frame)
         self._ready_at = max(done.finished_at, self._ready_at)
@@ -106,7 +108,7 @@ class _Delivery:
         now = time.monotonic()
         latency_s = now - frame.captured_at
         self._ages.add(latency_s)
-        if self._lane.live and latency_s > self._freshness_s():
+        if self._flow.live and latency_s > self._freshness_s():
             self._stats.dropped["deadline"] += 1
             return
         await self._sink.send(frame)
@@ -128,7 +130,7 @@ class _Delivery:
             return float("inf")
         return max(MIN_DEADLINE_S, 3 * self._ages.quantile(0.5))
 
-    def _count(self, done: Done, now: float, latency_s: float) -> None:
+    def _count(self, done: Completion, now: float, latency_s: float) -> None:
         stages = self._stats.stages
         stages["wait"].add(done.wait_s)
         stages["transfer"].add(done.transfer_s)

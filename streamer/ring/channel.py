@@ -51,8 +51,8 @@ class Answer:
     error: str | None = None
 
 
-Wish = tuple[Job, Image]  # the image's planes are the memory that its painting goes to
-Paint = Callable[[Sequence[Wish]], Sequence[tuple[Image, float]]]  # paintings, and seconds of each
+Wish = tuple[Job, Image]  # the result is written over the image
+Stylize = Callable[[Sequence[Wish]], Sequence[tuple[Image, float]]]  # with seconds of each
 
 
 class RingEnd:
@@ -71,7 +71,7 @@ class RingEnd:
         return self._connection.fileno()
 
     def send(self, image: Image, style: Style, height_px: int | None) -> None:
-        """Hand over one image. Raises OSError when the worker is gone."""
+        """WorkerHandle over one image. Raises OSError when the worker is gone."""
         slot = self._free.popleft()
         if image.data.nbytes > self._memory[slot].nbytes:
             self._grow(slot, image.data.nbytes)
@@ -104,10 +104,10 @@ class RingEnd:
             os.close(fd)
 
 
-def answer_ring(address: str, index: int, paint: Paint, together: bool = False) -> bool:
+def answer_ring(address: str, index: int, stylize: Stylize, together: bool = False) -> bool:
     """The worker's end: be worker `index` of the ring at `address` until it hangs up.
 
-    `together`: `paint` gets all jobs that wait. False when the ring is on another machine, where
+    `together`: `stylize` gets all jobs that wait. False when the ring is on another machine, where
     no such socket is.
     """
     if not Path(address).exists():
@@ -127,22 +127,22 @@ def answer_ring(address: str, index: int, paint: Paint, together: bool = False) 
             data = memory[message.slot][: i420_size(message.width, message.height)]
             waiting.append((message, Image(message.width, message.height, data)))
             if not (together and connection.poll()):
-                for answer in _answers(waiting, paint):
+                for answer in _answers(waiting, stylize):
                     connection.send(answer)
                 waiting.clear()
     return True
 
 
-def _answers(wishes: Sequence[Wish], paint: Paint) -> list[Answer]:
+def _answers(wishes: Sequence[Wish], stylize: Stylize) -> list[Answer]:
     try:
-        painted = paint(wishes)
+        stylized = stylize(wishes)
     except Exception as error:  # one bad image must not end the worker, nor spoil the others
         if len(wishes) > 1:
-            return [answer for wish in wishes for answer in _answers([wish], paint)]
+            return [answer for wish in wishes for answer in _answers([wish], stylize)]
         return [Answer(0.0, f"{type(error).__name__}: {error}")]
-    for (_, image), (done, _) in zip(wishes, painted, strict=True):
+    for (_, image), (done, _) in zip(wishes, stylized, strict=True):
         image.data[:] = done.data
-    return [Answer(inference_s) for _, inference_s in painted]
+    return [Answer(inference_s) for _, inference_s in stylized]
 
 
 def _receive_memory(connection: "Connection[Any, Any]", size: int) -> Plane:

@@ -15,7 +15,7 @@ from typing import Any
 
 from streamer.errors import RingError
 from streamer.frame import Image, Style
-from streamer.ring.worker import Painted, Stylize, Worker
+from streamer.ring.worker import Stylize, Stylized, Worker
 
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
 
@@ -57,7 +57,7 @@ class Cluster:
             num_cpus=0 if gpus else threads,
             num_gpus=_share(gpus, workers),
             max_restarts=-1,
-            max_concurrency=2,  # `serve` holds one for life, `paint` needs the other
+            max_concurrency=2,  # `serve` holds one for life, `stylize` needs the other
             scheduling_strategy="DEFAULT" if address is None else "SPREAD",
         )(Worker)
         self._actors: list[Any] = [actor.remote(load, warm) for _ in range(workers)]
@@ -68,7 +68,7 @@ class Cluster:
     async def serve(self, index: int, address: str) -> bool:
         """Worker `index` serves the ring at `address`: returns when it hung up or cannot.
 
-        False: it runs on another machine, use `paint`. Raises ConnectionError when its process
+        False: it runs on another machine, use `stylize`. Raises ConnectionError when its process
         died (call again: the next one is on its way) and RingError when there will be no next.
         """
         try:
@@ -78,19 +78,21 @@ class Cluster:
         except self._ray.exceptions.RayActorError as error:
             raise ConnectionError(str(error)) from error
 
-    async def paint(self, index: int, image: Image, style: Style, height_px: int | None) -> Painted:
+    async def stylize(
+        self, index: int, image: Image, style: Style, height_px: int | None
+    ) -> Stylized:
         """Stylize one image by a plain call, planes through Ray's object store.
 
         Raises ConnectionError when the worker died, RuntimeError when the image failed.
         """
         try:
-            painted = await self._actors[index].paint.remote(image, style, height_px)
+            stylized = await self._actors[index].stylize.remote(image, style, height_px)
         except self._ray.exceptions.RayActorError as error:
             raise ConnectionError(str(error)) from error
         except self._ray.exceptions.RayTaskError as error:
             raise RuntimeError(_cause(error)) from error
-        assert isinstance(painted, Painted)
-        return painted
+        assert isinstance(stylized, Stylized)
+        return stylized
 
     def restart(self, index: int) -> None:
         """End a worker that does not answer; Ray starts another in its place."""

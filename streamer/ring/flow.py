@@ -1,4 +1,4 @@
-"""pipeline → **lane** → ring → **lane** → reorder.
+"""pipeline → **flow** → ring → **flow** → reorder.
 
 One stream's way through the ring: its own numbering, its own window, its turn among others.
 """
@@ -15,7 +15,7 @@ from streamer.frame import Frame
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Completion:
     """What became of an accepted frame, and where its time went (seconds)."""
 
     seq: int
@@ -27,10 +27,10 @@ class Done:
 
 
 @dataclass(slots=True, eq=False)
-class Ticket:
+class InFlight:
     """An accepted frame in a worker's hands."""
 
-    lane: "Lane"
+    flow: "Flow"
     seq: int
     frame: Frame
     submitted_at: float
@@ -38,11 +38,11 @@ class Ticket:
     given_up: bool = False  # its tombstone is out; whatever comes now is ignored
 
 
-class Lane:
+class Flow:
     """Numbers a stream's frames from 0 and collects what the ring makes of them.
 
-    At most `window` frames are between acceptance and delivery. A live lane gives up a frame
-    that its worker holds too long or loses; any other lane waits, and has it done again.
+    At most `window` frames are between acceptance and delivery. A live flow gives up a frame
+    that its worker holds too long or loses; any other flow waits, and has it done again.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Lane:
         *,
         live: bool,
         window: int,
-        send: Callable[["Lane", Callable[[], Frame]], Awaitable[int]],
+        send: Callable[["Flow", Callable[[], Frame]], Awaitable[int]],
     ) -> None:
         self.live = live
         self.window = window
@@ -62,7 +62,7 @@ class Lane:
         self._delivered = 0
         self._finished = False
         self._failure: StreamerError | None = None
-        self._done: deque[Done] = deque()
+        self._done: deque[Completion] = deque()
         self._services: deque[float] = deque(maxlen=32)
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -80,21 +80,21 @@ class Lane:
 
     @property
     def service_s(self) -> float | None:
-        """Median seconds a worker takes for one frame of this lane; None until known."""
+        """Median seconds a worker takes for one frame of this flow; None until known."""
         return statistics.median(self._services) if len(self._services) >= 4 else None
 
     async def submit(self, take: Callable[[], Frame]) -> int:
-        """Wait for this lane's turn and a worker with room, then take a frame and send it.
+        """Wait for this flow's turn and a worker with room, then take a frame and send it.
 
         Returns the frame's seq. Raises RingError when the ring is closed or has no worker left.
         """
         await self._room.wait()
         return await self._send(self, take)
 
-    async def result(self, timeout_s: float | None) -> Done | None:
+    async def result(self, timeout_s: float | None) -> Completion | None:
         """The next frame that is done, in any order; None after `timeout_s` or when drained.
 
-        Raises what made the lane fail.
+        Raises what made the flow fail.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
@@ -120,15 +120,15 @@ class Lane:
         self.closed = True
         self._done.clear()
 
-    def accept(self, frame: Frame, now: float) -> Ticket:
+    def accept(self, frame: Frame, now: float) -> InFlight:
         """Ring only: number a frame."""
-        ticket = Ticket(self, self._next_seq, frame, now)
+        ticket = InFlight(self, self._next_seq, frame, now)
         self._next_seq += 1
         self.held += 1
         self._update()
         return ticket
 
-    def put(self, done: Done) -> None:
+    def put(self, done: Completion) -> None:
         """Ring only: a frame came back, or did not."""
         self.held -= 1
         if self.closed:
@@ -141,7 +141,7 @@ class Lane:
         self._changed.set()
 
     def fail(self, error: StreamerError) -> None:
-        """Ring only: this lane cannot go on."""
+        """Ring only: this flow cannot go on."""
         self._failure = error
         self._changed.set()
 

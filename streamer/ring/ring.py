@@ -1,7 +1,7 @@
 """pipeline → **ring** → hand → worker → hand → **ring** → reorder.
 
 N workers in a circle. A frame is numbered when a worker takes it, never earlier, so nothing
-that was let go leaves a hole. Every stream has a lane of its own; lanes take turns.
+that was let go leaves a hole. Every stream has a flow of its own; flows take turns.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from typing import Self
 from streamer.errors import RingError
 from streamer.frame import Frame, Image, Style
 from streamer.ring.channel import RingEnd
-from streamer.ring.flow import Done, Lane, Ticket
+from streamer.ring.flow import Completion, Flow, InFlight
 from streamer.ring.turns import Turns
-from streamer.ring.worker_handle import HUNG_S, Hand, Workers
+from streamer.ring.worker_handle import HUNG_S, WorkerHandle, Workers
 
 MAX_TRIES = 3  # of a frame that its workers do not survive
 STALL_S = 0.5  # live: a frame held for longer, and for STALL_FACTOR times the usual, is given up
@@ -35,7 +35,7 @@ class Ring:
     """Use as `async with Ring(start) as ring`: inside, the workers are loaded and warm.
 
     `start` makes the workers; it blocks, and runs in a thread. `depth` is how many frames one
-    worker may hold at a time, of a live lane no more than one for each worker. `quorum` workers
+    worker may hold at a time, of a live flow no more than one for each worker. `quorum` workers
     must be up to begin with (None: all); the others may wait for a machine that is yet to join.
     Raises RingError when they cannot be started.
     """
@@ -45,10 +45,10 @@ class Ring:
     ) -> None:
         self.ready = False
         self._start, self._depth, self._quorum = start, depth, quorum
-        self._hands: list[Hand] = []
+        self._hands: list[WorkerHandle] = []
         self._turns = Turns(self.room)
-        self._retries: deque[Ticket] = deque()
-        self._lanes: set[Lane] = set()
+        self._retries: deque[InFlight] = deque()
+        self._flows: set[Flow] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self._failure: RingError | None = None
         self._changed = asyncio.Event()  # a worker came up or was freed, or the ring failed
@@ -81,23 +81,23 @@ class Ring:
         self._clean_up()
         await asyncio.to_thread(self._workers.stop)
 
-    def open(self, *, live: bool, window: int | None = None) -> Lane:
-        """A lane for one stream; `live` gives up frames instead of waiting for them."""
+    def open(self, *, live: bool, window: int | None = None) -> Flow:
+        """A flow for one stream; `live` gives up frames instead of waiting for them."""
         slots = len(self._hands) * self._depth
-        lane = Lane(live=live, window=window or max(16, 4 * slots), send=self._send)
-        self._lanes = {lane for lane in self._lanes if not lane.closed} | {lane}
-        return lane
+        flow = Flow(live=live, window=window or max(16, 4 * slots), send=self._send)
+        self._flows = {flow for flow in self._flows if not flow.closed} | {flow}
+        return flow
 
     async def stylize(self, image: Image, style: Style) -> Image:
         """One picture, at its full size. Raises RingError when it cannot be done."""
-        lane = self.open(live=False, window=1)
+        flow = self.open(live=False, window=1)
         frame = Frame(image, 0, Fraction(1), time.monotonic(), style)
         try:
-            await lane.submit(lambda: frame)
-            done = await lane.result(None)
+            await flow.submit(lambda: frame)
+            done = await flow.result(None)
         finally:
-            lane.close()
-        assert done is not None and done.frame is not None  # this lane waits and never gives up
+            flow.close()
+        assert done is not None and done.frame is not None  # this flow waits and never gives up
         return done.frame.image
 
     def __len__(self) -> int:
@@ -125,7 +125,9 @@ class Ring:
 
     async def _bring_up(self) -> None:
         count = len(self._workers)
-        self._hands = [Hand(index, self._depth, self._workers, self) for index in range(count)]
+        self._hands = [
+            WorkerHandle(index, self._depth, self._workers, self) for index in range(count)
+        ]
         self._tasks = [asyncio.create_task(self._accept())]
         self._tasks += [asyncio.create_task(self._tend(hand)) for hand in self._hands]
         enough = count if self._quorum is None else min(self._quorum, count)
@@ -145,7 +147,7 @@ class Ring:
     def _up(self) -> int:
         return sum(hand.up.is_set() for hand in self._hands)
 
-    async def _tend(self, hand: Hand) -> None:
+    async def _tend(self, hand: WorkerHandle) -> None:
         try:
             await hand.tend(str(self._home / "ring"))
         except RingError as error:
@@ -159,11 +161,11 @@ class Ring:
             self._hands[channel.index].plug_in(channel)
 
     def _fail(self, error: RingError) -> None:
-        """From now on every lane gets `error`."""
+        """From now on every flow gets `error`."""
         self.ready = False
         self._failure = self._failure or error
-        for lane in self._lanes:
-            lane.fail(self._failure)
+        for flow in self._flows:
+            flow.fail(self._failure)
         self.room()
 
     def _clean_up(self) -> None:
@@ -172,31 +174,31 @@ class Ring:
 
     # --- frames in -------------------------------------------------------------------------
 
-    async def _send(self, lane: Lane, take: Callable[[], Frame]) -> int:
-        await self._turns.wait(lane)
+    async def _send(self, flow: Flow, take: Callable[[], Frame]) -> int:
+        await self._turns.wait(flow)
         self._turns.taken()
         try:
             if self._failure is not None:
                 raise self._failure
-            ticket = lane.accept(take(), time.monotonic())
+            ticket = flow.accept(take(), time.monotonic())
             self._dispatch(ticket)
             return ticket.seq
         finally:
             self.room()
 
-    def _dispatch(self, ticket: Ticket) -> None:
+    def _dispatch(self, ticket: InFlight) -> None:
         free = [hand for hand in self._hands if hand.free > 0]
         if free:
             first_free = min(free, key=lambda hand: (len(hand), hand.last_at))
-            patience_s = self._patience_s(ticket.lane, ahead=len(first_free))
+            patience_s = self._patience_s(ticket.flow, ahead=len(first_free))
             first_free.take(ticket, patience_s)
         else:  # the worker that had room died between the turn and the frame
             self.lost(ticket)
 
-    def _patience_s(self, lane: Lane, ahead: int) -> float:
-        if not lane.live:
+    def _patience_s(self, flow: Flow, ahead: int) -> float:
+        if not flow.live:
             return HUNG_S
-        usual_s = lane.service_s
+        usual_s = flow.service_s
         if usual_s is None:
             return UNKNOWN_STALL_S
         return (1 + ahead) * max(STALL_S, STALL_FACTOR * usual_s)
@@ -215,27 +217,27 @@ class Ring:
         else:  # all are to see it
             self._turns.give(math.inf, each=math.inf)
 
-    def done(self, ticket: Ticket, done: Done) -> None:
+    def done(self, ticket: InFlight, done: Completion) -> None:
         """A frame came back."""
-        ticket.lane.put(done)
+        ticket.flow.put(done)
 
-    def lost(self, ticket: Ticket) -> None:
+    def lost(self, ticket: InFlight) -> None:
         """A frame's worker died or stalled: live streams go on, others have it done again."""
-        if ticket.lane.live:
-            ticket.lane.put(Done(ticket.seq, None))
+        if ticket.flow.live:
+            ticket.flow.put(Completion(ticket.seq, None))
         elif ticket.tries >= MAX_TRIES:
-            ticket.lane.fail(RingError(f"frame {ticket.seq} ended {MAX_TRIES} workers"))
+            ticket.flow.fail(RingError(f"frame {ticket.seq} ended {MAX_TRIES} workers"))
         else:
             ticket.tries += 1
             self._retries.append(ticket)
             self.room()
 
-    def refused(self, ticket: Ticket, error: str) -> None:
+    def refused(self, ticket: InFlight, error: str) -> None:
         """A worker says it cannot stylize a frame."""
-        if ticket.lane.live:
-            ticket.lane.put(Done(ticket.seq, None))
+        if ticket.flow.live:
+            ticket.flow.put(Completion(ticket.seq, None))
         else:
-            ticket.lane.fail(RingError(f"frame {ticket.seq} cannot be stylized: {error}"))
+            ticket.flow.fail(RingError(f"frame {ticket.seq} cannot be stylized: {error}"))
 
 
 async def _begin(start: Callable[[], Workers]) -> Workers:

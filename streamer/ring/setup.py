@@ -29,7 +29,7 @@ class Setup:
 
     @property
     def depth(self) -> int:
-        """Frames that may wait at one worker: a GPU paints them together, a CPU one by one."""
+        """Frames that may wait at one worker: a GPU stylizes them together, a CPU one by one."""
         return GPU_DEPTH if self.gpus else 1
 
     def __str__(self) -> str:

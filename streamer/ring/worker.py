@@ -17,7 +17,7 @@ from streamer.ring.channel import Wish, answer_ring
 
 
 class Stylize(Protocol):
-    """What a worker needs of a stylizer; one that paints one by one inherits the rest."""
+    """What a worker needs of a stylizer; one that stylizes one by one inherits the rest."""
 
     @property
     def batches(self) -> bool:
@@ -33,7 +33,7 @@ class Stylize(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Painted:
+class Stylized:
     """A stylized image and the seconds it took."""
 
     image: Image
@@ -55,12 +55,12 @@ class Worker:
         self._stylizer = load()
         self._lock = threading.Lock()  # one batch at a time, whichever way it comes in
         grey = Image(640, 360, np.full(i420_size(640, 360), 128, np.uint8))
-        self.paint(grey, warm, None)  # the first image of an engine is its slowest
+        self.stylize(grey, warm, None)  # the first image of an engine is its slowest
 
-    def paint(self, image: Image, style: Style, height_px: int | None) -> Painted:
+    def stylize(self, image: Image, style: Style, height_px: int | None) -> Stylized:
         """Stylize at `height_px`, return at the image's own size."""
-        painted, inference_s = self._paint([image], [style], [height_px])
-        return Painted(painted[0], inference_s)
+        stylized, inference_s = self._stylize([image], [style], [height_px])
+        return Stylized(stylized[0], inference_s)
 
     def serve(self, address: str, index: int) -> bool:
         """Answer the ring at `address` until it hangs up; False if it is on another machine."""
@@ -69,20 +69,20 @@ class Worker:
     def _answer(self, wishes: Sequence[Wish]) -> list[tuple[Image, float]]:
         jobs, images = zip(*wishes, strict=True)
         styles, heights_px = [job.style for job in jobs], [job.height_px for job in jobs]
-        painted, inference_s = self._paint(images, styles, heights_px)
-        return [(image, inference_s) for image in painted]
+        stylized, inference_s = self._stylize(images, styles, heights_px)
+        return [(image, inference_s) for image in stylized]
 
-    def _paint(
+    def _stylize(
         self,
         images: Sequence[Image],
         styles: Sequence[Style],
         heights_px: Sequence[int | None],
     ) -> tuple[list[Image], float]:
-        """The paintings, and the seconds that all of them waited for each other."""
+        """The stylized images, and the seconds that all of them waited for each other."""
         with self._lock:
             began = time.monotonic()
             pairs = zip(images, heights_px, strict=True)
             small = [resize(image, *height_to_size(image, height)) for image, height in pairs]
-            painted = zip(self._stylizer.stylize_all(small, styles), images, strict=True)
-            whole = [resize(done, image.width, image.height) for done, image in painted]
+            stylized = zip(self._stylizer.stylize_all(small, styles), images, strict=True)
+            whole = [resize(done, image.width, image.height) for done, image in stylized]
             return whole, time.monotonic() - began

@@ -12,8 +12,8 @@ from typing import Protocol
 
 from streamer.frame import Image, Style
 from streamer.ring.channel import RingEnd
-from streamer.ring.flow import Done, Ticket
-from streamer.ring.worker import Painted
+from streamer.ring.flow import Completion, InFlight
+from streamer.ring.worker import Stylized
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +26,9 @@ class Workers(Protocol):
 
     def __len__(self) -> int: ...
     async def serve(self, index: int, address: str) -> bool: ...
-    async def paint(
+    async def stylize(
         self, index: int, image: Image, style: Style, height_px: int | None
-    ) -> Painted: ...
+    ) -> Stylized: ...
     def restart(self, index: int) -> None: ...
     def stop(self) -> None: ...
 
@@ -36,14 +36,14 @@ class Workers(Protocol):
 class Outcome(Protocol):
     """Whom a hand tells what became of its frames: the ring."""
 
-    def done(self, ticket: Ticket, done: Done) -> None: ...
-    def refused(self, ticket: Ticket, error: str) -> None: ...
-    def lost(self, ticket: Ticket) -> None: ...
+    def done(self, ticket: InFlight, done: Completion) -> None: ...
+    def refused(self, ticket: InFlight, error: str) -> None: ...
+    def lost(self, ticket: InFlight) -> None: ...
     def room(self) -> None: ...
 
 
 @dataclass(slots=True)
-class Tally:
+class WorkerStats:
     """What a worker has done so far."""
 
     frames: int = 0
@@ -52,11 +52,11 @@ class Tally:
     busy_s: float = 0.0
 
 
-class Hand:
+class WorkerHandle:
     """Gives frames to one worker and takes them back; every frame has exactly one outcome."""
 
     def __init__(self, index: int, depth: int, workers: Workers, outcome: Outcome) -> None:
-        self.tally = Tally()
+        self.tally = WorkerStats()
         self.up = asyncio.Event()
         self.last_at = 0.0  # when it last gave something back
         self._index = index
@@ -66,8 +66,8 @@ class Hand:
         self._served = False  # since its last death
         self._broken = asyncio.Event()  # a call found that it died
         self._channel: RingEnd | None = None  # None while up: it is on another machine
-        self._tickets: deque[Ticket] = deque()
-        self._timers: dict[Ticket, asyncio.TimerHandle] = {}
+        self._tickets: deque[InFlight] = deque()
+        self._timers: dict[InFlight, asyncio.TimerHandle] = {}
         self._calls: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -116,8 +116,8 @@ class Hand:
         asyncio.get_running_loop().add_reader(channel.fileno(), self._answered)
         self._begin(channel)
 
-    def take(self, ticket: Ticket, patience_s: float) -> None:
-        """Give the worker a frame; after `patience_s` a live lane gives it up."""
+    def take(self, ticket: InFlight, patience_s: float) -> None:
+        """Give the worker a frame; after `patience_s` a live flow gives it up."""
         loop = asyncio.get_running_loop()
         self._tickets.append(ticket)
         self._timers[ticket] = loop.call_later(patience_s, self._overdue, ticket)
@@ -162,11 +162,11 @@ class Hand:
         else:
             self._give_back(self._tickets[0], image, answer.inference_s, answer.error)
 
-    async def _call(self, ticket: Ticket) -> None:
+    async def _call(self, ticket: InFlight) -> None:
         """The plain way, to a worker on another machine."""
         frame = ticket.frame
         try:
-            painted = await self._workers.paint(
+            stylized = await self._workers.stylize(
                 self._index, frame.image, frame.style, frame.height_px
             )
         except ConnectionError:
@@ -176,15 +176,15 @@ class Hand:
         except RuntimeError as error:
             self._give_back(ticket, None, 0.0, str(error))
         else:
-            self._give_back(ticket, painted.image, painted.inference_s, None)
+            self._give_back(ticket, stylized.image, stylized.inference_s, None)
 
     def _give_back(
-        self, ticket: Ticket, image: Image | None, inference_s: float, error: str | None
+        self, ticket: InFlight, image: Image | None, inference_s: float, error: str | None
     ) -> None:
         if ticket not in self._tickets:  # it died in the meantime, and with it the frame
             return
         now = time.monotonic()
-        # Those that were painted together come back together, but were begun long before.
+        # Those that were stylized together come back together, but were begun long before.
         begun_at = max(ticket.submitted_at, min(self.last_at, now - inference_s))
         self.tally.busy_s += now - max(ticket.submitted_at, self.last_at)
         self._tickets.remove(ticket)
@@ -200,14 +200,14 @@ class Hand:
             wait_s = begun_at - frame.captured_at
             transfer_s = now - begun_at - inference_s
             self._outcome.done(
-                ticket, Done(ticket.seq, frame, now, wait_s, transfer_s, inference_s)
+                ticket, Completion(ticket.seq, frame, now, wait_s, transfer_s, inference_s)
             )
         self._outcome.room()
 
-    def _overdue(self, ticket: Ticket) -> None:
-        """It takes too long: a live lane goes on without; a hung worker is ended at last."""
+    def _overdue(self, ticket: InFlight) -> None:
+        """It takes too long: a live flow goes on without; a hung worker is ended at last."""
         loop = asyncio.get_running_loop()
-        if ticket.lane.live and not ticket.given_up:
+        if ticket.flow.live and not ticket.given_up:
             ticket.given_up = True
             self.tally.lost += 1
             self._outcome.lost(ticket)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from streamer.errors import ServerFullError
 
 
-class Turnstile:
+class AdmissionLimit:
     """Lets `at_once` through, keeps `waiting` more in line, and turns the rest away."""
 
     def __init__(self, at_once: int, waiting: int, what: str) -> None:
@@ -16,7 +16,7 @@ class Turnstile:
         self._what = what  # in the plural
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """Inside it is one's turn. Raises ServerFullError."""
         if self._room == 0:
             raise ServerFullError(f"too many {self._what} at once; try again in a few seconds")

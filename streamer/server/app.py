@@ -17,10 +17,10 @@ from starlette.types import ASGIApp
 from streamer import __version__
 from streamer.files.uploads import FilmJobs
 from streamer.frame import Image, Style
-from streamer.live.broadcast import Audiences
+from streamer.live.broadcast import Broadcasts
 from streamer.photo import decode_photo, encode_jpeg
 from streamer.server import error_responses as http_errors
-from streamer.server.admission import Turnstile
+from streamer.server.admission import AdmissionLimit
 from streamer.server.config import Config
 from streamer.server.guard import Guard
 from streamer.server.metrics import Metrics, Snapshot
@@ -50,7 +50,7 @@ class Live:
 
     publishers: Publishers
     viewers: Watchers
-    audiences: Audiences
+    broadcasts: Broadcasts
 
 
 def create_app(
@@ -66,7 +66,7 @@ def create_app(
     app = FastAPI(
         title="streamer",
         version=__version__,
-        summary="Repaint live video with a neural style.",
+        summary="Stylize live video with a neural style.",
         docs_url=None,
         redoc_url=None,
     )
@@ -87,7 +87,7 @@ def create_app(
     app.include_router(style_routes(catalogue))
     app.include_router(signalling("whip", ring, live.publishers, config.ice_servers))
     app.include_router(signalling("whep", ring, live.viewers, config.ice_servers))
-    app.include_router(streams(live.publishers, live.viewers, live.audiences))
+    app.include_router(streams(live.publishers, live.viewers, live.broadcasts))
     app.include_router(film_routes(ring, catalogue, films))
     add_watch(app)
     add_docs(app)
@@ -122,7 +122,7 @@ def _add_health(app: FastAPI, ring: Ring, snapshot: Snapshot, metrics: Metrics) 
 def _add_photos(
     app: FastAPI, config: Config, ring: Ring, catalogue: Catalogue, metrics: Metrics
 ) -> None:
-    photos = Turnstile(PHOTOS_AT_ONCE, PHOTOS_WAITING, "photos")
+    photos = AdmissionLimit(PHOTOS_AT_ONCE, PHOTOS_WAITING, "photos")
 
     @app.post("/stylize/{style}", tags=["photos"], response_class=Response, responses=_JPEG)
     async def stylize(
@@ -131,11 +131,11 @@ def _add_photos(
         strength: Annotated[float, Query(ge=0, le=1)] = 1.0,
         preserve_color: bool = False,
     ) -> Response:
-        """Repaint one photo in its full resolution; `style` may be a blend, `a:0.7,b:0.3`."""
+        """Stylize one photo in its full resolution; `style` may be a blend, `a:0.7,b:0.3`."""
         look = Style(catalogue.parse(style), strength, preserve_color)
         require(ring)
         began_at = time.monotonic()
-        async with photos.turn():
+        async with photos.slot():
             data = await image.read()
             photo = await asyncio.to_thread(decode_photo, data, config.max_photo_pixels)
             jpeg = await asyncio.to_thread(encode_jpeg, await ring.stylize(photo, look))

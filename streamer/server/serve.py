@@ -23,7 +23,7 @@ from streamer.errors import MediaError
 from streamer.files.uploads import FilmJobs
 from streamer.frame import Style
 from streamer.library.live import LiveCatalogue
-from streamer.live.broadcast import Audiences
+from streamer.live.broadcast import Broadcasts
 from streamer.live.session import Defaults
 from streamer.live.sessions import Sessions
 from streamer.live.viewers import Viewers
@@ -62,10 +62,10 @@ async def serve(config: Config, listener: socket.socket) -> None:
 
 async def _serve(config: Config, listener: socket.socket) -> None:
     began_at = time.monotonic()
-    audiences = Audiences()
+    broadcasts = Broadcasts()
     addresses = urls(config, listener.getsockname()[1])
-    ring, closing, app = _assemble(config, audiences, addresses)
-    async with _camera(config, audiences), _http(config, app, listener) as http:
+    ring, closing, app = _assemble(config, broadcasts, addresses)
+    async with _camera(config, broadcasts), _http(config, app, listener) as http:
         _announce(config, addresses)
         async with ring, closing:
             gc.collect()
@@ -77,7 +77,7 @@ async def _serve(config: Config, listener: socket.socket) -> None:
 
 
 def _assemble(
-    config: Config, audiences: Audiences, addresses: list[str]
+    config: Config, broadcasts: Broadcasts, addresses: list[str]
 ) -> tuple[Ring, contextlib.AsyncExitStack, ASGIApp]:
     """Everything, wired and not yet started."""
     catalogue = Catalogue.load()
@@ -87,20 +87,20 @@ def _assemble(
     ring = ring_of(size, catalogue, style, address=config.ray_address, follow_catalogue=here)
     options = peer_options(config)
     styles = LiveCatalogue(catalogue, max_pixels=config.max_photo_pixels, here=here)
-    viewers = Viewers(audiences, options, config.max_viewers)
+    viewers = Viewers(broadcasts, options, config.max_viewers)
     sessions = Sessions(
         ring,
         styles.parse,
         options=options,
         defaults=Defaults(style, config.height_px, config.target_fps, config.deadline_s),
         max_peers=config.max_peers,
-        audiences=audiences,
+        broadcasts=broadcasts,
     )
     films = FilmJobs(lambda: ring.open(live=False))
     app = create_app(
         config,
         ring,
-        Live(sessions, viewers, audiences),
+        Live(sessions, viewers, broadcasts),
         styles,
         films,
         phone_url=_for_phones(config, addresses),
@@ -130,7 +130,7 @@ def peer_options(config: Config) -> PeerOptions:
 
 
 @contextlib.asynccontextmanager
-async def _camera(config: Config, audiences: Audiences) -> AsyncIterator[None]:
+async def _camera(config: Config, broadcasts: Broadcasts) -> AsyncIterator[None]:
     """Inside, the virtual camera shows the stream it was asked to, if any."""
     if config.virtual_camera is None:
         yield
@@ -141,7 +141,7 @@ async def _camera(config: Config, audiences: Audiences) -> AsyncIterator[None]:
 
     async def show() -> None:
         try:
-            await audiences.of(name).into(camera)
+            await broadcasts.of(name).forward_to(camera)
         except MediaError as failure:
             log.error("x %s", failure)
 

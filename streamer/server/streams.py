@@ -1,4 +1,4 @@
-"""programs, stream decks → **streams** → sessions, audience: live streams by their names.
+"""programs, stream decks → **streams** → sessions, broadcast: live streams by their names.
 
 What is on, a picture of it, pictures one after the other, and another look for it.
 """
@@ -12,7 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from streamer.errors import ServerFullError
 from streamer.frame import Frame
-from streamer.live.broadcast import Audience, Audiences
+from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.photo import encode_jpeg
 from streamer.pipeline.change import Change, change
 from streamer.pipeline.intake import Intake
@@ -38,16 +38,16 @@ class Watchers(Connections, Protocol):
     def stats(self) -> dict[str, dict[str, object]]: ...
 
 
-def streams(publishers: Publishers, watchers: Watchers, audiences: Audiences) -> APIRouter:
+def streams(publishers: Publishers, watchers: Watchers, broadcasts: Broadcasts) -> APIRouter:
     """The routes below /streams."""
     routes = APIRouter(prefix="/streams", tags=["live"])
     jpegs: dict[str, _Jpegs] = {}
     taking: set[object] = set()
 
-    def jpeg_of(audience: Audience) -> _Jpegs:
+    def jpeg_of(broadcast: Broadcast) -> _Jpegs:
         for gone in [name for name in jpegs if name not in publishers.shown()]:
             del jpegs[gone]
-        return jpegs.setdefault(audience.name, _Jpegs())
+        return jpegs.setdefault(broadcast.name, _Jpegs())
 
     @routes.get("")
     async def listing() -> dict[str, dict[str, Any]]:
@@ -60,18 +60,18 @@ def streams(publishers: Publishers, watchers: Watchers, audiences: Audiences) ->
     @routes.get("/{name}.jpg", response_class=Response, responses=_picture("image/jpeg"))
     async def picture(name: Name) -> Response:
         """The newest stylized picture."""
-        audience = audiences.live(name)
-        assert audience.newest is not None
-        jpeg = await jpeg_of(audience).of(audience.newest)
+        broadcast = broadcasts.live(name)
+        assert broadcast.newest is not None
+        jpeg = await jpeg_of(broadcast).of(broadcast.newest)
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @routes.get("/{name}.mjpeg", response_class=Response, responses=_picture(_MULTIPART))
     async def pictures(name: Name) -> Response:
         """One JPEG after the other, for players that know nothing better."""
-        audience = audiences.live(name)
+        broadcast = broadcasts.live(name)
         if len(taking) >= MJPEG_MAX:
             raise ServerFullError(f"{MJPEG_MAX} take this already; watch it at /watch/{name}")
-        parts = _parts(audience, jpeg_of(audience), taking)
+        parts = _parts(broadcast, jpeg_of(broadcast), taking)
         return StreamingResponse(parts, media_type=_MULTIPART)
 
     @routes.patch("/{name}")
@@ -106,12 +106,12 @@ class _Jpegs:
         return await asyncio.shield(self._made)
 
 
-async def _parts(audience: Audience, jpegs: _Jpegs, taking: set[object]) -> AsyncIterator[bytes]:
+async def _parts(broadcast: Broadcast, jpegs: _Jpegs, taking: set[object]) -> AsyncIterator[bytes]:
     """As fast as they are taken; what comes in between is left out."""
     tap: Intake[Frame] = Intake()
     taking.add(tap)
     try:
-        with audience.tap(tap):
+        with broadcast.tap(tap):
             while await _there(tap):
                 jpeg = await jpegs.of(tap.take())
                 head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"

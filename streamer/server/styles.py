@@ -5,7 +5,7 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Form, UploadFile
 
-from streamer.server.admission import Turnstile
+from streamer.server.admission import AdmissionLimit
 
 ADDED_AT_ONCE = 1
 ADDED_WAITING = 4
@@ -22,7 +22,7 @@ class Catalogue(Protocol):
 def styles(catalogue: Catalogue) -> APIRouter:
     """The routes of styles."""
     routes = APIRouter(prefix="/styles", tags=["styles"])
-    turns = Turnstile(ADDED_AT_ONCE, ADDED_WAITING, "new styles")
+    turns = AdmissionLimit(ADDED_AT_ONCE, ADDED_WAITING, "new styles")
 
     @routes.get("")
     async def listing() -> dict[str, Any]:
@@ -34,7 +34,7 @@ def styles(catalogue: Catalogue) -> APIRouter:
         image: UploadFile, name: Annotated[str | None, Form(max_length=64)] = None
     ) -> dict[str, Any]:
         """Make a painting a style, from now on; called `name`, else after its file."""
-        async with turns.turn():
+        async with turns.slot():
             data = await image.read()
             return await asyncio.to_thread(catalogue.add, data, image.filename or "", name)
 

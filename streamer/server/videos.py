@@ -41,7 +41,7 @@ def films(ring: Readiness, styles: Names, jobs: FilmJobs) -> APIRouter:
         strength: Annotated[float, Query(ge=0, le=1)] = 1.0,
         preserve_color: bool = False,
     ) -> Response:
-        """Send a film to be painted; `name` is the file's, `style` may be a blend."""
+        """Send a film to be stylized; `name` is the file's, `style` may be a blend."""
         look = Style(styles.parse(style), strength, preserve_color)
         require(ring)
         try:
@@ -58,7 +58,7 @@ def films(ring: Readiness, styles: Names, jobs: FilmJobs) -> APIRouter:
 
     @routes.get("/{job_id}/result", response_class=FileResponse)
     async def result(job_id: str) -> Response:
-        """The painted film, an MP4 with the sound of the one that was sent."""
+        """The stylized film, an MP4 with the sound of the one that was sent."""
         job = jobs.find(job_id)
         if job is None:
             return _gone()

@@ -1,4 +1,4 @@
-"""Names → **styles** → models: the catalogue that knows which weights file paints which style.
+"""Names → **styles** → models: the catalogue that knows which weights file stylizes which style.
 
 Reads manifests and checks names; loads no model and imports no engine.
 """
@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from streamer.errors import UnknownStyleError, UsageError
 from streamer.styles.manifest import read_all
-from streamer.styles.model import NONE, Blend, Look, ModelFile
+from streamer.styles.model import NONE, Blend, ModelFile, StyleEntry
 
 
 class Catalogue:
@@ -21,17 +21,17 @@ class Catalogue:
     def __init__(self, models: Sequence[ModelFile], default: str = NONE) -> None:
         self.models = tuple(models)
         self._names: dict[str, str] = {NONE: NONE}  # whatever may be asked for → the style's name
-        self._looks: dict[str, tuple[ModelFile, Look]] = {}
+        self._entries: dict[str, tuple[ModelFile, StyleEntry]] = {}
         for model in models:
             for look in model.styles:
                 self._add(model, look)
         self.default = self._names.get(default, NONE)
 
-    def _add(self, model: ModelFile, look: Look) -> None:
+    def _add(self, model: ModelFile, look: StyleEntry) -> None:
         qualified = f"{look.name}@{model.name}"
         taken = look.name in self._names or not model.listed
         name = qualified if taken else look.name
-        self._looks[name] = model, look
+        self._entries[name] = model, look
         for known_as in (name, qualified, *(look.aliases if model.listed else ())):
             self._names.setdefault(known_as, name)
 
@@ -48,11 +48,11 @@ class Catalogue:
         yield from (NONE, *self._listed())
 
     def _listed(self) -> Iterator[str]:
-        return (name for name, (model, _) in self._looks.items() if model.listed)
+        return (name for name, (model, _) in self._entries.items() if model.listed)
 
-    def find(self, name: str) -> tuple[ModelFile, Look]:
+    def find(self, name: str) -> tuple[ModelFile, StyleEntry]:
         """The model and look behind a name or alias. Raises UnknownStyleError."""
-        look = self._looks.get(self._names.get(name, ""))
+        look = self._entries.get(self._names.get(name, ""))
         if look is None:
             raise UnknownStyleError(name, self)
         return look

@@ -12,7 +12,7 @@ from typing import Any
 
 from streamer.errors import ModelError
 from streamer.paths import built_in_models, user_models
-from streamer.styles.model import LAYOUTS, Look, ModelFile
+from streamer.styles.model import LAYOUTS, ModelFile, StyleEntry
 
 MANIFEST = "styles.toml"
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -75,8 +75,8 @@ def _model(folder: Path, entry: dict[str, Any], added: bool) -> ModelFile:
     return replace(model, int8=replace(model, path=path, sha256=_digest(entry["int8_sha256"])))
 
 
-def _look(entry: dict[str, Any]) -> Look:
-    return Look(
+def _look(entry: dict[str, Any]) -> StyleEntry:
+    return StyleEntry(
         name=_named(entry["name"]),
         title=entry.get("title") or entry["name"].replace("-", " ").capitalize(),
         description=entry.get("description", ""),

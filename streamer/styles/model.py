@@ -20,30 +20,40 @@ LayoutName = Literal["rgb26", "rgb255", "rgb1", "rgb2", "i420"]
 class Layout:
     """What the tensors of a network mean."""
 
-    multiple: int  # both sides have to be multiples of this
-    least: int  # and no smaller: reflecting pads need that many pixels
-    most: int  # pixels to paint at once; larger pictures are painted smaller, and enlarged
+    side_multiple: int  # both sides have to be multiples of this
+    min_side_px: int  # and no smaller: reflecting pads need that many pixels
+    max_pixels: int  # pixels to stylize at once; larger pictures are stylized smaller, and enlarged
     black: float  # the value of black, in and out
     white: float  # the value of white, in and out
     blends: bool  # takes `style_weights`, one a style
-    strokes_px: int | None = None  # shorter side at which strokes have their size; None: any
+    reference_side_px: int | None = None  # shorter side at which strokes have their size; None: any
 
 
-# A 4000x3000 photo as it is takes rgb26 4.4 GB and rgb255 more: `most` keeps both near 2 GB.
-_SINGLE = Layout(multiple=4, least=32, most=3_000_000, black=0, white=255, blends=False)
+# A 4000x3000 photo as it is takes rgb26 4.4 GB and rgb255 more: `max_pixels` keeps both near 2 GB.
+_SINGLE = Layout(
+    side_multiple=4, min_side_px=32, max_pixels=3_000_000, black=0, white=255, blends=False
+)
 LAYOUTS: Mapping[str, Layout] = {
-    "rgb26": Layout(multiple=4, least=32, most=6_000_000, black=0, white=1, blends=True),
+    "rgb26": Layout(
+        side_multiple=4, min_side_px=32, max_pixels=6_000_000, black=0, white=1, blends=True
+    ),
     "rgb255": _SINGLE,
     "rgb1": replace(_SINGLE, white=1),
     "rgb2": replace(_SINGLE, black=-1, white=1),
     "i420": Layout(
-        multiple=8, least=16, most=64_000_000, black=0, white=255, blends=True, strokes_px=360
+        side_multiple=8,
+        min_side_px=16,
+        max_pixels=64_000_000,
+        black=0,
+        white=255,
+        blends=True,
+        reference_side_px=360,
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class StyleEntry:
     """One style of a model: its names, and its place in `style_weights`."""
 
     name: str
@@ -61,7 +71,7 @@ class ModelFile:
     path: Path
     sha256: str
     layout: LayoutName
-    styles: tuple[Look, ...]
+    styles: tuple[StyleEntry, ...]
     license: str = ""
     source: str = ""
     added: bool = False  # by the user, who may remove it

@@ -17,7 +17,7 @@ from streamer.training.sheet import sheet, write_all
 from streamer.training.state import Progress, Recipe, Run, averaged, check_styles
 
 LINE_S = 10.0  # between two lines of progress, where there is no terminal for a bar
-PREVIEW_S = 60.0  # between two looks at what the student can do by now
+PREVIEW_S = 60.0  # between two entries at what the student can do by now
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ usually costs time around the convolutions of a style network is absent:
 - No resize and no half- or full-size feature map. Enlarging twofold by repetition and then
   convolving 3x3 is the same as convolving 2x2 between the pixels, with four outputs (`Between`):
   each becomes one quarter of a pixel's cross. Two such steps meet on the pixels again.
-- The picture's edge is repeated outwards, so a border looks no different from the middle.
+- The picture's edge is repeated outwards, so a border entries no different from the middle.
 """
 
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ from streamer.i420 import from_rgb, to_rgb
 from streamer.library.add import CHECKPOINTS, PICTURES, read
 from streamer.library.store import to_name
 from streamer.styles.catalogue import Catalogue
-from streamer.styles.model import Look, ModelFile
+from streamer.styles.model import ModelFile, StyleEntry
 from streamer.training.data import Picture
 
 FILES = (".onnx", *CHECKPOINTS, *PICTURES)
@@ -38,7 +38,7 @@ class CatalogueTeacher:
     def __init__(self, sources: Sequence[str], threads: int = 1) -> None:
         catalogue = Catalogue.load()
         networks: dict[ModelFile, Network] = {}
-        found: list[tuple[ModelFile, Look, str]] = []
+        found: list[tuple[ModelFile, StyleEntry, str]] = []
         for source in sources:
             if Path(source).suffix.lower() in FILES:
                 model, network = _open(Path(source), threads)

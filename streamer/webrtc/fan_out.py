@@ -1,4 +1,4 @@
-"""audience → **fan-out** → viewers: one stream encoded once for everyone who takes its codec."""
+"""broadcast → **fan-out** → viewers: one stream encoded once for everyone who takes its codec."""
 
 import asyncio
 import contextlib

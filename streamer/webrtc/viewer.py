@@ -1,4 +1,4 @@
-"""audience → fan-out → **viewer** → browser, player: a WebRTC connection that only watches."""
+"""broadcast → fan-out → **viewer** → browser, player: a WebRTC connection that only watches."""
 
 from aiortc import RTCRtpSender
 

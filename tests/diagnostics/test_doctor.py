@@ -51,7 +51,7 @@ def test_idle_gpus_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_torch_that_does_not_reach_the_gpu_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing falls back to the CPU unsaid: the device there is must paint."""
+    """Nothing falls back to the CPU unsaid: the device there is must stylize."""
     pytest.importorskip("torch")
     monkeypatch.setattr(doctor_software, "gpus", lambda: 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

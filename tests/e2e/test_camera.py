@@ -93,20 +93,20 @@ def wait_for(there: Callable[[], object]) -> None:
         time.sleep(0.2)
 
 
-def painted(clip: Path, style: str) -> set[bytes]:
-    """Every frame of the clip as a worker paints it."""
+def stylized(clip: Path, style: str) -> set[bytes]:
+    """Every frame of the clip as a worker stylizes it."""
     catalogue = Catalogue.load()
     look = Style(catalogue.parse(style))
     worker = Worker(StylizerSpec("onnx", models=catalogue.models).load, look)
     with av.open(str(clip)) as container:
         images = [to_image(picture) for picture in container.decode(video=0)]
-    return {bytes(worker.paint(image, look, HEIGHT).image.data) for image in images}
+    return {bytes(worker.stylize(image, look, HEIGHT).image.data) for image in images}
 
 
 def test_the_bytes_written_are_the_stylized_frames(shim: Path, clip: Path, tmp_path: Path) -> None:
     sink, title = tmp_path / "sink", f"waiting for {clip.name}"
     options = (clip, "--style", "mosaic", "--size", f"{WIDTH}x{HEIGHT}", "--device", DEVICE)
-    expected = painted(clip, "mosaic")
+    expected = stylized(clip, "mosaic")
     away = bytes(slate(WIDTH, HEIGHT, title).data)
     with running(with_device(shim, sink), tmp_path / "out", *options, "--workers", 1):
         wait_for(lambda: len({bytes(i.data) for i in written(sink)} & expected) > FRAMES / 3)

@@ -137,7 +137,7 @@ class Stream:
 
     @property
     def recent_nodes(self) -> set[int]:
-        """Which nodes painted the last thirty frames."""
+        """Which nodes stylized the last thirty frames."""
         return set(self._recent)
 
     def end(self) -> dict[str, dict[str, int]]:
@@ -200,7 +200,7 @@ def test_nodes_share_the_work_join_and_are_lost(nodes: Nodes) -> None:
 
 
 def test_serve_joins_a_cluster_and_leaves_it_as_it_was(nodes: Nodes) -> None:
-    """A photo is painted on the cluster; what waits for a node that never comes is no obstacle."""
+    """A photo is stylized on the cluster; what waits for a node that never comes is no obstacle."""
     command = [sys.executable, "-m", "streamer", "serve", "--no-browser", "--port", "0"]
     command += ["--backend", "none", "--workers", "2", "--ray-address", nodes.address]
     log = nodes.home / "serve.log"
@@ -215,10 +215,10 @@ def test_serve_joins_a_cluster_and_leaves_it_as_it_was(nodes: Nodes) -> None:
         assert url is not None
         photo = BytesIO()
         Image.fromarray(smooth_rgb(64, 48)).save(photo, "PNG")
-        painted = httpx.post(
+        stylized = httpx.post(
             f"{url[0]}/stylize/none", files={"image": photo.getvalue()}, timeout=60
         )
-        assert painted.status_code == 200, painted.text
+        assert stylized.status_code == 200, stylized.text
         server.send_signal(signal.SIGINT)
         assert server.wait(PATIENCE_S) == 0, log.read_text()
     finally:

@@ -72,7 +72,7 @@ def test_a_real_film_is_painted_and_its_sound_kept(tmp_path: Path) -> None:
     assert sound.packets == whole.packets[: len(sound.packets)] and len(sound.packets) > 50
     with av.open(str(source)) as a, av.open(str(target)) as b:
         for old, new in zip(a.decode(video=0), b.decode(video=0), strict=False):
-            assert np.abs(luma(old).astype(int) - luma(new)).mean() > 15  # painted
+            assert np.abs(luma(old).astype(int) - luma(new)).mean() > 15  # stylized
     assert not leftovers(tmp_path, target)
 
 

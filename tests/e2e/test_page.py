@@ -68,7 +68,7 @@ def test_a_look_is_chosen_mixed_and_shared(server: Server, chromium: Browser) ->
         page.get_by_role("slider", name="Strength").fill("0.6")
         page.get_by_role("slider", name="Smoothing").fill("0.5")
         page.get_by_role("checkbox", name="Keep colours").check()
-        page.get_by_role("combobox", name="Paint at").select_option("180")
+        page.get_by_role("combobox", name="Stylize at").select_option("180")
         rest = {"strength": 0.6, "preserve_color": True, "smooth": 0.5, "height_auto": False}
         wait_until(lambda: rest.items() <= look(server).items())
         shoot(page, "mixture")
@@ -146,7 +146,7 @@ def test_a_photo_is_painted_compared_and_kept(server: Server, chromium: Browser)
         page.locator(".drop input[type=file]").set_input_files(
             {"name": "holiday.png", "mimeType": "image/png", "buffer": file.getvalue()}
         )
-        expect(page.get_by_role("img", name="Painted photo")).to_be_visible(timeout=LIVE_MS)
+        expect(page.get_by_role("img", name="Stylized photo")).to_be_visible(timeout=LIVE_MS)
         expect(page.get_by_role("slider", name="Divider between photo")).to_be_attached()
         with page.expect_download() as saved:
             button(page, "Download").click()
@@ -178,7 +178,7 @@ def test_a_photo_may_be_dropped_and_pasted(server: Server, chromium: Browser, wa
     with page_at(chromium, f"{server.url}/?tab=photo&style=mosaic") as page:
         expect(page.locator(".drop")).to_be_visible()
         page.evaluate(TAKE, [way, list(file.getvalue())])
-        expect(page.get_by_role("img", name="Painted photo")).to_be_visible(timeout=LIVE_MS)
+        expect(page.get_by_role("img", name="Stylized photo")).to_be_visible(timeout=LIVE_MS)
         with page.expect_download() as saved:
             button(page, "Download").click()
         assert saved.value.suggested_filename == f"{way}.mosaic.jpg"

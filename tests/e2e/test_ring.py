@@ -41,7 +41,7 @@ class Sleeper(Stylize):
 
 
 class GpuTeller(Stylize):
-    """Paints a picture as bright as the number of the GPU that Ray let this process see."""
+    """Stylizes a picture as bright as the number of the GPU that Ray let this process see."""
 
     def stylize(self, image: Image, style: Style) -> Image:
         time.sleep(0.02)
@@ -165,8 +165,8 @@ from streamer.frame import Style
 async def main():
     async with on_ray(workers=1, address=sys.argv[1]) as one:
         image = numbered(7).image
-        painted = await one.stylize(image, Style())
-        print(painted.data.min(), painted.data.max())
+        stylized = await one.stylize(image, Style())
+        print(stylized.data.min(), stylized.data.max())
 
 asyncio.run(main())
 """

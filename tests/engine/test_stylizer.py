@@ -84,7 +84,7 @@ def test_any_size_comes_back_at_its_size(
 ) -> None:
     stylizer, image = load(planes, negative), picture(*size)
     inverted = stylizer.stylize(image, only("invert"))
-    enlarged = min(size) > 360  # painted smaller, for the sake of its strokes
+    enlarged = min(size) > 360  # stylized smaller, for the sake of its strokes
     for shown, wanted in ((0, 255 - image.planes[0]), (1, image.planes[1])):
         away = np.abs(inverted.planes[shown].astype(int) - wanted)
         assert away.mean() < 3 if enlarged else not away.any()
@@ -98,17 +98,17 @@ def test_what_is_too_large_is_painted_smaller_and_enlarged(
 ) -> None:
     image = picture(800, 400)
     whole = load(negative).stylize(image, only("negative"))
-    small = replace(LAYOUTS["rgb255"], most=20_000)
+    small = replace(LAYOUTS["rgb255"], max_pixels=20_000)
     monkeypatch.setitem(LAYOUTS, "rgb255", small)
     stylizer = load(negative)
     (network,) = stylizer._networks.values()
-    paint, sizes = network.rgb, list[tuple[int, ...]]()
+    stylize, sizes = network.run_rgb, list[tuple[int, ...]]()
 
     def watched(pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
         sizes.extend(rgb.shape[:2] for rgb in pictures)
-        return paint(pictures, weights)
+        return stylize(pictures, weights)
 
-    monkeypatch.setattr(network, "rgb", watched)
+    monkeypatch.setattr(network, "run_rgb", watched)
     enlarged = stylizer.stylize(image, only("negative"))
     assert sizes == [(100, 200)]
     assert (enlarged.width, enlarged.height) == (800, 400)
@@ -116,7 +116,7 @@ def test_what_is_too_large_is_painted_smaller_and_enlarged(
 
 
 @pytest.mark.parametrize(
-    ("size", "painted"),
+    ("size", "stylized"),
     [
         ((640, 360), (360, 640)),
         ((960, 540), (360, 640)),
@@ -128,20 +128,20 @@ def test_what_is_too_large_is_painted_smaller_and_enlarged(
 def test_strokes_grow_with_the_picture_up_to_twice_their_size(
     planes: ModelFile,
     size: tuple[int, int],
-    painted: tuple[int, int],
+    stylized: tuple[int, int],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stylizer, image = StylizerSpec("onnx", models=(planes,)).load(), picture(*size)
     (network,) = stylizer._networks.values()
-    paint, sizes = network.planes, list[tuple[int, ...]]()
+    stylize, sizes = network.run_i420, list[tuple[int, ...]]()
 
     def watched(pairs: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
         sizes.extend(y.shape[2:] for y, _ in pairs)
-        return paint(pairs, weights)
+        return stylize(pairs, weights)
 
-    monkeypatch.setattr(network, "planes", watched)
+    monkeypatch.setattr(network, "run_i420", watched)
     inverted = stylizer.stylize(image, only("invert"))
-    assert sizes == [painted]
+    assert sizes == [stylized]
     assert (inverted.width, inverted.height) == size
     assert np.abs(inverted.planes[0].astype(int) - (255 - image.planes[0])).mean() < 3
 
@@ -160,8 +160,8 @@ def test_many_at_once_are_painted_as_each_alone(
         Style((("invert", 0.25), ("halve", 0.75))),
     ]
     together = stylizer.stylize_all(images, styles)
-    for image, style, painted in zip(images, styles, together, strict=True):
-        assert difference(stylizer.stylize(image, style), painted) == 0
+    for image, style, stylized in zip(images, styles, together, strict=True):
+        assert difference(stylizer.stylize(image, style), stylized) == 0
     assert len({image.data.tobytes() for image in together}) == len(images)
 
 
@@ -177,23 +177,23 @@ def test_torch_runs_those_of_one_size_at_once(name: str, monkeypatch: pytest.Mon
     styles = [only(name), only(name), Style(((name, 0.5), ("mosaic", 0.5)))]
     together = stylizer.stylize_all(images, styles)
     graph.assert_called_once()
-    for image, style, painted in zip(images, styles, together, strict=True):
-        assert difference(stylizer.stylize(image, style), painted) <= 1
+    for image, style, stylized in zip(images, styles, together, strict=True):
+        assert difference(stylizer.stylize(image, style), stylized) <= 1
 
 
 def test_runs_are_no_larger_than_one_large_picture(
     negative: ModelFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    small = replace(LAYOUTS["rgb255"], most=2 * 64 * 48 + 1)
+    small = replace(LAYOUTS["rgb255"], max_pixels=2 * 64 * 48 + 1)
     monkeypatch.setitem(LAYOUTS, "rgb255", small)
     stylizer = StylizerSpec("torch", models=(negative,)).load()
     (network,) = stylizer._networks.values()
-    watched = MagicMock(side_effect=network.rgb)
-    monkeypatch.setattr(network, "rgb", watched)
+    watched = MagicMock(side_effect=network.run_rgb)
+    monkeypatch.setattr(network, "run_rgb", watched)
     images = [picture(64, 48, seed) for seed in range(5)]
-    painted = stylizer.stylize_all(images, [only("negative")] * 5)
+    stylized = stylizer.stylize_all(images, [only("negative")] * 5)
     assert [len(call.args[0]) for call in watched.call_args_list] == [2, 2, 1]
-    for image, negative_of in zip(painted, images, strict=True):
+    for image, negative_of in zip(stylized, images, strict=True):
         assert difference(stylizer.stylize(negative_of, only("negative")), image) == 0
 
 
@@ -312,13 +312,13 @@ def test_engines_agree_on_every_layout(
     path = make(tmp_path / "net.onnx")
     path.write_bytes(free_sides(path.read_bytes()))
     model, image = model_file(path, layout, "own"), picture(*size)
-    painted = [
+    stylized = [
         StylizerSpec(backend, models=(model,)).load().stylize(image, only("own"))
         for backend in BACKENDS
     ]
-    assert all((p.width, p.height) == size for p in painted)
-    assert difference(painted[0], painted[1], 99) <= 2
-    assert difference(painted[0], image) > 15
+    assert all((p.width, p.height) == size for p in stylized)
+    assert difference(stylized[0], stylized[1], 99) <= 2
+    assert difference(stylized[0], image) > 15
 
 
 @pytest.mark.parametrize(
@@ -357,9 +357,9 @@ def test_engines_agree_on_every_built_in_model() -> None:
         styles = [only(names[0]), Style(tuple((name, 1 / len(names)) for name in names))]
         engines = [StylizerSpec(b, models=(model,)).load() for b in BACKENDS]
         for style in styles:
-            painted = [engine.stylize(image, style) for engine in engines]
-            assert difference(painted[0], painted[1], 99) <= 2
-            assert difference(painted[0], image, 50) > 3
+            stylized = [engine.stylize(image, style) for engine in engines]
+            assert difference(stylized[0], stylized[1], 99) <= 2
+            assert difference(stylized[0], image, 50) > 3
 
 
 def test_eight_bits_look_like_float_in_every_built_in_style() -> None:
@@ -378,7 +378,7 @@ def test_eight_bits_look_like_float_in_every_built_in_style() -> None:
 
 @pytest.mark.parametrize("slow", ["float", "int8"])
 def test_of_two_forms_the_faster_one_paints(tmp_path: Path, slow: str) -> None:
-    """One of the two does forty times the work of the other; what they paint differs."""
+    """One of the two does forty times the work of the other; what they stylize differs."""
     quick = model_file(style_network(tmp_path / "quick.onnx"), "i420", "a", "b")
     heavy = model_file(style_network(tmp_path / "heavy.onnx", repeat=80), "i420", "a", "b")
     both = replace(heavy, int8=quick) if slow == "float" else replace(quick, int8=heavy)
@@ -408,8 +408,8 @@ def test_near_a_tie_it_is_always_8_bits(
     both = replace(planes, int8=model_file(tmp_path / "int8.onnx", "i420", "invert", "halve"))
     monkeypatch.setattr(stylizer_onnx, "_times_s", lambda *networks: (float_s, 1.0))
     image = picture(64, 64)
-    painted = StylizerSpec("onnx", models=(both,)).load().stylize(image, only("invert"))
-    assert int(painted.data[0]) + int(image.data[0]) == white
+    stylized = StylizerSpec("onnx", models=(both,)).load().stylize(image, only("invert"))
+    assert int(stylized.data[0]) + int(image.data[0]) == white
 
 
 def test_where_8_bits_cannot_run_float_paints(
@@ -422,8 +422,8 @@ def test_where_8_bits_cannot_run_float_paints(
     onnx.save(model, tmp_path / "int8.onnx")
     both = replace(planes, int8=model_file(tmp_path / "int8.onnx", "i420", "invert", "halve"))
     image = picture(64, 64)
-    painted = StylizerSpec("onnx", models=(both,)).load().stylize(image, only("invert"))
-    assert (painted.planes[0] == 255 - image.planes[0]).all()
+    stylized = StylizerSpec("onnx", models=(both,)).load().stylize(image, only("invert"))
+    assert (stylized.planes[0] == 255 - image.planes[0]).all()
     assert "in float it works" in caplog.text
 
 

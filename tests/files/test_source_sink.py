@@ -126,13 +126,13 @@ async def test_a_sink_that_cannot_write_fails_whoever_sends() -> None:
 async def test_decoding_stylizing_and_encoding_overlap() -> None:
     """Each takes 10 ms a frame: one after the other, 30 frames would take 0.9 s."""
 
-    def paint(image: Image) -> Image:
+    def stylize(image: Image) -> Image:
         time.sleep(0.01)
         return image
 
     source = FileSource(Film(30, takes_s=0.01), BASE, Style())
     sink = FileSink(lambda image, pts, duration: time.sleep(0.01))
-    async with Ring(lambda: ThreadWorkers(1, paint)) as ring:
+    async with Ring(lambda: ThreadWorkers(1, stylize)) as ring:
         began_at = time.monotonic()
         await pipeline.run(source, ring.open(live=False), sink)
         await sink.finish()

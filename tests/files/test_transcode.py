@@ -284,13 +284,13 @@ async def test_one_worker_and_many_give_the_same_film(clips: Path, tmp_path: Pat
 async def test_a_dying_worker_costs_no_frame(clips: Path, tmp_path: Path) -> None:
     calls = itertools.count()
 
-    def paint(image: Image) -> Image:
+    def stylize(image: Image) -> Image:
         if next(calls) in (5, 6, 20, 50):
             raise Killed
         return darker(image)
 
     whole, target = tmp_path / "whole.mp4", tmp_path / "out.mp4"
-    await run(ordered(clips / "everything.mp4", target), paint, workers=3)
+    await run(ordered(clips / "everything.mp4", target), stylize, workers=3)
     assert numbers(target) == list(range(75))
     await run(ordered(clips / "everything.mp4", whole), darker)
     assert target.read_bytes() == whole.read_bytes()

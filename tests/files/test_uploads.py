@@ -1,4 +1,4 @@
-"""Uploaded films: painted one at a time, bounded, cancelled, and nothing left behind."""
+"""Uploaded films: stylized one at a time, bounded, cancelled, and nothing left behind."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from streamer.files.uploads import FilmJob, FilmJobs
 from streamer.frame import Image, Style
 from streamer.ring.ring import Ring
 from streamer.server.config import Config
-from tests.support.fakes import Paint, ThreadWorkers, leave
+from tests.support.fakes import Stylize, ThreadWorkers, leave
 from tests.support.film_clips import Clip, numbers, write_clip
 from tests.support.http_world import HERE, FakeRing, FakeSessions, World, error_of
 
@@ -41,9 +41,9 @@ def film(tmp_path: Path) -> bytes:
 
 
 @contextlib.asynccontextmanager
-async def jobs(paint: Paint = leave) -> AsyncIterator[FilmJobs]:
+async def jobs(stylize: Stylize = leave) -> AsyncIterator[FilmJobs]:
     async with (
-        Ring(lambda: ThreadWorkers(1, paint)) as ring,
+        Ring(lambda: ThreadWorkers(1, stylize)) as ring,
         contextlib.aclosing(FilmJobs(lambda: ring.open(live=False))) as jobs,
     ):
         yield jobs
@@ -74,10 +74,10 @@ async def test_a_film_goes_in_and_comes_out_painted_with_its_sound(
         assert job.state == "done", job.message
         assert job.result_name == "my film.none.mp4"
         assert not job.source.exists(), "what was sent is not kept longer than it is needed"
-        painted = tmp_path / "result.mp4"
-        painted.write_bytes(job.target.read_bytes())
-    assert numbers(painted) == list(range(FRAMES))
-    with av.open(str(painted)) as container:
+        stylized = tmp_path / "result.mp4"
+        stylized.write_bytes(job.target.read_bytes())
+    assert numbers(stylized) == list(range(FRAMES))
+    with av.open(str(stylized)) as container:
         assert [stream.type for stream in container.streams] == ["video", "audio"]
     assert list(home.iterdir()) == []
 
@@ -96,11 +96,11 @@ async def test_films_wait_for_each_other_and_any_can_be_stopped(film: bytes, hom
     async with jobs(slowly) as films:
         first = await films.upload("a.mp4", Style(), body(film))
         second = await films.upload("b.mp4", Style(), body(film))
-        await until(first, "painting")
+        await until(first, "stylizing")
         assert second.state == "waiting"
         assert await films.remove(first.id)
         assert not first.folder.exists()
-        await until(second, "painting")
+        await until(second, "stylizing")
         assert await films.remove(second.id)
         assert not await films.remove(second.id)
         assert films.find(second.id) is None
@@ -157,7 +157,7 @@ async def test_the_way_of_a_film_over_http(film: bytes) -> None:
         url = sent.headers["Location"]
         async with asyncio.timeout(30):
             while (report := (await client.get(url)).json())["state"] != "done":
-                assert report["state"] in ("waiting", "painting"), report
+                assert report["state"] in ("waiting", "stylizing"), report
                 await asyncio.sleep(0.05)
         assert report["frames"] == FRAMES == report["total"]
         result = await client.get(f"{url}/result")

@@ -45,7 +45,7 @@ def streamer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     return command(monkeypatch, capsys)
 
 
-def painted(style: str, image: Image) -> Image:
+def stylized(style: str, image: Image) -> Image:
     """What the catalogue, as it is now on disk, makes of an image."""
     catalogue = Catalogue.load()
     model, _ = catalogue.find(style)
@@ -77,7 +77,7 @@ def test_the_range_of_a_network_is_found_out(
     assert adopt(path) == ("own-net",)
     assert Catalogue.load().find("own-net")[0].layout == layout
     image = picture(97, 55)
-    rgb = to_rgb(painted("own-net", image)).astype(float)
+    rgb = to_rgb(stylized("own-net", image)).astype(float)
     assert rgb.shape == (55, 97, 3)
     assert 110 < rgb.mean() < 145  # grey on average, and nothing near one end
     assert rgb.std() > 30
@@ -110,7 +110,7 @@ def test_a_range_that_is_given_is_taken(tmp_path: Path) -> None:
 def test_a_network_for_one_size_paints_all(tmp_path: Path) -> None:
     adopt(fixed_network(tmp_path / "fixed.onnx", 64))
     for size in ((64, 64), (17, 33), (320, 180)):
-        image = painted("fixed", picture(*size))
+        image = stylized("fixed", picture(*size))
         assert (image.width, image.height) == size
         assert image.data.std() > 5
 
@@ -140,7 +140,7 @@ def test_a_network_that_halves_often_gets_sides_it_can_halve(
     adopt(halving_network(tmp_path / "deep.onnx", times))
     assert Catalogue.load().find("deep")[0].multiple == multiple
     image = picture(101, 75)
-    coarse = painted("deep", image)
+    coarse = stylized("deep", image)
     assert (coarse.width, coarse.height) == (101, 75)
     assert np.abs(coarse.data.astype(int) - image.data).mean() < 40  # in its place, not shifted
 
@@ -154,7 +154,7 @@ def test_a_network_that_cannot_paint_every_size_is_refused(tmp_path: Path, home:
         [float_tensor("y", 1, 3, 64, 64)],
         {"shape": np.array([1, 3, 64, 64])},
     )
-    with pytest.raises(ModelError, match=r"stiff\.onnx cannot paint pictures of every size"):
+    with pytest.raises(ModelError, match=r"stiff\.onnx cannot stylize pictures of every size"):
         adopt(path)
     assert nothing_is_left(home)
 
@@ -173,7 +173,7 @@ def test_a_network_in_planes_brings_the_names_of_its_styles(tmp_path: Path) -> N
     assert kept.int8 is not None and kept.int8.path.name == "own.int8.onnx"
     assert kept.int8.read() == path.read_bytes()
     image = picture(64, 48)
-    assert (painted("mosaic@own", image).planes[0] == 255 - image.planes[0]).all()
+    assert (stylized("mosaic@own", image).planes[0] == 255 - image.planes[0]).all()
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_state_dict_paints_what_its_network_paints(
         rgb = torch.from_numpy(to_rgb(image)).permute(2, 0, 1)[None].float()
         expected = net(rgb)[0].clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
     assert expected.std() > 20
-    difference = np.abs(painted(name, image).data.astype(int) - from_rgb(expected).data)
+    difference = np.abs(stylized(name, image).data.astype(int) - from_rgb(expected).data)
     assert np.percentile(difference, 99) <= 1
 
 

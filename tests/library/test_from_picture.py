@@ -51,7 +51,7 @@ def paintings(tmp_path: Path) -> tuple[Path, Path]:
     return files
 
 
-def painted(name: str, image: Image, backend: Backend = "onnx") -> Image:
+def stylized(name: str, image: Image, backend: Backend = "onnx") -> Image:
     catalogue = Catalogue.load()
     model, _ = catalogue.find(name)
     stylizer = StylizerSpec(backend, models=(model,)).load()
@@ -63,7 +63,7 @@ def test_two_pictures_are_two_styles_with_their_pictures_colours(
 ) -> None:
     assert [adopt(file) for file in paintings] == [("stripes",), ("clouds",)]
     image = picture(160, 120)
-    red, blue = (to_rgb(painted(name, image)).mean((0, 1)) for name in ("stripes", "clouds"))
+    red, blue = (to_rgb(stylized(name, image)).mean((0, 1)) for name in ("stripes", "clouds"))
     camera = to_rgb(image).mean((0, 1))
     assert red[0] - red[2] > camera[0] - camera[2] + 30
     assert blue[2] - blue[0] > camera[2] - camera[0] + 30
@@ -75,14 +75,14 @@ def test_every_size_comes_back_at_its_size(
 ) -> None:
     adopt(paintings[0])
     for backend in ("onnx", "torch"):
-        image = painted("stripes", picture(*size), backend)
+        image = stylized("stripes", picture(*size), backend)
         assert (image.width, image.height) == size
 
 
 def test_the_engines_agree(paintings: tuple[Path, Path]) -> None:
     adopt(paintings[0])
     image = picture(128, 72)
-    one, other = (painted("stripes", image, b).data.astype(int) for b in ("onnx", "torch"))
+    one, other = (stylized("stripes", image, b).data.astype(int) for b in ("onnx", "torch"))
     assert np.percentile(np.abs(one - other), 99) <= 2
     assert np.abs(one - image.data).mean() > 10
 

@@ -16,7 +16,7 @@ from streamer.frame import Image, Style
 from streamer.library import live as styles_live
 from streamer.library.add import adopt
 from streamer.library.live import LiveCatalogue
-from streamer.live.broadcast import Audiences
+from streamer.live.broadcast import Broadcasts
 from streamer.paths import user_models
 from streamer.server.app import Live, create_app
 from streamer.styles.catalogue import Catalogue
@@ -44,7 +44,7 @@ def client(*, here: bool = True) -> httpx.AsyncClient:
     """A server with a real catalogue, and all else made up."""
     live = LiveCatalogue(Catalogue.load(), max_pixels=SMALL.max_photo_pixels, here=here)
     sessions = FakeSessions()
-    people = Live(sessions, FakeViewers(sessions), Audiences())
+    people = Live(sessions, FakeViewers(sessions), Broadcasts())
     app = create_app(SMALL, FakeRing(), people, live, FilmJobs(no_lane))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE)
 

@@ -184,9 +184,9 @@ def test_a_pulled_network_paints_every_size(store: Mirror, streamer: Command) ->
     for backend in ("onnx", "torch"):
         stylizer = StylizerSpec(backend, models=(model,)).load()
         for size in ((224, 224), (101, 57), (320, 180)):
-            painted = stylizer.stylize(picture(*size), Style((("candy", 1.0),)))
-            assert (painted.width, painted.height) == size
-            assert painted.data.std() > 5
+            stylized = stylizer.stylize(picture(*size), Style((("candy", 1.0),)))
+            assert (stylized.width, stylized.height) == size
+            assert stylized.data.std() > 5
     assert streamer("styles", "pull", "candy") == (0, "", "candy is here already\n")
     assert len(store.asked) == 1
     assert [path.name for path in sorted(user_models().iterdir())] == ["candy.onnx", "styles.toml"]

@@ -12,7 +12,7 @@ from streamer.errors import NotLiveError, ServerFullError, UnknownStyleError
 from streamer.frame import Frame, Sound, Style
 from streamer.live import session as session_module
 from streamer.live import sessions as sessions_module
-from streamer.live.broadcast import Audiences
+from streamer.live.broadcast import Broadcasts
 from streamer.live.session import Defaults, Session
 from streamer.live.sessions import Sessions
 from streamer.pipeline.change import Change
@@ -98,7 +98,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.asynccontextmanager
 async def sessions(
-    max_peers: int = 2, audiences: Audiences | None = None
+    max_peers: int = 2, broadcasts: Broadcasts | None = None
 ) -> AsyncIterator[Sessions]:
     async with Ring(lambda: ThreadWorkers(1)) as one:
         live = Sessions(
@@ -107,7 +107,7 @@ async def sessions(
             options=PeerOptions(),
             defaults=Defaults(Style((("mosaic", 1.0),))),
             max_peers=max_peers,
-            audiences=audiences,
+            broadcasts=broadcasts,
         )
         async with contextlib.aclosing(live):
             yield live
@@ -241,10 +241,10 @@ async def test_a_stream_is_changed_by_its_name_and_only_while_it_is_shown() -> N
 
 
 async def test_whoever_watches_gets_the_frames_that_the_peer_gets() -> None:
-    audiences, tap = Audiences(), Intake[Frame]()
-    async with sessions(audiences=audiences) as live:
+    broadcasts, tap = Broadcasts(), Intake[Frame]()
+    async with sessions(broadcasts=broadcasts) as live:
         await live.answer("cam", "an offer")
-        with audiences.of("cam").tap(tap):
+        with broadcasts.of("cam").tap(tap):
             await FakePeer.newest.feed(3)
             assert tap.received == len(FakePeer.newest.sink.frames) == 3
             assert tap.take().image is FakePeer.newest.sink.frames[-1].image

@@ -48,11 +48,11 @@ async def test_file_frames_come_out_whole_and_in_order(seed: int) -> None:
 async def test_live_frames_come_out_in_order_whatever_dies(seed: int) -> None:
     sink, stats = ListSink(), Stats()
     async with Ring(lambda: ThreadWorkers(4, Erratic(seed, deaths=0.05))) as four:
-        lane = four.open(live=True)
-        await pipeline.run(ListSource(80, 0.005), lane, sink, stats=stats)
+        flow = four.open(live=True)
+        await pipeline.run(ListSource(80, 0.005), flow, sink, stats=stats)
     assert sink.numbers == sorted(set(sink.numbers))
     assert len(sink.numbers) + sum(stats.dropped.values()) == 80
-    assert stats.dropped["lost"] == lane.lost > 0
+    assert stats.dropped["lost"] == flow.lost > 0
 
 
 async def test_live_a_stall_stops_the_stream_no_longer_than_the_reorder_buffer_waits() -> None:
@@ -130,8 +130,8 @@ async def test_the_style_is_given_when_the_ring_takes_the_frame() -> None:
         heard.append((seq, frame.style.blend[0][0]))
 
     async with Ring(lambda: ThreadWorkers(2)) as two:
-        lane = two.open(live=False)
-        await pipeline.run(ListSource(10), lane, ListSink(), dress=dress, left=left)
+        flow = two.open(live=False)
+        await pipeline.run(ListSource(10), flow, ListSink(), dress=dress, left=left)
     assert heard == [(seq, str(seq)) for seq in range(10)]
 
 

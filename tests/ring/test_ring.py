@@ -11,7 +11,7 @@ from streamer.errors import RingError
 from streamer.frame import Frame, Image, Style
 from streamer.ring import ring
 from streamer.ring import worker_handle as hand
-from streamer.ring.flow import Done, Lane
+from streamer.ring.flow import Completion, Flow
 from streamer.ring.ring import Ring
 from tests.support.fakes import (
     Gate,
@@ -37,11 +37,11 @@ def give(number: int) -> Callable[[], Frame]:
     return lambda: numbered(number)
 
 
-async def through(lane: Lane, frame: Frame) -> Done:
-    await lane.submit(lambda: frame)
-    done = await lane.result(5)
+async def through(flow: Flow, frame: Frame) -> Completion:
+    await flow.submit(lambda: frame)
+    done = await flow.result(5)
     assert done is not None
-    lane.advance(done.seq + 1)
+    flow.advance(done.seq + 1)
     return done
 
 
@@ -58,8 +58,8 @@ async def test_a_frame_comes_back_stylized_with_everything_else_as_it_was() -> N
 
 async def test_every_lane_counts_from_zero() -> None:
     async with Ring(lambda: ThreadWorkers(2)) as two:
-        for lane in (two.open(live=True), two.open(live=False)):
-            assert [(await through(lane, numbered(n))).seq for n in range(5)] == [0, 1, 2, 3, 4]
+        for flow in (two.open(live=True), two.open(live=False)):
+            assert [(await through(flow, numbered(n))).seq for n in range(5)] == [0, 1, 2, 3, 4]
 
 
 async def test_a_frame_is_taken_only_when_a_worker_has_room() -> None:
@@ -70,7 +70,7 @@ async def test_a_frame_is_taken_only_when_a_worker_has_room() -> None:
         return image
 
     async with Ring(lambda: ThreadWorkers(1, wait)) as one:
-        lane = one.open(live=True)
+        flow = one.open(live=True)
         taken: list[int] = []
 
         def take(number: int) -> Callable[[], Frame]:
@@ -80,8 +80,8 @@ async def test_a_frame_is_taken_only_when_a_worker_has_room() -> None:
 
             return frame
 
-        await lane.submit(take(0))
-        second = asyncio.create_task(lane.submit(take(1)))
+        await flow.submit(take(0))
+        second = asyncio.create_task(flow.submit(take(1)))
         await asyncio.sleep(0.1)
         assert taken == [0]
         gate.open.set()
@@ -92,9 +92,9 @@ async def test_a_frame_is_taken_only_when_a_worker_has_room() -> None:
 async def test_images_may_grow_and_shrink() -> None:
     sizes = [(32, 16), (64, 48), (33, 17), (320, 180), (2, 2)]
     async with Ring(lambda: ThreadWorkers(1, invert)) as one:
-        lane = one.open(live=False)
+        flow = one.open(live=False)
         for width, height in sizes:
-            done = await through(lane, numbered(1, width, height))
+            done = await through(flow, numbered(1, width, height))
             assert done.frame is not None
             assert (done.frame.image.width, done.frame.image.height) == (width, height)
             assert set(done.frame.image.data) == {254}
@@ -102,35 +102,35 @@ async def test_images_may_grow_and_shrink() -> None:
 
 async def test_the_window_bounds_what_is_accepted_and_not_delivered() -> None:
     async with Ring(lambda: ThreadWorkers(4)) as four:
-        lane = four.open(live=False, window=3)
+        flow = four.open(live=False, window=3)
         for number in range(3):
-            await lane.submit(give(number))
-        fourth = asyncio.create_task(lane.submit(lambda: numbered(3)))
+            await flow.submit(give(number))
+        fourth = asyncio.create_task(flow.submit(lambda: numbered(3)))
         await asyncio.sleep(0.1)
         assert not fourth.done()
-        lane.advance(1)
+        flow.advance(1)
         assert await fourth == 3
 
 
 async def test_lanes_take_turns() -> None:
-    """A lane that always has a frame waiting does not keep another one out."""
+    """A flow that always has a frame waiting does not keep another one out."""
 
     def slow(image: Image) -> Image:
         time.sleep(0.005)
         return image
 
     async with Ring(lambda: ThreadWorkers(1, slow)) as one:
-        lanes = [one.open(live=False, window=1000) for _ in range(3)]
+        flows = [one.open(live=False, window=1000) for _ in range(3)]
 
-        async def flood(lane: Lane) -> None:
+        async def flood(flow: Flow) -> None:
             while True:
-                await lane.submit(lambda: numbered(1))
+                await flow.submit(lambda: numbered(1))
 
-        floods = [asyncio.create_task(flood(lane)) for lane in lanes]
+        floods = [asyncio.create_task(flood(flow)) for flow in flows]
         await asyncio.sleep(0.5)
         for task in floods:
             task.cancel()
-        counts = [lane.in_flight for lane in lanes]
+        counts = [flow.in_flight for flow in flows]
     assert min(counts) > 10
     assert max(counts) - min(counts) <= 2  # one at the start, one at the end
 
@@ -138,23 +138,23 @@ async def test_lanes_take_turns() -> None:
 async def test_live_a_killed_worker_costs_its_frame_at_once_and_comes_back() -> None:
     workers = ThreadWorkers(1, Once(kill))
     async with Ring(lambda: workers) as one:
-        lane = one.open(live=True)
+        flow = one.open(live=True)
         began = time.monotonic()
-        lost = await through(lane, numbered(0))
+        lost = await through(flow, numbered(0))
         assert lost.frame is None
         assert time.monotonic() - began < 1.0
-        assert lane.lost == 1
-        assert (await through(lane, numbered(1))).frame is not None
+        assert flow.lost == 1
+        assert (await through(flow, numbered(1))).frame is not None
         assert one.stats()[0]["restarts"] == 1
         assert one.stats()[0]["lost"] == 1
 
 
 async def test_file_a_killed_worker_costs_no_frame() -> None:
     async with Ring(lambda: ThreadWorkers(2, Once(kill))) as two:
-        lane = two.open(live=False)
-        results = [await through(lane, numbered(n)) for n in range(6)]
+        flow = two.open(live=False)
+        results = [await through(flow, numbered(n)) for n in range(6)]
     assert all(done.frame is not None for done in results)
-    assert lane.lost == 0
+    assert flow.lost == 0
 
 
 async def test_file_a_frame_that_no_worker_survives_is_an_error() -> None:
@@ -167,21 +167,21 @@ async def test_live_a_stalled_worker_is_gone_around(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(ring, "UNKNOWN_STALL_S", 0.1)
     gate = Gate()
     async with Ring(lambda: ThreadWorkers(2, Once(gate.pass_))) as two:
-        lane = two.open(live=True)
-        await lane.submit(lambda: numbered(0))  # stalls one of the two
+        flow = two.open(live=True)
+        await flow.submit(lambda: numbered(0))  # stalls one of the two
         await asyncio.to_thread(gate.reached.wait, 5)
         rest = []
         for number in range(1, 6):
-            await lane.submit(give(number))
-            rest.append(await lane.result(5))
-        tombstone = await lane.result(5)
+            await flow.submit(give(number))
+            rest.append(await flow.result(5))
+        tombstone = await flow.result(5)
         assert [done.seq for done in rest if done and done.frame] == [1, 2, 3, 4, 5]
         assert tombstone is not None and (tombstone.seq, tombstone.frame) == (0, None)
-        lane.advance(6)
+        flow.advance(6)
         gate.open.set()
         await asyncio.sleep(0.1)
         for number in range(6, 10):  # it has answered: it gets work again
-            assert (await through(lane, numbered(number))).frame is not None
+            assert (await through(flow, numbered(number))).frame is not None
         assert all(worker["frames"] for worker in two.stats())
 
 
@@ -231,8 +231,8 @@ async def test_one_photo() -> None:
 async def test_workers_on_other_machines_are_reached_by_plain_calls(live: bool) -> None:
     workers = ThreadWorkers(2, Once(kill), remote=True)
     async with Ring(lambda: workers, depth=2) as two:
-        lane = two.open(live=live)
-        results = [await through(lane, numbered(n)) for n in range(6)]
+        flow = two.open(live=live)
+        results = [await through(flow, numbered(n)) for n in range(6)]
     assert [done.seq for done in results] == list(range(6))
     assert sum(done.frame is None for done in results) == (1 if live else 0)
     assert workers.deaths.total() == 1
@@ -241,8 +241,8 @@ async def test_workers_on_other_machines_are_reached_by_plain_calls(live: bool) 
 async def test_a_worker_on_another_machine_comes_back_after_its_death() -> None:
     workers = ThreadWorkers(1, Once(kill), remote=True)
     async with Ring(lambda: workers) as one:
-        lane = one.open(live=True)
-        results = [await through(lane, numbered(n)) for n in range(3)]
+        flow = one.open(live=True)
+        results = [await through(flow, numbered(n)) for n in range(3)]
         (told,) = one.stats()
     assert [done.frame is None for done in results] == [True, False, False]
     assert told["state"] == "ready" and told["restarts"] == 1
@@ -264,8 +264,8 @@ async def test_with_a_quorum_the_others_join_when_they_can() -> None:
     workers = Waiting(2, remote=True)
     async with Ring(lambda: workers, quorum=1) as ring:
         assert [one["state"] for one in ring.stats()] == ["ready", "restarting"]
-        lane = ring.open(live=False)
-        assert (await through(lane, numbered(0))).seq == 0
+        flow = ring.open(live=False)
+        assert (await through(flow, numbered(0))).seq == 0
         workers.joined.set()
         async with asyncio.timeout(5):
             while ring.stats()[1]["state"] != "ready":
@@ -284,24 +284,24 @@ async def test_closing_ends_those_who_wait() -> None:
     gate = Gate()
     workers = ThreadWorkers(1, Once(gate.pass_))
     async with Ring(lambda: workers) as one:
-        lane = one.open(live=True)
-        await lane.submit(lambda: numbered(0))
-        waiting = asyncio.create_task(lane.submit(lambda: numbered(1)))
+        flow = one.open(live=True)
+        await flow.submit(lambda: numbered(0))
+        waiting = asyncio.create_task(flow.submit(lambda: numbered(1)))
         await asyncio.sleep(0.05)
     gate.open.set()
     with pytest.raises(RingError, match="closed"):
         await waiting
     with pytest.raises(RingError, match="closed"):
-        await lane.result(1)
+        await flow.result(1)
     assert workers.stopped
 
 
 async def test_a_submit_that_is_cancelled_leaves_its_room_to_others() -> None:
     gate = Gate()
     async with Ring(lambda: ThreadWorkers(1, Once(gate.pass_))) as one:
-        lane = one.open(live=False)
-        await lane.submit(lambda: numbered(0))
-        waiting = [asyncio.create_task(lane.submit(lambda: numbered(1))) for _ in range(3)]
+        flow = one.open(live=False)
+        await flow.submit(lambda: numbered(0))
+        waiting = [asyncio.create_task(flow.submit(lambda: numbered(1))) for _ in range(3)]
         await asyncio.sleep(0.05)
         for task in waiting[:2]:
             task.cancel()
@@ -315,11 +315,11 @@ async def test_a_source_that_fails_while_giving_a_frame_costs_no_room() -> None:
         raise LookupError
 
     async with Ring(lambda: ThreadWorkers(1, leave)) as one:
-        lane = one.open(live=True)
+        flow = one.open(live=True)
         for _ in range(3):
             with pytest.raises(LookupError):
-                await lane.submit(fail)
-        assert (await through(lane, numbered(1))).seq == 0
+                await flow.submit(fail)
+        assert (await through(flow, numbered(1))).seq == 0
 
 
 # --- several at once -----------------------------------------------------------------------------
@@ -353,13 +353,13 @@ async def test_one_live_stream_does_not_queue_up_at_a_worker() -> None:
 
 
 async def test_a_picture_that_cannot_be_painted_does_not_spoil_those_beside_it() -> None:
-    def paint(image: Image) -> Image:
+    def stylize(image: Image) -> Image:
         if image.data[0] == 2:
             raise ValueError("a bad picture")
         return invert(image)
 
     gate = Gate()
-    workers = ThreadWorkers(1, Once(gate.pass_, then=paint), together=True)
+    workers = ThreadWorkers(1, Once(gate.pass_, then=stylize), together=True)
     async with Ring(lambda: workers, depth=4) as one:
         results = await four_at_a_gate(one, gate)
         assert one.stats()[0]["restarts"] == 0

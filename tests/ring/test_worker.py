@@ -13,7 +13,7 @@ from tests.support.fakes import Gate, ThreadWorkers, four_at_a_gate
 
 
 class Recorder(Stylize):
-    """Remembers what it was asked to stylize; paints it white."""
+    """Remembers what it was asked to stylize; stylizes it white."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[int, int, Style]] = []
@@ -52,11 +52,11 @@ def test_paint_works_at_the_height_asked_for_and_returns_the_picture_s_size(
 ) -> None:
     stylizer = Recorder()
     worker = Worker(lambda: stylizer, Style())
-    painted = worker.paint(picture(*size), Style(), height_px)
+    stylized = worker.stylize(picture(*size), Style(), height_px)
     assert stylizer.calls[-1][:2] == worked_at
-    assert (painted.image.width, painted.image.height) == size
-    assert set(painted.image.data) == {235}
-    assert painted.inference_s >= 0
+    assert (stylized.image.width, stylized.image.height) == size
+    assert set(stylized.image.data) == {235}
+    assert stylized.inference_s >= 0
 
 
 @given(st.integers(2, 400), st.integers(2, 400), st.integers(1, 500))
@@ -85,7 +85,7 @@ def test_resize_to_the_same_size_is_the_picture_itself() -> None:
 
 
 class Together(Recorder):
-    """Paints what waits at once; `counts` tells how many. Held at the gate from the second on."""
+    """Stylizes what waits at once; `counts` tells how many. Held at the gate from the second on."""
 
     batches = True
 

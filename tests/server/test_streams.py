@@ -14,7 +14,7 @@ from tests.support.http_world import OFFER, SDP, World, error_of
 async def live(world: World, http: httpx.AsyncClient) -> httpx.AsyncClient:
     """With `cam` on air."""
     await http.post("/whip/cam", content=OFFER, headers=SDP)
-    world.audiences.of("cam").show("me", numbered(7, 64, 48), 0.0)
+    world.broadcasts.of("cam").publish("me", numbered(7, 64, 48), 0.0)
     return http
 
 

@@ -14,20 +14,24 @@ from streamer.errors import ModelError, UnknownStyleError, UsageError
 from streamer.paths import user_models
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.manifest import read_models, read_table
-from streamer.styles.model import Look, ModelFile
+from streamer.styles.model import ModelFile, StyleEntry
 from tests.support.networks import negative_network
 
 
-def model(name: str, *looks: Look) -> ModelFile:
-    return ModelFile(name, Path(f"{name}.onnx"), "0" * 64, "i420", looks)
+def model(name: str, *entries: StyleEntry) -> ModelFile:
+    return ModelFile(name, Path(f"{name}.onnx"), "0" * 64, "i420", entries)
 
 
 @pytest.fixture
 def catalogue() -> Catalogue:
     return Catalogue(
         [
-            model("fast", Look("mosaic", "Mosaic", aliases=("tiles",)), Look("ember", "Ember")),
-            model("slow", Look("mosaic", "Mosaic"), Look("dusk", "Dusk")),
+            model(
+                "fast",
+                StyleEntry("mosaic", "Mosaic", aliases=("tiles",)),
+                StyleEntry("ember", "Ember"),
+            ),
+            model("slow", StyleEntry("mosaic", "Mosaic"), StyleEntry("dusk", "Dusk")),
         ],
         default="tiles",
     )
@@ -90,8 +94,8 @@ def test_the_listing_begins_with_the_camera(catalogue: Catalogue) -> None:
 
 
 def test_a_model_that_is_not_listed_is_reached_by_its_full_name_only() -> None:
-    teacher = replace(model("slow", Look("dusk", "Dusk", aliases=("late",))), listed=False)
-    catalogue = Catalogue([teacher, model("fast", Look("dusk", "Dusk"))])
+    teacher = replace(model("slow", StyleEntry("dusk", "Dusk", aliases=("late",))), listed=False)
+    catalogue = Catalogue([teacher, model("fast", StyleEntry("dusk", "Dusk"))])
     assert list(catalogue) == ["none", "dusk"]
     assert [style["name"] for style in catalogue.listing()["styles"]] == ["none", "dusk"]
     assert catalogue.find("dusk")[0].name == "fast"

@@ -167,7 +167,7 @@ def page_at(
 
 
 def expect_state(page: Page, state: str) -> None:
-    """Waits with the page's own frames; `expect` looks once a second only."""
+    """Waits with the page's own frames; `expect` entries once a second only."""
     page.locator(f'main[data-state="{state}"]').wait_for(state="attached", timeout=LIVE_MS)
 
 

@@ -3,7 +3,7 @@
     python -m tests.support.cluster_driver ADDRESS WORKERS
 
 Each frame that comes back is a line `SEQ NODE`: its number, and the $NODE of the machine that
-painted it. The last line is the outcome, as JSON.
+stylized it. The last line is the outcome, as JSON.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from tests.support.fakes import numbered
 
 
 class Signed(Stylize):
-    """Paints every pixel with the number of the node it runs on."""
+    """Stylizes every pixel with the number of the node it runs on."""
 
     def stylize(self, image: Image, style: Style) -> Image:
         return Image(image.width, image.height, np.full_like(image.data, int(os.environ["NODE"])))
@@ -56,8 +56,8 @@ async def main(address: str, workers: int) -> None:
     start = functools.partial(Cluster, Signed, Style(), workers=workers, address=address)
     camera, stats = Camera(), Stats()
     async with Ring(start, quorum=1) as ring:
-        lane = ring.open(live=True)
-        stream = asyncio.create_task(pipeline.run(camera, lane, Printer(), stats=stats))
+        flow = ring.open(live=True)
+        stream = asyncio.create_task(pipeline.run(camera, flow, Printer(), stats=stats))
         await asyncio.to_thread(sys.stdin.read)
         camera.stopped = True
         await stream

@@ -18,18 +18,18 @@ import numpy as np
 from streamer.errors import RingError
 from streamer.frame import Frame, Image, Style, i420_size
 from streamer.ring.channel import Wish, answer_ring
-from streamer.ring.flow import Done
+from streamer.ring.flow import Completion
 from streamer.ring.ring import Ring
-from streamer.ring.worker import Painted
+from streamer.ring.worker import Stylized
 
 VIDEO = Fraction(1, 90000)
 
 
 class Killed(BaseException):
-    """What a paint function raises to take its worker down, as `kill -9` would."""
+    """What a stylize function raises to take its worker down, as `kill -9` would."""
 
 
-Paint = Callable[[Image], Image]
+Stylize = Callable[[Image], Image]
 
 
 def leave(image: Image) -> Image:
@@ -44,11 +44,11 @@ def invert(image: Image) -> Image:
 class ThreadWorkers:
     """Workers as threads of this process; `remote` ones are reached by plain calls only.
 
-    `together`: each paints all frames that wait for it at once; `batches` tells how many.
+    `together`: each stylizes all frames that wait for it at once; `batches` tells how many.
     """
 
     count: int = 1
-    paint_image: Paint = leave
+    stylize_image: Stylize = leave
     remote: bool = False
     hopeless: bool = False
     together: bool = False
@@ -73,15 +73,17 @@ class ThreadWorkers:
             self.deaths[index] += 1
             raise
 
-    async def paint(self, index: int, image: Image, style: Style, height_px: int | None) -> Painted:
+    async def stylize(
+        self, index: int, image: Image, style: Style, height_px: int | None
+    ) -> Stylized:
         try:
-            painted = await asyncio.to_thread(self.paint_image, image)
+            stylized = await asyncio.to_thread(self.stylize_image, image)
         except Killed as death:
             self.deaths[index] += 1
             raise ConnectionError("killed") from death
         except Exception as error:
             raise RuntimeError(str(error)) from error
-        return Painted(painted, 0.0)
+        return Stylized(stylized, 0.0)
 
     def restart(self, index: int) -> None:
         self.restarted.append(index)
@@ -90,14 +92,14 @@ class ThreadWorkers:
         self.stopped = True
 
     def _answer(self, address: str, index: int) -> bool:
-        def paint(wishes: Sequence[Wish]) -> list[tuple[Image, float]]:
+        def stylize(wishes: Sequence[Wish]) -> list[tuple[Image, float]]:
             began = time.monotonic()
-            painted = [self.paint_image(image) for _, image in wishes]
+            stylized = [self.stylize_image(image) for _, image in wishes]
             self.batches.append(len(wishes))
-            return [(image, time.monotonic() - began) for image in painted]
+            return [(image, time.monotonic() - began) for image in stylized]
 
         try:
-            return answer_ring(address, index, paint, self.together)
+            return answer_ring(address, index, stylize, self.together)
         except Killed as death:  # a BaseException would end the executor's thread
             raise ConnectionError("killed") from death
 
@@ -143,9 +145,9 @@ class ListSink:
 
 
 class Once:
-    """Does something with the first image only, or with the first `times` ones; then paints."""
+    """Does something with the first image only, or with the first `times` ones; then stylizes."""
 
-    def __init__(self, act: Callable[[], None], times: int = 1, then: Paint = leave) -> None:
+    def __init__(self, act: Callable[[], None], times: int = 1, then: Stylize = leave) -> None:
         self._calls = itertools.count()
         self._lock = threading.Lock()
         self._act = act
@@ -171,11 +173,11 @@ class Gate:
         self.open.wait(5)
 
 
-async def four_at_a_gate(one: Ring, gate: Gate) -> list[Done | None]:
-    """A frame of each of four live lanes: the first is in work while the others come."""
-    lanes = [one.open(live=True) for _ in range(4)]
-    for number, lane in enumerate(lanes):
-        await lane.submit(partial(numbered, number))
+async def four_at_a_gate(one: Ring, gate: Gate) -> list[Completion | None]:
+    """A frame of each of four live flows: the first is in work while the others come."""
+    flows = [one.open(live=True) for _ in range(4)]
+    for number, flow in enumerate(flows):
+        await flow.submit(partial(numbered, number))
         await asyncio.to_thread(gate.reached.wait, 5)
     gate.open.set()
-    return [await lane.result(5) for lane in lanes]
+    return [await flow.result(5) for flow in flows]

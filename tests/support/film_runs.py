@@ -11,12 +11,12 @@ import numpy as np
 from av.stream import Discard
 
 from streamer.files.job import Order, prepare
-from streamer.files.transcode import Progress, Result, stylize
+from streamer.files.transcode import Progress, Result, transcode
 from streamer.frame import Image, Style
 from streamer.ring.ring import Ring
 from tests.support.fakes import ThreadWorkers, leave
 
-Paint = Callable[[Image], Image]
+Stylize = Callable[[Image], Image]
 
 
 def order(source: Path, target: Path, **options: object) -> Order:
@@ -27,14 +27,14 @@ def order(source: Path, target: Path, **options: object) -> Order:
 
 async def run(
     wanted: Order,
-    paint: Paint = leave,
+    stylize: Stylize = leave,
     workers: int = 2,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Result:
     """Stylize a film."""
     job = prepare(wanted)
-    async with Ring(lambda: ThreadWorkers(workers, paint)) as ring:
-        return await stylize(job, ring.open(live=False), report)
+    async with Ring(lambda: ThreadWorkers(workers, stylize)) as ring:
+        return await transcode(job, ring.open(live=False), report)
 
 
 def darker(image: Image) -> Image:

@@ -19,9 +19,9 @@ from streamer.errors import (
 )
 from streamer.files.uploads import FilmJobs
 from streamer.frame import Image, Style
-from streamer.live.broadcast import Audiences
+from streamer.live.broadcast import Broadcasts
 from streamer.pipeline.change import Change
-from streamer.ring.flow import Lane
+from streamer.ring.flow import Flow
 from streamer.server.app import Live, create_app
 from streamer.server.config import Config
 
@@ -134,7 +134,7 @@ class FakeViewers(FakeSessions):
         return {name: {"H264": {"viewers": 1}} for name in self.live.values()}
 
 
-def no_lane() -> Lane:
+def no_lane() -> Flow:
     raise RingError("there is no ring here")
 
 
@@ -157,10 +157,10 @@ class World:
     ring: FakeRing
     sessions: FakeSessions
     config: Config = SMALL
-    audiences: Audiences = field(default_factory=Audiences)
+    broadcasts: Broadcasts = field(default_factory=Broadcasts)
 
     def app(self, films: FilmJobs | None = None, phone_url: str | None = None) -> ASGIApp:
-        live = Live(self.sessions, FakeViewers(self.sessions), self.audiences)
+        live = Live(self.sessions, FakeViewers(self.sessions), self.broadcasts)
         films = films or FilmJobs(no_lane)
         return create_app(self.config, self.ring, live, FakeCatalogue(), films, phone_url=phone_url)
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from streamer.styles.model import LayoutName, Look, ModelFile
+from streamer.styles.model import LayoutName, ModelFile, StyleEntry
 
 OPSET = 17
 
@@ -29,8 +29,8 @@ def save(
 
 def model_file(path: Path, layout: LayoutName, *names: str, name: str = "tiny") -> ModelFile:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    looks = tuple(Look(style, style.title(), index=i) for i, style in enumerate(names))
-    return ModelFile(name, path, digest, layout, looks)
+    entries = tuple(StyleEntry(style, style.title(), index=i) for i, style in enumerate(names))
+    return ModelFile(name, path, digest, layout, entries)
 
 
 def float_tensor(name: str, *shape: int | str) -> onnx.ValueInfoProto:

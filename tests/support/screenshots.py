@@ -87,7 +87,7 @@ def _screens(browser: Browser, server: Server, size: str, scheme: str, folder: P
         page.locator(".drop input[type=file]").set_input_files(
             {"name": "sea.jpg", "mimeType": "image/jpeg", "buffer": _sample(page)}
         )
-        expect(page.get_by_role("img", name="Painted photo")).to_be_visible(timeout=LIVE_MS)
+        expect(page.get_by_role("img", name="Stylized photo")).to_be_visible(timeout=LIVE_MS)
         _thumbnails(page)
         shoot(page, "photo")
     film = write_clip(folder / "dance.mp4", Clip(pts=range(0, 3000 * 512, 512)))

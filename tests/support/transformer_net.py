@@ -39,7 +39,7 @@ class ResidualBlock(nn.Module):
 
 
 class TransformerNet(nn.Module):
-    """RGB 0..255 (n, 3, h, w) to about the same; random weights that paint in mid grey."""
+    """RGB 0..255 (n, 3, h, w) to about the same; random weights that stylize in mid grey."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -70,5 +70,5 @@ class TransformerNet(nn.Module):
         for i in (1, 2):
             x = self.get_submodule(f"deconv{i}")(interpolate(x, scale_factor=2))
             x = relu(self.get_submodule(f"in{3 + i}")(x))
-        painted: Tensor = self.get_submodule("deconv3")(x)
-        return painted
+        stylized: Tensor = self.get_submodule("deconv3")(x)
+        return stylized
