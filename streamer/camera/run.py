@@ -22,7 +22,7 @@ from streamer.pipeline.change import Change, Height, change
 from streamer.pipeline.stats import Stats
 from streamer.pipeline.style_control import StyleControl
 from streamer.ring.ring import Ring
-from streamer.ring.setup import setup
+from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 
@@ -59,7 +59,7 @@ async def _run(wish: Wish) -> None:
     catalogue = Catalogue.load()
     style = Style(catalogue.parse(wish.style or catalogue.default), wish.strength)
     look = Look(catalogue, StyleControl(catalogue.parse, style, wish.height_px, wish.fps))
-    size = setup(wish.backend, wish.workers, wish.threads, None)
+    size = resolve(wish.backend, wish.workers, wish.threads, None)
     title = f"waiting for {name_of(wish.source)}"
     with VirtualCamera(wish.width, wish.height, wish.fps, wish.device, title) as camera:
         print(f"the virtual camera is {camera.device}; Ctrl-C stops", flush=True)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from streamer.server.config import parse_height, parse_size
+from streamer.cli.options import parse_height, parse_size
 
 
 def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
@@ -26,7 +26,9 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     control: Annotated[
         bool, typer.Option("--control", help="Read styles, one a line: name, number or JSON.")
     ] = False,
-    backend: Annotated[Literal["onnx", "torch", "none"], typer.Option()] = "onnx",
+    backend: Annotated[
+        Literal["onnx", "torch", "none"], typer.Option(help="Engine that runs the styles.")
+    ] = "onnx",
     workers: Annotated[int | None, typer.Option(min=1, help="Default: one per core.")] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Per worker.")] = None,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from streamer.errors import UsageError
+from streamer.cli.options import choose_setup
 
 _LOOK = "Look"
 _FILE = "File"
@@ -123,16 +123,11 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
 
     cat in.mp4 | streamer file - > out.mp4
     """
-    if gpus and backend != "torch":
-        raise UsageError(f"--gpus needs --backend torch; {backend or 'onnx'} runs on the CPU")
-    from streamer.diagnostics.saved import recall
     from streamer.files.batch import Wish, run
     from streamer.files.inputs import parse_time
-    from streamer.ring.setup import Setup
 
-    size = Setup(backend or "onnx", workers or 0, threads or 1, gpus or 0)
-    if found := recall("film", backend, workers, threads, gpus, ray_address):
-        size, note = found
+    size, note = choose_setup("file", backend, workers, threads, gpus, ray_address)
+    if note:
         print(note, file=sys.stderr)
 
     wish = Wish(
@@ -150,7 +145,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         encoder=encoder,
         deinterlace=deinterlace,
         backend=size.backend,
-        workers=size.workers or None,
+        workers=size.workers,
         threads=size.threads,
         gpus=size.gpus,
         ray_address=ray_address,

@@ -25,7 +25,7 @@ from streamer.files.transcode import transcode
 from streamer.frame import Style
 from streamer.photo import FORMATS, Photo, read_photo, write_photo
 from streamer.ring.ring import Ring
-from streamer.ring.setup import setup
+from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE
@@ -151,7 +151,7 @@ class _Batch:
 
     def _ring(self) -> Ring:
         wish = self.wish
-        made = setup(wish.backend, wish.workers, wish.threads, wish.gpus)
+        made = resolve(wish.backend, wish.workers, wish.threads, wish.gpus)
         return ring_of(made, self.catalogue, self.style, address=wish.ray_address)
 
     def _tell_plan(self, item: Item, job: Job | None) -> None:
