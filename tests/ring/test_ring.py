@@ -34,6 +34,7 @@ from tests.support.fakes import (
     leave,
     numbered,
 )
+from tests.support.waiting import eventually
 
 
 def kill() -> None:
@@ -287,9 +288,7 @@ async def test_with_a_quorum_the_others_join_when_they_can() -> None:
         flow = ring.open(live=False)
         assert (await through(flow, numbered(0))).seq == 0
         workers.joined.set()
-        async with asyncio.timeout(5):
-            while ring.stats()[1]["state"] != "ready":
-                await asyncio.sleep(0.01)
+        await eventually(lambda: ring.stats()[1]["state"] == "ready")
 
 
 async def test_a_ring_whose_workers_cannot_start_says_why() -> None:
