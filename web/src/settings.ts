@@ -1,9 +1,9 @@
 /** What the page remembers: devices, language and colours in this browser; the look in the URL. */
 
-import { read, write } from './blend';
-import type { Look } from './protocol';
-import type { Wanted } from './source';
-import type { Code } from './words.svelte';
+import type { Code } from './i18n/words.svelte';
+import type { Wanted } from './live/source';
+import type { Look } from './rtc/protocol';
+import { read, write } from './styles/blend';
 
 const DEVICES = 'streamer';
 const PAGE = 'streamer-page';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Look } from '../src/protocol';
+import type { Look } from '../src/rtc/protocol';
 import { loadLook, loadView, VIEW, type View, writeQuery } from '../src/settings';
 
 const LOOK: Look = {

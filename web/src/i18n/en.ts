@@ -1,0 +1,232 @@
+/** Every word the page says, in English. */
+
+import type { State } from '../live/session.svelte';
+import type { Reason } from '../rtc/failure';
+import type { Drop, Stage } from '../rtc/protocol';
+
+type Pair = [title: string, remedy: string];
+
+const failures: Record<Reason, Pair> = {
+  insecure: [
+    'The browser gives no camera to this page',
+    'Browsers allow cameras only on https pages and on this same machine. Start streamer with --https and open the address it prints, or open the page at http://127.0.0.1 on the machine streamer runs on. The sample picture works here.',
+  ],
+  denied: [
+    'The camera was not allowed',
+    'Allow it with the camera sign in the address bar, and in the privacy settings of your system; the page goes on by itself.',
+  ],
+  no_camera: ['No camera was found', 'Plug one in and try again, or use the sample picture.'],
+  camera_busy: [
+    'The camera is in use',
+    'Close the other program or tab that shows it, then try again.',
+  ],
+  camera_lost: [
+    'The camera went away',
+    'Plug it in again and the page goes on, or choose another one and try again.',
+  ],
+  no_picture: [
+    'This is no picture the browser can read',
+    'Use a JPEG, PNG or WebP file; others can be saved as one of these first.',
+  ],
+  unauthorized: [
+    'This server wants its token',
+    'Open the address that streamer printed when it started; it ends in ?token=…',
+  ],
+  server_full: [
+    'The server is full',
+    'As many people are connected as it was told to take. Try again when one has left.',
+  ],
+  not_ready: [
+    'The server is warming up',
+    'Its workers are loading the styles. This goes on by itself in a few seconds.',
+  ],
+  unreachable: [
+    'The server does not answer',
+    'Is streamer still running? The page goes on as soon as it is back.',
+  ],
+  lost: ['The connection was lost', 'Connecting again.'],
+  unconnected: [
+    'The server answered, but no picture came through',
+    'A firewall may hold back UDP between this browser and the server. Trying again.',
+  ],
+  refused: ['That did not work', 'The reason is below; try again.'],
+};
+
+const states: Record<State, string> = {
+  idle: 'Ready',
+  connecting: 'Connecting',
+  live: 'Live',
+  failed: 'Stopped',
+};
+
+const stages: Record<Stage, string> = {
+  wait: 'Wait',
+  transfer: 'Transfer',
+  inference: 'Paint',
+  reorder: 'Reorder',
+  pace: 'Pace',
+  encode: 'Encode',
+};
+
+const drops: Record<Drop, string> = {
+  intake: 'newer came first',
+  deadline: 'too old',
+  lost: 'worker died',
+  late: 'too late',
+  skipped: 'given up',
+  encode: 'not encoded in time',
+};
+
+export const en = {
+  failures,
+  states,
+  stages,
+  drops,
+  tabs: { live: 'Live', photo: 'Photo', film: 'Film' },
+  settings: 'Settings and keys',
+  language: 'Language',
+  theme: { name: 'Colours of the page', auto: 'As the system', light: 'Light', dark: 'Dark' },
+  phone: {
+    open: 'On a phone',
+    title: 'Open it on a phone',
+    text: 'Scan this in the same network. The phone warns once, because the certificate was made here: go on to the page.',
+    qr: 'QR code with the address of this page',
+    close: 'Close',
+  },
+  keys: {
+    title: 'Keys',
+    list: [
+      ['0 – 9', 'style by number'],
+      ['← →', 'style before, style after'],
+      ['Space', 'start, stop'],
+      ['C', 'camera: divider, beside, hidden'],
+      ['M', 'mirror'],
+      ['N', 'numbers'],
+      ['S', 'snapshot'],
+      ['R', 'record, stop recording'],
+      ['F', 'full screen'],
+    ] as [string, string][],
+  },
+  live: {
+    stylized: 'Stylized picture',
+    title: 'Your camera, repainted live.',
+    lead: 'Pick a style, press start, and become a painting.',
+    start: 'Start camera',
+    again: 'Try again',
+    sample: 'Use the sample picture',
+    stop: 'Stop',
+    opening: 'Opening the camera…',
+    connecting: 'Connecting…',
+    applied: (seq: number) => `applied at frame ${seq}`,
+    compare: 'Camera picture',
+    divider: 'Divider',
+    beside: 'Beside',
+    hidden: 'Hidden',
+    dividerAt: 'Divider between camera and painting',
+    mirror: 'Mirror',
+    fullscreen: 'Full screen',
+    popOut: 'Pop out',
+    listen: 'Listen',
+    mute: 'Mute',
+    numbers: 'Numbers',
+    snapshot: 'Snapshot',
+    record: 'Record',
+    stopRecording: (time: string) => `Stop ${time}`,
+    recordingFailed: 'This browser cannot record this',
+    saved: 'Saved to your downloads',
+    flip: 'Turn camera',
+  },
+  camera: {
+    panel: 'Camera and sound',
+    picture: 'Picture',
+    camera: 'Camera',
+    sample: 'Sample',
+    preview: 'Camera picture',
+    empty: 'What your camera sees appears here',
+    byDefault: 'Default',
+    front: 'Front camera',
+    back: 'Back camera',
+    number: (n: number) => `Camera ${n}`,
+    size: 'Size',
+    microphone: 'Microphone',
+    microphoneNumber: (n: number) => `Microphone ${n}`,
+    off: 'Off',
+    start: 'Start',
+    stop: 'Stop',
+    recordBoth: 'Record the camera too',
+  },
+  look: {
+    panel: 'Look',
+    strength: 'Strength',
+    smooth: 'Smoothing',
+    fade: 'Cross-fade',
+    quality: 'Paint at',
+    auto: 'Auto',
+    colors: 'Keep colours',
+    style: 'Style',
+    waiting: 'The styles appear here once the server answers.',
+    refresh: 'Show them on my picture',
+    mix: (title: string) => `Mix in ${title}`,
+    unmix: (title: string) => `Take ${title} out of the mixture`,
+    mixture: 'Mixture',
+    own: 'Your own style…',
+    ownHint: 'Choose a painting, or drop one here: it becomes a style at once.',
+    ownBusy: 'Reading its style…',
+  },
+  numbers: {
+    panel: 'Numbers',
+    fps: 'Frames per second',
+    ofThose: (fps: string) => `of ${fps} that came`,
+    age: 'Camera to screen',
+    ageHint: 'measured, by the time each frame carries',
+    server: 'In the server',
+    p95: (ms: string) => `p95 ${ms} ms`,
+    picture: 'Picture',
+    painted: (size: string, height: number) => `${size}, painted at ${height}p`,
+    bitrate: 'Bitrate',
+    roundTrip: 'Round trip',
+    browser: 'Browser',
+    browserParts: (buffer: string, decode: string) => `${buffer} ms buffer, ${decode} ms decoding`,
+    dropped: 'Let go',
+    none: 'none',
+    workers: 'Workers',
+    worker: (n: number, state: string) => `worker ${n}: ${state}`,
+    history: 'The last two minutes: frames per second and latency',
+    copy: 'Copy as JSON',
+    copied: 'Copied',
+  },
+  photo: {
+    title: 'Paint a photo',
+    lead: 'Drop it here, paste it, or choose a file. It is painted in its full size and kept nowhere.',
+    choose: 'Choose a photo',
+    original: 'Photo as it is',
+    painted: 'Painted photo',
+    download: 'Download',
+    another: 'Another photo',
+    busy: 'Painting…',
+    dividerAt: 'Divider between photo and painting',
+  },
+  film: {
+    title: 'Paint a film',
+    lead: 'Drop a video here or choose a file. Its sound stays; the look is the one chosen below.',
+    choose: 'Choose a video',
+    states: {
+      uploading: 'Sending',
+      waiting: 'Waiting for its turn',
+      painting: 'Painting',
+      done: 'Done',
+      failed: 'Failed',
+      gone: 'Cancelled',
+    },
+    frames: (frames: number, total: number) =>
+      total ? `${frames} of ${total} frames` : `${frames} frames`,
+    left: (time: string) => `${time} left`,
+    cancel: 'Cancel',
+    remove: 'Remove',
+    download: 'Download',
+    all: 'Films',
+    progress: (name: string) => `Progress of ${name}`,
+  },
+};
+
+export type Words = typeof en;
