@@ -10,14 +10,18 @@ export default defineConfig({
     emptyOutDir: true,
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0, // the server's content policy wants files
+    rollupOptions: { input: ['index.html', 'watch.html'] },
   },
   server: {
     // The server compares Origin with Host, so the proxy must look like the page's own server.
-    proxy: Object.fromEntries(
-      ['/whip', '/styles', '/stats', '/stylize', '/films', '/phone'].map((path) => [
-        path,
-        { target: server, changeOrigin: true, headers: { origin: server } },
-      ]),
-    ),
+    proxy: {
+      ...Object.fromEntries(
+        ['/whip', '/whep', '/styles', '/stylize', '/films', '/phone'].map((path) => [
+          path,
+          { target: server, changeOrigin: true, headers: { origin: server } },
+        ]),
+      ),
+      '^/watch/': { target: server, bypass: () => '/watch.html' },
+    },
   },
 });

@@ -22,7 +22,7 @@ test('a look survives the URL', () => {
 });
 
 test('so does the view', () => {
-  const view: View = { tab: 'photo', compare: 'divider', mirror: true, numbers: true };
+  const view: View = { tab: 'photo', compare: 'divider', mirror: true, stats: true };
   expect(loadView(writeQuery(LOOK, view, ''))).toEqual(view);
   expect(loadView('?tab=nonsense&camera=')).toEqual(VIEW);
 });

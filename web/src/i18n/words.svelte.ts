@@ -1,4 +1,4 @@
-/** The language of the page, and its words. */
+/** The language of the page, and its texts. */
 
 import type { Failure } from '../rtc/failure';
 import { en, type Words } from './en';
@@ -21,7 +21,7 @@ class Language {
 
 export const language = new Language();
 
-/** Every word, in the language chosen now. */
+/** Every text, in the language chosen now. */
 export function words(): Words {
   return WORDS[language.code];
 }

@@ -1,4 +1,4 @@
-/** Records what is live, picture and sound, until it is stopped or the stream ends. */
+/** Records what is live, video and sound, until it is stopped or the stream ends. */
 
 import { fileName, save } from '../ui/save';
 
@@ -14,13 +14,13 @@ const SLICE_MS = 1000; // what is recorded is handed over this often, not kept i
 export class Recorder {
   running = $state(false);
   seconds = $state(0);
-  /** Why the last one did not work. */
+  /** Why the last recording failed. */
   failure = $state.raw<string | null>(null);
 
   #recorders: MediaRecorder[] = [];
   #timer = 0;
 
-  /** Record each stream into a file of its own; `streams` are named for their files. */
+  /** Record each stream into its own file, named by its key. */
   start(streams: Record<string, MediaStream>): void {
     if (this.running) return;
     this.failure = null;

@@ -1,27 +1,36 @@
-/** The page's only state: what is wanted, and what is going on. */
+/** The live session, the only state of a stream: what is wanted, and what is going on. */
 
-import { ask, Failure } from '../rtc/failure';
+import { getCatalogue, whip } from '../rtc/api';
+import type { Seen } from '../rtc/connection';
+import { Failure } from '../rtc/failure';
 import { age_ms, median } from '../rtc/latency';
-import type { Options, Peer, Seen } from '../rtc/peer';
+import type { Options, Peer } from '../rtc/peer';
 import { connect } from '../rtc/peer';
-import type { Applied, Catalogue, Change, Look, Refusal, Stats, StyleInfo } from '../rtc/protocol';
-import * as blend from '../styles/blend';
+import type {
+  Applied,
+  Catalogue,
+  Change,
+  Look,
+  Refusal,
+  State,
+  Stats,
+  StyleInfo,
+} from '../rtc/protocol';
+import { backOff_s, type Sleep, sleep } from '../rtc/retry';
+import { shares, toggle } from '../styles/blend';
 import { remember, type Sample } from './history';
 import type { Source, Wanted } from './source';
 import { open } from './source';
 
-export type State = 'idle' | 'connecting' | 'live' | 'failed';
-
-const ENDPOINT = '/whip/page';
-const BACK_OFF_S = [0.5, 1, 2, 4, 8];
+const ENDPOINT = whip('page');
 const MOST_AGES = 240; // between two reports of the server
 
-/** The world outside; tests put in another one. */
-export interface World {
+/** What the session asks of the browser and the server; tests bring their own. */
+export interface Dependencies {
   open(wanted: Wanted): Promise<Source>;
   connect(input: MediaStream, options: Options): Promise<Peer>;
   catalogue(): Promise<Catalogue>;
-  sleep(seconds: number, signal: AbortSignal): Promise<void>;
+  sleep: Sleep;
 }
 
 export class Session {
@@ -40,20 +49,21 @@ export class Session {
   applied = $state.raw<Applied | null>(null);
   refused = $state.raw<string | null>(null);
 
-  wanted = $state<Wanted>({
+  readonly wanted: Readonly<Wanted> = $state({
     kind: 'camera',
     deviceId: '',
     facing: '',
     height_px: 360,
     microphoneId: null,
   });
-  look = $state<Look>({
+  readonly look: Readonly<Look> = $state({
     style: '',
     strength: 1,
     preserve_color: false,
     smooth: null,
     height_px: 'auto',
   });
+  /** Of the cross-fade from one style to the next. */
   transition_s = $state(0.5);
 
   #run: AbortController | null = null;
@@ -64,37 +74,44 @@ export class Session {
   #changing = false;
   #ages_ms: number[] = [];
 
-  constructor(readonly world: World = WORLD) {}
+  constructor(
+    saved: { wanted?: Partial<Wanted>; look?: Partial<Look> } = {},
+    readonly dependencies: Dependencies = DEPENDENCIES,
+  ) {
+    Object.assign(this.wanted, saved.wanted);
+    Object.assign(this.look, saved.look);
+  }
 
   /** Learn the styles there are; keeps asking while the server is away. */
   async load(signal: AbortSignal): Promise<void> {
     for (let tries = 0; !signal.aborted; tries++) {
       try {
-        this.catalogue = await this.world.catalogue();
+        this.catalogue = await this.dependencies.catalogue();
         if (this.state === 'idle') this.failure = null;
         const names = new Set(this.catalogue.styles.map(({ name }) => name));
-        const wanted = Object.keys(blend.shares(this.look.style));
+        const wanted = Object.keys(shares(this.look.style));
         if (wanted.length === 0 || !wanted.every((name) => names.has(name)))
-          this.look.style = this.catalogue.default;
+          this.set({ style: this.catalogue.default });
         return;
       } catch (error) {
         const failure = Failure.from(error);
         if (this.state === 'idle') this.failure = failure;
         if (!failure.passes(false)) return;
-        await this.world.sleep(backOff_s(tries), signal).catch(() => {});
+        await this.dependencies.sleep(backOff_s(tries), signal).catch(() => {});
       }
     }
   }
 
-  /** There is one more style. */
+  /** Add a style to the catalogue. */
   learn(style: StyleInfo): void {
     const known = this.catalogue;
     if (known) this.catalogue = { ...known, styles: [...known.styles, style] };
   }
 
   /** Open the source and keep it connected until `stop`, or until something needs a person. */
-  async start(): Promise<void> {
+  async start(kind: Wanted['kind'] = this.wanted.kind): Promise<void> {
     this.stop();
+    Object.assign(this.wanted, { kind });
     const run = new AbortController();
     this.#run = run;
     this.state = 'connecting';
@@ -140,28 +157,36 @@ export class Session {
     }
   }
 
-  /** Take the style with this place in the list. */
+  /** How long the next change of style cross-fades. */
+  setTransition(seconds: number): void {
+    this.transition_s = seconds;
+  }
+
+  /** Choose the style at this place in the list. */
   pick(place: number): void {
     const style = this.catalogue?.styles[place];
     if (style) this.set({ style: style.name });
   }
 
-  /** Take a style into the mixture, or out of it. */
-  mix(name: string): void {
-    this.set({ style: blend.toggle($state.snapshot(this.look.style), name) });
+  /** Add a style to the blend or remove it; with `onto`, blend these two if they are not yet. */
+  blend(name: string, onto?: string): void {
+    let style = $state.snapshot(this.look.style);
+    if (onto !== undefined && !(onto in shares(style))) style = onto;
+    if (onto === undefined || !(name in shares(style))) style = toggle(style, name);
+    this.set({ style });
   }
 
-  /** A picture is on the screen, with the RTP time it carries. */
+  /** A frame is on the screen, with the RTP time it carries. */
   showed(rtp: number, at_ms: number): void {
     const stamp = this.stats?.stamp;
     const age = stamp ? age_ms(stamp, rtp, at_ms) : null;
     if (age !== null && this.#ages_ms.length < MOST_AGES) this.#ages_ms.push(age);
   }
 
-  /** Take the next style in the list, or the one before. */
+  /** Choose the next style in the list, or the previous one. */
   step(by: 1 | -1): void {
     const styles = this.catalogue?.styles ?? [];
-    const last = Object.keys(blend.shares(this.look.style)).at(-1);
+    const last = Object.keys(shares(this.look.style)).at(-1);
     const place = styles.findIndex(({ name }) => name === last);
     if (styles.length > 0) this.pick((place + by + styles.length) % styles.length);
   }
@@ -194,7 +219,7 @@ export class Session {
   async #open(run: AbortController | null): Promise<void> {
     this.#source?.close();
     this.#source = null;
-    const source = await this.world.open({ ...this.wanted });
+    const source = await this.dependencies.open({ ...this.wanted });
     if (this.#run !== run) return source.close();
     this.#source = source;
     this.input = source.stream;
@@ -218,7 +243,7 @@ export class Session {
         if (!failure.passes(wasLive)) throw failure;
         this.failure = failure;
         this.state = 'connecting';
-        await this.world.sleep(Math.max(backOff_s(tries++), failure.retryAfter_s), signal);
+        await this.dependencies.sleep(Math.max(backOff_s(tries++), failure.retryAfter_s), signal);
       }
     }
   }
@@ -226,10 +251,10 @@ export class Session {
   /** One connection, from its offer to its end; throws the reason for that. */
   async #connect(signal: AbortSignal, onlive: () => void): Promise<never> {
     if (this.input === null) throw new Failure('camera_lost');
-    const peer = await this.world.connect(this.input, {
+    const peer = await this.dependencies.connect(this.input, {
       endpoint: ENDPOINT,
       signal,
-      onstats: (stats) => this.#told(stats),
+      onstats: (stats) => this.#report(stats),
       onseen: (seen) => {
         this.seen = seen;
       },
@@ -256,7 +281,7 @@ export class Session {
     }
   }
 
-  #told(stats: Stats): void {
+  #report(stats: Stats): void {
     this.stats = stats;
     this.age_ms = median(this.#ages_ms);
     this.#ages_ms = [];
@@ -280,20 +305,4 @@ export class Session {
   }
 }
 
-function backOff_s(tries: number): number {
-  return BACK_OFF_S[Math.min(tries, BACK_OFF_S.length - 1)] ?? 0;
-}
-
-const WORLD: World = {
-  open,
-  connect,
-  catalogue: async () => (await ask('/styles')).json(),
-  sleep: (seconds, signal) =>
-    new Promise((resolve, reject) => {
-      const timer = setTimeout(resolve, 1000 * seconds);
-      signal.addEventListener('abort', () => {
-        clearTimeout(timer);
-        reject(signal.reason);
-      });
-    }),
-};
+const DEPENDENCIES: Dependencies = { open, connect, catalogue: getCatalogue, sleep };

@@ -1,22 +1,22 @@
-/** Where the picture comes from: a camera, or the sample picture. */
+/** Where the input comes from: a camera and a microphone, or the sample. */
 
 import { Failure } from '../rtc/failure';
 import { openSample } from './sample';
 
 export interface Wanted {
   kind: 'camera' | 'sample';
-  /** Empty: whichever the browser prefers. */
+  /** Empty: the browser's choice. */
   deviceId: string;
-  /** On phones, when no device is named: towards the person or away; empty: either. */
+  /** On phones, when no device is named: the front or the back camera; empty: either. */
   facing: '' | 'user' | 'environment';
   height_px: number;
-  /** Microphone; null for none, empty for whichever the browser prefers. */
+  /** Microphone; null: none, empty: the browser's choice. */
   microphoneId: string | null;
 }
 
 export interface Source {
   readonly stream: MediaStream;
-  /** Resolves when the picture ends by itself: a camera that was unplugged. */
+  /** Resolves when the video ends by itself: a camera that was unplugged. */
   readonly ended: Promise<Failure>;
   close(): void;
 }
@@ -91,7 +91,7 @@ function ended(stream: MediaStream): Promise<Failure> {
   });
 }
 
-/** Call when a device was plugged in or out, or when the camera was allowed meanwhile. */
+/** Calls `changed` when a device comes or goes, or when the camera is allowed. */
 export function onchange(changed: () => void): () => void {
   const { mediaDevices, permissions } = navigator;
   let camera: PermissionStatus | null = null;
@@ -104,7 +104,7 @@ export function onchange(changed: () => void): () => void {
       camera = status;
       camera.addEventListener('change', changed);
     })
-    .catch(() => {}); // not every browser tells
+    .catch(() => {}); // not every browser knows this permission
   return () => {
     over = true;
     mediaDevices?.removeEventListener('devicechange', changed);

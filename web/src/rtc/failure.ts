@@ -1,4 +1,4 @@
-/** Everything that can keep the picture from flowing, told apart by what a person can do. */
+/** Every reason why no video flows, told apart by what a person can do about it. */
 
 import { readRefusal } from './protocol';
 
@@ -8,16 +8,16 @@ export type Reason =
   | 'no_camera'
   | 'camera_busy'
   | 'camera_lost'
-  | 'no_picture' // a file that the browser cannot show
+  | 'no_picture' // a file that the browser cannot read
   | 'unauthorized'
   | 'server_full'
   | 'not_ready'
   | 'unreachable'
-  | 'lost' // the connection, or the picture on it
+  | 'lost' // the connection, or the video on it
   | 'unconnected' // the server answered, but no media came through
   | 'refused'; // anything else, in the server's or the browser's words
 
-/** Reasons that pass by themselves: worth trying again without being told to. */
+/** Reasons that pass by themselves: worth another try without being asked. */
 const PASSING: ReadonlySet<Reason> = new Set(['not_ready', 'unreachable', 'lost', 'unconnected']);
 
 export class Failure extends Error {
@@ -49,11 +49,11 @@ export class Failure extends Error {
   /** What an HTTP answer that is no success says. */
   static async fromResponse(response: Response): Promise<Failure> {
     const { code, message } = await readRefusal(response);
-    const reason = HTTP[code] ?? (response.status === 401 ? 'unauthorized' : undefined);
-    if (reason) return new Failure(reason, message, Number(response.headers.get('Retry-After')));
-    // A proxy whose server is away answers in its place.
-    const proxy = response.status >= 502 && response.status <= 504;
-    return new Failure(proxy ? 'unreachable' : 'refused', message);
+    const { status, headers } = response;
+    // 502 to 504: a proxy whose server is away answers in its place.
+    const other =
+      status === 401 ? 'unauthorized' : status >= 502 && status <= 504 ? 'unreachable' : 'refused';
+    return new Failure(HTTP[code] ?? other, message, Number(headers.get('Retry-After')));
   }
 }
 
@@ -71,16 +71,3 @@ const HTTP: Record<string, Reason | undefined> = {
   server_full: 'server_full',
   not_ready: 'not_ready',
 };
-
-/** `fetch` that throws a Failure for every answer but a success. */
-export async function ask(url: string | URL, options: RequestInit = {}): Promise<Response> {
-  let response: Response;
-  try {
-    response = await fetch(url, options);
-  } catch (error) {
-    options.signal?.throwIfAborted();
-    throw new Failure('unreachable', error instanceof Error ? error.message : '');
-  }
-  if (!response.ok) throw await Failure.fromResponse(response);
-  return response;
-}

@@ -1,9 +1,9 @@
-/** How old a picture is when it is seen, from the RTP time it carries. Pure. */
+/** How old a frame is when it is seen, from the RTP time it carries. */
 
-/** Which moment of this browser's clock an RTP time of the returned picture stands for. */
+/** When, on this browser's clock, the camera saw the frame with this RTP time. */
 export interface Stamp {
   rtp: number;
-  /** Unix milliseconds at which the camera saw that frame, as this browser's RTCP said it. */
+  /** Unix milliseconds, from the sender reports of this browser. */
   captured_ms: number;
 }
 
@@ -22,8 +22,8 @@ export function median(values: readonly number[]): number | null {
   return [...values].sort((a, b) => a - b)[values.length >> 1] ?? null;
 }
 
-/** Call for every picture the video shows, with its RTP time and when it is seen (Unix ms). */
-export function onpicture(
+/** Calls `shown` for every frame of the video, with its RTP time and when it is seen (Unix ms). */
+export function onframe(
   video: HTMLVideoElement,
   shown: (rtp: number, at_ms: number) => void,
 ): () => void {

@@ -1,4 +1,4 @@
-/** The JSON the server speaks, as streamer/server.py and streamer/session.py write it. */
+/** The JSON the server speaks, and the states the page knows. */
 
 import type { Stamp } from './latency';
 
@@ -19,20 +19,44 @@ export type Style = string | Record<string, number>;
 
 export type Height = number | 'auto';
 
-/** How the picture is to look. */
+/** How the stream is stylized. */
 export interface Look {
   style: Style;
   strength: number;
   preserve_color: boolean;
-  /** Against flicker, 0 to 0.95; null: as the server was told. */
+  /** Against flicker, 0 to 0.95; null: as the server is set up. */
   smooth: number | null;
   height_px: Height;
+}
+
+/** How a photo or a video is stylized; `style` is written as `mosaic` or `a:0.7,b:0.3`. */
+export interface FileLook {
+  style: string;
+  strength: number;
+  preserve_color: boolean;
+}
+
+/** The states of a live session. */
+export type State = 'idle' | 'connecting' | 'live' | 'failed';
+
+/** The states of a video on the server, and before and after it is there. */
+export type VideoState = 'uploading' | VideoReport['state'] | 'cancelled';
+
+/** What the server reports of a video. */
+export interface VideoReport {
+  state: 'waiting' | 'stylizing' | 'done' | 'failed';
+  frames: number;
+  /** 0: not known. */
+  total: number;
+  fps: number;
+  eta_s: number | null;
+  message: string;
 }
 
 /** What a client may ask for at any time. */
 export type Change = Partial<Look> & { transition_s?: number };
 
-/** Which frame was the first to leave as asked. */
+/** The first frame that left the server with a change. */
 export interface Applied {
   seq: number;
   pts: number;
@@ -52,7 +76,7 @@ export interface Worker {
   state: 'ready' | 'busy' | 'restarting' | (string & {});
 }
 
-/** One stream's numbers, pushed once a second. */
+/** What the server reports of one stream, once a second. */
 export interface Stats {
   in_fps: number;
   out_fps: number;

@@ -1,6 +1,6 @@
-/** Styles and their shares: one name, or up to three names whose weights sum to 1. Pure. */
+/** A blend of styles: one name, or up to three names whose weights sum to 1. Pure. */
 
-import type { Style } from '../rtc/protocol';
+import type { FileLook, Look, Style } from '../rtc/protocol';
 
 export const MOST = 3;
 
@@ -10,7 +10,7 @@ export function shares(style: Style): Record<string, number> {
   return style === '' ? {} : { [style]: 1 };
 }
 
-/** Take a style into the mixture, or out of it again; the newest gets an equal share. */
+/** Add a style to the blend, or remove it; the newest gets an equal share. */
 export function toggle(style: Style, name: string): Style {
   const { [name]: known, ...others } = shares(style);
   if (known !== undefined) return Object.keys(others).length === 0 ? style : scaled(others, 1);
@@ -37,7 +37,7 @@ export function write(style: Style): string {
     .join(',');
 }
 
-/** The other way round; what is no weight counts as 1. */
+/** Reads what `write` wrote; an invalid weight counts as 1. */
 export function read(text: string): Style {
   if (!/[:,]/.test(text)) return text;
   const found: Record<string, number> = {};
@@ -47,6 +47,11 @@ export function read(text: string): Style {
     if (name) found[name] = number >= 0 && number <= 1 ? number : 1;
   }
   return scaled(found, 1);
+}
+
+/** The part of a look that a photo or a video can have. */
+export function fileLook({ style, strength, preserve_color }: Look): FileLook {
+  return { style: write(style), strength, preserve_color };
 }
 
 function scaled(weights: Record<string, number>, sum: number): Style {

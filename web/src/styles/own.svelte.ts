@@ -1,12 +1,9 @@
-/** A painting of one's own, which becomes a style. */
+/** A picture of one's own that becomes a style. */
 
 import type { Session } from '../live/session.svelte';
-import { ask, Failure } from '../rtc/failure';
-import type { StyleInfo } from '../rtc/protocol';
-import type { Thumbs } from './thumbnails.svelte';
-
-/** Have the server make the painting a style. */
-export type Send = (painting: File) => Promise<StyleInfo>;
+import { addStyle } from '../rtc/api';
+import { Failure } from '../rtc/failure';
+import type { Thumbnails } from './thumbnails.svelte';
 
 export class OwnStyle {
   busy = $state(false);
@@ -14,31 +11,24 @@ export class OwnStyle {
 
   constructor(
     readonly session: Session,
-    readonly thumbs: Thumbs,
-    readonly send: Send = sendTo,
+    readonly thumbnails: Thumbnails,
+    readonly send: typeof addStyle = addStyle,
   ) {}
 
-  /** Make it a style, show it in the gallery, and take it; one at a time. */
-  async add(painting: File): Promise<void> {
+  /** Make it a style, show it in the gallery, and choose it; one at a time. */
+  async add(picture: File): Promise<void> {
     if (this.busy) return;
     this.busy = true;
     this.failure = null;
     try {
-      const style = await this.send(painting);
+      const style = await this.send(picture);
       this.session.learn(style);
       this.session.set({ style: style.name });
-      void this.thumbs.add(style);
+      void this.thumbnails.add(style);
     } catch (error) {
       this.failure = Failure.from(error);
     } finally {
       this.busy = false;
     }
   }
-}
-
-/** `POST /styles`. Throws Failure. */
-async function sendTo(painting: File): Promise<StyleInfo> {
-  const body = new FormData();
-  body.set('image', painting);
-  return (await ask('/styles', { method: 'POST', body })).json();
 }

@@ -1,15 +1,14 @@
-/** A small picture painted in every style, one request at a time. */
+/** A small picture in every style, one request at a time. */
 
-import { ask, Failure } from '../rtc/failure';
+import { stylize } from '../rtc/api';
+import { Failure } from '../rtc/failure';
 import type { StyleInfo } from '../rtc/protocol';
+import { type Sleep, sleep } from '../rtc/retry';
 
-export const THUMB_PX = 144;
+export const THUMBNAIL_PX = 144;
 const MOST_TRIES = 20; // a server that warms up
 
-/** Paint a picture in one style. */
-export type Paint = (picture: Blob, style: string, signal: AbortSignal) => Promise<Blob>;
-
-export class Thumbs {
+export class Thumbnails {
   /** Object URLs by style. */
   urls = $state<Record<string, string>>({});
   busy = $state(false);
@@ -19,12 +18,11 @@ export class Thumbs {
   #left: StyleInfo[] = [];
 
   constructor(
-    readonly paint: Paint = paintAt,
-    readonly sleep = (seconds: number) =>
-      new Promise((resolve) => setTimeout(resolve, 1000 * seconds)),
+    readonly send: typeof stylize = stylize,
+    readonly wait: Sleep = sleep,
   ) {}
 
-  /** Whether there is a picture to paint. */
+  /** Whether there is a picture to stylize. */
   get started(): boolean {
     return this.#picture !== null;
   }
@@ -40,30 +38,30 @@ export class Thumbs {
     try {
       for (let style = this.#left.shift(); style; style = this.#left.shift()) {
         const { name } = style;
-        const painted = name === 'none' ? picture : await this.#try(picture, name, run.signal);
+        const stylized = name === 'none' ? picture : await this.#try(picture, name, run.signal);
         if (run.signal.aborted) return;
-        if (painted) this.#show(name, painted);
+        if (stylized) this.#show(name, stylized);
       }
     } finally {
       if (this.#run === run) this.busy = false;
     }
   }
 
-  /** One style more for the picture there is, before those that still wait. */
+  /** One more style of the same picture, ahead of those still waiting. */
   async add(style: StyleInfo): Promise<void> {
     if (this.busy) this.#left.unshift(style);
     else if (this.#picture) await this.refresh(this.#picture, [style]);
   }
 
-  /** A style that cannot be had keeps the thumbnail it has; only waiting helps a busy server. */
+  /** Null when the style fails; it keeps its old thumbnail. A busy server is asked again. */
   async #try(picture: Blob, style: string, signal: AbortSignal): Promise<Blob | null> {
     for (let tries = 0; tries < MOST_TRIES && !signal.aborted; tries++) {
       try {
-        return await this.paint(picture, style, signal);
+        return await this.send(picture, { style }, signal);
       } catch (error) {
         const failure = Failure.from(error);
         if (signal.aborted || !failure.passes(true)) return null;
-        await this.sleep(failure.retryAfter_s || 1);
+        await this.wait(failure.retryAfter_s || 1, signal).catch(() => {});
       }
     }
     return null;
@@ -74,17 +72,4 @@ export class Thumbs {
     this.urls[style] = URL.createObjectURL(picture);
     if (old) URL.revokeObjectURL(old);
   }
-}
-
-/** `POST /stylize/{style}`. Throws Failure. */
-export async function paintAt(
-  picture: Blob,
-  style: string,
-  signal: AbortSignal,
-  query = '',
-): Promise<Blob> {
-  const body = new FormData();
-  body.set('image', picture, 'picture');
-  const url = `/stylize/${encodeURIComponent(style)}${query}`;
-  return (await ask(url, { method: 'POST', body, signal })).blob();
 }

@@ -1,29 +1,29 @@
-/** Pictures and films that stay: taken from the page, saved without leaving it. */
+/** Pictures and recordings taken from the page and put into the downloads folder. */
 
-export type Drawn = HTMLVideoElement | HTMLCanvasElement | ImageBitmap;
+type Drawn = HTMLVideoElement | HTMLCanvasElement | ImageBitmap;
 
-export interface Taken {
-  /** Pixels; null: as large as it is. */
-  height_px?: number | null;
+export interface CaptureOptions {
+  /** Left out: as large as it is. */
+  height_px?: number;
   mirror?: boolean;
   type?: 'image/png' | 'image/jpeg';
 }
 
-/** What is seen now as a picture file; null when there is nothing to see yet. */
-export async function take(from: Drawn, how: Taken = {}): Promise<Blob | null> {
+/** What is shown now, as a picture file; null when there is nothing yet. */
+export async function capture(from: Drawn, options: CaptureOptions = {}): Promise<Blob | null> {
   const [width, height] =
     from instanceof HTMLVideoElement
       ? [from.videoWidth, from.videoHeight]
       : [from.width, from.height];
   if (width === 0 || height === 0) return null;
   const canvas = document.createElement('canvas');
-  canvas.height = how.height_px ?? height;
+  canvas.height = options.height_px ?? height;
   canvas.width = Math.round((width * canvas.height) / height);
   const context = canvas.getContext('2d');
   if (!context) return null;
-  if (how.mirror) context.setTransform(-1, 0, 0, 1, canvas.width, 0);
+  if (options.mirror) context.setTransform(-1, 0, 0, 1, canvas.width, 0);
   context.drawImage(from, 0, 0, canvas.width, canvas.height);
-  return new Promise((resolve) => canvas.toBlob(resolve, how.type ?? 'image/png', 0.9));
+  return new Promise((resolve) => canvas.toBlob(resolve, options.type ?? 'image/png', 0.9));
 }
 
 /** Put a file into the downloads folder. */

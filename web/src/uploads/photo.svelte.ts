@@ -1,16 +1,18 @@
-/** One photo on the desk: as it came, and painted. */
+/** A photo as it was taken, and stylized. */
 
+import { stylize } from '../rtc/api';
 import { Failure } from '../rtc/failure';
 import type { Look } from '../rtc/protocol';
-import { write } from '../styles/blend';
-import { paintAt, THUMB_PX } from '../styles/thumbnails.svelte';
-import { type Drawn, take } from '../ui/save';
+import { sleep } from '../rtc/retry';
+import { fileLook } from '../styles/blend';
+import { THUMBNAIL_PX } from '../styles/thumbnails.svelte';
+import { capture } from '../ui/save';
 
-const PAUSE_MS = 150; // a slider that is being dragged does not ask for every step
+const SETTLE_S = 0.15; // a slider that is being dragged does not send every step
 
-export class PhotoDesk {
+export class PhotoUpload {
   original = $state<string | null>(null);
-  painted = $state<string | null>(null);
+  stylized = $state<string | null>(null);
   busy = $state(false);
   failure = $state.raw<Failure | null>(null);
   name = $state('');
@@ -18,11 +20,11 @@ export class PhotoDesk {
   #file: Blob | null = null;
   #run: AbortController | null = null;
 
-  /** Put another photo on the desk; a small copy of it, or null when the browser cannot read it. */
-  async load(file: File | Blob): Promise<Blob | null> {
+  /** Take another photo; a small copy of it, or null when the browser cannot read it. */
+  async load(file: File): Promise<Blob | null> {
     this.close();
-    this.name = (file instanceof File ? file.name : 'photo').replace(/\.\w+$/, '');
-    let picture: Drawn;
+    this.name = file.name.replace(/\.\w+$/, '');
+    let picture: ImageBitmap;
     try {
       picture = await createImageBitmap(file);
     } catch {
@@ -31,11 +33,11 @@ export class PhotoDesk {
     }
     this.#file = file;
     this.original = URL.createObjectURL(file);
-    return take(picture, { height_px: THUMB_PX, type: 'image/jpeg' });
+    return capture(picture, { height_px: THUMBNAIL_PX, type: 'image/jpeg' });
   }
 
-  /** Paint it like this; a newer call ends this one. */
-  async paint(look: Pick<Look, 'style' | 'strength' | 'preserve_color'>): Promise<void> {
+  /** Stylize it with this look; a newer call ends this one. */
+  async stylize(look: Look): Promise<void> {
     const file = this.#file;
     if (!file || look.style === '') return;
     this.#run?.abort();
@@ -43,12 +45,10 @@ export class PhotoDesk {
     this.#run = run;
     this.busy = true;
     try {
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-      run.signal.throwIfAborted();
-      const query = `?strength=${look.strength}&preserve_color=${look.preserve_color}`;
-      const painted = await paintAt(file, write(look.style), run.signal, query);
+      await sleep(SETTLE_S, run.signal);
+      const stylized = await stylize(file, fileLook(look), run.signal);
       if (run.signal.aborted) return;
-      this.#show(URL.createObjectURL(painted));
+      this.#show(URL.createObjectURL(stylized));
       this.failure = null;
     } catch (error) {
       if (!run.signal.aborted) this.failure = Failure.from(error);
@@ -57,7 +57,6 @@ export class PhotoDesk {
     }
   }
 
-  /** Take the photo off the desk. */
   close(): void {
     this.#run?.abort();
     this.#file = this.failure = null;
@@ -68,7 +67,7 @@ export class PhotoDesk {
   }
 
   #show(url: string | null): void {
-    if (this.painted) URL.revokeObjectURL(this.painted);
-    this.painted = url;
+    if (this.stylized) URL.revokeObjectURL(this.stylized);
+    this.stylized = url;
   }
 }

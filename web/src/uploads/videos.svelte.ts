@@ -1,31 +1,22 @@
-/** Films on the server: sent, watched until they are painted, and fetched. */
+/** Videos on the server: sent, followed until they are stylized, and fetched. */
 
-import { ask, Failure } from '../rtc/failure';
-import { type Look, readRefusal } from '../rtc/protocol';
-import { write } from '../styles/blend';
+import { deleteVideo, getVideo, uploadVideo, videoResult } from '../rtc/api';
+import { Failure } from '../rtc/failure';
+import type { Look, VideoReport, VideoState } from '../rtc/protocol';
+import { backOff_s, type Sleep, sleep } from '../rtc/retry';
+import { fileLook } from '../styles/blend';
 
-const LOOK_EVERY_MS = 700;
-const KEY = 'streamer-films';
+const POLL_S = 0.7;
+const KEY = 'streamer-videos';
 
-export type FilmState = 'uploading' | 'waiting' | 'painting' | 'done' | 'failed' | 'gone';
-
-/** What `GET /films/{id}` says. */
-export interface FilmReport {
-  state: 'waiting' | 'painting' | 'done' | 'failed';
-  frames: number;
-  total: number;
-  fps: number;
-  eta_s: number | null;
-  message: string;
-}
-
-export class Film {
-  state = $state<FilmState>('uploading');
-  /** Of the upload while it lasts, then of the painting; 0 to 1, null: nobody knows. */
+export class Video {
+  state = $state<VideoState>('uploading');
+  /** Of the upload while it lasts, then of the stylizing; 0 to 1, null: not known. */
   progress = $state<number | null>(0);
-  report = $state.raw<FilmReport | null>(null);
+  report = $state.raw<VideoReport | null>(null);
   failure = $state.raw<Failure | null>(null);
-  upload: XMLHttpRequest | null = null;
+  /** Ends whatever is going on for it. */
+  readonly run = new AbortController();
 
   constructor(
     readonly name: string,
@@ -33,11 +24,14 @@ export class Film {
   ) {}
 
   get result(): string {
-    return `${this.url}/result`;
+    return videoResult(this.url);
   }
 
-  /** Take over what the server says. */
-  take(report: FilmReport): void {
+  get finished(): boolean {
+    return this.state === 'done' || this.state === 'failed';
+  }
+
+  take(report: VideoReport): void {
     this.report = report;
     this.state = report.state;
     this.progress = report.total > 0 ? Math.min(report.frames / report.total, 1) : null;
@@ -50,73 +44,71 @@ export class Film {
   }
 }
 
-export class Films {
-  all = $state<Film[]>([]);
+export class Videos {
+  all = $state<Video[]>([]);
 
-  /** Take up the films that a reload of the page left behind. */
+  constructor(readonly wait: Sleep = sleep) {}
+
+  /** Take up the videos that a reload of the page left behind. */
   restore(): void {
     try {
       const kept: [string, string][] = JSON.parse(sessionStorage.getItem(KEY) ?? '[]');
       for (const [name, url] of kept) {
-        const film = new Film(name, url);
-        film.state = 'waiting';
-        this.all.push(film);
-        void this.#watch(film);
+        const video = new Video(name, url);
+        video.state = 'waiting';
+        this.all.push(video);
+        void this.#run(video, () => this.#follow(video));
       }
     } catch {
       // nothing kept, or nothing that can be read
     }
   }
 
-  /** Send a film and have it painted like this. */
-  add(file: File, look: Pick<Look, 'style' | 'strength' | 'preserve_color'>): void {
-    this.all.unshift(new Film(file.name));
-    const film = this.all[0];
-    if (film) void this.#send(film, file, look);
-  }
-
-  /** Stop it, wherever it is, and forget it here and there. */
-  async remove(film: Film): Promise<void> {
-    film.state = 'gone';
-    film.upload?.abort();
-    this.all = this.all.filter((other) => other !== film);
-    this.#keep();
-    if (film.url) await ask(film.url, { method: 'DELETE' }).catch(() => {});
-  }
-
-  async #send(
-    film: Film,
-    file: File,
-    look: Pick<Look, 'style' | 'strength' | 'preserve_color'>,
-  ): Promise<void> {
-    const query = new URLSearchParams({
-      name: file.name,
-      style: write(look.style),
-      strength: String(look.strength),
-      preserve_color: String(look.preserve_color),
+  /** Send a video to be stylized with this look. */
+  add(file: File, look: Look): void {
+    const video = new Video(file.name);
+    this.all.unshift(video);
+    void this.#run(video, async () => {
+      const { signal } = video.run;
+      const onprogress = (share: number | null) => {
+        video.progress = share;
+      };
+      video.url = await uploadVideo(file, fileLook(look), { signal, onprogress });
+      this.#keep();
+      await this.#follow(video);
     });
-    try {
-      film.url = await upload(film, `/films?${query}`, file);
-    } catch (error) {
-      if (film.state !== 'gone') film.fail(Failure.from(error));
-      return;
-    }
-    this.#keep();
-    await this.#watch(film);
   }
 
-  /** Until it is finished, looking past moments in which the server is away. */
-  async #watch(film: Film): Promise<void> {
-    const over = () => film.state === 'done' || film.state === 'failed' || film.state === 'gone';
-    while (!over()) {
+  /** Cancel it if it is not finished, and remove it here and on the server. */
+  async remove(video: Video): Promise<void> {
+    video.state = 'cancelled';
+    video.run.abort();
+    this.all = this.all.filter((other) => other !== video);
+    this.#keep();
+    if (video.url) await deleteVideo(video.url).catch(() => {});
+  }
+
+  async #run(video: Video, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!video.run.signal.aborted) video.fail(Failure.from(error));
+    }
+  }
+
+  /** Until it is finished; asks ever more rarely while the server is away. */
+  async #follow(video: Video): Promise<void> {
+    const { signal } = video.run;
+    for (let failures = 0; ; ) {
       try {
-        const report: FilmReport = await (await ask(film.url)).json();
-        if (!over()) film.take(report);
+        video.take(await getVideo(video.url, signal));
+        if (video.finished) return;
+        failures = 0;
       } catch (error) {
-        const failure = Failure.from(error);
-        if (!failure.passes(false) && !over()) film.fail(failure);
+        if (signal.aborted || !Failure.from(error).passes(false)) throw error;
+        failures++;
       }
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+      await this.wait(Math.max(POLL_S, failures && backOff_s(failures)), signal);
     }
   }
 
@@ -128,30 +120,4 @@ export class Films {
       // forbidden: then a reload forgets them
     }
   }
-}
-
-/** Where the film is from now on. `fetch` does not tell how far an upload is. Throws Failure. */
-function upload(film: Film, url: string, file: File): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    film.upload = request;
-    request.open('POST', url);
-    request.setRequestHeader('Content-Type', 'application/octet-stream');
-    request.upload.onprogress = ({ loaded, total }) => {
-      film.progress = total > 0 ? loaded / total : null;
-    };
-    request.onerror = request.onabort = () => reject(new Failure('unreachable'));
-    request.onload = async () => {
-      const location = request.getResponseHeader('Location');
-      if (request.status === 201 && location) return resolve(location);
-      const answer = new Response(request.responseText, { status: request.status });
-      const { code, message } = await readRefusal(answer.clone());
-      reject(
-        code === 'server_full'
-          ? new Failure('refused', message)
-          : await Failure.fromResponse(answer),
-      );
-    };
-    request.send(file);
-  });
 }

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test, vi } from 'vitest';
-import { Session, type World } from '../../src/live/session.svelte';
-import type { Source } from '../../src/live/source';
+import { type Dependencies, Session } from '../../src/live/session.svelte';
+import type { Source, Wanted } from '../../src/live/source';
 import { Failure } from '../../src/rtc/failure';
 import type { Options, Peer } from '../../src/rtc/peer';
 import type { Applied, Catalogue, Change, Stats } from '../../src/rtc/protocol';
@@ -41,15 +41,15 @@ class FakeSource implements Source {
   });
 }
 
-/** A world in which connecting works unless `failures` says otherwise, one entry a try. */
-class FakeWorld implements World {
+/** Connecting works unless `failures` says otherwise, one entry a try. */
+class FakeDependencies implements Dependencies {
   failures: Failure[] = [];
   peers: FakePeer[] = [];
   sources: FakeSource[] = [];
   slept_s: number[] = [];
   options: Options[] = [];
 
-  open = vi.fn(async () => {
+  open = vi.fn(async (_: Wanted) => {
     const source = new FakeSource();
     this.sources.push(source);
     return source;
@@ -80,11 +80,11 @@ class FakeWorld implements World {
 
 const settled = () => new Promise((resolve) => setTimeout(resolve));
 
-let world: FakeWorld;
+let fake: FakeDependencies;
 let session: Session;
 beforeEach(async () => {
-  world = new FakeWorld();
-  session = new Session(world);
+  fake = new FakeDependencies();
+  session = new Session({}, fake);
   await session.load(new AbortController().signal);
 });
 
@@ -98,8 +98,8 @@ test('start opens the source, connects, and says how the picture is to look', as
   expect(session.state).toBe('connecting');
   await settled();
   expect(session.state).toBe('live');
-  expect(session.output).toBe(world.peer.output);
-  expect(world.peer.changes).toEqual([
+  expect(session.output).toBe(fake.peer.output);
+  expect(fake.peer.changes).toEqual([
     { style: 'mosaic', strength: 1, preserve_color: false, height_px: 'auto' },
   ]);
   session.stop();
@@ -108,57 +108,57 @@ test('start opens the source, connects, and says how the picture is to look', as
 
 test('stop closes everything and forgets the numbers', async () => {
   await start();
-  world.options[0]?.onstats({} as never);
+  fake.options[0]?.onstats({} as never);
   session.stop();
   await settled();
   expect(session).toMatchObject({ state: 'idle', input: null, output: null, stats: null });
-  expect(world.peer.close).toHaveBeenCalled();
-  expect(world.sources[0]?.close).toHaveBeenCalled();
-  expect(world.peers).toHaveLength(1);
+  expect(fake.peer.close).toHaveBeenCalled();
+  expect(fake.sources[0]?.close).toHaveBeenCalled();
+  expect(fake.peers).toHaveLength(1);
 });
 
 test('a lost connection is made again, and gets the look back', async () => {
   await start();
   session.set({ style: 'ink' });
-  world.failures = [new Failure('unreachable'), new Failure('server_full', '', 3)];
-  world.peer.lose(new Failure('lost'));
+  fake.failures = [new Failure('unreachable'), new Failure('server_full', '', 3)];
+  fake.peer.lose(new Failure('lost'));
   await settled();
   expect(session.state).toBe('live');
   expect(session.failure).toBeNull();
-  expect(world.peers).toHaveLength(2);
-  expect(world.slept_s).toEqual([0.5, 1, 3]);
-  expect(world.peer.changes[0]).toMatchObject({ style: 'ink' });
-  expect(world.open).toHaveBeenCalledTimes(1);
+  expect(fake.peers).toHaveLength(2);
+  expect(fake.slept_s).toEqual([0.5, 1, 3]);
+  expect(fake.peer.changes[0]).toMatchObject({ style: 'ink' });
+  expect(fake.open).toHaveBeenCalledTimes(1);
 });
 
 test.each(['server_full', 'unauthorized', 'refused'] as const)('%s ends it', async (reason) => {
-  world.failures = [new Failure(reason)];
+  fake.failures = [new Failure(reason)];
   await start();
   expect(session).toMatchObject({ state: 'failed', failure: { reason }, input: null });
-  expect(world.sources[0]?.close).toHaveBeenCalled();
+  expect(fake.sources[0]?.close).toHaveBeenCalled();
 });
 
 test('a server that warms up is asked until it is ready', async () => {
-  world.failures = Array.from({ length: 7 }, () => new Failure('not_ready'));
+  fake.failures = Array.from({ length: 7 }, () => new Failure('not_ready'));
   await start();
   expect(session.state).toBe('live');
-  expect(world.slept_s).toEqual([0.5, 1, 2, 4, 8, 8, 8]);
+  expect(fake.slept_s).toEqual([0.5, 1, 2, 4, 8, 8, 8]);
 });
 
 test('a camera that is not allowed, or goes away, ends it', async () => {
-  world.open.mockRejectedValueOnce(new Failure('denied'));
+  fake.open.mockRejectedValueOnce(new Failure('denied'));
   await start();
   expect(session).toMatchObject({ state: 'failed', failure: { reason: 'denied' } });
   await start();
-  world.sources[0]?.unplug();
+  fake.sources[0]?.unplug();
   await settled();
   expect(session).toMatchObject({ state: 'failed', failure: { reason: 'camera_lost' } });
-  expect(world.peer.close).toHaveBeenCalled();
+  expect(fake.peer.close).toHaveBeenCalled();
 });
 
 test('a camera that opens after stop is closed at once', async () => {
   let open = (_: FakeSource) => {};
-  world.open.mockReturnValueOnce(
+  fake.open.mockReturnValueOnce(
     new Promise((resolve) => {
       open = resolve;
     }),
@@ -171,39 +171,39 @@ test('a camera that opens after stop is closed at once', async () => {
   await settled();
   expect(late.close).toHaveBeenCalled();
   expect(session.state).toBe('idle');
-  expect(world.peers).toEqual([]);
+  expect(fake.peers).toEqual([]);
 });
 
 test('another camera goes over the same connection', async () => {
   await start();
   await session.choose({ height_px: 720 });
-  expect(world.peers).toHaveLength(1);
-  expect(world.sources[0]?.close).toHaveBeenCalled();
-  expect(world.peer.inputs.at(-1)).toBe(world.sources[1]?.stream);
+  expect(fake.peers).toHaveLength(1);
+  expect(fake.sources[0]?.close).toHaveBeenCalled();
+  expect(fake.peer.inputs.at(-1)).toBe(fake.sources[1]?.stream);
   expect(session.state).toBe('live');
 });
 
 test('a dragged slider sends the newest value once the last one arrived', async () => {
   await start();
-  world.peer.answers.shift()?.({ seq: 1, pts: 1 });
+  fake.peer.answers.shift()?.({ seq: 1, pts: 1 });
   await settled();
   for (const strength of [0.9, 0.6, 0.3]) session.set({ strength });
   session.set({ style: 'ink' });
-  expect(world.peer.changes.slice(1)).toEqual([{ strength: 0.9, transition_s: 0 }]);
-  world.peer.answers.shift()?.({ seq: 9, pts: 9 });
+  expect(fake.peer.changes.slice(1)).toEqual([{ strength: 0.9, transition_s: 0 }]);
+  fake.peer.answers.shift()?.({ seq: 9, pts: 9 });
   await settled();
   expect(session.applied).toEqual({ seq: 9, pts: 9 });
-  expect(world.peer.changes.slice(2)).toEqual([{ strength: 0.3, style: 'ink', transition_s: 0.5 }]);
+  expect(fake.peer.changes.slice(2)).toEqual([{ strength: 0.3, style: 'ink', transition_s: 0.5 }]);
 });
 
 test('a refused change is shown, and the next one is still sent', async () => {
   await start();
-  world.peer.set = () => Promise.reject({ code: 'unknown_style', message: 'no such style' });
-  world.peer.answers.shift()?.({ seq: 1, pts: 1 });
+  fake.peer.set = () => Promise.reject({ code: 'unknown_style', message: 'no such style' });
+  fake.peer.answers.shift()?.({ seq: 1, pts: 1 });
   session.set({ style: 'gone' });
   await settled();
   expect(session.refused).toBe('no such style');
-  world.peer.set = async () => ({ seq: 2, pts: 2 });
+  fake.peer.set = async () => ({ seq: 2, pts: 2 });
   session.set({ style: 'ink' });
   await settled();
   expect(session).toMatchObject({ refused: null, applied: { seq: 2 } });
@@ -221,9 +221,8 @@ test('styles are picked by place and stepped through in a circle', () => {
 });
 
 test('an unknown style from the URL gives way to the default, a server away is asked again', async () => {
-  world.catalogue.mockRejectedValueOnce(new Failure('unreachable'));
-  session = new Session(world);
-  session.look.style = 'gone';
+  fake.catalogue.mockRejectedValueOnce(new Failure('unreachable'));
+  session = new Session({ look: { style: 'gone' } }, fake);
   const loading = session.load(new AbortController().signal);
   await Promise.resolve();
   await vi.waitFor(() => expect(session.failure).toMatchObject({ reason: 'unreachable' }));
@@ -232,27 +231,43 @@ test('an unknown style from the URL gives way to the default, a server away is a
   expect(session.look.style).toBe('mosaic');
 });
 
-test('styles are mixed, and stepping goes on from the newest of them', async () => {
+test('styles are blended, and stepping goes on from the newest of them', async () => {
   await start();
-  session.mix('ink');
+  session.blend('ink');
   expect(session.look.style).toEqual({ mosaic: 0.5, ink: 0.5 });
   session.step(-1);
   expect(session.look.style).toBe('mosaic');
 });
 
-test('a mixture from the URL is kept when the server has all of it', async () => {
-  session = new Session(world);
-  session.look.style = { mosaic: 0.5, ink: 0.5 };
+test('a style dropped onto another is blended with it, whatever was chosen before', () => {
+  session.blend('ink', 'none');
+  expect(session.look.style).toEqual({ none: 0.5, ink: 0.5 });
+  session.blend('ink', 'none');
+  expect(session.look.style).toEqual({ none: 0.5, ink: 0.5 });
+});
+
+test('what was saved is taken up, and start may choose the input', async () => {
+  session = new Session({ wanted: { height_px: 720 }, look: { strength: 0.5 } }, fake);
+  void session.start('sample');
+  await settled();
+  expect(fake.open).toHaveBeenCalledWith(
+    expect.objectContaining({ kind: 'sample', height_px: 720 }),
+  );
+  expect(fake.peer.changes[0]).toMatchObject({ strength: 0.5 });
+});
+
+test('a blend from the URL is kept when the server has all of it', async () => {
+  session = new Session({ look: { style: { mosaic: 0.5, ink: 0.5 } } }, fake);
   await session.load(new AbortController().signal);
   expect(session.look.style).toEqual({ mosaic: 0.5, ink: 0.5 });
-  session.look.style = { mosaic: 0.5, gone: 0.5 };
+  session.set({ style: { mosaic: 0.5, gone: 0.5 } });
   await session.load(new AbortController().signal);
   expect(session.look.style).toBe('mosaic');
 });
 
 test('a camera that comes back starts it again, other failures do not pass like that', async () => {
   await start();
-  world.sources[0]?.unplug();
+  fake.sources[0]?.unplug();
   await settled();
   expect(session.state).toBe('failed');
   session.retry();
@@ -267,10 +282,10 @@ test('a camera that comes back starts it again, other failures do not pass like 
 test('the age of what is shown is the median between two reports', async () => {
   await start();
   const stats = { in_fps: 30, out_fps: 30, stamp: { rtp: 0, captured_ms: 1000 } } as Stats;
-  world.options[0]?.onstats(stats);
+  fake.options[0]?.onstats(stats);
   expect(session.age_ms).toBeNull();
   for (const at of [1080, 1090, 1300]) session.showed(0, at);
-  world.options[0]?.onstats(stats);
+  fake.options[0]?.onstats(stats);
   expect(session.age_ms).toBe(90);
   expect(session.history.map(({ latency_ms }) => latency_ms)).toEqual([0, 90]);
 });

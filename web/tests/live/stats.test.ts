@@ -5,7 +5,7 @@ import { duration, fileName } from '../../src/ui/save';
 
 const STAMP = { rtp: 1_000_000, captured_ms: 50_000 };
 
-test('the age of a picture follows from the time it carries', () => {
+test('the age of a frame follows from the time it carries', () => {
   expect(age_ms(STAMP, 1_000_000, 50_080)).toBe(80);
   expect(age_ms(STAMP, 1_000_000 + 90 * 500, 50_580)).toBe(80);
   expect(age_ms(STAMP, 1_000_000 - 90 * 500, 49_580)).toBe(80);
@@ -16,7 +16,7 @@ test('RTP times wrap', () => {
   expect(age_ms(stamp, 900, 50_120)).toBe(100);
 });
 
-test.each([49_999, 70_000])('a clock of somebody else gives no age', (shown_ms) => {
+test.each([49_999, 70_000])('a clock of another machine gives no age', (shown_ms) => {
   expect(age_ms(STAMP, STAMP.rtp, shown_ms)).toBeNull();
 });
 

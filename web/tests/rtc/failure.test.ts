@@ -1,5 +1,6 @@
 import { afterEach, expect, test, vi } from 'vitest';
-import { ask, Failure, type Reason } from '../../src/rtc/failure';
+import { getCatalogue, getIceServers } from '../../src/rtc/api';
+import { Failure, type Reason } from '../../src/rtc/failure';
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -15,20 +16,24 @@ test.each<[Response, Reason]>([
   [refusal(500, 'internal'), 'refused'],
 ])('an answer becomes its reason (%#)', async (response, reason) => {
   vi.stubGlobal('fetch', async () => response);
-  await expect(ask('/x')).rejects.toMatchObject({ reason });
+  await expect(getCatalogue()).rejects.toMatchObject({ reason });
 });
 
-test('a server that is gone is unreachable, and its Retry-After is kept when it is there', async () => {
+test('a server that is gone is unreachable, and Retry-After is kept when there is one', async () => {
   vi.stubGlobal('fetch', () => Promise.reject(new TypeError('Failed to fetch')));
-  await expect(ask('/x')).rejects.toMatchObject({ reason: 'unreachable' });
+  await expect(getCatalogue()).rejects.toMatchObject({ reason: 'unreachable' });
   expect(await Failure.fromResponse(refusal(503, 'not_ready'))).toMatchObject({ retryAfter_s: 3 });
+  expect(await Failure.fromResponse(refusal(409, 'not_live'))).toMatchObject({
+    reason: 'refused',
+    retryAfter_s: 3,
+  });
 });
 
 test('a request that was called off is no failure', async () => {
   const calledOff = new AbortController();
   calledOff.abort();
   vi.stubGlobal('fetch', () => Promise.reject(calledOff.signal.reason));
-  const asked = ask('/x', { signal: calledOff.signal });
+  const asked = getIceServers('/x', calledOff.signal);
   await expect(asked).rejects.toBe(calledOff.signal.reason);
 });
 
