@@ -36,6 +36,8 @@ def test_a_camera_is_painted_in_order_and_changes_style_on_the_same_connection(
         shoot(page, "idle")
         button(page, "Start").click()
         expect_state(page, "live")
+        stage = page.locator('video[aria-label="Stylized picture"]')
+        assert stage.evaluate("video => video.clientWidth === video.parentElement.clientWidth")
 
         plain = frames_seen(page, at_least=60)
         order = numbers(plain)
