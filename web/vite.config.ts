@@ -1,5 +1,6 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { ROUTES } from './src/rtc/api';
 
 const server = 'http://127.0.0.1:8000';
 
@@ -16,7 +17,7 @@ export default defineConfig({
     // The server compares Origin with Host, so the proxy must look like the page's own server.
     proxy: {
       ...Object.fromEntries(
-        ['/whip', '/whep', '/styles', '/stylize', '/films', '/phone'].map((path) => [
+        Object.values(ROUTES).map((path) => [
           path,
           { target: server, changeOrigin: true, headers: { origin: server } },
         ]),

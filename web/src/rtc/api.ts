@@ -10,23 +10,30 @@ import {
   type VideoReport,
 } from './protocol';
 
-export const PHONE_QR = '/phone.svg';
-const STYLES = '/styles';
-const VIDEOS = '/films';
-const STYLIZING = 'painting'; // the server's word for this state of a video
+/** The server's paths; `npm run dev` hands them on. */
+export const ROUTES = {
+  styles: '/styles',
+  stylize: '/stylize',
+  videos: '/films',
+  phone: '/phone',
+  whip: '/whip',
+  whep: '/whep',
+};
+export const PHONE_QR = `${ROUTES.phone}.svg`;
+const STYLIZING = 'painting'; // the server's name for this state of a video
 
-/** Where one stream is published (WHIP, RFC 9725), and where it is viewed (WHEP). */
-export const whip = (name: string) => `/whip/${encodeURIComponent(name)}`;
-export const whep = (name: string) => `/whep/${encodeURIComponent(name)}`;
+/** Where a stream is published (WHIP, RFC 9725), and where it is viewed (WHEP). */
+export const whip = (name: string) => `${ROUTES.whip}/${encodeURIComponent(name)}`;
+export const whep = (name: string) => `${ROUTES.whep}/${encodeURIComponent(name)}`;
 
 /** `GET /styles`. */
 export async function getCatalogue(): Promise<Catalogue> {
-  return (await ask(STYLES)).json();
+  return (await ask(ROUTES.styles)).json();
 }
 
 /** `POST /styles`: the style of this picture, from now on in the catalogue. */
 export async function addStyle(picture: File): Promise<StyleInfo> {
-  return (await ask(STYLES, { method: 'POST', body: form(picture) })).json();
+  return (await ask(ROUTES.styles, { method: 'POST', body: form(picture) })).json();
 }
 
 /** `POST /stylize/{style}`: the stylized picture, a JPEG. */
@@ -35,7 +42,7 @@ export async function stylize(
   { style, ...rest }: Partial<FileLook> & Pick<FileLook, 'style'>,
   signal: AbortSignal,
 ): Promise<Blob> {
-  const url = `/stylize/${encodeURIComponent(style)}?${query(rest)}`;
+  const url = `${ROUTES.stylize}/${encodeURIComponent(style)}?${query(rest)}`;
   return (await ask(url, { method: 'POST', body: form(picture), signal })).blob();
 }
 
@@ -45,12 +52,12 @@ export interface Upload {
   onprogress(share: number | null): void;
 }
 
-/** `POST /films`: the URL of the video on the server. By XHR, as fetch reports no progress. */
+/** Upload a video: the URL of the video on the server. By XHR, as fetch reports no progress. */
 export function uploadVideo(file: File, look: FileLook, upload: Upload): Promise<string> {
   const { signal, onprogress } = upload;
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open('POST', `${VIDEOS}?${query({ name: file.name, ...look })}`);
+    request.open('POST', `${ROUTES.videos}?${query({ name: file.name, ...look })}`);
     request.setRequestHeader('Content-Type', 'application/octet-stream');
     request.upload.onprogress = ({ loaded, total }) =>
       onprogress(total > 0 ? loaded / total : null);
@@ -70,23 +77,23 @@ export function uploadVideo(file: File, look: FileLook, upload: Upload): Promise
   });
 }
 
-/** `GET /films/{id}`. */
+/** How far a video is, by its URL. */
 export async function getVideo(url: string, signal: AbortSignal): Promise<VideoReport> {
   const report = await (await ask(url, { signal })).json();
   return report.state === STYLIZING ? { ...report, state: 'stylizing' } : report;
 }
 
-/** `GET /films/{id}/result`, for a link. */
+/** Where the stylized video is, for a link. */
 export const videoResult = (url: string) => `${url}/result`;
 
-/** `DELETE /films/{id}`. */
+/** Cancel a video, and delete its files on the server. */
 export async function deleteVideo(url: string): Promise<void> {
   await ask(url, { method: 'DELETE' });
 }
 
 /** `GET /phone`: an address of this page for a phone nearby; null: there is none. */
 export async function getPhoneUrl(): Promise<string | null> {
-  return (await (await ask('/phone')).json()).url;
+  return (await (await ask(ROUTES.phone)).json()).url;
 }
 
 /** `OPTIONS` of a WHIP or WHEP endpoint. */

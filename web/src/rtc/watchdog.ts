@@ -1,4 +1,4 @@
-/** Notices a picture that stands still although the connection says it lives. Pure. */
+/** Notices video that stands still on a connection that looks alive. */
 export class Watchdog {
   #sent = 0;
   #decoded = 0;
@@ -8,11 +8,12 @@ export class Watchdog {
 
   /**
    * Whether frames went out for `patience_s` and none came back.
-   * @param sent frames encoded so far, @param decoded frames decoded so far, @param now seconds
+   * @param sent frames encoded so far (a viewer: anything that grows), @param decoded frames decoded
+   * so far, @param now seconds
    */
   frozen(sent: number, decoded: number, now: number): boolean {
     const moved = decoded !== this.#decoded;
-    const starved = sent === this.#sent; // a camera that gives nothing is not the connection's fault
+    const starved = sent === this.#sent; // a camera without frames is not the connection's fault
     this.#sent = sent;
     this.#decoded = decoded;
     if (moved || starved || this.#movedAt === null) this.#movedAt = now;

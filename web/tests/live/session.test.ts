@@ -93,7 +93,7 @@ async function start() {
   await settled();
 }
 
-test('start opens the source, connects, and says how the picture is to look', async () => {
+test('start opens the source, connects, and sends the look', async () => {
   const started = session.start();
   expect(session.state).toBe('connecting');
   await settled();

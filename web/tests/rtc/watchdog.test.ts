@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { Watchdog } from '../../src/rtc/watchdog';
 
-/** What the watchdog says second by second. */
+/** `frozen` second by second. */
 const watch = (frames: [sent: number, decoded: number][]) => {
   const watchdog = new Watchdog(3);
   return frames.map(([sent, decoded], second) => watchdog.frozen(sent, decoded, second));
 };
 
-test('a picture that moves is not frozen, however slowly', () => {
+test('video that moves is not frozen, however slowly', () => {
   expect(
     watch([
       [30, 1],
@@ -20,7 +20,7 @@ test('a picture that moves is not frozen, however slowly', () => {
   ).not.toContain(true);
 });
 
-test('a picture that stands still while frames go out is frozen', () => {
+test('video that stands still while frames go out is frozen', () => {
   expect(
     watch([
       [30, 9],
@@ -31,7 +31,7 @@ test('a picture that stands still while frames go out is frozen', () => {
   ).toEqual([false, false, false, true]);
 });
 
-test('a camera that gives nothing is not a frozen picture', () => {
+test('a camera without frames is not frozen video', () => {
   expect(
     watch([
       [30, 9],
