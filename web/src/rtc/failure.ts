@@ -53,7 +53,8 @@ export class Failure extends Error {
     // 502 to 504: a proxy whose server is away answers in its place.
     const other =
       status === 401 ? 'unauthorized' : status >= 502 && status <= 504 ? 'unreachable' : 'refused';
-    return new Failure(HTTP[code] ?? other, message, Number(headers.get('Retry-After')));
+    const retryAfter_s = Number(headers.get('Retry-After')) || 0; // it may be a date, or absent
+    return new Failure(HTTP[code] ?? other, message, retryAfter_s);
   }
 }
 

@@ -29,6 +29,12 @@ test('a server that is gone is unreachable, and Retry-After is kept when there i
   });
 });
 
+test('a Retry-After that is a date is not a number of seconds', async () => {
+  const headers = { 'Retry-After': 'Wed, 21 Oct 2026 07:28:00 GMT' };
+  const failure = await Failure.fromResponse(new Response('', { status: 503, headers }));
+  expect(failure).toMatchObject({ reason: 'unreachable', retryAfter_s: 0 });
+});
+
 test('a request that was called off is no failure', async () => {
   const calledOff = new AbortController();
   calledOff.abort();
