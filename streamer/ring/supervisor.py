@@ -170,7 +170,7 @@ class Supervisor:
         if left := sum(one.failure is None for one in self.handles):
             log.error("%s; %d workers are left", reason, left)
         else:
-            self._ring.fail(RingError(reason))
+            self._ring.fail(RingError(self.handles[0].failure))
         self._ring.share_out()
 
 
