@@ -73,7 +73,11 @@ async def _serve(config: Config, listener: socket.socket) -> None:
             print(f"ready in {time.monotonic() - began_at:.1f} s; Ctrl-C stops", flush=True)
             if config.open_browser and has_display():
                 await asyncio.to_thread(webbrowser.open, addresses[0])
-            await asyncio.wait({http})
+            failed = asyncio.create_task(ring.failed.wait())
+            await asyncio.wait({http, failed}, return_when=asyncio.FIRST_COMPLETED)
+            failed.cancel()
+            if ring.failure is not None:  # without workers there is nothing to serve
+                raise ring.failure
 
 
 def _assemble(
