@@ -17,7 +17,7 @@ from streamer.errors import UsageError
 from streamer.webrtc.bandwidth import Uplink
 from streamer.webrtc.ice import Reach
 from streamer.webrtc.options import PeerOptions
-from streamer.webrtc.peer_connection import Connection, Parts
+from streamer.webrtc.peer_connection import Connection, TransceiverFactories
 
 log = logging.getLogger(__name__)
 
@@ -26,10 +26,10 @@ CLOSE_TIMEOUT_S = 2.0
 
 
 class Link:
-    """One connection; what it is made of (`parts`) is a subclass's. `stop` is, too."""
+    """One connection; what it is made of (`factories`) is a subclass's. `stop` is, too."""
 
     def __init__(
-        self, options: PeerOptions, parts: Parts, direction: Literal["sendrecv", "sendonly"]
+        self, options: PeerOptions, factories: TransceiverFactories, direction: Literal["sendrecv", "sendonly"]
     ) -> None:
         self.closed = asyncio.Event()
         self.answer_sdp = ""
@@ -42,7 +42,7 @@ class Link:
         ]
         # An explicit list, empty or not: without one aiortc asks a server of Google's.
         self._pc = Connection(
-            RTCConfiguration(iceServers=servers), Reach(options.loopback, options.udp_ports), parts
+            RTCConfiguration(iceServers=servers), Reach(options.loopback, options.udp_ports), factories
         )
         self._pc.on("connectionstatechange", self._state_changed)
         self._timeout = asyncio.get_running_loop().call_later(

@@ -89,7 +89,7 @@ class JitterBuffer:
         self._is_keyframe = is_keyframe
         self._clock = clock
         self._next: int | None = None  # sequence number, unwrapped
-        self._parts: list[Packet] = []  # of the picture being put together
+        self._factories: list[Packet] = []  # of the picture being put together
         self._waiting: dict[int, Packet] = {}  # beyond a gap, oldest arrival first
         self._broken_at: float | None = None  # None: no keyframe seen yet
         self._asked_at = 0.0
@@ -129,7 +129,7 @@ class JitterBuffer:
         delta = (packet.seq - self._next + (1 << 15)) % (1 << 16) - (1 << 15)
         if abs(delta) > JUMP_MAX:
             self._waiting.clear()
-            self._parts.clear()
+            self._factories.clear()
             self.broke(packet.arrived_at)
             self._next, delta = packet.seq, 0
             self._asked_to = -1
@@ -140,14 +140,14 @@ class JitterBuffer:
         while self._next is not None and self._next in self._waiting:
             packet = self._waiting.pop(self._next)
             self._next += 1
-            if self._parts and packet.clock != self._parts[0].clock:  # no marker was set
+            if self._factories and packet.clock != self._factories[0].clock:  # no marker was set
                 yield from self._finish()
-            self._parts.append(packet)
+            self._factories.append(packet)
             if packet.marker:
                 yield from self._finish()
 
     def _finish(self) -> Iterator[Encoded]:
-        parts, self._parts = self._parts, []
+        parts, self._factories = self._factories, []
         data = b"".join(part.data for part in parts)
         if not data:  # padding that probes the bandwidth
             return
@@ -167,7 +167,7 @@ class JitterBuffer:
         return self._broken_at is not None and now - self._broken_at > PATIENCE_S
 
     def _stuck(self, now: float) -> bool:
-        if len(self._parts) > CAPACITY or len(self._waiting) > CAPACITY:
+        if len(self._factories) > CAPACITY or len(self._waiting) > CAPACITY:
             return True
         oldest = next(iter(self._waiting.values()), None)
         return oldest is not None and now - oldest.arrived_at > HOLD_S
@@ -176,7 +176,7 @@ class JitterBuffer:
         """Give up on what is missing: go on behind the next end of a picture."""
         self.lost += 1
         self.broke(now)
-        self._parts.clear()
+        self._factories.clear()
         for index in sorted(self._waiting):
             packet = self._waiting.pop(index)
             self._next = index + 1

@@ -19,7 +19,7 @@ from streamer.webrtc.codecs import Bitrate
 from streamer.webrtc.data_channel import Control
 from streamer.webrtc.endpoint import Link, hints, unhindered
 from streamer.webrtc.options import IceServer, PeerOptions, PeerStats
-from streamer.webrtc.peer_connection import Parts
+from streamer.webrtc.peer_connection import TransceiverFactories
 from streamer.webrtc.receiver import VideoReceiver
 from streamer.webrtc.rtp_receive import AudioReceiver
 from streamer.webrtc.sender import AudioTrack, VideoSender, VideoTrack
@@ -44,7 +44,7 @@ class Peer(Link):
         self._on_sound = on_sound
         self._receiver: VideoReceiver | None = None
         self._control = Control(on_message)
-        parts = Parts(
+        factories = TransceiverFactories(
             receiver={
                 "audio": lambda transport: AudioReceiver(transport, self._heard),
                 "video": self._video_receiver,
@@ -55,7 +55,7 @@ class Peer(Link):
             },
             prefer=options.prefer,
         )
-        super().__init__(options, parts, "sendrecv")
+        super().__init__(options, factories, "sendrecv")
         self._pc.on("datachannel", self._control.opened)
 
     @classmethod

@@ -45,7 +45,7 @@ CIPHERS = b":".join(
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class TransceiverFactories:
     """What to put in the place of aiortc's receivers and senders, by kind ("audio", "video")."""
 
     receiver: Mapping[str, Callable[[RTCDtlsTransport], Any]]
@@ -54,17 +54,17 @@ class Parts:
 
 
 class Connection(RTCPeerConnection):
-    """An RTCPeerConnection within a `Reach` and, where `parts` says so, of other parts."""
+    """An RTCPeerConnection within a `Reach` and, with our receivers and senders."""
 
     def __init__(
-        self, configuration: RTCConfiguration, reach: Reach, parts: Parts | None = None
+        self, configuration: RTCConfiguration, reach: Reach, factories: TransceiverFactories | None = None
     ) -> None:
         if not aiortc.__version__.startswith(SUPPORTED):
             raise StreamerError(f"aiortc {SUPPORTED}x is needed, not {aiortc.__version__}")
         super().__init__(configuration)
         _set(self, "_RTCPeerConnection__certificates", [Certificate.generateCertificate()])
         self._reach = reach
-        self._parts = parts or Parts({}, {}, "")
+        self._factories = factories or TransceiverFactories({}, {}, "")
 
     def codec(self, kind: str) -> RTCRtpCodecParameters | None:
         """What was agreed on for sending and receiving; None: there is no such track."""
@@ -95,17 +95,17 @@ class Connection(RTCPeerConnection):
         made = super()._RTCPeerConnection__createTransceiver(*args, **kwargs)  # type: ignore[misc]
         transceiver: RTCRtpTransceiver = made
         transport, kind = transceiver.receiver.transport, transceiver.kind
-        if kind in self._parts.sender:
-            sender = self._parts.sender[kind](transport)
+        if kind in self._factories.sender:
+            sender = self._factories.sender[kind](transport)
             sender._stream_id = transceiver.sender._stream_id
             _set(transceiver, "_RTCRtpTransceiver__sender", sender)
-        if kind in self._parts.receiver:
-            receiver = self._parts.receiver[kind](transport)
+        if kind in self._factories.receiver:
+            receiver = self._factories.receiver[kind](transport)
             _set(transceiver, "_RTCRtpTransceiver__receiver", receiver)
         transceiver.receiver._set_rtcp_ssrc(transceiver.sender._ssrc)
-        if kind == "video" and self._parts.prefer:
+        if kind == "video" and self._factories.prefer:
             known = RTCRtpSender.getCapabilities(kind).codecs
-            known.sort(key=lambda codec: codec.name != self._parts.prefer)
+            known.sort(key=lambda codec: codec.name != self._factories.prefer)
             transceiver.setCodecPreferences(known)
         return transceiver
 

@@ -7,7 +7,7 @@ from streamer.webrtc.codecs import Codec
 from streamer.webrtc.endpoint import Link, unhindered
 from streamer.webrtc.fan_out import FanOut, ViewerTrack
 from streamer.webrtc.options import PeerOptions
-from streamer.webrtc.peer_connection import Parts
+from streamer.webrtc.peer_connection import TransceiverFactories
 from streamer.webrtc.sender import AudioTrack, VideoSender
 
 
@@ -18,7 +18,7 @@ class Viewer(Link):
         options = unhindered(options) if options.loopback else options
         self._video = ViewerTrack()
         self.audio = AudioTrack()
-        parts = Parts(
+        factories = TransceiverFactories(
             receiver={},
             sender={
                 "audio": lambda transport: RTCRtpSender(self.audio, transport),
@@ -26,7 +26,7 @@ class Viewer(Link):
             },
             prefer=options.prefer,
         )
-        super().__init__(options, parts, "sendonly")
+        super().__init__(options, factories, "sendonly")
 
     @property
     def video_codec(self) -> Codec:

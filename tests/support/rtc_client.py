@@ -21,7 +21,7 @@ from streamer.avframe import to_image
 from streamer.frame import Frame, Image
 from streamer.webrtc.bandwidth import Uplink
 from streamer.webrtc.ice import Reach
-from streamer.webrtc.peer_connection import Connection, Parts
+from streamer.webrtc.peer_connection import Connection, TransceiverFactories
 from streamer.webrtc.receiver import VideoReceiver
 from tests.support.clips import number_frame, read_number, timed_frame
 
@@ -112,7 +112,7 @@ class RtcClient:
         self._tasks: list[asyncio.Task[None]] = []
         receiver = {"video": self._receiver} if marker else {}
         self.pc = Connection(
-            RTCConfiguration(iceServers=[]), Reach(loopback), Parts(receiver, {}, prefer)
+            RTCConfiguration(iceServers=[]), Reach(loopback), TransceiverFactories(receiver, {}, prefer)
         )
         self._connected = asyncio.Event()
         self.pc.on("connectionstatechange", self._state_changed)
