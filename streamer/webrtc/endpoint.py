@@ -17,7 +17,7 @@ from streamer.errors import UsageError
 from streamer.webrtc.bandwidth import Uplink
 from streamer.webrtc.ice import Reach
 from streamer.webrtc.options import PeerOptions
-from streamer.webrtc.peer_connection import Connection, TransceiverFactories
+from streamer.webrtc.peer_connection import PeerConnection, TransceiverFactories
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class Link:
             RTCIceServer(list(s.urls), s.username, s.credential) for s in options.ice_servers
         ]
         # An explicit list, empty or not: without one aiortc asks a server of Google's.
-        self._pc = Connection(
+        self._pc = PeerConnection(
             RTCConfiguration(iceServers=servers), Reach(options.loopback, options.udp_ports), factories
         )
         self._pc.on("connectionstatechange", self._state_changed)

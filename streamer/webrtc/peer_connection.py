@@ -53,7 +53,7 @@ class TransceiverFactories:
     prefer: str = "H264"  # video codec to choose when both sides have it
 
 
-class Connection(RTCPeerConnection):
+class PeerConnection(RTCPeerConnection):
     """An RTCPeerConnection within a `Reach` and, with our receivers and senders."""
 
     def __init__(

@@ -21,7 +21,7 @@ from streamer.avframe import to_image
 from streamer.frame import Frame, Image
 from streamer.webrtc.bandwidth import Uplink
 from streamer.webrtc.ice import Reach
-from streamer.webrtc.peer_connection import Connection, TransceiverFactories
+from streamer.webrtc.peer_connection import PeerConnection, TransceiverFactories
 from streamer.webrtc.receiver import VideoReceiver
 from tests.support.clips import number_frame, read_number, timed_frame
 
@@ -111,7 +111,7 @@ class RtcClient:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="client")
         self._tasks: list[asyncio.Task[None]] = []
         receiver = {"video": self._receiver} if marker else {}
-        self.pc = Connection(
+        self.pc = PeerConnection(
             RTCConfiguration(iceServers=[]), Reach(loopback), TransceiverFactories(receiver, {}, prefer)
         )
         self._connected = asyncio.Event()
