@@ -1,4 +1,4 @@
-"""peer, viewer → **link** → aiortc: from an offer to a connection, and to its end.
+"""peer, viewer → **endpoint** → aiortc: from an offer to a connection, and to its end.
 
 What every WebRTC connection has that was offered to us, whichever way its pictures go.
 """
@@ -25,7 +25,7 @@ SDP_MAX = 64 * 1024  # characters; Chromium's offers have about 7000
 CLOSE_TIMEOUT_S = 2.0
 
 
-class Link:
+class Endpoint:
     """One connection; what it is made of (`factories`) is a subclass's. `stop` is, too."""
 
     def __init__(
@@ -95,7 +95,7 @@ class Link:
         """Make `answer_sdp`, which holds every candidate of ours.
 
         Raises UsageError for an offer that is malformed or has nothing we can use, MediaError
-        without a free port; the link is closed then.
+        without a free port; the endpoint is closed then.
         """
         try:
             self._ufrag, self._mid = _check_offer(offer_sdp)

@@ -17,7 +17,7 @@ from streamer.webrtc.bandwidth import Uplink
 from streamer.webrtc.capture_time import Stamp
 from streamer.webrtc.codecs import Bitrate
 from streamer.webrtc.data_channel import Control
-from streamer.webrtc.endpoint import Link, hints, unhindered
+from streamer.webrtc.endpoint import Endpoint, hints, unhindered
 from streamer.webrtc.options import IceServer, PeerOptions, PeerStats
 from streamer.webrtc.peer_connection import TransceiverFactories
 from streamer.webrtc.receiver import VideoReceiver
@@ -27,7 +27,7 @@ from streamer.webrtc.sender import AudioTrack, VideoSender, VideoTrack
 __all__ = ["Bitrate", "IceServer", "Peer", "PeerOptions", "PeerStats", "Uplink"]
 
 
-class Peer(Link):
+class Peer(Endpoint):
     """One WebRTC connection that was offered to us; ask `answer` for one."""
 
     def __init__(

@@ -4,14 +4,14 @@ from aiortc import RTCRtpSender
 
 from streamer.errors import UsageError
 from streamer.webrtc.codecs import Codec
-from streamer.webrtc.endpoint import Link, unhindered
+from streamer.webrtc.endpoint import Endpoint, unhindered
 from streamer.webrtc.fan_out import FanOut, ViewerTrack
 from streamer.webrtc.options import PeerOptions
 from streamer.webrtc.peer_connection import TransceiverFactories
 from streamer.webrtc.sender import AudioTrack, VideoSender
 
 
-class Viewer(Link):
+class Viewer(Endpoint):
     """A viewer that was answered; `watch` begins when its connection is there."""
 
     def __init__(self, options: PeerOptions) -> None:
