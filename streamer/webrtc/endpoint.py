@@ -15,7 +15,7 @@ from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from streamer.errors import UsageError
 from streamer.webrtc.bandwidth import Uplink
-from streamer.webrtc.ice import Reach
+from streamer.webrtc.ice import IceScope
 from streamer.webrtc.options import PeerOptions
 from streamer.webrtc.peer_connection import PeerConnection, TransceiverFactories
 
@@ -42,7 +42,7 @@ class Endpoint:
         ]
         # An explicit list, empty or not: without one aiortc asks a server of Google's.
         self._pc = PeerConnection(
-            RTCConfiguration(iceServers=servers), Reach(options.loopback, options.udp_ports), factories
+            RTCConfiguration(iceServers=servers), IceScope(options.loopback, options.udp_ports), factories
         )
         self._pc.on("connectionstatechange", self._state_changed)
         self._timeout = asyncio.get_running_loop().call_later(

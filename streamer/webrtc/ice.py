@@ -25,7 +25,7 @@ STUN_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class IceScope:
     """Where media may flow: `loopback` keeps it on this machine; `ports` bounds UDP ports."""
 
     loopback: bool = False
@@ -43,13 +43,13 @@ def _canonical(address: str) -> str:
 
 
 class IceConnection(Connection):
-    """aioice's connection within a `Reach`, with the credentials and servers of another one."""
+    """aioice's connection within a `IceScope`, with the credentials and servers of another one."""
 
-    def __init__(self, like: Connection, reach: Reach) -> None:
+    def __init__(self, like: Connection, scope: IceScope) -> None:
         super().__init__(
             ice_controlling=like.ice_controlling,
-            stun_server=None if reach.loopback else like.stun_server,
-            turn_server=None if reach.loopback else like.turn_server,
+            stun_server=None if scope.loopback else like.stun_server,
+            turn_server=None if scope.loopback else like.turn_server,
             turn_username=like.turn_username,
             turn_password=like.turn_password,
             turn_ssl=like.turn_ssl,
@@ -57,8 +57,8 @@ class IceConnection(Connection):
             local_username=like.local_username,
             local_password=like.local_password,
         )
-        self._reach = reach
-        self._own = own_addresses() if reach.loopback else frozenset()
+        self._scope = reach
+        self._own = own_addresses() if scope.loopback else frozenset()
 
     async def get_component_candidates(
         self,
@@ -67,7 +67,7 @@ class IceConnection(Connection):
         timeout: int = 5,  # noqa: ASYNC109
     ) -> list[Candidate]:
         """Raises MediaError when no candidate could be had, because the ports are all taken."""
-        if self._reach.loopback or not addresses:
+        if self._scope.loopback or not addresses:
             addresses = ["127.0.0.1", "::1"]
         hosts = [host for a in addresses if (host := await self._bind(component, a))]
         self._protocols += hosts
@@ -76,7 +76,7 @@ class IceConnection(Connection):
         )
         candidates = [host.local_candidate for host in hosts] + reflexive + relayed
         if not candidates:
-            ports = self._reach.ports
+            ports = self._scope.ports
             where = f" between {ports[0]} and {ports[-1]}" if ports else ""
             raise MediaError(f"no free UDP port{where} for another WebRTC connection")
         return candidates
@@ -106,7 +106,7 @@ class IceConnection(Connection):
         return None
 
     def _port_order(self) -> Iterable[int]:
-        ports = self._reach.ports
+        ports = self._scope.ports
         return random.sample(ports, len(ports)) if ports else (0,)
 
     async def _reflexive(self, hosts: list[StunProtocol]) -> list[Candidate]:
@@ -125,7 +125,7 @@ class IceConnection(Connection):
         """A `.local` name is looked up by multicast, so not at all when on loopback."""
         if remote_candidate is not None and (
             len(self._remote_candidates) >= CANDIDATES_MAX
-            or (self._reach.loopback and not self._here(remote_candidate.host))
+            or (self._scope.loopback and not self._here(remote_candidate.host))
         ):
             return
         await super().add_remote_candidate(remote_candidate)
@@ -134,7 +134,7 @@ class IceConnection(Connection):
         self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol
     ) -> None:
         """Every datagram goes to where a check came from: so strangers are not listened to."""
-        if not self._reach.loopback or self._here(addr[0]):
+        if not self._scope.loopback or self._here(addr[0]):
             super().request_received(message, addr, protocol)
 
     def data_received(self, data: bytes, component: int) -> None:

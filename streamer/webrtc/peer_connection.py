@@ -29,7 +29,7 @@ from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
 from OpenSSL import SSL, crypto
 
 from streamer.errors import StreamerError
-from streamer.webrtc.ice import IceConnection, Reach
+from streamer.webrtc.ice import IceConnection, IceScope
 
 SUPPORTED = "1.16."
 WINDOW = 256 * 1024  # bytes of unfinished messages on data channels
@@ -54,16 +54,16 @@ class TransceiverFactories:
 
 
 class PeerConnection(RTCPeerConnection):
-    """An RTCPeerConnection within a `Reach` and, with our receivers and senders."""
+    """An RTCPeerConnection within a `IceScope` and, with our receivers and senders."""
 
     def __init__(
-        self, configuration: RTCConfiguration, reach: Reach, factories: TransceiverFactories | None = None
+        self, configuration: RTCConfiguration, scope: IceScope, factories: TransceiverFactories | None = None
     ) -> None:
         if not aiortc.__version__.startswith(SUPPORTED):
             raise StreamerError(f"aiortc {SUPPORTED}x is needed, not {aiortc.__version__}")
         super().__init__(configuration)
         _set(self, "_RTCPeerConnection__certificates", [Certificate.generateCertificate()])
-        self._reach = reach
+        self._scope = reach
         self._factories = factories or TransceiverFactories({}, {}, "")
 
     def codec(self, kind: str) -> RTCRtpCodecParameters | None:
@@ -112,7 +112,7 @@ class PeerConnection(RTCPeerConnection):
     def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
         dtls: RTCDtlsTransport = super()._RTCPeerConnection__createDtlsTransport()  # type: ignore[misc]
         ice = dtls.transport
-        connection = IceConnection(ice._connection, self._reach)
+        connection = IceConnection(ice._connection, self._scope)
         ice.iceGatherer._connection = ice._connection = connection
         ice._recv, ice._send = connection.recv, connection.send
         _set(dtls, "_validate_peer_identity", partial(_check_fingerprints, dtls))

@@ -20,7 +20,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from streamer.avframe import to_image
 from streamer.frame import Frame, Image
 from streamer.webrtc.bandwidth import Uplink
-from streamer.webrtc.ice import Reach
+from streamer.webrtc.ice import IceScope
 from streamer.webrtc.peer_connection import PeerConnection, TransceiverFactories
 from streamer.webrtc.receiver import VideoReceiver
 from tests.support.clips import number_frame, read_number, timed_frame
@@ -112,7 +112,7 @@ class RtcClient:
         self._tasks: list[asyncio.Task[None]] = []
         receiver = {"video": self._receiver} if marker else {}
         self.pc = PeerConnection(
-            RTCConfiguration(iceServers=[]), Reach(loopback), TransceiverFactories(receiver, {}, prefer)
+            RTCConfiguration(iceServers=[]), IceScope(loopback), TransceiverFactories(receiver, {}, prefer)
         )
         self._connected = asyncio.Event()
         self.pc.on("connectionstatechange", self._state_changed)
