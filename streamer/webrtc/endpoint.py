@@ -136,7 +136,7 @@ class Endpoint:
         self.closed.set()
 
 
-def unhindered(options: PeerOptions) -> PeerOptions:
+def loopback_options(options: PeerOptions) -> PeerOptions:
     """On loopback nothing can be congested: what looks like it is a busy CPU."""
     bitrate, uplink = options.bitrate, options.uplink
     return replace(
@@ -146,7 +146,7 @@ def unhindered(options: PeerOptions) -> PeerOptions:
     )
 
 
-def hints(uplink: Uplink) -> dict[str, str]:
+def google_bitrate_params(uplink: Uplink) -> dict[str, str]:
     """What makes Chromium begin at a rate, in kbit/s, instead of at 300 kbps and a quarter of the
     pixels, and go beyond 1.7 Mbps for 640x480 and less. Others ignore it."""
     return {

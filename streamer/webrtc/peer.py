@@ -17,7 +17,7 @@ from streamer.webrtc.bandwidth import Uplink
 from streamer.webrtc.capture_time import Stamp
 from streamer.webrtc.codecs import Bitrate
 from streamer.webrtc.data_channel import Control
-from streamer.webrtc.endpoint import Endpoint, hints, unhindered
+from streamer.webrtc.endpoint import Endpoint, google_bitrate_params, loopback_options
 from streamer.webrtc.options import IceServer, PeerOptions, PeerStats
 from streamer.webrtc.peer_connection import TransceiverFactories
 from streamer.webrtc.receiver import VideoReceiver
@@ -36,7 +36,7 @@ class Peer(Endpoint):
         on_message: Callable[[str], None],
         on_sound: Callable[[Sound], None] = lambda sound: None,
     ) -> None:
-        options = unhindered(options) if options.loopback else options
+        options = loopback_options(options) if options.loopback else options
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="peer")  # decode and encode
         self._intake: Intake[Frame] = Intake()
         self._video = VideoTrack(options.bitrate, self._threads)
@@ -142,7 +142,7 @@ class Peer(Endpoint):
         self._video.wanted = self._pc.asks_for("video")
         if video := self.codec("video"):
             self._video.negotiated("VP8" if video.name == "VP8" else "H264")
-            video.parameters.update(hints(self._options.uplink))
+            video.parameters.update(google_bitrate_params(self._options.uplink))
         if audio := self.codec("audio"):
             self._audio.negotiated(audio.clockRate)
 

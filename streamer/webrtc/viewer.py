@@ -4,7 +4,7 @@ from aiortc import RTCRtpSender
 
 from streamer.errors import UsageError
 from streamer.webrtc.codecs import Codec
-from streamer.webrtc.endpoint import Endpoint, unhindered
+from streamer.webrtc.endpoint import Endpoint, loopback_options
 from streamer.webrtc.fan_out import FanOut, ViewerTrack
 from streamer.webrtc.options import PeerOptions
 from streamer.webrtc.peer_connection import TransceiverFactories
@@ -15,7 +15,7 @@ class Viewer(Endpoint):
     """A viewer that was answered; `watch` begins when its connection is there."""
 
     def __init__(self, options: PeerOptions) -> None:
-        options = unhindered(options) if options.loopback else options
+        options = loopback_options(options) if options.loopback else options
         self._video = ViewerTrack()
         self.audio = AudioTrack()
         factories = TransceiverFactories(
