@@ -177,7 +177,7 @@ class Session:
         self._peer.set_latency(latency_s)
         self._broadcast.set_latency(self.id, latency_s)
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]
-        stamp = self._peer.stamp()
+        stamp = self._peer.capture_time()
         told = {**self.as_dict(), "workers": workers, "stamp": stamp and asdict(stamp)}
         self._say(stats=told)
 

@@ -1,4 +1,4 @@
-"""receiver, sender → **rtp_stamp** → session: how the age of a picture on the screen is known.
+"""receiver, sender → **capture time** → session: how the age of a picture on the screen is known.
 
 RTCP sender reports (RFC 3550, 6.4.1) pair RTP times with the browser's own clock. What goes back
 carries the same media time, shifted by a constant. So a browser that is told when it captured
@@ -12,7 +12,7 @@ NTP_TO_UNIX_S = 2_208_988_800  # from 1900 to 1970
 
 
 @dataclass(frozen=True, slots=True)
-class Stamp:
+class CaptureTime:
     """An RTP time of the returned picture, and when its original was captured.
 
     Unix milliseconds on the clock of who captured it.

@@ -14,7 +14,7 @@ from streamer.errors import UsageError
 from streamer.frame import Frame, Sink, Sound, Source
 from streamer.pipeline.intake import Intake
 from streamer.webrtc.bandwidth import Uplink
-from streamer.webrtc.capture_time import Stamp
+from streamer.webrtc.capture_time import CaptureTime
 from streamer.webrtc.codecs import Bitrate
 from streamer.webrtc.data_channel import Control
 from streamer.webrtc.endpoint import Endpoint, google_bitrate_params, loopback_options
@@ -98,13 +98,13 @@ class Peer(Endpoint):
         """Return sound this much later than it came, as the picture is; the change is gradual."""
         self._audio.set_delay(latency_s)
 
-    def stamp(self) -> Stamp | None:
+    def capture_time(self) -> CaptureTime | None:
         """When the browser captured a picture that it is shown; None until that is known."""
         if self._receiver is None or self._video.reported is None:
             return None
         rtp, pts = self._video.reported
         captured_ms = self._receiver.captured_ms(pts)
-        return None if captured_ms is None else Stamp(rtp, captured_ms)
+        return None if captured_ms is None else CaptureTime(rtp, captured_ms)
 
     def stats(self) -> PeerStats:
         receiver, codec = self._receiver, self.codec("video")

@@ -19,7 +19,7 @@ from streamer.pipeline.change import Change
 from streamer.pipeline.intake import Intake
 from streamer.ring.ring import Ring
 from streamer.styles.model import Blend
-from streamer.webrtc.capture_time import Stamp
+from streamer.webrtc.capture_time import CaptureTime
 from streamer.webrtc.options import PeerOptions, PeerStats
 from tests.support.fakes import ListSink, ThreadWorkers, numbered
 
@@ -76,8 +76,8 @@ class FakePeer:
             encode_s=(0.004,) * min(sent, 50), bitrate_bps=1, uplink_bps=2, messages_refused=0,
         )  # fmt: skip
 
-    def stamp(self) -> Stamp | None:
-        return Stamp(7, 5.0)
+    def capture_time(self) -> CaptureTime | None:
+        return CaptureTime(7, 5.0)
 
     async def close(self) -> None:
         self.source.close()
