@@ -13,7 +13,7 @@ from streamer.frame import Frame
 from streamer.pipeline.intake import Intake
 from streamer.pipeline.stats import Recent
 from streamer.webrtc.codecs import Bitrate, Codec
-from streamer.webrtc.sender import AskedTrack, VideoTrack
+from streamer.webrtc.sender import FeedbackTrack, VideoTrack
 
 WAITING_MAX = 30  # pictures; a viewer that is farther behind goes on at the next keyframe
 
@@ -57,11 +57,11 @@ class FanOut:
         """Somebody cannot go on without one; it is shared, and there are only so many."""
         self._encoding.want_keyframe()
 
-    def estimate(self) -> None:
-        """Encode for the best path of all: who has a worse one skips, and harms nobody else."""
+    def follow_best_path(self) -> None:
+        """Encode for the viewer with the best path; those with a worse one skip frames."""
         told = [track.path_bps for track in self._tracks if track.path_bps]
         if told:
-            self._encoding.estimate(max(told))
+            self._encoding.on_remb(max(told))
 
     def as_dict(self) -> dict[str, object]:
         """What `/stats` shows."""
@@ -80,7 +80,7 @@ class FanOut:
         }
 
 
-class ViewerTrack(AskedTrack):
+class ViewerTrack(FeedbackTrack):
     """Packets for one viewer, from a keyframe on; too slow a connection costs pictures."""
 
     kind = "video"
@@ -90,7 +90,7 @@ class ViewerTrack(AskedTrack):
         self.skipped = 0
         self.path_bps = 0  # what the viewer says its path can take; 0: it has not said
         self._fan_out: FanOut | None = None
-        self._whole = False  # whether the viewer has every picture since a keyframe
+        self._synced = False  # whether the viewer has every picture since a keyframe
         self._packets: deque[av.Packet[Any]] = deque()
         self._arrived = asyncio.Event()
 
@@ -103,9 +103,9 @@ class ViewerTrack(AskedTrack):
         if len(self._packets) >= WAITING_MAX:
             self.skipped += len(self._packets)
             self._packets.clear()
-            self._whole = False
-        self._whole = self._whole or packet.is_keyframe
-        if self._whole:
+            self._synced = False
+        self._synced = self._synced or packet.is_keyframe
+        if self._synced:
             self._packets.append(packet)
             self._arrived.set()
         else:
@@ -116,10 +116,10 @@ class ViewerTrack(AskedTrack):
         if self._fan_out is not None:
             self._fan_out.want_keyframe()
 
-    def estimate(self, bps: int) -> None:
+    def on_remb(self, bps: int) -> None:
         self.path_bps = bps
         if self._fan_out is not None:
-            self._fan_out.estimate()
+            self._fan_out.follow_best_path()
 
     async def recv(self) -> "av.Packet[Any]":
         """Called by aiortc, one at a time, from when the viewer is connected."""

@@ -33,14 +33,14 @@ DELAY_MAX_S = 2.0
 SLEW = 0.05  # seconds a second: a browser stretches sound that much without a sound
 
 
-class AskedTrack(MediaStreamTrack):
+class FeedbackTrack(MediaStreamTrack):
     """A track of packets that can do what the other side asks for."""
 
     def want_keyframe(self) -> None:
         """The other side cannot go on without one."""
         raise NotImplementedError
 
-    def estimate(self, bps: int) -> None:
+    def on_remb(self, bps: int) -> None:
         """What the other side says the path can take."""
         raise NotImplementedError
 
@@ -48,7 +48,7 @@ class AskedTrack(MediaStreamTrack):
         """The RTP time of the last packet sent, for tracks that want to know."""
 
 
-class VideoTrack(AskedTrack):
+class VideoTrack(FeedbackTrack):
     """The newest stylized frame, encoded in a thread when the connection can send it."""
 
     kind = "video"
@@ -87,7 +87,7 @@ class VideoTrack(AskedTrack):
     def want_keyframe(self) -> None:
         self._keyframe_wanted = True
 
-    def estimate(self, bps: int) -> None:
+    def on_remb(self, bps: int) -> None:
         self.target_bps = self._bitrate.bound(bps)
 
     async def recv(self) -> "av.Packet[Any]":
@@ -136,7 +136,7 @@ class VideoTrack(AskedTrack):
 class VideoSender(RTCRtpSender):
     """Tells the track what the other side asks for, a keyframe or a bitrate, and its RTP times."""
 
-    def __init__(self, track: AskedTrack, transport: RTCDtlsTransport) -> None:
+    def __init__(self, track: FeedbackTrack, transport: RTCDtlsTransport) -> None:
         super().__init__(track, transport)
         self._video = track
 
@@ -156,7 +156,7 @@ class VideoSender(RTCRtpSender):
             except ValueError:
                 return
             if self._ssrc in ssrcs:
-                self._video.estimate(bps)
+                self._video.on_remb(bps)
         else:
             await super()._handle_rtcp_packet(packet)
 

@@ -121,7 +121,7 @@ def test_estimates_are_bounded() -> None:
     with ThreadPoolExecutor(1) as threads:
         track = VideoTrack(Bitrate(1_000_000, 500_000, 2_000_000), threads)
         assert track.target_bps == 1_000_000
-        track.estimate(10**9)
+        track.on_remb(10**9)
         assert track.target_bps == 2_000_000
-        track.estimate(1)
+        track.on_remb(1)
         assert track.target_bps == 500_000
