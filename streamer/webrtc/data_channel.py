@@ -1,4 +1,4 @@
-"""browser ⇄ **control** ⇄ session: short texts on the data channel "control"."""
+"""browser ⇄ **data channel** ⇄ session: short texts on the data channel "control"."""
 
 import time
 from collections.abc import Callable
@@ -12,14 +12,14 @@ MESSAGES_BURST = 100.0
 UNREAD_MAX = 256 * 1024  # bytes the other side has not taken yet
 
 
-class Control:
+class ControlChannel:
     """The one data channel we know; every other one is closed."""
 
     def __init__(self, on_message: Callable[[str], None]) -> None:
         self.refused = 0
         self._on_message = on_message
         self._channel: RTCDataChannel | None = None
-        self._allowance = Allowance(MESSAGES_PER_S, MESSAGES_BURST)
+        self._tokens = TokenBucket(MESSAGES_PER_S, MESSAGES_BURST)
 
     def opened(self, channel: RTCDataChannel) -> None:
         """The other side opened a channel."""
@@ -37,13 +37,13 @@ class Control:
 
     def _message(self, message: str | bytes) -> None:
         short = isinstance(message, str) and len(message) <= MESSAGE_MAX
-        if short and self._allowance.ask(time.monotonic()):
+        if short and self._tokens.try_acquire(time.monotonic()):
             self._on_message(str(message))
         else:
             self.refused += 1
 
 
-class Allowance:
+class TokenBucket:
     """How often something may happen: so many a second on average, and so many at once."""
 
     def __init__(self, per_s: float, burst: float) -> None:
@@ -52,7 +52,7 @@ class Allowance:
         self._left = burst
         self._at = 0.0
 
-    def ask(self, now: float) -> bool:
+    def try_acquire(self, now: float) -> bool:
         """Whether one more may happen now."""
         self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
         self._at = now

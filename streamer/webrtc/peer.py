@@ -16,7 +16,7 @@ from streamer.pipeline.intake import Intake
 from streamer.webrtc.bandwidth import Uplink
 from streamer.webrtc.capture_time import CaptureTime
 from streamer.webrtc.codecs import Bitrate
-from streamer.webrtc.data_channel import Control
+from streamer.webrtc.data_channel import ControlChannel
 from streamer.webrtc.endpoint import Endpoint, google_bitrate_params, loopback_options
 from streamer.webrtc.options import IceServer, PeerOptions, PeerStats
 from streamer.webrtc.peer_connection import TransceiverFactories
@@ -43,7 +43,7 @@ class Peer(Endpoint):
         self._audio = AudioTrack()
         self._on_sound = on_sound
         self._receiver: VideoReceiver | None = None
-        self._control = Control(on_message)
+        self._control = ControlChannel(on_message)
         factories = TransceiverFactories(
             receiver={
                 "audio": lambda transport: AudioReceiver(transport, self._heard),
