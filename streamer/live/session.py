@@ -56,7 +56,7 @@ class Session:
         self._broadcasts = broadcasts
         self._ring = ring
         self._flow = ring.open(live=True)
-        self._look = StyleControl(parse, defaults.style, defaults.height_px, defaults.target_fps)
+        self._style = StyleControl(parse, defaults.style, defaults.height_px, defaults.target_fps)
         self._deadline_s = defaults.deadline_s
         self._encoded = 0
         self._asked: deque[object] = deque(
@@ -68,14 +68,14 @@ class Session:
         """Carry the stream until the peer is gone."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                telling = tasks.create_task(self._tell())
+                telling = tasks.create_task(self._report_loop())
                 await pipeline.run(
                     self._peer.source,
                     self._flow,
                     self,
                     stats=self.stats,
-                    dress=self._dress,
-                    left=self._left,
+                    dress=self._apply_style,
+                    left=self._on_delivered,
                     deadline_s=self._deadline_s,
                 )
                 telling.cancel()
@@ -97,21 +97,21 @@ class Session:
         """Hang up; `run` then returns."""
         await self._peer.close()
 
-    def hear(self, text: str) -> None:
+    def on_message(self, text: str) -> None:
         """A message from the client."""
         asked = read_id(text)
         try:
             self.change(read_change(text))
         except StreamerError as error:
-            self._say(id=asked, error={"code": _code(error), "message": str(error)})
+            self._send_json(id=asked, error={"code": _code(error), "message": str(error)})
         else:
             self._asked.append(asked)
 
     def change(self, wanted: Change) -> None:
         """Look different from the next frame on. Raises UnknownStyleError, UsageError."""
-        self._look.change(wanted, time.monotonic())
+        self._style.change(wanted, time.monotonic())
 
-    def listen(self, sound: Sound) -> None:
+    def on_audio(self, sound: Sound) -> None:
         """A packet of the peer's sound."""
         self._broadcast.sound(self.id, sound, time.monotonic())
 
@@ -122,17 +122,17 @@ class Session:
 
     def as_dict(self) -> dict[str, object]:
         """The stream's numbers, as the page and `/stats` show them."""
-        peer, style = self._peer.stats(), self._look.target
+        peer, style = self._peer.stats(), self._style.target
         self.stats.dropped["intake"] = peer.dropped_intake
         self.stats.dropped["encode"] = peer.dropped_encoder + peer.encode_errors
         return {
             "name": self.name,
-            "in_fps": round(self._look.in_fps, 1),
+            "in_fps": round(self._style.in_fps, 1),
             **self.stats.as_dict(time.monotonic()),
-            "width": self._look.size[0],
-            "height": self._look.size[1],
-            "height_px": self._look.height_px,
-            "height_auto": self._look.height_auto,
+            "width": self._style.size[0],
+            "height": self._style.size[1],
+            "height_px": self._style.height_px,
+            "height_auto": self._style.height_auto,
             "style": dict(style.blend),
             "strength": style.strength,
             "preserve_color": style.preserve_color,
@@ -147,30 +147,30 @@ class Session:
     def _broadcast(self) -> Broadcast:
         return self._broadcasts.of(self.name)
 
-    def _dress(self, frame: Frame) -> Frame:
+    def _apply_style(self, frame: Frame) -> Frame:
         """Called with every frame the ring takes."""
         while self._asked:
             self._applied.append((frame.pts, self._asked.popleft()))
-        return self._look.apply(frame, time.monotonic())
+        return self._style.apply(frame, time.monotonic())
 
-    def _left(self, seq: int, frame: Frame) -> None:
+    def _on_delivered(self, seq: int, frame: Frame) -> None:
         """Called with every frame that goes back to the peer."""
         while self._applied and self._applied[0][0] <= frame.pts:
             _, asked = self._applied.popleft()
-            self._say(id=asked, applied={"seq": seq, "pts": frame.pts})
+            self._send_json(id=asked, applied={"seq": seq, "pts": frame.pts})
 
-    async def _tell(self) -> None:
+    async def _report_loop(self) -> None:
         """Once a second: look at the speed, and send the numbers."""
         while True:
             await asyncio.sleep(STATS_S)
-            self._report(self._peer.stats(), time.monotonic())
+            self._update(self._peer.stats(), time.monotonic())
 
-    def _report(self, peer: PeerStats, now: float) -> None:
+    def _update(self, peer: PeerStats, now: float) -> None:
         encoded = peer.frames_out - self._encoded
         self._encoded = peer.frames_out
         for seconds in peer.encode_s[max(len(peer.encode_s) - encoded, 0) :]:
             self.stats.stages["encode"].add(seconds)
-        self._look.update(
+        self._style.update(
             now, peer.frames_in, self.stats.left.fps(now), self._ring.busy_s, len(self._ring)
         )
         latency_s = self.stats.latency.quantile(0.5)
@@ -179,9 +179,9 @@ class Session:
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]
         stamp = self._peer.capture_time()
         told = {**self.as_dict(), "workers": workers, "stamp": stamp and asdict(stamp)}
-        self._say(stats=told)
+        self._send_json(stats=told)
 
-    def _say(self, **message: object) -> None:
+    def _send_json(self, **message: object) -> None:
         self._peer.send_message(json.dumps(message))
 
 

@@ -53,10 +53,10 @@ class Sessions:
             raise ServerFullError(f"all {self._max_peers} places are taken; try again later")
 
         def hear(text: str) -> None:  # not before our answer is out
-            session.hear(text)
+            session.on_message(text)
 
         def listen(sound: Sound) -> None:
-            session.listen(sound)
+            session.on_audio(sound)
 
         self._answering += 1
         try:

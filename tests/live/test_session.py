@@ -126,7 +126,7 @@ def answered(peer: FakePeer, number: int) -> dict[str, Any]:
 async def test_a_change_is_answered_when_its_first_frame_leaves() -> None:
     async with talking() as (session, peer):
         await peer.feed(5)
-        session.hear('{"id": 7, "set": {"style": "wave", "strength": 0.5}}')
+        session.on_message('{"id": 7, "set": {"style": "wave", "strength": 0.5}}')
         assert not [one for one in peer.said if one.get("id") == 7]
         await peer.feed(3)
     looks = [(frame.style.blend, frame.style.strength) for frame in peer.sink.frames]
@@ -148,7 +148,7 @@ async def test_who_hangs_up_first_may_still_say_so_once() -> None:
 
 async def test_a_transition_passes_through_both_styles() -> None:
     async with talking() as (session, peer):
-        session.hear('{"id": 1, "set": {"style": "wave", "transition_s": 0.3}}')
+        session.on_message('{"id": 1, "set": {"style": "wave", "transition_s": 0.3}}')
         await peer.feed(2)
         await asyncio.sleep(0.35)
         await peer.feed(1)
@@ -167,7 +167,7 @@ async def test_a_transition_passes_through_both_styles() -> None:
 )
 async def test_an_unfit_message_is_answered_and_changes_nothing(text: str, code: str) -> None:
     async with talking() as (session, peer):
-        session.hear(text)
+        session.on_message(text)
         await peer.feed(2)
     assert answered(peer, 3)["error"]["code"] == code
     assert {frame.style.blend for frame in peer.sink.frames} == {(("mosaic", 1.0),)}
@@ -188,9 +188,9 @@ async def test_the_numbers_are_told_and_sound_is_delayed_by_the_latency() -> Non
 
 async def test_a_height_can_be_fixed_and_is_never_above_the_camera_s() -> None:
     async with talking() as (session, peer):
-        session.hear('{"id": 1, "set": {"height_px": 180}}')
+        session.on_message('{"id": 1, "set": {"height_px": 180}}')
         await peer.feed(2)
-        session.hear('{"id": 2, "set": {"height_px": 1080}}')
+        session.on_message('{"id": 2, "set": {"height_px": 1080}}')
         await peer.feed(2)
         told = session.as_dict()
     assert [frame.height_px for frame in peer.sink.frames] == [180, 180, 360, 360]
