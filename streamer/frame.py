@@ -78,7 +78,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class AudioPacket:
     """One packet of encoded sound; `clock` counts samples, 32 bits."""
 
     data: bytes

@@ -12,17 +12,17 @@ from fractions import Fraction
 from typing import Protocol
 
 from streamer.errors import NotLiveError
-from streamer.frame import Frame, Sink, Sound
+from streamer.frame import Frame, Sink, AudioPacket
 from streamer.pipeline.intake import Intake
 
 VIDEO_HZ = 90_000
-SOUND_HZ = 48_000  # the clock of Opus, whatever was recorded (RFC 7587)
+AUDIO_CLOCK_HZ = 48_000  # the clock of Opus, whatever was recorded (RFC 7587)
 
 
 class AudioSink(Protocol):
     """Who hears a stream, later by a delay that may change."""
 
-    def put(self, sound: Sound) -> None: ...
+    def put(self, sound: AudioPacket) -> None: ...
     def set_delay(self, delay_s: float) -> None: ...
 
 
@@ -39,7 +39,7 @@ class Broadcast:
         self._taps: set[Intake[Frame]] = set()
         self._audio_sinks: set[AudioSink] = set()
         self._video_time = _Timeline(VIDEO_HZ)
-        self._sound_time = _Timeline(SOUND_HZ)
+        self._sound_time = _Timeline(AUDIO_CLOCK_HZ)
         self._live, self._empty = asyncio.Event(), asyncio.Event()
         self._empty.set()
 
@@ -66,7 +66,7 @@ class Broadcast:
         for tap in self._taps:
             tap.put(self.newest)
 
-    def sound(self, publisher: str, sound: Sound, now: float) -> None:
+    def sound(self, publisher: str, sound: AudioPacket, now: float) -> None:
         """A packet of a publisher's sound."""
         if self._audio_sinks and self.is_active(publisher):
             clock = self._sound_time.place(publisher, sound.clock, now) % (1 << 32)

@@ -12,7 +12,7 @@ from collections import deque
 from dataclasses import asdict, dataclass
 
 from streamer.errors import StreamerError, UnknownStyleError
-from streamer.frame import Frame, Sound, Style
+from streamer.frame import Frame, AudioPacket, Style
 from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.change import Change, Height, read_change, read_id
@@ -111,12 +111,12 @@ class Session:
         """Look different from the next frame on. Raises UnknownStyleError, UsageError."""
         self._style.change(wanted, time.monotonic())
 
-    def on_audio(self, sound: Sound) -> None:
+    def on_audio(self, sound: AudioPacket) -> None:
         """A packet of the peer's sound."""
         self._broadcast.sound(self.id, sound, time.monotonic())
 
     @property
-    def shown(self) -> bool:
+    def active(self) -> bool:
         """Whether it is this stream that viewers of its name see."""
         return self._broadcast.is_active(self.id)
 

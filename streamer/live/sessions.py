@@ -10,7 +10,7 @@ import logging
 from collections import deque
 
 from streamer.errors import NotLiveError, ServerFullError
-from streamer.frame import Sound
+from streamer.frame import AudioPacket
 from streamer.live.broadcast import Broadcasts
 from streamer.live.session import Defaults, Session
 from streamer.pipeline.change import Change
@@ -55,12 +55,12 @@ class Sessions:
         def hear(text: str) -> None:  # not before our answer is out
             session.on_message(text)
 
-        def listen(sound: Sound) -> None:
+        def listen(sound: AudioPacket) -> None:
             session.on_audio(sound)
 
         self._answering += 1
         try:
-            peer = await Peer.answer(offer_sdp, self._options, on_message=hear, on_sound=listen)
+            peer = await Peer.answer(offer_sdp, self._options, on_message=hear, on_audio=listen)
         finally:
             self._answering -= 1
         session = Session(
@@ -79,15 +79,15 @@ class Sessions:
     def change(self, name: str, wanted: Change) -> dict[str, object]:
         """Make a stream look different; its numbers. Raises NotLiveError, UnknownStyleError."""
         for session, _ in self._live.values():
-            if session.name == name and session.shown:
+            if session.name == name and session.active:
                 session.change(wanted)
                 return session.as_dict()
         raise NotLiveError(name)
 
-    def shown(self) -> dict[str, dict[str, object]]:
+    def active(self) -> dict[str, dict[str, object]]:
         """The numbers of every stream that can be watched, by name."""
         sessions = (session for session, _ in self._live.values())
-        return {session.name: session.as_dict() for session in sessions if session.shown}
+        return {session.name: session.as_dict() for session in sessions if session.active}
 
     async def close(self, session_id: str) -> bool:
         """End a session; False when there is none of that id.

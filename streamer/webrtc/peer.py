@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from aiortc import RTCDtlsTransport, RTCRtpSender
 
 from streamer.errors import UsageError
-from streamer.frame import Frame, Sink, Sound, Source
+from streamer.frame import Frame, Sink, AudioPacket, Source
 from streamer.pipeline.intake import Intake
 from streamer.webrtc.bandwidth import Uplink
 from streamer.webrtc.capture_time import CaptureTime
@@ -34,14 +34,14 @@ class Peer(Endpoint):
         self,
         options: PeerOptions,
         on_message: Callable[[str], None],
-        on_sound: Callable[[Sound], None] = lambda sound: None,
+        on_audio: Callable[[AudioPacket], None] = lambda sound: None,
     ) -> None:
         options = loopback_options(options) if options.loopback else options
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="peer")  # decode and encode
         self._intake: Intake[Frame] = Intake()
         self._video = VideoTrack(options.bitrate, self._threads)
         self._audio = AudioTrack()
-        self._on_sound = on_sound
+        self._on_sound = on_audio
         self._receiver: VideoReceiver | None = None
         self._control = ControlChannel(on_message)
         factories = TransceiverFactories(
@@ -65,15 +65,15 @@ class Peer(Endpoint):
         options: PeerOptions,
         *,
         on_message: Callable[[str], None],
-        on_sound: Callable[[Sound], None] = lambda sound: None,
+        on_audio: Callable[[AudioPacket], None] = lambda sound: None,
     ) -> "Peer":
         """The peer for an offer, its `answer_sdp` holding every candidate of ours.
 
-        `on_message` gets the text messages of the data channel "control", `on_sound` the packets
+        `on_message` gets the text messages of the data channel "control", `on_audio` the packets
         of Opus. Raises UsageError for an offer that is malformed or has nothing we can use,
         MediaError without a free port.
         """
-        peer = cls(options, on_message, on_sound)
+        peer = cls(options, on_message, on_audio)
         await peer.negotiate(offer_sdp)
         return peer
 
@@ -146,7 +146,7 @@ class Peer(Endpoint):
         if audio := self.codec("audio"):
             self._audio.negotiated(audio.clockRate)
 
-    def _heard(self, sound: Sound) -> None:
+    def _heard(self, sound: AudioPacket) -> None:
         self._audio.put(sound)
         codec = self.codec("audio")
         if codec is not None and codec.name.lower() == "opus":

@@ -25,7 +25,7 @@ from aiortc.rtp import (
 )
 from aiortc.stats import RTCStatsReport
 
-from streamer.frame import Sound
+from streamer.frame import AudioPacket
 
 
 class Receiver:
@@ -148,11 +148,11 @@ class AudioReceiver(Receiver):
 
     kind = "audio"
 
-    def __init__(self, transport: RTCDtlsTransport, take: Callable[[Sound], None]) -> None:
+    def __init__(self, transport: RTCDtlsTransport, take: Callable[[AudioPacket], None]) -> None:
         super().__init__(transport)
         self._hand_on = take
 
     async def _take(self, packet: RtpPacket, codec: RTCRtpCodecParameters, now: float) -> None:
         agreed = next(iter(self._codecs.values()))
         if packet.payload and codec is agreed:  # what we send is declared to be of this codec
-            self._hand_on(Sound(packet.payload, packet.timestamp, now))
+            self._hand_on(AudioPacket(packet.payload, packet.timestamp, now))

@@ -22,7 +22,7 @@ from aiortc.rtp import (
     unpack_remb_fci,
 )
 
-from streamer.frame import Frame, Sound
+from streamer.frame import Frame, AudioPacket
 from streamer.pipeline.intake import Intake
 from streamer.webrtc.codecs import Bitrate, Codec, Encoder
 
@@ -162,7 +162,7 @@ class VideoSender(RTCRtpSender):
 
 
 class DelayLine:
-    """Sound that waits until its picture is ready. Pure: `now` is monotonic seconds.
+    """AudioPacket that waits until its picture is ready. Pure: `now` is monotonic seconds.
 
     The delay moves slowly towards its target, so that the receiver can stretch what it plays.
     """
@@ -172,9 +172,9 @@ class DelayLine:
         self.target_s = 0.0
         self._delay_s: float | None = None
         self._moved_at = 0.0
-        self._waiting: deque[Sound] = deque()
+        self._waiting: deque[AudioPacket] = deque()
 
-    def put(self, sound: Sound) -> None:
+    def put(self, sound: AudioPacket) -> None:
         """Take a packet in; the oldest goes when there are too many."""
         if len(self._waiting) >= SOUND_MAX:
             self._waiting.popleft()
@@ -187,7 +187,7 @@ class DelayLine:
             return None
         return self._waiting[0].arrived_at + self._delay(now) - now
 
-    def pop(self) -> Sound:
+    def pop(self) -> AudioPacket:
         return self._waiting.popleft()
 
     def _delay(self, now: float) -> float:
@@ -218,7 +218,7 @@ class AudioTrack(MediaStreamTrack):
     def set_delay(self, delay_s: float) -> None:
         self._line.target_s = max(0.0, min(delay_s, DELAY_MAX_S))
 
-    def put(self, sound: Sound) -> None:
+    def put(self, sound: AudioPacket) -> None:
         self._line.put(sound)
         self._changed.set()
 
@@ -235,7 +235,7 @@ class AudioTrack(MediaStreamTrack):
                 await asyncio.sleep(wait_s)
         raise MediaStreamError
 
-    def _packet(self, sound: Sound) -> "av.Packet[Any]":
+    def _packet(self, sound: AudioPacket) -> "av.Packet[Any]":
         if self._origin is None:
             self._origin = sound.clock
         packet = av.Packet(sound.data)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streamer.errors import NotLiveError, ServerFullError, UnknownStyleError
-from streamer.frame import Frame, Sound, Style
+from streamer.frame import Frame, AudioPacket, Style
 from streamer.live import session as session_module
 from streamer.live import sessions as sessions_module
 from streamer.live.broadcast import Broadcasts
@@ -55,7 +55,7 @@ class FakePeer:
         options: PeerOptions,
         *,
         on_message: Callable[[str], None],
-        on_sound: Callable[[Sound], None],
+        on_audio: Callable[[AudioPacket], None],
     ) -> "FakePeer":
         await asyncio.sleep(0)
         return cls(on_message)
@@ -230,13 +230,13 @@ async def test_a_stream_is_changed_by_its_name_and_only_while_it_is_shown() -> N
         newer = FakePeer.newest
         await newer.feed(2)  # now it is the one that is shown
         assert live.change("cam", Change(style="wave"))["strength"] == 1.0
-        assert live.shown().keys() == {"cam"}
+        assert live.active().keys() == {"cam"}
         await newer.close()
         async with asyncio.timeout(5):
             while len(live.stats()) > 1:
                 await asyncio.sleep(0.01)
         await older.feed(1)
-        assert live.shown()["cam"]["strength"] == 0.5, "the older one is back"
+        assert live.active()["cam"]["strength"] == 0.5, "the older one is back"
     assert older.sink.frames[-1].style.strength == 0.5
 
 

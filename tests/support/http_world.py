@@ -95,7 +95,7 @@ class FakeSessions:
         self.changes.append(wanted)
         return self.shown()[name]
 
-    def shown(self) -> dict[str, dict[str, object]]:
+    def active(self) -> dict[str, dict[str, object]]:
         return {str(numbers["name"]): numbers for numbers in self.stats().values()}
 
     def stats(self) -> dict[str, dict[str, object]]:

@@ -63,7 +63,7 @@ class NumberTrack(MediaStreamTrack):
 
 
 class ToneTrack(MediaStreamTrack):
-    """Sound that is loud in the first half of every second of the monotonic clock."""
+    """AudioPacket that is loud in the first half of every second of the monotonic clock."""
 
     kind = "audio"
 

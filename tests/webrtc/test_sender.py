@@ -1,4 +1,4 @@
-"""Sound that is late on purpose; frames that wait for an encoder; keyframes that are rationed."""
+"""AudioPacket that is late on purpose; frames that wait for an encoder; keyframes that are rationed."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
-from streamer.frame import Frame, Sound
+from streamer.frame import Frame, AudioPacket
 from streamer.webrtc.codecs import CLOCK, Bitrate
 from streamer.webrtc.sender import DELAY_MAX_S, SLEW, SOUND_MAX, AudioTrack, DelayLine, VideoTrack
 from tests.support.clips import number_frame
@@ -15,8 +15,8 @@ from tests.support.clips import number_frame
 PACKET_S = 0.02
 
 
-def sound(i: int) -> Sound:
-    return Sound(b"%d" % i, i * 960, i * PACKET_S)
+def sound(i: int) -> AudioPacket:
+    return AudioPacket(b"%d" % i, i * 960, i * PACKET_S)
 
 
 def play(line: DelayLine, count: int, target_s: dict[int, float]) -> list[float]:
@@ -61,7 +61,7 @@ async def test_the_track_keeps_the_time_between_packets() -> None:
     track = AudioTrack()
     track.negotiated(48_000)
     for clock in (2**32 - 960, 0, 2880):  # wraps, then a pause
-        track.put(Sound(b"x", clock, 0.0))
+        track.put(AudioPacket(b"x", clock, 0.0))
     packets = [await track.recv() for _ in range(3)]
     assert [packet.pts for packet in packets] == [0, 960, 3840]
     track.set_delay(1e9)
