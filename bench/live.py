@@ -68,7 +68,9 @@ async def stream(url: str, client: RtcClient) -> AsyncIterator[RtcClient]:
 @contextlib.asynccontextmanager
 async def raw_echo(client: RtcClient) -> AsyncIterator[RtcClient]:
     """`client` connected to plain aiortc that sends every decoded picture straight back."""
-    echo = PeerConnection(RTCConfiguration(iceServers=[]), IceScope(loopback=True), TransceiverFactories({}, {}))
+    echo = PeerConnection(
+        RTCConfiguration(iceServers=[]), IceScope(loopback=True), TransceiverFactories({}, {})
+    )
     echo.on("track", lambda track: echo.addTrack(MediaRelay().subscribe(track, buffered=False)))
     await echo.setRemoteDescription(RTCSessionDescription(await client.offer(), "offer"))
     await echo.setLocalDescription(await echo.createAnswer())

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8]
+VIDEO_CLOCK_HZ = 90_000  # RTP clock of video (RFC 3551)
+VIDEO_TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
 SMOOTHEST = 0.95  # more would make a film of one picture
 
 

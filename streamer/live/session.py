@@ -1,7 +1,6 @@
 """server → **session** → pipeline.
 
-One live stream: a peer, its flow through the ring, what it asks for and what it is told; and
-its broadcast, whoever else takes its frames.
+One live stream: a peer, its flow through the ring, its style, and its broadcast to viewers.
 """
 
 import asyncio
@@ -12,14 +11,15 @@ from collections import deque
 from dataclasses import asdict, dataclass
 
 from streamer.errors import StreamerError, UnknownStyleError
-from streamer.frame import Frame, AudioPacket, Style
+from streamer.frame import AudioPacket, Frame, Style
 from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.change import Change, Height, read_change, read_id
 from streamer.pipeline.stats import Stats
 from streamer.pipeline.style_control import Parse, StyleControl
 from streamer.ring.ring import Ring
-from streamer.webrtc.peer import Peer, PeerStats
+from streamer.webrtc.options import PeerStats
+from streamer.webrtc.peer import Peer
 
 STATS_S = 1.0
 MAX_WAITING_ANSWERS = 64
@@ -27,7 +27,7 @@ MAX_WAITING_ANSWERS = 64
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """How a stream looks and runs until its client says otherwise."""
+    """The settings of a stream until its client changes them."""
 
     style: Style
     height_px: Height = "auto"
@@ -36,7 +36,7 @@ class Defaults:
 
 
 class Session:
-    """A peer from its offer to its end."""
+    """A peer from its offer to its end; await `run`."""
 
     def __init__(
         self,
@@ -59,16 +59,15 @@ class Session:
         self._style = StyleControl(parse, defaults.style, defaults.height_px, defaults.target_fps)
         self._deadline_s = defaults.deadline_s
         self._encoded = 0
-        self._asked: deque[object] = deque(
-            maxlen=MAX_WAITING_ANSWERS
-        )  # ids, until a frame is taken
-        self._applied: deque[tuple[int, object]] = deque(maxlen=MAX_WAITING_ANSWERS)  # pts, id
+        # Ids of changes: first those that no frame has taken up, then (pts, id).
+        self._asked: deque[object] = deque(maxlen=MAX_WAITING_ANSWERS)
+        self._applied: deque[tuple[int, object]] = deque(maxlen=MAX_WAITING_ANSWERS)
 
     async def run(self) -> None:
-        """Carry the stream until the peer is gone."""
+        """Carry the stream until the peer is gone. Raises what the pipeline raises."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                telling = tasks.create_task(self._report_loop())
+                reporting = tasks.create_task(self._report_loop())
                 await pipeline.run(
                     self._peer.source,
                     self._flow,
@@ -78,27 +77,27 @@ class Session:
                     left=self._on_delivered,
                     deadline_s=self._deadline_s,
                 )
-                telling.cancel()
+                reporting.cancel()
         finally:
             self._broadcast.leave(self.id)
             self._flow.close()
             await self._peer.close()
 
     async def send(self, frame: Frame) -> None:
-        """As the pipeline's sink: to the peer, and to whoever else watches."""
+        """The pipeline's sink: to the peer and to all viewers."""
         await self._peer.sink.send(frame)
         self._broadcast.publish(self.id, frame, time.monotonic())
 
     async def trickle(self, fragment: str) -> bool:
-        """More candidates of the peer; False: they are for an ICE restart. Raises UsageError."""
+        """More ICE candidates, see `Endpoint.trickle`."""
         return await self._peer.trickle(fragment)
 
     async def close(self) -> None:
-        """Hang up; `run` then returns."""
+        """Close the connection; `run` then returns."""
         await self._peer.close()
 
     def on_message(self, text: str) -> None:
-        """A message from the client."""
+        """Handle a message of the data channel; its sender gets any error as an answer."""
         asked = read_id(text)
         try:
             self.change(read_change(text))
@@ -108,20 +107,19 @@ class Session:
             self._asked.append(asked)
 
     def change(self, wanted: Change) -> None:
-        """Look different from the next frame on. Raises UnknownStyleError, UsageError."""
+        """Change the style from the next frame on. Raises UnknownStyleError, UsageError."""
         self._style.change(wanted, time.monotonic())
 
-    def on_audio(self, sound: AudioPacket) -> None:
-        """A packet of the peer's sound."""
-        self._broadcast.sound(self.id, sound, time.monotonic())
+    def on_audio(self, packet: AudioPacket) -> None:
+        self._broadcast.publish_audio(self.id, packet, time.monotonic())
 
     @property
     def active(self) -> bool:
-        """Whether it is this stream that viewers of its name see."""
+        """Whether viewers of this name see this stream."""
         return self._broadcast.is_active(self.id)
 
     def as_dict(self) -> dict[str, object]:
-        """The stream's numbers, as the page and `/stats` show them."""
+        """The stream's statistics, as the page and `/stats` show them."""
         peer, style = self._peer.stats(), self._style.target
         self.stats.dropped["intake"] = peer.dropped_intake
         self.stats.dropped["encode"] = peer.dropped_encoder + peer.encode_errors
@@ -148,19 +146,19 @@ class Session:
         return self._broadcasts.of(self.name)
 
     def _apply_style(self, frame: Frame) -> Frame:
-        """Called with every frame the ring takes."""
+        """Called for every frame that enters the ring."""
         while self._asked:
             self._applied.append((frame.pts, self._asked.popleft()))
         return self._style.apply(frame, time.monotonic())
 
     def _on_delivered(self, seq: int, frame: Frame) -> None:
-        """Called with every frame that goes back to the peer."""
+        """Called for every frame that goes back to the peer."""
         while self._applied and self._applied[0][0] <= frame.pts:
             _, asked = self._applied.popleft()
             self._send_json(id=asked, applied={"seq": seq, "pts": frame.pts})
 
     async def _report_loop(self) -> None:
-        """Once a second: look at the speed, and send the numbers."""
+        """Once a second, adjust the working height and send statistics."""
         while True:
             await asyncio.sleep(STATS_S)
             self._update(self._peer.stats(), time.monotonic())

@@ -1,7 +1,7 @@
-"""peer: which addresses and ports the media of one connection may use.
+"""peer_connection → **ice** → aioice: which addresses and ports one connection may use.
 
-aioice binds to every address but loopback and to any port, process-wide. This subclass makes
-both a matter of the connection, and bounds what strangers can make it keep.
+aioice binds to every address but loopback and to any port, for the whole process. This subclass
+decides both per connection, and bounds what strangers can make it keep.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from streamer.errors import MediaError
 
 RECEIVE_BUFFER = 1 << 20  # bytes; a keyframe comes in one burst
 QUEUE_MAX = 4096  # datagrams waiting for the event loop
-CANDIDATES_MAX = 64  # a browser has a handful; every one is checked by sending to it
+CANDIDATES_MAX = 64  # browsers have a handful; each is checked by sending to it
 STUN_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class IceScope:
-    """Where media may flow: `loopback` keeps it on this machine; `ports` bounds UDP ports."""
+    """Where media may flow: `loopback`: this machine only; `ports`: local UDP ports."""
 
     loopback: bool = False
     ports: range | None = None
@@ -43,7 +43,7 @@ def _canonical(address: str) -> str:
 
 
 class IceConnection(Connection):
-    """aioice's connection within a `IceScope`, with the credentials and servers of another one."""
+    """aioice's Connection within an `IceScope`; credentials and servers are those of `like`."""
 
     def __init__(self, like: Connection, scope: IceScope) -> None:
         super().__init__(
@@ -57,7 +57,7 @@ class IceConnection(Connection):
             local_username=like.local_username,
             local_password=like.local_password,
         )
-        self._scope = reach
+        self._scope = scope
         self._own = own_addresses() if scope.loopback else frozenset()
 
     async def get_component_candidates(
@@ -66,7 +66,7 @@ class IceConnection(Connection):
         addresses: list[str],
         timeout: int = 5,  # noqa: ASYNC109
     ) -> list[Candidate]:
-        """Raises MediaError when no candidate could be had, because the ports are all taken."""
+        """Raises MediaError when all ports are taken."""
         if self._scope.loopback or not addresses:
             addresses = ["127.0.0.1", "::1"]
         hosts = [host for a in addresses if (host := await self._bind(component, a))]
@@ -110,7 +110,7 @@ class IceConnection(Connection):
         return random.sample(ports, len(ports)) if ports else (0,)
 
     async def _reflexive(self, hosts: list[StunProtocol]) -> list[Candidate]:
-        """What a STUN server sees us as, where one was given and answers in time."""
+        """Our addresses as a STUN server sees them; none if it does not answer in time."""
         if self.stun_server is None:
             return []
         asked = [
@@ -122,7 +122,7 @@ class IceConnection(Connection):
         return [answer[0] for answer in answers if isinstance(answer, tuple)]
 
     async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
-        """A `.local` name is looked up by multicast, so not at all when on loopback."""
+        """On loopback only addresses of this machine count; `.local` names need multicast."""
         if remote_candidate is not None and (
             len(self._remote_candidates) >= CANDIDATES_MAX
             or (self._scope.loopback and not self._here(remote_candidate.host))
@@ -133,17 +133,17 @@ class IceConnection(Connection):
     def request_received(
         self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol
     ) -> None:
-        """Every datagram goes to where a check came from: so strangers are not listened to."""
+        """A check from another machine could redirect media to it: ignore it on loopback."""
         if not self._scope.loopback or self._here(addr[0]):
             super().request_received(message, addr, protocol)
 
     def data_received(self, data: bytes, component: int) -> None:
-        """Drop what comes faster than it is read, as a socket would."""
+        """Drop datagrams that arrive faster than they are read, as a socket would."""
         if self._queue.qsize() < QUEUE_MAX:
             super().data_received(data, component)
 
     def _here(self, host: str) -> bool:
-        """Whether a host is this machine: browsers send from any of its addresses."""
+        """Whether a host is this machine; browsers send from any of its addresses."""
         try:
             address = ipaddress.ip_address(host.partition("%")[0])
         except ValueError:  # a name

@@ -2,13 +2,12 @@
 
 import asyncio
 import itertools
-from fractions import Fraction
 
 import pytest
 
 from streamer.errors import NotLiveError
-from streamer.frame import Frame, AudioPacket
-from streamer.live.broadcast import AUDIO_CLOCK_HZ, VIDEO_HZ, Broadcast, Broadcasts
+from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, AudioPacket, Frame
+from streamer.live.broadcast import AUDIO_CLOCK_HZ, Broadcast, Broadcasts
 from streamer.pipeline.intake import Intake
 from tests.support.fakes import numbered
 
@@ -65,10 +64,10 @@ async def test_time_goes_on_from_publisher_to_publisher() -> None:
         for publisher, own_pts, now in (("a", 900_000, 10.0), ("a", 903_000, 10.0), ("b", 7, 12.0)):
             broadcast.publish(publisher, numbered(1, pts=own_pts), now)
             assert broadcast.newest is not None
-            assert broadcast.newest.time_base == Fraction(1, VIDEO_HZ)
+            assert broadcast.newest.time_base == VIDEO_TIME_BASE
             pts.append(broadcast.newest.pts)
-            broadcast.sound(publisher, AudioPacket(b"x", own_pts, now), now)
-    assert [b - a for a, b in itertools.pairwise(pts)] == [3000, 2 * VIDEO_HZ]
+            broadcast.publish_audio(publisher, AudioPacket(b"x", own_pts, now), now)
+    assert [b - a for a, b in itertools.pairwise(pts)] == [3000, 2 * VIDEO_CLOCK_HZ]
     clocks = [sound.clock for sound in audio_sink.heard]
     assert [b - a for a, b in itertools.pairwise(clocks)] == [3000, 2 * AUDIO_CLOCK_HZ]
 
@@ -79,7 +78,7 @@ async def test_only_the_shown_publisher_is_heard_and_sets_the_delay() -> None:
         for publisher in ("a", "b"):
             broadcast.publish(publisher, numbered(0), 0.0)
         for publisher, latency_s in (("a", 0.9), ("b", 0.2), ("a", 0.9)):
-            broadcast.sound(publisher, AudioPacket(publisher.encode(), 0, 0.0), 0.0)
+            broadcast.publish_audio(publisher, AudioPacket(publisher.encode(), 0, 0.0), 0.0)
             broadcast.set_latency(publisher, latency_s)
     assert [sound.data for sound in audio_sink.heard] == [b"b"]
     assert audio_sink.delay_s == 0.2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streamer.errors import NotLiveError, ServerFullError, UnknownStyleError
-from streamer.frame import Frame, AudioPacket, Style
+from streamer.frame import AudioPacket, Frame, Style
 from streamer.live import session as session_module
 from streamer.live import sessions as sessions_module
 from streamer.live.broadcast import Broadcasts
@@ -72,7 +72,7 @@ class FakePeer:
             state="connected", codec="VP8", remote=None,
             frames_in=self.source.received, frames_out=sent,
             dropped_intake=self.source.dropped, dropped_encoder=0,
-            lost_pictures=0, decode_errors=0, encode_errors=0, keyframes_out=1, bytes_out=0,
+            lost_frames=0, decode_errors=0, encode_errors=0, keyframes_out=1, bytes_out=0,
             encode_s=(0.004,) * min(sent, 50), bitrate_bps=1, uplink_bps=2, messages_refused=0,
         )  # fmt: skip
 
@@ -201,7 +201,7 @@ async def test_no_more_peers_than_allowed_and_room_again_when_one_leaves() -> No
     async with sessions(max_peers=2) as live:
         first = await live.answer("a", "an offer")
         await live.answer("b", "an offer")
-        with pytest.raises(ServerFullError, match="all 2 places"):
+        with pytest.raises(ServerFullError, match="all 2 streams"):
             await live.answer("c", "an offer")
         assert await live.close(first.id)
         assert not await live.close(first.id)

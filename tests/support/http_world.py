@@ -93,7 +93,7 @@ class FakeSessions:
         if isinstance(wanted.style, str):
             FakeCatalogue().parse(wanted.style)
         self.changes.append(wanted)
-        return self.shown()[name]
+        return self.active()[name]
 
     def active(self) -> dict[str, dict[str, object]]:
         return {str(numbers["name"]): numbers for numbers in self.stats().values()}

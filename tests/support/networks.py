@@ -168,7 +168,7 @@ def fixed_network(path: Path, side: int, seed: int = 0) -> Path:
 
 def ranged_network(path: Path, low: float, high: float, last: str = "") -> Path:
     """A network that normalises what it sees and answers in low..high, as trained ones do."""
-    middle, scope = (low + high) / 2, (high - low) / 5
+    middle, reach = (low + high) / 2, (high - low) / 5
     nodes = [helper.make_node("InstanceNormalization", ["image", "ones", "zeros"], ["n"])]
     if last == "Sigmoid":
         nodes.append(helper.make_node("Sigmoid", ["n"], ["out"]))

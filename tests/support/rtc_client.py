@@ -112,7 +112,9 @@ class RtcClient:
         self._tasks: list[asyncio.Task[None]] = []
         receiver = {"video": self._receiver} if marker else {}
         self.pc = PeerConnection(
-            RTCConfiguration(iceServers=[]), IceScope(loopback), TransceiverFactories(receiver, {}, prefer)
+            RTCConfiguration(iceServers=[]),
+            IceScope(loopback),
+            TransceiverFactories(receiver, {}, prefer),
         )
         self._connected = asyncio.Event()
         self.pc.on("connectionstatechange", self._state_changed)
