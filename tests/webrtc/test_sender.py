@@ -10,6 +10,7 @@ from streamer.frame import VIDEO_TIME_BASE, Frame
 from streamer.webrtc.codecs import Bitrate
 from streamer.webrtc.sender import VideoTrack
 from tests.support.clips import number_frame
+from tests.support.waiting import eventually
 
 
 def frame(n: int) -> Frame:
@@ -51,8 +52,7 @@ async def test_a_frame_that_cannot_be_encoded_does_not_end_the_stream() -> None:
         too_wide = Frame(number_frame(0, 20_000, 32), 0, VIDEO_TIME_BASE, 0.0)
         await track.send(too_wide)
         receiving = asyncio.create_task(track.recv())
-        while not track.errors:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: track.errors)
         await track.send(frame(1))
         assert (await receiving).pts == 3000
         track.stop()
