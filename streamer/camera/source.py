@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,12 +18,11 @@ import av
 
 from streamer.avframe import to_image
 from streamer.errors import UsageError
-from streamer.frame import Frame
+from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame
 from streamer.pipeline.intake import Intake
 
 OPEN_S, READ_S = 10.0, 5.0
 RETRY_S = (0.5, 1.0, 2.0, 4.0)
-HZ = 90_000
 _SCREENS = {
     "linux": ("x11grab", ":0"),
     "darwin": ("avfoundation", "Capture screen 0:none"),
@@ -137,7 +135,9 @@ class CameraSource:
 
     def _frame(self, picture: av.VideoFrame) -> Frame:
         now = time.monotonic()
-        return Frame(to_image(picture), int((now - self._began_at) * HZ), Fraction(1, HZ), now)
+        return Frame(
+            to_image(picture), int((now - self._began_at) * VIDEO_CLOCK_HZ), VIDEO_TIME_BASE, now
+        )
 
     def _on_loop(self, call: Callable[[Any], None], argument: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended

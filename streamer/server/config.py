@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from streamer.engine.backend import Backend
 from streamer.errors import UsageError
+from streamer.webrtc.ice_server import IceServer
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 
@@ -21,15 +22,6 @@ _STREAM = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _ICE_URL = re.compile(r"(?P<scheme>stun|stuns|turn|turns):(?:(?P<user>.+)@)?(?P<rest>[^@]+)")
 _BITRATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)")
 _UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
-
-
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server; `url` carries no credentials."""
-
-    url: str
-    username: str | None = None
-    credential: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

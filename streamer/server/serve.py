@@ -35,7 +35,7 @@ from streamer.server.config import Config
 from streamer.server.listen import bind, check_tls, has_display, ring_size, urls
 from streamer.styles.catalogue import Catalogue
 from streamer.webrtc.codecs import Bitrate
-from streamer.webrtc.peer import IceServer, PeerOptions
+from streamer.webrtc.options import PeerOptions
 
 log = logging.getLogger(__name__)
 
@@ -124,10 +124,7 @@ def peer_options(config: Config) -> PeerOptions:
     """How the server treats every connection."""
     return PeerOptions(
         bitrate=Bitrate(config.start_bitrate_bps, config.min_bitrate_bps, config.max_bitrate_bps),
-        ice_servers=tuple(
-            IceServer((server.url,), server.username, server.credential)
-            for server in config.ice_servers
-        ),
+        ice_servers=config.ice_servers,
         loopback=config.loopback,
         udp_ports=config.udp_ports and range(config.udp_ports[0], config.udp_ports[1] + 1),
     )

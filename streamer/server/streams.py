@@ -27,7 +27,7 @@ class Publishers(Connections, Protocol):
     """Every publisher of the server, by name."""
 
     def change(self, name: str, wanted: Change) -> dict[str, object]: ...
-    def shown(self) -> dict[str, dict[str, object]]: ...
+    def active(self) -> dict[str, dict[str, object]]: ...
     def stats(self) -> dict[str, dict[str, object]]: ...
 
 
@@ -45,7 +45,7 @@ def streams(publishers: Publishers, watchers: Watchers, broadcasts: Broadcasts) 
     taking: set[object] = set()
 
     def jpeg_of(broadcast: Broadcast) -> _Jpegs:
-        for gone in [name for name in jpegs if name not in publishers.shown()]:
+        for gone in [name for name in jpegs if name not in publishers.active()]:
             del jpegs[gone]
         return jpegs.setdefault(broadcast.name, _Jpegs())
 
@@ -54,7 +54,7 @@ def streams(publishers: Publishers, watchers: Watchers, broadcasts: Broadcasts) 
         """What can be watched, at /watch/NAME and by WHEP at /whep/NAME."""
         return {
             name: {**numbers, "viewers": watchers.count(name), "watch": f"/watch/{name}"}
-            for name, numbers in publishers.shown().items()
+            for name, numbers in publishers.active().items()
         }
 
     @routes.get("/{name}.jpg", response_class=Response, responses=_picture("image/jpeg"))

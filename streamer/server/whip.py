@@ -12,8 +12,8 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from streamer.errors import MediaError, NotLiveError, RingError, UsageError
-from streamer.server.config import IceServer
 from streamer.server.error_responses import error
+from streamer.webrtc.ice_server import IceServer
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from streamer.errors import UsageError
 from streamer.server.config import (
     Config,
-    IceServer,
     is_loopback,
     parse_bitrate,
     parse_height,
     parse_ice_server,
     parse_ports,
 )
+from streamer.webrtc.ice_server import IceServer
 
 TOKEN = "0123456789abcdef"
 

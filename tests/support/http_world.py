@@ -93,9 +93,9 @@ class FakeSessions:
         if isinstance(wanted.style, str):
             FakeCatalogue().parse(wanted.style)
         self.changes.append(wanted)
-        return self.shown()[name]
+        return self.active()[name]
 
-    def shown(self) -> dict[str, dict[str, object]]:
+    def active(self) -> dict[str, dict[str, object]]:
         return {str(numbers["name"]): numbers for numbers in self.stats().values()}
 
     def stats(self) -> dict[str, dict[str, object]]:
