@@ -1,6 +1,6 @@
-"""Pictures ↔ images to stylize: uploaded bytes, and photo files.
+"""server, files, library → **photo**: picture files ↔ images.
 
-A photo file keeps what is not colour: transparency, EXIF (upright now), resolution.
+A picture file keeps its transparency, EXIF (turned upright) and resolution.
 """
 
 import io

@@ -1,8 +1,8 @@
-"""encode → **checkpoint** → mux.
+"""ring → encode → **checkpoint** → mux: the encoded frames of an unfinished video, on disk.
 
-What is done of a film, on disk: a hidden folder beside the target, with one file of encoded
-frames for each stretch of the film. A stretch is whole once its .json is there; whatever else
-lies around after a crash is ignored and overwritten. The target appears only when it is whole.
+A hidden folder beside the target holds one file per segment. A segment counts once its .json is
+there; anything else left by a crash is ignored and overwritten. The target appears only when it
+is complete.
 """
 
 import json
@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.errors import MediaError
+from streamer.files.encode import Encoding, SegmentWriter
+from streamer.frame import Image
+from streamer.pipeline.smoother import Smoother
 
 VERSION = 1  # of the layout of this folder and of what makes two runs alike
+FRAMES = 240  # of a segment: what an interruption costs at most, and how often a keyframe comes
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of encoded frames that can be decoded on its own; times in the film's ticks."""
+    """A stretch of encoded frames that can be decoded on its own; times in the video's ticks."""
 
     path: Path
     pts: tuple[int, ...]  # in display order
@@ -101,6 +105,54 @@ class Checkpoint:
             return Segment(path, tuple(record["pts"]), record["last_duration"])
         except (OSError, ValueError, KeyError):
             return None
+
+
+class Segments:
+    """Writes frames one after the other; whole segments survive whatever happens."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        encoding: Encoding,
+        first: int,
+        smoother: Smoother,
+        smooth: float,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._encoding = encoding
+        self._number = first
+        self._smoother = smoother
+        self._smooth = smooth
+        self._writer: SegmentWriter | None = None
+        self._pts: list[int] = []
+        self._duration = 0
+
+    def write(self, image: Image, pts: int, duration: int) -> None:
+        """Smooth and encode a frame."""
+        if self._writer is None:
+            self._writer = SegmentWriter(self._checkpoint.path(self._number), self._encoding)
+            self._pts = []
+        self._writer.write(self._smoother(image, self._smooth), pts, duration)
+        self._pts.append(pts)
+        self._duration = duration
+        if len(self._pts) == FRAMES:
+            self.close()
+
+    def close(self) -> None:
+        """Close the segment at work, so that it counts."""
+        if self._writer is None:
+            return
+        with self._writer:
+            self._writer = None
+        state = self._smoother.state
+        self._checkpoint.close(self._number, tuple(self._pts), self._duration, state)
+        self._number += 1
+
+    def abandon(self) -> None:
+        """Leave the segment at work as it is: it does not count."""
+        if self._writer is not None:
+            self._writer.abandon()
+            self._writer = None
 
 
 def _json(job: dict[str, object]) -> str:

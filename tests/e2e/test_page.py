@@ -28,7 +28,7 @@ from tests.support.browser import (
     wait_until,
 )
 from tests.support.clips import read_number
-from tests.support.film_clips import Clip, write_clip
+from tests.support.video_clips import Clip, write_clip
 
 pytestmark = pytest.mark.e2e
 
