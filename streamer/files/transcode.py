@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.errors import MediaError, StreamerError, UsageError
-from streamer.files.checkpoint import Checkpoint, Segment, Segments
+from streamer.files.checkpoint import Checkpoint, Segment, Segments, sync
 from streamer.files.decode import Decoder
 from streamer.files.job import TranscodeJob, fingerprint
 from streamer.files.source_sink import FileSink, FileSource, depth_of
@@ -139,6 +139,7 @@ async def _assemble(job: TranscodeJob, checkpoint: Checkpoint) -> tuple[int, int
     if target.exists() and not job.options.overwrite:
         raise UsageError(f"{target} exists already; --overwrite replaces it")
     try:
+        await asyncio.to_thread(sync, unfinished)
         unfinished.replace(target)
     except OSError as error:
         raise MediaError(f"{target}: {error.strerror}") from error
