@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from streamer import __version__
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Image, Style
 from streamer.live.broadcast import Broadcasts
 from streamer.photo import decode_photo, encode_jpeg
@@ -58,7 +58,7 @@ def create_app(
     ring: Ring,
     live: Live,
     catalogue: Catalogue,
-    films: FilmJobs,
+    films: VideoJobs,
     *,
     phone_url: str | None = None,
 ) -> ASGIApp:

@@ -20,7 +20,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from streamer.errors import MediaError
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Style
 from streamer.library.live import LiveCatalogue
 from streamer.live.broadcast import Broadcasts
@@ -100,7 +100,7 @@ def _assemble(
         max_peers=config.max_peers,
         broadcasts=broadcasts,
     )
-    films = FilmJobs(lambda: ring.open(live=False))
+    films = VideoJobs(lambda: ring.open(live=False))
     app = create_app(
         config,
         ring,

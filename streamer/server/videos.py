@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Style
 from streamer.server.error_responses import error
 from streamer.server.whip import Readiness, require
@@ -29,7 +29,7 @@ class Names(Protocol):
     def parse(self, style: str) -> tuple[tuple[str, float], ...]: ...
 
 
-def films(ring: Readiness, styles: Names, jobs: FilmJobs) -> APIRouter:
+def films(ring: Readiness, styles: Names, jobs: VideoJobs) -> APIRouter:
     """The routes of films."""
     routes = APIRouter(prefix="/films", tags=["films"])
 

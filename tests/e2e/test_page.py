@@ -27,7 +27,7 @@ from tests.support.browser import (
     shoot,
 )
 from tests.support.clips import read_number
-from tests.support.film_clips import Clip, write_clip
+from tests.support.video_clips import Clip, write_clip
 from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e

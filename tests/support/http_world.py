@@ -17,7 +17,7 @@ from streamer.errors import (
     UnknownStyleError,
     UsageError,
 )
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Image, Style
 from streamer.live.broadcast import Broadcasts
 from streamer.pipeline.change import Change
@@ -134,7 +134,7 @@ class FakeViewers(FakeSessions):
         return {name: {"H264": {"viewers": 1}} for name in self.live.values()}
 
 
-def no_lane() -> Flow:
+def no_flow() -> Flow:
     raise RingError("there is no ring here")
 
 
@@ -159,9 +159,9 @@ class World:
     config: Config = SMALL
     broadcasts: Broadcasts = field(default_factory=Broadcasts)
 
-    def app(self, films: FilmJobs | None = None, phone_url: str | None = None) -> ASGIApp:
+    def app(self, films: VideoJobs | None = None, phone_url: str | None = None) -> ASGIApp:
         live = Live(self.sessions, FakeViewers(self.sessions), self.broadcasts)
-        films = films or FilmJobs(no_lane)
+        films = films or VideoJobs(no_flow)
         return create_app(self.config, self.ring, live, FakeCatalogue(), films, phone_url=phone_url)
 
     def http(self) -> httpx.AsyncClient:

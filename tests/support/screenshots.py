@@ -26,7 +26,7 @@ from tests.support.browser import (
     launch,
     page_at,
 )
-from tests.support.film_clips import Clip, write_clip
+from tests.support.video_clips import Clip, write_clip
 
 DOCS = Path(__file__).parents[2] / "docs"
 SIZES = {"desktop": DESKTOP, "phone": PHONE}

