@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Plane = NDArray[np.uint8]
+VIDEO_CLOCK_HZ = 90_000  # RTP clock of video (RFC 3551)
+VIDEO_TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
 SMOOTHEST = 0.95  # more would make a film of one picture
 
 
@@ -78,7 +80,7 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Sound:
+class AudioPacket:
     """One packet of encoded sound; `clock` counts samples, 32 bits."""
 
     data: bytes

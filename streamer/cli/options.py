@@ -12,7 +12,7 @@ import typer
 from streamer.engine.backend import Backend
 from streamer.errors import UsageError
 from streamer.ring.setup import Setup
-from streamer.server.config import IceServer
+from streamer.webrtc.ice_server import IceServer
 
 WORKERS_PANEL = "Workers"
 

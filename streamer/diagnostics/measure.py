@@ -4,15 +4,14 @@ import asyncio
 import statistics
 import time
 from dataclasses import dataclass
-from fractions import Fraction
 
 import numpy as np
 
-from streamer.frame import Frame, Image, Style, i420_size
+from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Style, i420_size
 from streamer.ring.flow import Flow
 from streamer.ring.ring import Ring
 from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder
-from streamer.webrtc.jitter_buffer import Encoded
+from streamer.webrtc.jitter_buffer import EncodedFrame
 
 SIZE = (1280, 720)  # of a camera's frames
 HEIGHTS_PX = (180, 270, 360, 540, 720)
@@ -48,9 +47,10 @@ async def speed(
 ) -> Speed:
     """Have `ring` stylize images of `size` (width, height) at `height_px` for `seconds` or longer.
 
-    The first frame of each worker does not count; at least two more are measured. Raises RingError.
+    The first frame of each worker does not count; at least two more are measured. Raises
+    RingError, and StylizeError for a style that fails.
     """
-    frame = Frame(sample_image(*size), 0, Fraction(1, 90000), time.monotonic(), style, height_px)
+    frame = Frame(sample_image(*size), 0, VIDEO_TIME_BASE, time.monotonic(), style, height_px)
     flow = ring.open(live=False, window=2 * len(ring))
     enough = asyncio.Event()
     feeding = asyncio.create_task(_feed(flow, frame, enough))
@@ -88,11 +88,11 @@ def coding_s(codec: Codec, width: int, height: int, rounds: int = 8) -> float:
     times = []
     for number in range(rounds):
         image = sample_image(width, height, moved_px=5 * number)
-        frame = Frame(image, number * 3000, Fraction(1, 90000), 0.0)
+        frame = Frame(image, number * 3000, VIDEO_TIME_BASE, 0.0)
         began = time.thread_time()
         packets = encoder.encode(frame, Bitrate().start, keyframe=number == 0)
         for packet in packets:
-            decoder.decode(Encoded(bytes(packet), frame.pts, 0.0, packet.is_keyframe))
+            decoder.decode(EncodedFrame(bytes(packet), frame.pts, 0.0, packet.is_keyframe))
         times.append(time.thread_time() - began)
     return statistics.median(times)
 

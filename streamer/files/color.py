@@ -1,6 +1,6 @@
-"""decode → **color** → ring; encode uses the way back.
+"""decode → **color** → ring → **color** → encode: pixel formats, ranges and matrices.
 
-Any picture FFmpeg decodes becomes 8-bit I420 in video range, and goes back as its film had it.
+What FFmpeg decodes becomes 8-bit I420 in video range, and goes back as its video had it.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ from av.video.reformatter import ColorRange, Colorspace
 from numpy.typing import NDArray
 
 from streamer.avframe import to_frame, to_image
-from streamer.files.container import BT709, FULL, HLG, LIMITED, UNKNOWN, Colors, Film
+from streamer.files.container import BT709, FULL, HLG, LIMITED, UNKNOWN, Colors, VideoInfo
 from streamer.files.tonemap import cube
 from streamer.frame import Image
 
@@ -22,23 +22,23 @@ SDR = Colors(LIMITED, BT709, BT709, BT709)
 HDR_MATRIX = {9: "bt2020nc", 10: "bt2020c", 1: "bt709", 5: "smpte170m", 6: "smpte170m"}
 
 
-def output_colors(film: Film) -> Colors:
-    """The tags of the stylized film: its own, unless its colours had to be made anew."""
-    if film.colors.hdr or film.is_rgb:
+def output_colors(video: VideoInfo) -> Colors:
+    """The tags of the stylized video: its own, unless its colours had to be made anew."""
+    if video.colors.hdr or video.is_rgb:
         return SDR
-    if film.pix_fmt.startswith("gray") and film.colors.matrix == 0:
-        return replace(film.colors, matrix=UNKNOWN)
-    return film.colors
+    if video.pix_fmt.startswith("gray") and video.colors.matrix == 0:
+        return replace(video.colors, matrix=UNKNOWN)
+    return video.colors
 
 
 class ToImage:
-    """Turns decoded frames of one film into images, all of one size."""
+    """Turns decoded frames of one video into images, all of one size."""
 
-    def __init__(self, film: Film) -> None:
-        self._size = film.width, film.height
-        self._full = film.colors.range == FULL
-        self._rgb = film.is_rgb
-        self._to_sdr = ToneMap(film) if film.colors.hdr else None
+    def __init__(self, video: VideoInfo) -> None:
+        self._size = video.width, video.height
+        self._full = video.colors.range == FULL
+        self._rgb = video.is_rgb
+        self._to_sdr = ToneMap(video) if video.colors.hdr else None
 
     def __call__(self, frame: VideoFrame) -> Image:
         """The image of one frame, in video range (16-235)."""
@@ -76,9 +76,9 @@ def from_image(image: Image, width: int, height: int, colors: Colors) -> VideoFr
 class ToneMap:
     """HDR frames (PQ or HLG, BT.2020) to SDR BT.709, by a colour cube that FFmpeg applies."""
 
-    def __init__(self, film: Film) -> None:
-        self._colors = film.colors
-        self._cube = _cube_text(cube(film.colors.transfer == HLG, film.peak_nits))
+    def __init__(self, video: VideoInfo) -> None:
+        self._colors = video.colors
+        self._cube = _cube_text(cube(video.colors.transfer == HLG, video.peak_nits))
         self._graph: Graph | None = None
         self._key: tuple[object, ...] = ()
 

@@ -1,7 +1,4 @@
-"""file → **container** → decode → ring.
-
-Opens films, also hostile ones, and says what is in them.
-"""
+"""file → **container** → decode: opens video files, hostile ones too, and finds what is in them."""
 
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
@@ -30,7 +27,7 @@ DEMUXERS: Final = (
 )
 MAX_PIXELS: Final = 1 << 27  # 16384x8192; more is a damaged or hostile header
 MAX_FAILURES: Final = 100  # in a row: beyond that, nothing more will come
-PQ, HLG = 16, 18  # transfer characteristics of HDR pictures (ITU-T H.273)
+PQ, HLG = 16, 18  # transfer characteristics of HDR video (ITU-T H.273)
 LIMITED, FULL = 1, 2  # color_range
 BT709 = 1  # matrix, primaries and transfer alike
 UNKNOWN = 2  # colour tags that say nothing
@@ -47,13 +44,13 @@ class Colors:
 
     @property
     def hdr(self) -> bool:
-        """Whether the picture is brighter than a usual screen shows."""
+        """Whether it takes an HDR screen to show these colours (PQ or HLG)."""
         return self.transfer in (PQ, HLG)
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """What is known of a film before it is played through."""
+class VideoInfo:
+    """What is known of a video before all of it is decoded."""
 
     path: Path
     index: int  # of the stream that is stylized
@@ -74,8 +71,8 @@ class Film:
     rotation: tuple[int, ...] | None  # display matrix: nine fixed-point numbers
 
 
-def open_film(path: Path) -> InputContainer:
-    """The open file. Raises MediaError in one line fit for the user."""
+def open_video(path: Path) -> InputContainer:
+    """Open for reading. Raises MediaError."""
     try:
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: the file is empty")
@@ -90,15 +87,15 @@ def open_film(path: Path) -> InputContainer:
 
 
 def reason(error: BaseException) -> str:
-    """What an error of FFmpeg or the system says, without numbers and file names."""
+    """The text of an error of FFmpeg or the system, without numbers and file names."""
     if isinstance(error, av.InvalidDataError):
-        return "no film, or damaged beyond reading"
+        return "not a video file, or too badly damaged"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text)
 
 
 def is_cover(stream: VideoStream) -> bool:
-    """A picture that stands for the film: not part of it."""
+    """Whether it is cover art or a thumbnail."""
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
 
 
@@ -110,7 +107,7 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     marked = [s for s in streams if s.disposition & Disposition.default]
     stream = max(marked or streams, key=lambda s: s.width * s.height)
     if stream.width * stream.height > MAX_PIXELS:
-        raise MediaError(f"{path}: {stream.width}x{stream.height} is too large to be true")
+        raise MediaError(f"{path}: {stream.width}x{stream.height} is larger than any real video")
     return stream
 
 
@@ -123,7 +120,7 @@ def readable(
     while failures < MAX_FAILURES:
         try:
             packet = next(packets)
-        except (StopIteration, IndexError):  # PyAV fails where streams appear in mid-film
+        except (StopIteration, IndexError):  # PyAV fails where streams appear in mid-video
             return
         except (av.FFmpegError, ValueError):
             failures += 1
@@ -135,7 +132,7 @@ def readable(
                 yield packet
 
 
-def pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
+def decoded_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
     """Every decoded frame; None for each stretch that cannot be read or decoded."""
     stream.thread_type = "AUTO"
     damaged: set[int | None] = set()
@@ -159,26 +156,30 @@ def _whole(
         yield None
         return
     for frame in frames:
-        if frame.pts in damaged:  # told already
+        if frame.pts in damaged:  # already counted
             damaged.discard(frame.pts)
         else:
             yield None if frame.is_corrupt else frame
 
 
-def probe(path: Path) -> Film:
-    """Look into a film as far as its first picture. Raises MediaError."""
-    with open_film(path) as container:
+def probe(path: Path) -> VideoInfo:
+    """Read a video up to its first frame. Raises MediaError."""
+    with open_video(path) as container:
         stream = main_video(container, path)
-        first = next((frame for frame in pictures(container, stream) if frame is not None), None)
+        first = next(
+            (frame for frame in decoded_frames(container, stream) if frame is not None), None
+        )
         if first is None:
-            raise MediaError(f"{path}: no picture of its video stream can be decoded")
-        return _film(path, container, stream, first)
+            raise MediaError(f"{path}: no frame of its video stream can be decoded")
+        return _video(path, container, stream, first)
 
 
-def _film(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> Film:
+def _video(
+    path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame
+) -> VideoInfo:
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     duration_s = _duration_s(container, stream)
-    return Film(
+    return VideoInfo(
         path=path,
         index=stream.index,
         width=first.width,

@@ -1,7 +1,4 @@
-"""file → container → **decode** → ring.
-
-Every picture of a film in display order, as it is to be stylized.
-"""
+"""container → **decode** → color → ring: every frame of a video, in display order."""
 
 import itertools
 from collections import deque
@@ -16,14 +13,14 @@ from av.video.stream import VideoStream
 
 from streamer.errors import MediaError
 from streamer.files.color import ToImage
-from streamer.files.container import Film, main_video, open_film, pictures, reason
-from streamer.files.trim import Cut
+from streamer.files.container import VideoInfo, decoded_frames, main_video, open_video, reason
+from streamer.files.trim import TimeRange
 from streamer.frame import Image
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """An image and its place in the new film; pts and duration in the film's time_base."""
+class DecodedFrame:
+    """An image and its place in the new video; pts and duration in the video's time_base."""
 
     image: Image
     pts: int
@@ -33,46 +30,51 @@ class Picture:
 class Decoder:
     """Iterate to decode. `damaged` counts what could not be decoded so far.
 
-    `after` continues a run that got as far as this pts (of the new film).
+    `after` continues a run that got as far as this pts (of the new video).
     """
 
     def __init__(
-        self, film: Film, cut: Cut, *, deinterlace: bool = True, after: int | None = None
+        self,
+        video: VideoInfo,
+        trim: TimeRange,
+        *,
+        deinterlace: bool = True,
+        after: int | None = None,
     ) -> None:
         self.damaged = 0
-        self._film = film
-        self._cut = cut
-        self._shift = cut.shift(film.time_base)
+        self._video = video
+        self._trim = trim
+        self._shift = trim.shift(video.time_base)
         self._after = after
         self._deinterlacer = Deinterlacer() if deinterlace else None
-        self._to_image = ToImage(film)
+        self._to_image = ToImage(video)
 
     @property
     def deinterlaced(self) -> bool:
         """Whether interlaced frames were met and made whole."""
         return self._deinterlacer is not None and self._deinterlacer.at_work
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[DecodedFrame]:
         try:
             yield from self._pictures()
         except (av.FFmpegError, ValueError) as error:  # what no skipping helps against
-            raise MediaError(f"{self._film.path}: {reason(error)}") from error
+            raise MediaError(f"{self._video.path}: {reason(error)}") from error
 
-    def _pictures(self) -> Iterator[Picture]:
+    def _pictures(self) -> Iterator[DecodedFrame]:
         for frame, pts, duration in self._timed():
-            if self._cut.is_after(pts, self._film.time_base):
+            if self._trim.is_after(pts, self._video.time_base):
                 return
             if not self._is_skipped(pts):
-                yield Picture(self._to_image(frame), pts - self._shift, duration)
+                yield DecodedFrame(self._to_image(frame), pts - self._shift, duration)
 
     def _is_skipped(self, pts: int) -> bool:
         if self._after is not None:
             return pts - self._shift <= self._after
-        return self._cut.is_before(pts, self._film.time_base)
+        return self._trim.is_before(pts, self._video.time_base)
 
     def _timed(self) -> Iterator[tuple[VideoFrame, int, int]]:
         """Decoded frames with pts that always grow, whatever the file says."""
-        step = max(1, round(1 / (self._film.rate * self._film.time_base)))
+        step = max(1, round(1 / (self._video.rate * self._video.time_base)))
         least, usual = None, 0
         for frame, said, duration in self._whole():
             pts = usual if said is None else said
@@ -92,7 +94,7 @@ class Decoder:
     def _decoded(self) -> Iterator[VideoFrame]:
         wanted = self._first_wanted()
         for seek_to in (wanted, None) if wanted is not None else (None,):
-            with open_film(self._film.path) as container:
+            with open_video(self._video.path) as container:
                 frames = self._from(container, seek_to)
                 first = next(frames, None)
                 landed_late = first is None or first.pts is None or first.pts > (seek_to or 0)
@@ -105,7 +107,7 @@ class Decoder:
         """The pts in the file to seek to: there, or at a keyframe before, decoding begins."""
         if self._after is not None:
             return self._after + self._shift
-        return self._shift if self._cut.start_s is not None else None
+        return self._shift if self._trim.start_s is not None else None
 
     def _from(self, container: InputContainer, seek_to: int | None) -> Iterator[VideoFrame]:
         self.damaged = 0
@@ -115,14 +117,14 @@ class Decoder:
                 container.seek(seek_to, stream=stream)
             except av.FFmpegError:
                 return  # no index at all
-        for frame in pictures(container, stream):
+        for frame in decoded_frames(container, stream):
             if frame is None:
                 self.damaged += 1
             else:
                 yield frame
 
     def _stream(self, container: InputContainer) -> VideoStream:
-        return main_video(container, self._film.path)
+        return main_video(container, self._video.path)
 
 
 class Deinterlacer:
@@ -152,7 +154,7 @@ class Deinterlacer:
         yield from self._pull()
 
     def flush(self) -> Iterator[tuple[VideoFrame, int | None, int]]:
-        """What is left when the film is over."""
+        """What is left when the video is over."""
         if self._graph is not None:
             self._graph.vpush(None)
             yield from self._pull()

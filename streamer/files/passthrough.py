@@ -1,26 +1,110 @@
-"""tracks → **convert** → mux.
-
-Sound and subtitles for formats that cannot hold them as they are.
-"""
+"""container → **passthrough** → mux: every stream that is not stylized, copied or converted."""
 
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
+import contextlib
+import errno
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Protocol
+from typing import Final, Protocol
 
 import av
 from av.audio.codeccontext import AudioCodecContext
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.subtitles.stream import SubtitleStream
 
-from streamer.files.tracks import describe
+from streamer.files.container import readable
+from streamer.files.tracks import Track, copy_stream, describe
+from streamer.files.trim import TimeRange
 
 MS = Fraction(1, 1000)
+NO_TEXT: Final = b"\0\0"  # MP4 fills the time between subtitles with these; its muxer adds them
+FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+class Copier:
+    """The streams that are not stylized, copied or converted packet by packet."""
+
+    def __init__(
+        self,
+        source: InputContainer,
+        out: OutputContainer,
+        tracks: tuple[Track, ...],
+        trim: TimeRange,
+    ) -> None:
+        self.damaged = 0
+        self._source = source
+        self._trim = trim
+        self._copies: dict[int, Stream] = {}
+        self._converters: dict[int, Converter] = {}
+        self._last: dict[int, int] = {}
+        self._covers = {track.index for track in tracks if track.kind == "cover"}
+        self._texts = {track.index for track in tracks if track.codec == "mov_text"}
+        self._headless = {track.index for track in tracks if track.kind == "video"}
+        for track in tracks:
+            stream = source.streams[track.index]
+            if track.action == "copy":
+                self._copies[track.index] = copy_stream(out, stream)
+            elif track.action == "convert":
+                self._converters[track.index] = converter(out, stream, track.into)
+
+    def packets(self) -> Iterator[Packet[Stream]]:
+        """Packets for the new file, with their new times."""
+        wanted = [self._source.streams[i] for i in (*self._copies, *self._converters)]
+        if not wanted:
+            return
+        if self._trim.start_s is not None:
+            with contextlib.suppress(av.FFmpegError):  # no index: read from the beginning
+                self._source.seek(int(self._trim.start_s * av.time_base))
+        for packet in readable(self._source, wanted):
+            if packet is not None and self._is_wanted(packet):
+                yield from self._remap(packet)
+        for converting in self._converters.values():
+            yield from converting.flush()
+
+    def write(self, out: OutputContainer, packet: Packet[Stream]) -> None:
+        """Write a packet; one that the muxer refuses is counted as damaged."""
+        index = packet.stream_index
+        dts = packet.dts if packet.dts is not None else packet.pts
+        if dts is not None and dts <= self._last.get(index, dts - 1):
+            self.damaged += 1
+            return
+        try:
+            out.mux(packet)
+        except (av.FFmpegError, ValueError) as error:
+            if getattr(error, "errno", None) in FULL_DISK:
+                raise
+            self.damaged += 1
+            return
+        if dts is not None:
+            self._last[index] = dts
+
+    def _is_wanted(self, packet: Packet[Stream]) -> bool:
+        index = packet.stream_index
+        if packet.pts is None or index in self._covers:
+            return True
+        if self._trim.is_before(packet.pts, packet.time_base):
+            return False
+        if index in self._headless and not packet.is_keyframe:
+            return False  # nothing can be seen of a video before its first keyframe
+        self._headless.discard(index)
+        return not self._trim.is_after(packet.pts, packet.time_base)
+
+    def _remap(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
+        index = packet.stream_index
+        shift = 0 if index in self._covers else self._trim.shift(packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        if index in self._converters:
+            with contextlib.suppress(av.FFmpegError, ValueError):
+                yield from self._converters[index].convert(packet)
+        elif not (index in self._texts and bytes(packet) == NO_TEXT):
+            packet.stream = self._copies[index]
+            yield packet
 
 
 class Converter(Protocol):
@@ -59,12 +143,10 @@ class AudioConverter:
         self._resampler: AudioResampler | None = None
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        """See Converter."""
         for frame in self._source.codec_context.decode(packet):
             yield from self._encode(frame)
 
     def flush(self) -> Iterator[Packet[Stream]]:
-        """See Converter."""
         for frame in (*self._source.codec_context.decode(None), None):
             yield from self._encode(frame)
         yield from self._of_stream(self._context.encode(None))
@@ -100,7 +182,6 @@ class TextConverter:
         self._encoder = stream.codec_context
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        """See Converter."""
         if packet.pts is None:
             return
         subtitle = self._source.decode2(packet)
@@ -117,7 +198,6 @@ class TextConverter:
         yield out
 
     def flush(self) -> Iterator[Packet[Stream]]:
-        """See Converter."""
         return iter(())
 
 

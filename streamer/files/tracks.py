@@ -1,7 +1,4 @@
-"""container → **tracks** → mux.
-
-What becomes of everything in a film that is not its picture.
-"""
+"""container → **tracks** → mux: what becomes of every stream that is not stylized."""
 
 import io
 from dataclasses import dataclass
@@ -14,7 +11,7 @@ from av.stream import Discard, Stream
 from av.video.stream import VideoStream
 
 from streamer.errors import UsageError
-from streamer.files.container import Film, is_cover, open_film
+from streamer.files.container import VideoInfo, is_cover, open_video
 
 # FFmpeg's name of the format each file name ending stands for.
 FORMATS: Final = {
@@ -30,7 +27,7 @@ FORMATS: Final = {
 AUDIO_INTO: Final = {"webm": "libopus"}  # others: aac
 TEXT_INTO: Final = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "subrip"}
 TEXTS: Final = frozenset({"ass", "ssa", "subrip", "srt", "mov_text", "webvtt", "text", "mpl2"})
-# Facts about the old file that are not true of the new one.
+# Facts about the source that are not true of the result.
 STALE: Final = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps"}
     | {"number_of_frames", "number_of_bytes"}
@@ -41,7 +38,7 @@ Action = Literal["copy", "convert", "drop"]
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One stream of the old film beside the stylized one."""
+    """A stream of the source other than the stylized one."""
 
     index: int
     kind: str
@@ -50,14 +47,14 @@ class Track:
     into: str = ""  # the encoder, when converted
 
     def note(self, holder: str) -> str | None:
-        """What the user should know about it; None: it is kept as it is."""
-        name = f"{self.kind} stream {self.index} ({self.codec or 'of unknown kind'})"
+        """What the user should know about it; None: it is kept unchanged."""
+        name = f"{self.kind} stream {self.index} ({self.codec or 'unknown codec'})"
         if self.action == "drop":
             return f"{name} is dropped: {holder} cannot hold it"
         if self.action == "convert":
             return f"{name} becomes {self.into}: {holder} cannot hold it as it is"
         if self.kind == "video":
-            return f"{name} is copied as it is: one video stream is stylized"
+            return f"{name} is copied unchanged: one video stream is stylized"
         return None
 
 
@@ -67,18 +64,18 @@ def format_of(path: Path) -> str:
         return FORMATS[path.suffix.lower()]
     except KeyError:
         known = " ".join(FORMATS)
-        raise UsageError(f"{path}: cannot write this kind of file; known: {known}") from None
+        raise UsageError(f"{path}: unsupported file type; supported: {known}") from None
 
 
-def plan(film: Film, target_format: str) -> tuple[Track, ...]:
-    """What becomes of every other stream."""
-    with open_film(film.path) as container:
-        others = (s for s in container.streams if s.index != film.index)
+def plan(video: VideoInfo, target_format: str) -> tuple[Track, ...]:
+    """Every stream but the stylized one, with what becomes of it."""
+    with open_video(video.path) as container:
+        others = (s for s in container.streams if s.index != video.index)
         return tuple(_plan_one(s, target_format) for s in others if not _is_chapter_track(s))
 
 
 def _is_chapter_track(stream: Stream) -> bool:
-    """QuickTime keeps chapter titles in a track of their own: they travel as chapters."""
+    """QuickTime stores chapter titles in a track; they are copied as chapters instead."""
     return stream.type == "data" and stream.discard == Discard.all
 
 
@@ -127,13 +124,13 @@ def copy_stream(container: OutputContainer, stream: Stream) -> Stream:
 
 
 def describe(copy: Stream, stream: Stream) -> None:
-    """Give a new stream the tags, language, title and disposition of an old one."""
-    copy.metadata.update(still_true(stream.metadata))
+    """Copy tags, language, title and disposition to another stream."""
+    copy.metadata.update(carried_metadata(stream.metadata))
     copy.disposition = stream.disposition
 
 
-def still_true(metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata that hold for the new film too."""
+def carried_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Metadata of the source that are true of the result too."""
     kept = {
         key: value
         for key, value in metadata.items()

@@ -1,11 +1,11 @@
-"""Which part of a film is wanted, in the time of any of its streams (pure)."""
+"""decode, passthrough → **trim**: which part of a video is wanted, in any time base (pure)."""
 
 from dataclasses import dataclass
 from fractions import Fraction
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class TimeRange:
     """From `start_s` up to, not including, `end_s`: media time in seconds; None: no limit.
 
     What is kept moves to time 0 when there is a start, and stays where it is otherwise.
@@ -27,7 +27,7 @@ class Cut:
         return self.end_s is not None and pts * time_base >= self.end_s
 
     def fraction_of(self, begin_s: Fraction, duration_s: float) -> float:
-        """How much of a film of that length is wanted, 0..1."""
+        """How much of a video of that length is wanted, 0..1."""
         if duration_s <= 0:
             return 1.0
         end_s = begin_s + Fraction(duration_s)

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from streamer import __version__
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.server import error_responses
 from streamer.server.config import Config
 from streamer.server.guard import Guard
@@ -26,7 +26,7 @@ def create_app(
     ring: Ring,
     live: Live,
     catalogue: Catalogue,
-    videos: FilmJobs,
+    videos: VideoJobs,
     *,
     phone_url: str | None = None,
 ) -> ASGIApp:

@@ -12,18 +12,10 @@ from typing import Literal
 from streamer.errors import UsageError
 from streamer.ring.setup import Setup
 from streamer.server.origin import parse_origin
+from streamer.webrtc.ice_server import IceServer
 
 MIN_TOKEN_CHARACTERS = 16
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
-
-
-@dataclass(frozen=True, slots=True)
-class IceServer:
-    """A STUN or TURN server; `url` is without the credentials."""
-
-    url: str
-    username: str | None = None
-    credential: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

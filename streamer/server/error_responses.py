@@ -17,6 +17,7 @@ from streamer.errors import (
     RingError,
     ServerFullError,
     StreamerError,
+    StylizeError,
     TooLargeError,
     UnavailableError,
     UnknownStyleError,
@@ -36,6 +37,7 @@ _STATUS: tuple[tuple[type[StreamerError], int, str], ...] = (
     (TooLargeError, 413, "too_large"),
     (MediaError, 415, "unsupported_media"),
     (UnavailableError, 501, "unavailable"),
+    (StylizeError, 422, "cannot_stylize"),
     (RingError, 503, "not_ready"),
     (StreamerError, 500, "failed"),
 )

@@ -13,7 +13,6 @@ from starlette.staticfiles import StaticFiles
 from streamer.server import qr
 
 PAGE = Path(__file__).parents[1] / "web"
-WATCH = Path(__file__).parents[1] / "watch"
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>streamer</title>
 <h1>streamer is running, but its web page is not built</h1>
@@ -35,11 +34,8 @@ def add_page(app: FastAPI) -> None:
 
     One route a file and no catch-all, so that other paths stay a JSON 404.
     """
-    if not (PAGE / "index.html").is_file():
-        _add_text(app, "/", _NOT_BUILT, "text/html")
-        return
-    _add_file(app, "/", PAGE / "index.html")
-    for path in sorted(PAGE.iterdir()):
+    _add_built(app, "/", "index.html")
+    for path in sorted(PAGE.glob("*")):
         if path.is_dir():
             app.mount(f"/{path.name}", StaticFiles(directory=path), path.name)
         else:
@@ -71,9 +67,18 @@ def add_docs(app: FastAPI) -> None:
 
 
 def add_watch(app: FastAPI) -> None:
-    """A page of one stream's video alone, for OBS's browser source or a projector."""
-    _add_file(app, "/watch/{name}", WATCH / "watch.html")
-    _add_file(app, "/watch.js", WATCH / "watch.js")
+    """A page of one stream's video alone, for OBS's browser source or a projector.
+
+    Its scripts are among the files of `add_page`.
+    """
+    _add_built(app, "/watch/{name}", "watch.html")
+
+
+def _add_built(app: FastAPI, route: str, name: str) -> None:
+    if (PAGE / name).is_file():
+        _add_file(app, route, PAGE / name)
+    else:
+        _add_text(app, route, _NOT_BUILT, "text/html")
 
 
 def _add_file(app: FastAPI, route: str, path: Path) -> None:

@@ -21,7 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from streamer.errors import MediaError
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Style
 from streamer.library.live import LiveCatalogue
 from streamer.live.broadcast import Broadcasts
@@ -37,7 +37,7 @@ from streamer.server.interfaces import Live
 from streamer.server.listen import bind, check_tls, urls
 from streamer.styles.catalogue import Catalogue
 from streamer.webrtc.codecs import Bitrate
-from streamer.webrtc.peer import IceServer, PeerOptions
+from streamer.webrtc.options import PeerOptions
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +75,11 @@ async def _serve(config: Config, listener: socket.socket) -> None:
             print(f"ready in {time.monotonic() - began_at:.1f} s; Ctrl-C stops", flush=True)
             if config.open_browser and has_display():
                 await asyncio.to_thread(webbrowser.open, addresses[0])
-            await asyncio.wait({http})
+            failed = asyncio.create_task(ring.failed.wait())
+            await asyncio.wait({http, failed}, return_when=asyncio.FIRST_COMPLETED)
+            failed.cancel()
+            if ring.failure is not None:  # without workers there is nothing to serve
+                raise ring.failure
 
 
 def _assemble(
@@ -100,7 +104,7 @@ def _assemble(
         max_peers=config.max_peers,
         broadcasts=broadcasts,
     )
-    videos = FilmJobs(lambda: ring.open(live=False))
+    videos = VideoJobs(lambda: ring.open(live=False))
     app = create_app(
         config,
         ring,
@@ -124,10 +128,7 @@ def peer_options(config: Config) -> PeerOptions:
     """The same for every connection."""
     return PeerOptions(
         bitrate=Bitrate(config.start_bitrate_bps, config.min_bitrate_bps, config.max_bitrate_bps),
-        ice_servers=tuple(
-            IceServer((server.url,), server.username, server.credential)
-            for server in config.ice_servers
-        ),
+        ice_servers=config.ice_servers,
         loopback=config.loopback,
         udp_ports=config.udp_ports and range(config.udp_ports[0], config.udp_ports[1] + 1),
     )

@@ -36,8 +36,8 @@ def stream_routes(live: Live) -> APIRouter:
     readers: set[object] = set()
 
     def jpeg_of(broadcast: Broadcast) -> _NewestJpeg:
-        shown = live.publishers.shown()
-        for name in jpegs.keys() - shown.keys():
+        active = live.publishers.active()
+        for name in jpegs.keys() - active.keys():
             del jpegs[name]
         return jpegs.setdefault(broadcast.name, _NewestJpeg())
 
@@ -46,7 +46,7 @@ def stream_routes(live: Live) -> APIRouter:
         """The streams that can be watched, at /watch/NAME and by WHEP at /whep/NAME."""
         return {
             name: {**stats, "viewers": live.viewers.count(name), "watch": f"/watch/{name}"}
-            for name, stats in live.publishers.shown().items()
+            for name, stats in live.publishers.active().items()
         }
 
     @routes.get("/{name}.jpg", response_class=Response, responses=_responses("image/jpeg"))

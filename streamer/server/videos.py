@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Style
 from streamer.server.error_responses import error
 from streamer.server.interfaces import Catalogue, Ring, require
@@ -23,7 +23,7 @@ _BODY = {
 }
 
 
-def video_routes(ring: Ring, catalogue: Catalogue, jobs: FilmJobs) -> APIRouter:
+def video_routes(ring: Ring, catalogue: Catalogue, jobs: VideoJobs) -> APIRouter:
     routes = APIRouter(prefix="/videos", tags=["videos"])
 
     @routes.post("", status_code=201, openapi_extra=_BODY)

@@ -12,9 +12,9 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from streamer.errors import MediaError, NotLiveError, UsageError
-from streamer.server.config import IceServer
 from streamer.server.error_responses import error
 from streamer.server.interfaces import Connections, Ring, require
+from streamer.webrtc.ice_server import IceServer
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"

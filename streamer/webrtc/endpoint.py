@@ -1,7 +1,4 @@
-"""peer, viewer → **link** → aiortc: from an offer to a connection, and to its end.
-
-What every WebRTC connection has that was offered to us, whichever way its pictures go.
-"""
+"""peer, viewer → **endpoint** → peer_connection: from an offer to a connection, and to its end."""
 
 import asyncio
 import logging
@@ -15,9 +12,9 @@ from aiortc.sdp import SessionDescription, candidate_from_sdp
 
 from streamer.errors import UsageError
 from streamer.webrtc.bandwidth import Uplink
-from streamer.webrtc.ice import Reach
+from streamer.webrtc.ice import IceScope
 from streamer.webrtc.options import PeerOptions
-from streamer.webrtc.peer_connection import Connection, Parts
+from streamer.webrtc.peer_connection import PeerConnection, TransceiverFactories
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +22,14 @@ SDP_MAX = 64 * 1024  # characters; Chromium's offers have about 7000
 CLOSE_TIMEOUT_S = 2.0
 
 
-class Link:
-    """One connection; what it is made of (`parts`) is a subclass's. `stop` is, too."""
+class Endpoint:
+    """One connection that was offered to us; subclasses give it `factories` and `stop`."""
 
     def __init__(
-        self, options: PeerOptions, parts: Parts, direction: Literal["sendrecv", "sendonly"]
+        self,
+        options: PeerOptions,
+        factories: TransceiverFactories,
+        direction: Literal["sendrecv", "sendonly"],
     ) -> None:
         self.closed = asyncio.Event()
         self.answer_sdp = ""
@@ -37,12 +37,12 @@ class Link:
         self._direction = direction
         self._closing: asyncio.Task[None] | None = None
         self._ufrag, self._mid = "", ""  # of the other side
-        servers = [
-            RTCIceServer(list(s.urls), s.username, s.credential) for s in options.ice_servers
-        ]
+        servers = [RTCIceServer(s.url, s.username, s.credential) for s in options.ice_servers]
         # An explicit list, empty or not: without one aiortc asks a server of Google's.
-        self._pc = Connection(
-            RTCConfiguration(iceServers=servers), Reach(options.loopback, options.udp_ports), parts
+        self._pc = PeerConnection(
+            RTCConfiguration(iceServers=servers),
+            IceScope(options.loopback, options.udp_ports),
+            factories,
         )
         self._pc.on("connectionstatechange", self._state_changed)
         self._timeout = asyncio.get_running_loop().call_later(
@@ -57,10 +57,10 @@ class Link:
         return "connected" if self._pc.connectionState == "connected" else "connecting"
 
     async def trickle(self, text: str) -> bool:
-        """Candidates of the other side that come after its offer, as an SDP fragment (RFC 8840).
+        """Add the other side's later candidates, an SDP fragment (RFC 8840).
 
         False: they belong to an ICE restart, which is not supported. Raises UsageError for a
-        text that is not a fragment and for candidates that cannot be read.
+        text that is not a fragment and for unreadable candidates.
         """
         fragment = _read_fragment(text)
         if fragment.ufrag not in ("", self._ufrag):
@@ -86,16 +86,16 @@ class Link:
         await asyncio.shield(self._closing)
 
     def stop(self) -> None:
-        """The connection ends: let go of tracks and threads."""
+        """Called once when the connection ends: stop tracks and threads."""
 
     def agreed(self) -> None:
-        """The offer was read and codecs were agreed on; the answer is made next."""
+        """Called when codecs are agreed on, before the answer is made."""
 
     async def negotiate(self, offer_sdp: str) -> None:
-        """Make `answer_sdp`, which holds every candidate of ours.
+        """Make `answer_sdp`, which holds all of our candidates.
 
         Raises UsageError for an offer that is malformed or has nothing we can use, MediaError
-        without a free port; the link is closed then.
+        when no UDP port is free; the endpoint is then closed.
         """
         try:
             self._ufrag, self._mid = _check_offer(offer_sdp)
@@ -112,7 +112,7 @@ class Link:
             raise
 
     def codec(self, kind: str) -> RTCRtpCodecParameters | None:
-        """What was agreed on for "audio" or "video"; None: there is no such track."""
+        """The codec agreed on for "audio" or "video"; None: there is no such track."""
         return self._pc.codec(kind)
 
     def _state_changed(self) -> None:
@@ -123,7 +123,7 @@ class Link:
 
     def _give_up(self) -> None:
         if self.state == "connecting" and self._closing is None:
-            log.info("nobody came within %s s of the answer", self._options.connect_timeout_s)
+            log.info("no connection within %s s of the answer", self._options.connect_timeout_s)
             self._closing = asyncio.create_task(self._shut())
 
     async def _shut(self) -> None:
@@ -136,8 +136,8 @@ class Link:
         self.closed.set()
 
 
-def unhindered(options: PeerOptions) -> PeerOptions:
-    """On loopback nothing can be congested: what looks like it is a busy CPU."""
+def loopback_options(options: PeerOptions) -> PeerOptions:
+    """Without congestion control: on loopback, what looks like congestion is a busy CPU."""
     bitrate, uplink = options.bitrate, options.uplink
     return replace(
         options,
@@ -146,9 +146,12 @@ def unhindered(options: PeerOptions) -> PeerOptions:
     )
 
 
-def hints(uplink: Uplink) -> dict[str, str]:
-    """What makes Chromium begin at a rate, in kbit/s, instead of at 300 kbps and a quarter of the
-    pixels, and go beyond 1.7 Mbps for 640x480 and less. Others ignore it."""
+def google_bitrate_params(uplink: Uplink) -> dict[str, str]:
+    """SDP parameters, in kbit/s, that only Chromium reads.
+
+    Without them it starts at 300 kbps and a quarter of the pixels, and stays below 1.7 Mbps for
+    640x480 and less.
+    """
     return {
         "x-google-start-bitrate": str(min(uplink.start, uplink.max) // 1000),
         "x-google-max-bitrate": str(uplink.max // 1000),
@@ -158,14 +161,14 @@ def hints(uplink: Uplink) -> dict[str, str]:
 def _check_offer(sdp: str) -> tuple[str, str]:
     """The ICE user fragment and the mid of the first section.
 
-    Raises UsageError, with what is wrong, for an offer that cannot be answered.
+    Raises UsageError for an offer that cannot be answered.
     """
     if len(sdp) > SDP_MAX:
-        raise UsageError(f"this is no WebRTC offer: it is longer than {SDP_MAX} characters")
+        raise UsageError(f"this offer is longer than {SDP_MAX} characters")
     try:
         offer = SessionDescription.parse(sdp)
     except Exception as error:  # aiortc's parser raises whatever its parts raise
-        raise UsageError("this is no WebRTC offer: its SDP cannot be read") from error
+        raise UsageError("the SDP of this offer cannot be read") from error
     kinds = [media.kind for media in offer.media]
     if not {"audio", "video"} & set(kinds):
         raise UsageError("this offer has neither video nor audio")
@@ -186,20 +189,20 @@ def _check_offer(sdp: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Fragment:
-    """What an `application/trickle-ice-sdpfrag` says."""
+    """An `application/trickle-ice-sdpfrag`."""
 
-    ufrag: str  # of the ICE session it belongs to; "" when it does not say
+    ufrag: str  # of its ICE session; "" when left out
     candidates: tuple[str, ...]
-    ended: bool  # there will be no more
+    ended: bool  # no more will follow
 
 
 def _read_fragment(text: str) -> _Fragment:
-    """Raises UsageError for a text that is no fragment."""
+    """Raises UsageError for a text that is not a fragment."""
     lines = (line.strip() for line in text.splitlines())
     values = [line[2:].partition(":") for line in lines if line.startswith("a=")]
     ufrag = next((value for key, _, value in values if key == "ice-ufrag"), "")
     candidates = tuple(value for key, _, value in values if key == "candidate")
     ended = any(key == "end-of-candidates" for key, _, _ in values)
     if not (ufrag or candidates or ended):
-        raise UsageError("this is no SDP fragment: it has neither candidates nor a=ice-ufrag")
+        raise UsageError("this is not an SDP fragment: it has neither candidates nor a=ice-ufrag")
     return _Fragment(ufrag, candidates, ended)

@@ -1,7 +1,7 @@
-"""peer: which addresses and ports the media of one connection may use.
+"""peer_connection → **ice** → aioice: which addresses and ports one connection may use.
 
-aioice binds to every address but loopback and to any port, process-wide. This subclass makes
-both a matter of the connection, and bounds what strangers can make it keep.
+aioice binds to every address but loopback and to any port, for the whole process. This subclass
+decides both per connection, and bounds what strangers can make it keep.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ from streamer.errors import MediaError
 
 RECEIVE_BUFFER = 1 << 20  # bytes; a keyframe comes in one burst
 QUEUE_MAX = 4096  # datagrams waiting for the event loop
-CANDIDATES_MAX = 64  # a browser has a handful; every one is checked by sending to it
+CANDIDATES_MAX = 64  # browsers have a handful; each is checked by sending to it
 STUN_TIMEOUT_S = 3.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """Where media may flow: `loopback` keeps it on this machine; `ports` bounds UDP ports."""
+class IceScope:
+    """Where media may flow: `loopback`: this machine only; `ports`: local UDP ports."""
 
     loopback: bool = False
     ports: range | None = None
@@ -43,13 +43,13 @@ def _canonical(address: str) -> str:
 
 
 class IceConnection(Connection):
-    """aioice's connection within a `Reach`, with the credentials and servers of another one."""
+    """aioice's Connection within an `IceScope`; credentials and servers are those of `like`."""
 
-    def __init__(self, like: Connection, reach: Reach) -> None:
+    def __init__(self, like: Connection, scope: IceScope) -> None:
         super().__init__(
             ice_controlling=like.ice_controlling,
-            stun_server=None if reach.loopback else like.stun_server,
-            turn_server=None if reach.loopback else like.turn_server,
+            stun_server=None if scope.loopback else like.stun_server,
+            turn_server=None if scope.loopback else like.turn_server,
             turn_username=like.turn_username,
             turn_password=like.turn_password,
             turn_ssl=like.turn_ssl,
@@ -57,8 +57,8 @@ class IceConnection(Connection):
             local_username=like.local_username,
             local_password=like.local_password,
         )
-        self._reach = reach
-        self._own = own_addresses() if reach.loopback else frozenset()
+        self._scope = scope
+        self._own = own_addresses() if scope.loopback else frozenset()
 
     async def get_component_candidates(
         self,
@@ -66,8 +66,8 @@ class IceConnection(Connection):
         addresses: list[str],
         timeout: int = 5,  # noqa: ASYNC109
     ) -> list[Candidate]:
-        """Raises MediaError when no candidate could be had, because the ports are all taken."""
-        if self._reach.loopback or not addresses:
+        """Raises MediaError when all ports are taken."""
+        if self._scope.loopback or not addresses:
             addresses = ["127.0.0.1", "::1"]
         hosts = [host for a in addresses if (host := await self._bind(component, a))]
         self._protocols += hosts
@@ -76,7 +76,7 @@ class IceConnection(Connection):
         )
         candidates = [host.local_candidate for host in hosts] + reflexive + relayed
         if not candidates:
-            ports = self._reach.ports
+            ports = self._scope.ports
             where = f" between {ports[0]} and {ports[-1]}" if ports else ""
             raise MediaError(f"no free UDP port{where} for another WebRTC connection")
         return candidates
@@ -106,11 +106,11 @@ class IceConnection(Connection):
         return None
 
     def _port_order(self) -> Iterable[int]:
-        ports = self._reach.ports
+        ports = self._scope.ports
         return random.sample(ports, len(ports)) if ports else (0,)
 
     async def _reflexive(self, hosts: list[StunProtocol]) -> list[Candidate]:
-        """What a STUN server sees us as, where one was given and answers in time."""
+        """Our addresses as a STUN server sees them; none if it does not answer in time."""
         if self.stun_server is None:
             return []
         asked = [
@@ -122,10 +122,10 @@ class IceConnection(Connection):
         return [answer[0] for answer in answers if isinstance(answer, tuple)]
 
     async def add_remote_candidate(self, remote_candidate: Candidate | None) -> None:
-        """A `.local` name is looked up by multicast, so not at all when on loopback."""
+        """On loopback only addresses of this machine count; `.local` names need multicast."""
         if remote_candidate is not None and (
             len(self._remote_candidates) >= CANDIDATES_MAX
-            or (self._reach.loopback and not self._here(remote_candidate.host))
+            or (self._scope.loopback and not self._here(remote_candidate.host))
         ):
             return
         await super().add_remote_candidate(remote_candidate)
@@ -133,17 +133,17 @@ class IceConnection(Connection):
     def request_received(
         self, message: stun.Message, addr: tuple[str, int], protocol: StunProtocol
     ) -> None:
-        """Every datagram goes to where a check came from: so strangers are not listened to."""
-        if not self._reach.loopback or self._here(addr[0]):
+        """A check from another machine could redirect media to it: ignore it on loopback."""
+        if not self._scope.loopback or self._here(addr[0]):
             super().request_received(message, addr, protocol)
 
     def data_received(self, data: bytes, component: int) -> None:
-        """Drop what comes faster than it is read, as a socket would."""
+        """Drop datagrams that arrive faster than they are read, as a socket would."""
         if self._queue.qsize() < QUEUE_MAX:
             super().data_received(data, component)
 
     def _here(self, host: str) -> bool:
-        """Whether a host is this machine: browsers send from any of its addresses."""
+        """Whether a host is this machine; browsers send from any of its addresses."""
         try:
             address = ipaddress.ip_address(host.partition("%")[0])
         except ValueError:  # a name

@@ -1,7 +1,7 @@
-"""peer: aiortc's connection, put together from our receivers, senders and ICE.
+"""endpoint → **peer_connection** → aiortc, with our receivers, senders and ICE.
 
-RTCPeerConnection makes its own parts and takes no others; the three private methods overridden
-here are where it makes them. They are those of aiortc 1.16, which `pyproject.toml` pins.
+RTCPeerConnection creates its own parts and accepts no others; the private methods overridden here
+are where it does so. They are those of aiortc 1.16, which `pyproject.toml` pins.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,14 +29,14 @@ from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
 from OpenSSL import SSL, crypto
 
 from streamer.errors import StreamerError
-from streamer.webrtc.ice import IceConnection, Reach
+from streamer.webrtc.ice import IceConnection, IceScope
 
 SUPPORTED = "1.16."
 WINDOW = 256 * 1024  # bytes of unfinished messages on data channels
 SLACK = 64 * 1024  # for a sender that probes a closed window
-# aiortc's, and the same for RSA certificates (GStreamer's). Every one keeps forward secrecy; who
-# the other side is, its fingerprint in the SDP tells and nothing else. Few, so that a ClientHello
-# stays in one datagram: Mbed TLS, in OBS, takes no other.
+# aiortc's, and the same for RSA certificates (GStreamer's). All have forward secrecy; the other
+# side is authenticated by the fingerprint in its SDP alone. Few, so that a ClientHello stays in
+# one datagram: Mbed TLS, in OBS, accepts no other.
 CIPHERS = b":".join(
     b"ECDHE-%s-%s" % (signature, cipher)
     for signature in (b"ECDSA", b"RSA")
@@ -45,45 +45,48 @@ CIPHERS = b":".join(
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What to put in the place of aiortc's receivers and senders, by kind ("audio", "video")."""
+class TransceiverFactories:
+    """What to use in place of aiortc's receivers and senders, by kind ("audio", "video")."""
 
     receiver: Mapping[str, Callable[[RTCDtlsTransport], Any]]
     sender: Mapping[str, Callable[[RTCDtlsTransport], Any]]
-    prefer: str = "H264"  # video codec to choose when both sides have it
+    prefer: str = "H264"  # video codec if both sides have it
 
 
-class Connection(RTCPeerConnection):
-    """An RTCPeerConnection within a `Reach` and, where `parts` says so, of other parts."""
+class PeerConnection(RTCPeerConnection):
+    """An RTCPeerConnection within an `IceScope`, with our receivers and senders."""
 
     def __init__(
-        self, configuration: RTCConfiguration, reach: Reach, parts: Parts | None = None
+        self,
+        configuration: RTCConfiguration,
+        scope: IceScope,
+        factories: TransceiverFactories,
     ) -> None:
         if not aiortc.__version__.startswith(SUPPORTED):
             raise StreamerError(f"aiortc {SUPPORTED}x is needed, not {aiortc.__version__}")
         super().__init__(configuration)
         _set(self, "_RTCPeerConnection__certificates", [Certificate.generateCertificate()])
-        self._reach = reach
-        self._parts = parts or Parts({}, {}, "")
+        self._scope = scope
+        self._factories = factories
 
     def codec(self, kind: str) -> RTCRtpCodecParameters | None:
-        """What was agreed on for sending and receiving; None: there is no such track."""
+        """The codec agreed on, both ways; None: there is no such track."""
         agreed = (t._codecs for t in self.getTransceivers() if t.kind == kind)
         return next((codecs[0] for codecs in agreed if codecs), None)
 
     def asks_for(self, kind: str) -> bool:
-        """Whether the other side's offer wants to be sent that kind."""
+        """Whether the offer asks to receive that kind."""
         ours = (t._offerDirection for t in self.getTransceivers() if t.kind == kind)
         return any(way in ("sendrecv", "sendonly") for way in ours)
 
     def gives(self, kind: str) -> bool:
-        """Whether the other side's offer sends us that kind."""
+        """Whether the offer sends that kind."""
         ours = (t._offerDirection for t in self.getTransceivers() if t.kind == kind)
         return any(way in ("sendrecv", "recvonly") for way in ours)
 
     @property
     def remote_address(self) -> str | None:
-        """Where the other side's packets come from, once ICE has chosen."""
+        """The nominated address of the other side; None before."""
         for transceiver in self.getTransceivers():
             ice = transceiver.receiver.transport.transport._connection
             for pair in ice._nominated.values():
@@ -95,24 +98,24 @@ class Connection(RTCPeerConnection):
         made = super()._RTCPeerConnection__createTransceiver(*args, **kwargs)  # type: ignore[misc]
         transceiver: RTCRtpTransceiver = made
         transport, kind = transceiver.receiver.transport, transceiver.kind
-        if kind in self._parts.sender:
-            sender = self._parts.sender[kind](transport)
+        if kind in self._factories.sender:
+            sender = self._factories.sender[kind](transport)
             sender._stream_id = transceiver.sender._stream_id
             _set(transceiver, "_RTCRtpTransceiver__sender", sender)
-        if kind in self._parts.receiver:
-            receiver = self._parts.receiver[kind](transport)
+        if kind in self._factories.receiver:
+            receiver = self._factories.receiver[kind](transport)
             _set(transceiver, "_RTCRtpTransceiver__receiver", receiver)
         transceiver.receiver._set_rtcp_ssrc(transceiver.sender._ssrc)
-        if kind == "video" and self._parts.prefer:
+        if kind == "video" and self._factories.prefer:
             known = RTCRtpSender.getCapabilities(kind).codecs
-            known.sort(key=lambda codec: codec.name != self._parts.prefer)
+            known.sort(key=lambda codec: codec.name != self._factories.prefer)
             transceiver.setCodecPreferences(known)
         return transceiver
 
     def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
         dtls: RTCDtlsTransport = super()._RTCPeerConnection__createDtlsTransport()  # type: ignore[misc]
         ice = dtls.transport
-        connection = IceConnection(ice._connection, self._reach)
+        connection = IceConnection(ice._connection, self._scope)
         ice.iceGatherer._connection = ice._connection = connection
         ice._recv, ice._send = connection.recv, connection.send
         _set(dtls, "_validate_peer_identity", partial(_check_fingerprints, dtls))
@@ -125,7 +128,7 @@ class Connection(RTCPeerConnection):
 
 
 class Certificate(RTCCertificate):
-    """Ours, of P-256; it gets along with those that have another kind."""
+    """A P-256 certificate whose context also accepts peers with RSA."""
 
     def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
         context = super()._create_ssl_context(srtp_profiles)
@@ -134,17 +137,17 @@ class Certificate(RTCCertificate):
 
 
 def _check_fingerprints(dtls: RTCDtlsTransport, remote: RTCDtlsParameters) -> None:
-    """The other side's certificate must have every digest that its SDP told.
+    """The other side's certificate must match every fingerprint of its SDP (RFC 8122, 5).
 
-    As aiortc does it, but without reading the certificate, of which nothing else matters: those
-    of libdatachannel (in OBS) claim a version of X.509 that `cryptography` refuses.
+    Unlike aiortc's, this does not parse the certificate, of which nothing else matters: those of
+    libdatachannel (in OBS) claim a version of X.509 that `cryptography` refuses.
     """
     certificate = dtls._ssl.get_peer_certificate() if dtls._ssl else None
-    told = [f for f in remote.fingerprints if f.algorithm.lower() in X509_DIGEST_ALGORITHMS]
+    claimed = [f for f in remote.fingerprints if f.algorithm.lower() in X509_DIGEST_ALGORITHMS]
     if (
         certificate is None
-        or not told
-        or any(_digest(certificate, f.algorithm) != f.value.upper() for f in told)
+        or not claimed
+        or any(_digest(certificate, f.algorithm) != f.value.upper() for f in claimed)
     ):
         dtls._set_state(State.FAILED)
 
@@ -155,7 +158,7 @@ def _digest(certificate: crypto.X509, algorithm: str) -> str:
 
 
 def _bound(sctp: RTCSctpTransport) -> None:
-    """aiortc announces a window, and then takes whatever comes."""
+    """Enforce a receive window: aiortc announces one and then accepts anything."""
     take = sctp._receive_data_chunk
     sctp._advertised_rwnd = WINDOW
 
@@ -167,6 +170,6 @@ def _bound(sctp: RTCSctpTransport) -> None:
 
 
 def _set(owner: object, private: str, value: object) -> None:
-    """Replace a private part, loudly when this aiortc has none of that name."""
+    """Replace a private attribute; fails if this aiortc does not have it."""
     getattr(owner, private)
     setattr(owner, private, value)

@@ -19,7 +19,7 @@ from streamer.cli.options import (
 from streamer.diagnostics import saved
 from streamer.errors import UsageError
 from streamer.ring.setup import Setup
-from streamer.server.config import IceServer
+from streamer.webrtc.ice_server import IceServer
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 import pytest
 
-from streamer.server.config import Config, IceServer
+from streamer.server.config import Config
 from streamer.server.serve import has_display, peer_options
-from streamer.webrtc.peer import PeerOptions
+from streamer.webrtc.ice_server import IceServer
+from streamer.webrtc.options import PeerOptions
 
 TOKEN = "0123456789abcdef"
 
@@ -29,7 +30,7 @@ def test_peers_get_what_was_asked_for() -> None:
     assert options.udp_ports is not None
     assert (options.udp_ports[0], options.udp_ports[-1]) == (40000, 40100)
     (server,) = options.ice_servers
-    assert (server.urls, server.username) == (("turn:t.example",), "me")
+    assert (server.url, server.username) == ("turn:t.example", "me")
 
 
 def test_browser_needs_a_display(monkeypatch: pytest.MonkeyPatch) -> None:

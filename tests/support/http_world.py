@@ -17,7 +17,7 @@ from streamer.errors import (
     UnknownStyleError,
     UsageError,
 )
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Image, Style
 from streamer.live.broadcast import Broadcasts
 from streamer.pipeline.change import Change
@@ -94,9 +94,9 @@ class FakeSessions:
         if isinstance(wanted.style, str):
             FakeCatalogue().parse(wanted.style)
         self.changes.append(wanted)
-        return self.shown()[name]
+        return self.active()[name]
 
-    def shown(self) -> dict[str, dict[str, object]]:
+    def active(self) -> dict[str, dict[str, object]]:
         return {str(numbers["name"]): numbers for numbers in self.stats().values()}
 
     def stats(self) -> dict[str, dict[str, object]]:
@@ -135,7 +135,7 @@ class FakeViewers(FakeSessions):
         return {name: {"H264": {"viewers": 1}} for name in self.live.values()}
 
 
-def no_lane() -> Flow:
+def no_flow() -> Flow:
     raise RingError("there is no ring here")
 
 
@@ -160,9 +160,9 @@ class World:
     config: Config = SMALL
     broadcasts: Broadcasts = field(default_factory=Broadcasts)
 
-    def app(self, videos: FilmJobs | None = None, phone_url: str | None = None) -> ASGIApp:
+    def app(self, videos: VideoJobs | None = None, phone_url: str | None = None) -> ASGIApp:
         live = Live(self.sessions, FakeViewers(self.sessions), self.broadcasts)
-        videos = videos or FilmJobs(no_lane)
+        videos = videos or VideoJobs(no_flow)
         return create_app(
             self.config, self.ring, live, FakeCatalogue(), videos, phone_url=phone_url
         )

@@ -9,11 +9,11 @@ import pytest
 from aioice import Candidate, Connection
 
 from streamer.errors import MediaError
-from streamer.webrtc.ice import CANDIDATES_MAX, QUEUE_MAX, IceConnection, Reach, own_addresses
+from streamer.webrtc.ice import CANDIDATES_MAX, QUEUE_MAX, IceConnection, IceScope, own_addresses
 
 
-def connection(reach: Reach, stun: tuple[str, int] | None = None) -> IceConnection:
-    return IceConnection(Connection(ice_controlling=True, stun_server=stun), reach)
+def connection(scope: IceScope, stun: tuple[str, int] | None = None) -> IceConnection:
+    return IceConnection(Connection(ice_controlling=True, stun_server=stun), scope)
 
 
 def host(address: str, port: int = 40_000) -> Candidate:
@@ -43,7 +43,7 @@ def free_ports(count: int) -> range:
 
 
 async def test_on_loopback_only_loopback_is_gathered() -> None:
-    ice = connection(Reach(loopback=True))
+    ice = connection(IceScope(loopback=True))
     await ice.gather_candidates()
     hosts = {candidate.host for candidate in ice.local_candidates}
     assert "127.0.0.1" in hosts
@@ -52,7 +52,7 @@ async def test_on_loopback_only_loopback_is_gathered() -> None:
 
 
 async def test_on_loopback_no_server_is_asked_and_no_name_looked_up() -> None:
-    ice = connection(Reach(loopback=True), stun=("198.51.100.1", 3478))
+    ice = connection(IceScope(loopback=True), stun=("198.51.100.1", 3478))
     assert ice.stun_server is None
     await ice.add_remote_candidate(host("a2b4c6d8-0000-4000-8000-123456789abc.local"))
     await ice.add_remote_candidate(host("198.51.100.7"))
@@ -61,7 +61,7 @@ async def test_on_loopback_no_server_is_asked_and_no_name_looked_up() -> None:
 
 async def test_on_loopback_other_addresses_of_this_machine_are_welcome() -> None:
     """A browser's check may come from the address of its network card."""
-    ice = connection(Reach(loopback=True))
+    ice = connection(IceScope(loopback=True))
     own = sorted(own_addresses())
     for address in own:
         await ice.add_remote_candidate(host(address))
@@ -69,7 +69,7 @@ async def test_on_loopback_other_addresses_of_this_machine_are_welcome() -> None
 
 
 async def test_beyond_loopback_the_usual_candidates() -> None:
-    ice = connection(Reach())
+    ice = connection(IceScope())
     await ice.gather_candidates()
     await ice.add_remote_candidate(host("198.51.100.7"))
     assert len(ice.remote_candidates) == 1
@@ -81,15 +81,15 @@ async def test_beyond_loopback_the_usual_candidates() -> None:
 
 async def test_ports_come_from_the_range_until_there_are_none() -> None:
     ports = free_ports(2)
-    held = [connection(Reach(loopback=True, ports=ports)) for _ in range(2)]
+    held = [connection(IceScope(loopback=True, ports=ports)) for _ in range(2)]
     for ice in held:
         await ice.gather_candidates()
     used = [c.port for ice in held for c in ice.local_candidates if c.host == "127.0.0.1"]
     assert sorted(used) == list(ports)
     with pytest.raises(MediaError, match=f"{ports[0]} and {ports[-1]}"):
-        await connection(Reach(loopback=True, ports=ports)).gather_candidates()
+        await connection(IceScope(loopback=True, ports=ports)).gather_candidates()
     await held[0].close()
-    again = connection(Reach(loopback=True, ports=ports))
+    again = connection(IceScope(loopback=True, ports=ports))
     await again.gather_candidates()
     for ice in (held[1], again):
         await ice.close()
@@ -98,7 +98,7 @@ async def test_ports_come_from_the_range_until_there_are_none() -> None:
 async def test_a_stun_server_that_is_silent_does_not_hold_the_answer_up() -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
-        ice = connection(Reach(), stun=silent.getsockname())
+        ice = connection(IceScope(), stun=silent.getsockname())
         async with asyncio.timeout(4.5):
             await ice.gather_candidates()
         assert all(candidate.type == "host" for candidate in ice.local_candidates)
@@ -106,7 +106,7 @@ async def test_a_stun_server_that_is_silent_does_not_hold_the_answer_up() -> Non
 
 
 async def test_what_strangers_can_make_it_keep_is_bounded() -> None:
-    ice = connection(Reach())
+    ice = connection(IceScope())
     for i in range(3 * CANDIDATES_MAX):
         await ice.add_remote_candidate(host("127.0.0.1", 10_000 + i))
     assert len(ice.remote_candidates) == CANDIDATES_MAX
