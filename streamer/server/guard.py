@@ -6,6 +6,7 @@ exchanged for a cookie.
 """
 
 import asyncio
+import contextlib
 import ipaddress
 import secrets
 import socket
@@ -13,7 +14,7 @@ from urllib.parse import quote, urlencode
 
 from fastapi.exceptions import HTTPException
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,6 +25,7 @@ from streamer.server.origin import Origin, parse_origin
 SMALL_BODY_BYTES = 128 * 1024  # an SDP offer; only photos and videos may be larger
 BODY_DEADLINE_S = 60.0
 VIDEO_DEADLINE_S = 3600.0  # over a slow Wi-Fi
+PACE_S, PACE_BYTES = 10.0, 32 * 1024  # slower bodies are given up
 
 # The web page is built by Vite (no inline scripts); Swagger UI needs inline styles and data: icons.
 _POLICY = (
@@ -75,18 +77,22 @@ class Guard:
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         limit, deadline_s = self._bounds(request)
-        app = self._refuse(request, limit) or self._app
+        refusal = self._refuse(request, limit)
+        if refusal is None and (accept := request.scope.get("state", {}).get("accept")):
+            accept()  # so that `http_server` keeps the connection
         body = _BoundedBody(receive, limit, deadline_s)
-        await app(request.scope, body, self._with_headers(request, send))
+        with contextlib.suppress(ClientDisconnect):  # it went while we read: nobody to tell
+            await (refusal or self._app)(request.scope, body, self._with_headers(request, send))
 
     def _refuse(self, request: Request, limit: int) -> Response | None:
         """The answer to a request that is refused, or None."""
         here = parse_origin(f"{request.scope['scheme']}://{request.headers.get('host', '')}")
         if here is None or not self._host_known(here.host):
-            return error(403, "host_refused", _HOST_REFUSED)
+            return error(403, "host_refused", _HOST_REFUSED, _CLOSE)
         if not self._origin_allowed(request, here):
             origin = request.headers["origin"]
-            return error(403, "origin_refused", f"start the server with --allow-origin {origin}")
+            message = f"start the server with --allow-origin {origin}"
+            return error(403, "origin_refused", message, _CLOSE)
         if _length(request) > limit:
             return error(413, "too_large", _too_large(limit), _CLOSE)
         return self._refuse_token(request)
@@ -119,7 +125,7 @@ class Guard:
         elif _same(self._offered(request), token):
             return None
         message = "send 'Authorization: Bearer TOKEN', or open the URL that the server printed"
-        return error(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})
+        return error(401, "unauthorized", message, {"WWW-Authenticate": "Bearer", **_CLOSE})
 
     def _is_preflight(self, request: Request) -> bool:
         """Browsers send these without credentials; they change nothing."""
@@ -165,28 +171,41 @@ class Guard:
 
 
 class _BoundedBody:
-    """Receives a body of at most `limit` bytes within `deadline_s`, else 413 or 408."""
+    """Receives a body of at most `limit` bytes within `deadline_s`, else 413 or 408.
+
+    Also 408 when less than `PACE_BYTES` arrive in `PACE_S`, unless the body ends before.
+    """
 
     def __init__(self, receive: Receive, limit: int, deadline_s: float) -> None:
         self._receive = receive
         self._limit = limit
         self._left = limit
         self._deadline = asyncio.get_running_loop().time() + deadline_s
+        self._pace_s, self._pace_bytes = PACE_S, PACE_BYTES
         self._complete = False
 
     async def __call__(self) -> Message:
         if self._complete:
             return await self._receive()
+        began_at = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(min(self._deadline, began_at + self._pace_s)):
                 message = await self._receive()
         except TimeoutError:
             raise HTTPException(408, "the body arrived too slowly; try again", _CLOSE) from None
+        self._keep_pace(len(message.get("body", b"")), began_at)
         self._left -= len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         if self._left < 0:
             raise HTTPException(413, _too_large(self._limit), _CLOSE)
         return message
+
+    def _keep_pace(self, received: int, began_at: float) -> None:
+        """Only time in which the application waits for the client counts."""
+        self._pace_s -= asyncio.get_running_loop().time() - began_at
+        self._pace_bytes -= received
+        if self._pace_bytes <= 0:
+            self._pace_s, self._pace_bytes = PACE_S, PACE_BYTES
 
 
 def _known_names(config: Config) -> set[str]:
