@@ -75,7 +75,7 @@ async def _carry(
     async with asyncio.TaskGroup() as tasks:
         reporting = tasks.create_task(_report(source, ring, camera, control, stats))
         await pipeline.run(
-            source.frames, ring.open(live=True), camera, stats=stats, dress=control.apply
+            source.frames, ring.open(live=True), camera, stats=stats, apply_style=control.apply
         )
         reporting.cancel()
 
@@ -137,7 +137,7 @@ async def _report(
     while True:
         await asyncio.sleep(REPORT_S)
         now = time.monotonic()
-        out_fps = stats.left.fps(now)
+        out_fps = stats.delivered.fps(now)
         style.update(now, source.frames.received, out_fps, ring.busy_s, len(ring))
         if sys.stderr.isatty():
             line = f"{style.in_fps:.0f} fps in, {out_fps:.0f} stylized, "
