@@ -19,7 +19,7 @@ from streamer.pipeline.change import Change, Height, change
 from streamer.pipeline.stats import Stats
 from streamer.pipeline.style_control import StyleControl
 from streamer.ring.ring import Ring
-from streamer.ring.setup import setup
+from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 
@@ -58,7 +58,7 @@ async def _run(options: CameraOptions) -> None:
     control = TextControl(
         catalogue, StyleControl(catalogue.parse, style, options.height_px, options.fps)
     )
-    size = setup(options.backend, options.workers, options.threads, None)
+    size = resolve(options.backend, options.workers, options.threads, None)
     title = f"waiting for {name_of(options.source)}"
     with VirtualCamera(options.width, options.height, options.fps, options.device, title) as camera:
         print(f"the virtual camera is {camera.device}; Ctrl-C stops", flush=True)

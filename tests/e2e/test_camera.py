@@ -21,9 +21,8 @@ from streamer.engine.stylizer import StylizerSpec
 from streamer.frame import Image, Style, i420_size
 from streamer.ring.worker import Worker
 from streamer.styles.catalogue import Catalogue
-from tests.e2e.test_serve import served_with
-from tests.e2e.test_watch import publishing
 from tests.support.clips import number_frame, read_number, timed_frame
+from tests.support.served import publishing, served_with
 from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e

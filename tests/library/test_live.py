@@ -18,7 +18,8 @@ from streamer.library.add import adopt
 from streamer.library.live import LiveCatalogue
 from streamer.live.broadcast import Broadcasts
 from streamer.paths import user_models
-from streamer.server.app import Live, create_app
+from streamer.server.app import create_app
+from streamer.server.interfaces import Live
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import ModelFile
 from tests.support.http_world import (

@@ -14,7 +14,7 @@ import {
 export const ROUTES = {
   styles: '/styles',
   stylize: '/stylize',
-  videos: '/films',
+  videos: '/videos',
   phone: '/phone',
   whip: '/whip',
   whep: '/whep',

@@ -11,7 +11,7 @@ afterEach(() => vi.unstubAllGlobals());
 function restored(answers: (() => Response | Promise<Response>)[]) {
   const asked: [string, string][] = [];
   const slept_s: number[] = [];
-  vi.stubGlobal('sessionStorage', { getItem: () => '[["a.mp4", "/films/x"]]', setItem() {} });
+  vi.stubGlobal('sessionStorage', { getItem: () => '[["a.mp4", "/videos/x"]]', setItem() {} });
   vi.stubGlobal('fetch', async (url: string, options?: RequestInit) => {
     asked.push([options?.method ?? 'GET', url]);
     const next = answers.shift();
@@ -25,7 +25,7 @@ function restored(answers: (() => Response | Promise<Response>)[]) {
 }
 
 test('a video shows its progress when the server knows it', () => {
-  const video = new Video('a.mp4', '/films/x');
+  const video = new Video('a.mp4', '/videos/x');
   video.take({ ...REPORT, state: 'stylizing' });
   expect(video).toMatchObject({ state: 'stylizing', progress: 0.25 });
   video.take({ ...REPORT, state: 'stylizing', total: 0 });
@@ -39,8 +39,8 @@ test('a video is followed to its end and not asked for again', async () => {
   await vi.waitFor(() => expect(video.state).toBe('done'));
   await new Promise((resolve) => setTimeout(resolve));
   expect(asked).toEqual([
-    ['GET', '/films/x'],
-    ['GET', '/films/x'],
+    ['GET', '/videos/x'],
+    ['GET', '/videos/x'],
   ]);
   expect(slept_s).toEqual([0.7]);
 });
@@ -63,7 +63,7 @@ test('a removed video is cancelled on the server and not asked for again', async
   void videos.remove(video);
   expect(videos.all).toEqual([]);
   expect(video.run.signal.aborted).toBe(true);
-  expect(asked.at(-1)).toEqual(['DELETE', '/films/x']);
+  expect(asked.at(-1)).toEqual(['DELETE', '/videos/x']);
   await new Promise((resolve) => setTimeout(resolve));
   expect([video.state, asked.length]).toEqual(['cancelled', 3]);
 });

@@ -11,8 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from streamer.cli.main import main
-from streamer.diagnostics import checks as doctor_machine
-from streamer.diagnostics import doctor_software
+from streamer.diagnostics import checks
 from streamer.errors import ModelError
 from streamer.server.config import Config
 from streamer.styles.model import ModelFile
@@ -22,77 +21,77 @@ TOKEN = "0123456789abcdef"
 
 
 def test_python_of_another_version_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor_software.python().state == "ok"
+    assert checks.python().state == "ok"
     monkeypatch.setattr(sys, "version_info", (3, 10, 1))
-    assert doctor_software.python().state == "fail"
+    assert checks.python().state == "fail"
 
 
 def test_what_is_not_installed_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     def version(package: str) -> str:
         raise PackageNotFoundError(package)
 
-    monkeypatch.setattr(doctor_software, "version", version)
-    found = doctor_software.ray_version()
+    monkeypatch.setattr(checks, "version", version)
+    found = checks.ray_version()
     assert (found.state, found.found) == ("fail", "ray is not installed")
     assert found.fix.endswith("pip install --force-reinstall ray")
 
 
 def test_two_onnx_runtimes_in_one_folder_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor_software.onnx().state == "ok"
-    monkeypatch.setattr(doctor_software, "version", lambda package: "1.0")
-    assert "onnxruntime-gpu" in doctor_software.onnx().found
+    assert checks.onnx().state == "ok"
+    monkeypatch.setattr(checks, "version", lambda package: "1.0")
+    assert "onnxruntime-gpu" in checks.onnx().found
 
 
 def test_idle_gpus_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor_software.gpu("onnx").state == "ok"
-    monkeypatch.setattr(doctor_software, "gpus", lambda: 2)
-    found = doctor_software.gpu("onnx")
+    assert checks.gpu("onnx").state == "ok"
+    monkeypatch.setattr(checks, "gpus", lambda: 2)
+    found = checks.gpu("onnx")
     assert found.state == "note" and "--backend torch" in found.fix
 
 
 def test_torch_that_does_not_reach_the_gpu_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing falls back to the CPU unsaid: the device there is must stylize."""
     pytest.importorskip("torch")
-    monkeypatch.setattr(doctor_software, "gpus", lambda: 1)
+    monkeypatch.setattr(checks, "gpus", lambda: 1)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    found = doctor_software.gpu("torch")
+    found = checks.gpu("torch")
     assert found.state == "fail" and "Torch finds no cuda" in found.found
 
 
 def test_codecs_work_here() -> None:
-    assert doctor_software.codecs().state == "ok"
+    assert checks.codecs().state == "ok"
 
 
 def test_a_damaged_model_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert doctor_software.models().state == "ok"
+    assert checks.models().state == "ok"
 
     def read(self: ModelFile) -> bytes:
         raise ModelError("model fast: fast.onnx is damaged (its SHA-256 differs)")
 
     monkeypatch.setattr(ModelFile, "read", read)
-    found = doctor_software.models()
+    found = checks.models()
     assert found.state == "fail" and "damaged" in found.found
 
 
 def test_a_page_that_is_not_built_is_a_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(doctor_software, "PAGE", tmp_path)
-    assert doctor_software.page().fix == "make web"
+    monkeypatch.setattr(checks, "PAGE", tmp_path)
+    assert checks.page().fix == "make web"
     (tmp_path / "index.html").touch()
-    assert doctor_software.page().state == "ok"
+    assert checks.page().state == "ok"
 
 
 def test_small_shared_memory_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=1))
-    found = doctor_machine.memory()
+    found = checks.memory()
     assert found.state == "fail" and "--shm-size" in found.fix
 
 
 def test_little_memory_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     free = SimpleNamespace(available=2**20)
     monkeypatch.setattr("psutil.virtual_memory", lambda: free)
-    assert doctor_machine.memory().state == "note"
+    assert checks.memory().state == "note"
 
 
 @pytest.fixture
@@ -102,34 +101,34 @@ def taken() -> Iterator[int]:
 
 
 def test_a_taken_port_is_a_failure(taken: int) -> None:
-    assert doctor_machine.port(Config(port=taken)).state == "fail"
-    assert doctor_machine.port(Config(port=0)).state == "ok"
+    assert checks.port(Config(port=taken)).state == "fail"
+    assert checks.port(Config(port=0)).state == "ok"
 
 
 def test_udp_is_tried_on_the_ports_that_were_asked_for() -> None:
-    assert doctor_machine.udp(Config()).state == "ok"
+    assert checks.udp(Config()).state == "ok"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.1", 0))
         port = other.getsockname()[1]
-        found = doctor_machine.udp(Config(udp_ports=(port, port)))
+        found = checks.udp(Config(udp_ports=(port, port)))
     assert found.state == "fail" and "--udp-ports" in found.fix
 
 
 def test_a_page_for_others_needs_a_certificate() -> None:
-    assert doctor_machine.certificate(Config()).state == "ok"
-    found = doctor_machine.certificate(Config(host="0.0.0.0", token=TOKEN))
+    assert checks.certificate(Config()).state == "ok"
+    found = checks.certificate(Config(host="0.0.0.0", token=TOKEN))
     assert found.state == "note" and "--tls-cert" in found.fix
 
 
 @pytest.mark.parametrize(("days", "state"), [(-1, "fail"), (3, "note"), (100, "ok")])
 def test_a_certificate_is_looked_at(tmp_path: Path, days: float, state: str) -> None:
     cert, key = certificate(tmp_path, days)
-    assert doctor_machine.certificate(Config(tls_cert=cert, tls_key=key)).state == state
+    assert checks.certificate(Config(tls_cert=cert, tls_key=key)).state == state
 
 
 def test_what_is_no_certificate_is_a_failure(tmp_path: Path) -> None:
     cert, _ = certificate(tmp_path)
-    found = doctor_machine.certificate(Config(tls_cert=cert, tls_key=cert))
+    found = checks.certificate(Config(tls_cert=cert, tls_key=cert))
     assert found.state == "fail"
 
 
@@ -142,30 +141,30 @@ def video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         device = tmp_path / place
         device.mkdir(parents=True)
         (links / device.name).symlink_to(device)
-    monkeypatch.setattr(doctor_machine, "VIDEO", links)
-    monkeypatch.setattr(doctor_machine, "find_spec", lambda name: object())
+    monkeypatch.setattr(checks, "VIDEO", links)
+    monkeypatch.setattr(checks, "find_spec", lambda name: object())
     return links
 
 
 def test_cameras_are_told_from_virtual_ones(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: True)
-    assert doctor_machine.camera().found == "/dev/video0"
-    assert doctor_machine.virtual_camera().found == "/dev/video9"
+    assert checks.camera().found == "/dev/video0"
+    assert checks.virtual_camera().found == "/dev/video9"
 
 
 def test_cameras_that_may_not_be_opened(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: False)
-    for found in (doctor_machine.camera(), doctor_machine.virtual_camera()):
+    for found in (checks.camera(), checks.virtual_camera()):
         assert found.state == "note" and "usermod" in found.fix
 
 
 def test_no_cameras_are_no_failure(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for device in video.iterdir():
         device.unlink()
-    assert doctor_machine.camera().state == "ok"
-    assert "modprobe v4l2loopback" in doctor_machine.virtual_camera().fix
-    monkeypatch.setattr(doctor_machine, "find_spec", lambda name: None)
-    assert "streamer[camera]" in doctor_machine.virtual_camera().fix
+    assert checks.camera().state == "ok"
+    assert "modprobe v4l2loopback" in checks.virtual_camera().fix
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    assert "streamer[camera]" in checks.virtual_camera().fix
 
 
 def test_command_shows_fixes_and_exits_with_1(
