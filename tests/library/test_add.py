@@ -17,7 +17,7 @@ from streamer.errors import ModelError, UsageError
 from streamer.frame import Image, Style
 from streamer.i420 import from_rgb, to_rgb
 from streamer.library import store as styles_library
-from streamer.library.add import adopt
+from streamer.library.add import import_model
 from streamer.library.store import remove, to_name
 from streamer.styles.catalogue import Catalogue
 from tests.support.commands import Command, command
@@ -74,7 +74,7 @@ def test_the_range_of_a_network_is_found_out(
     tmp_path: Path, low: float, high: float, last: str, layout: str
 ) -> None:
     path = ranged_network(tmp_path / "Own Net.onnx", low, high, last)
-    assert adopt(path) == ("own-net",)
+    assert import_model(path) == ("own-net",)
     assert Catalogue.load().find("own-net")[0].layout == layout
     image = picture(97, 55)
     rgb = to_rgb(stylized("own-net", image)).astype(float)
@@ -96,19 +96,19 @@ def test_the_range_of_a_network_that_normalises_nothing(
         [float_tensor("y", *sides)],
         {"white": np.array(white, np.float32)},
     )
-    adopt(path)
+    import_model(path)
     assert Catalogue.load().find("negative")[0].layout == layout
 
 
 def test_a_range_that_is_given_is_taken(tmp_path: Path) -> None:
-    adopt(ranged_network(tmp_path / "net.onnx", 0, 255), values="0..1")
+    import_model(ranged_network(tmp_path / "net.onnx", 0, 255), values="0..1")
     assert Catalogue.load().find("net")[0].layout == "rgb1"
     with pytest.raises(UsageError, match=r"one of 0\.\.255, 0\.\.1, -1\.\.1, not 0\.\.2"):
-        adopt(tmp_path / "net.onnx", name="other", values="0..2")
+        import_model(tmp_path / "net.onnx", name="other", values="0..2")
 
 
 def test_a_network_for_one_size_paints_all(tmp_path: Path) -> None:
-    adopt(fixed_network(tmp_path / "fixed.onnx", 64))
+    import_model(fixed_network(tmp_path / "fixed.onnx", 64))
     for size in ((64, 64), (17, 33), (320, 180)):
         image = stylized("fixed", picture(*size))
         assert (image.width, image.height) == size
@@ -137,7 +137,7 @@ def halving_network(path: Path, times: int) -> Path:
 def test_a_network_that_halves_often_gets_sides_it_can_halve(
     tmp_path: Path, times: int, multiple: int
 ) -> None:
-    adopt(halving_network(tmp_path / "deep.onnx", times))
+    import_model(halving_network(tmp_path / "deep.onnx", times))
     assert Catalogue.load().find("deep")[0].multiple == multiple
     image = picture(101, 75)
     coarse = stylized("deep", image)
@@ -155,19 +155,19 @@ def test_a_network_that_cannot_paint_every_size_is_refused(tmp_path: Path, home:
         {"shape": np.array([1, 3, 64, 64])},
     )
     with pytest.raises(ModelError, match=r"stiff\.onnx cannot stylize pictures of every size"):
-        adopt(path)
+        import_model(path)
     assert nothing_is_left(home)
 
 
 def test_a_network_in_planes_brings_the_names_of_its_styles(tmp_path: Path) -> None:
     path = planes_network(tmp_path / "own.onnx")
-    assert adopt(path, name="plain") == ("plain-0", "plain-1")
+    assert import_model(path, name="plain") == ("plain-0", "plain-1")
     model = onnx.load(path)
     facts = {"styles": "mosaic,night", "license": "CC0-1.0", "source": "distilled from nothing"}
     helper.set_model_props(model, facts)
     onnx.save(model, path)
     onnx.save(model, tmp_path / "own.int8.onnx")
-    assert adopt(path) == ("mosaic@own", "night")  # one of the names is taken
+    assert import_model(path) == ("mosaic@own", "night")  # one of the names is taken
     kept, look = Catalogue.load().find("night")
     assert (kept.license, kept.source, look.index) == ("CC0-1.0", "distilled from nothing", 1)
     assert kept.int8 is not None and kept.int8.path.name == "own.int8.onnx"
@@ -193,7 +193,7 @@ def test_networks_of_another_kind_are_refused(
     tensors = [float_tensor(name, *shape) for name, shape in inputs]
     path = save(tmp_path / "odd.onnx", nodes, tensors, [float_tensor("y", *inputs[0][1])], {})
     with pytest.raises(ModelError, match=text):
-        adopt(path)
+        import_model(path)
     assert nothing_is_left(home)
 
 
@@ -215,7 +215,7 @@ def test_a_state_dict_paints_what_its_network_paints(
     path = tmp_path / f"candy_nc{channels}{ending}"
     torch.save(net.state_dict(), path, _use_new_zipfile_serialization=zipped)
     name = f"candy-nc{channels}"
-    assert adopt(path) == (name,)
+    assert import_model(path) == (name,)
     image = from_rgb(smooth_rgb(104, 60))
     with torch.inference_mode():
         rgb = torch.from_numpy(to_rgb(image)).permute(2, 0, 1)[None].float()
@@ -243,7 +243,7 @@ Change = Callable[[dict[str, torch.Tensor]], Mapping[str, torch.Tensor]]
 )
 def test_variants_of_a_state_dict_are_read(tmp_path: Path, change: Change) -> None:
     torch.save(change(transformer_net(8).state_dict()), tmp_path / "net.pth")
-    assert adopt(tmp_path / "net.pth") == ("net",)
+    assert import_model(tmp_path / "net.pth") == ("net",)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_state_dicts_of_other_networks_are_refused(
 ) -> None:
     torch.save(change(transformer_net(8).state_dict()), tmp_path / "net.pth")
     with pytest.raises(ModelError, match=f"net.pth .*{text}"):
-        adopt(tmp_path / "net.pth")
+        import_model(tmp_path / "net.pth")
     assert nothing_is_left(home)
 
 
@@ -286,7 +286,7 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, home: Path, how: str) -
     else:
         torch.save({"w": bomb}, path, _use_new_zipfile_serialization=how == "zip")
     with pytest.raises(ModelError, match=r"gift\.pth is (refused: loading it would run|damaged)"):
-        adopt(path)
+        import_model(path)
     assert not bomb.target.exists()
     assert nothing_is_left(home)
 
@@ -310,7 +310,7 @@ def test_a_checkpoint_cut_short_is_refused(tmp_path: Path) -> None:
         torch.save(transformer_net(8).state_dict(), whole, _use_new_zipfile_serialization=zipped)
         part.write_bytes(whole.read_bytes()[:-5000])
         with pytest.raises(ModelError, match=r"part\.pth is damaged"):
-            adopt(part)
+            import_model(part)
 
 
 def test_without_torch_a_checkpoint_says_what_to_install(
@@ -319,7 +319,7 @@ def test_without_torch_a_checkpoint_says_what_to_install(
     (tmp_path / "net.pth").write_bytes(b"")
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ModelError, match=r"needs torch: pip install 'streamer\[torch\]'"):
-        adopt(tmp_path / "net.pth")
+        import_model(tmp_path / "net.pth")
 
 
 # --- the command, names, and the way back ------------------------------------------------------
@@ -374,17 +374,17 @@ def test_a_name_of_nothing_is_refused(text: str) -> None:
 def test_names_too_long_for_their_numbers_break_nothing(tmp_path: Path, home: Path) -> None:
     path = planes_network(tmp_path / f"{'x' * 80}.onnx")
     with pytest.raises(ModelError, match="is no name"):
-        adopt(path)
+        import_model(path)
     assert nothing_is_left(home)
-    assert adopt(path, name="short") == ("short-0", "short-1")
+    assert import_model(path, name="short") == ("short-0", "short-1")
 
 
 def test_what_others_wrote_into_the_manifest_is_kept(tmp_path: Path, home: Path) -> None:
-    adopt(negative_network(tmp_path / "own.onnx"))
+    import_model(negative_network(tmp_path / "own.onnx"))
     manifest = home / "styles.toml"
     text = manifest.read_text().replace("aliases = []", 'aliases = ["turned", "minus"]')
     manifest.write_text(text)
-    adopt(painting_network(tmp_path / "next.onnx"))
+    import_model(painting_network(tmp_path / "next.onnx"))
     assert Catalogue.load().check("minus") == "own"
 
 
@@ -405,14 +405,14 @@ def test_a_manifest_that_cannot_be_written_leaves_no_network_behind(
 
     monkeypatch.setattr(styles_library, "_write_manifest", full)
     with pytest.raises(ModelError, match="No space"):
-        adopt(negative_network(tmp_path / "own.onnx"))
+        import_model(negative_network(tmp_path / "own.onnx"))
     assert nothing_is_left(home)
 
 
 def test_a_file_that_was_deleted_by_hand_can_be_forgotten(
     tmp_path: Path, streamer: Command, home: Path
 ) -> None:
-    adopt(negative_network(tmp_path / "own.onnx"))
+    import_model(negative_network(tmp_path / "own.onnx"))
     (home / "own.onnx").unlink()
     code, _, err = streamer("styles", "show", "own")
     assert code == 1

@@ -13,7 +13,7 @@ from streamer.engine.stylizer import StylizerSpec
 from streamer.errors import MediaError, UnavailableError
 from streamer.frame import Image, Style
 from streamer.i420 import Pixels, to_rgb
-from streamer.library.add import adopt
+from streamer.library.add import import_model
 from streamer.styles.catalogue import Catalogue
 from tests.support.commands import Command, command
 from tests.support.pictures import picture, smooth_rgb
@@ -61,7 +61,7 @@ def stylized(name: str, image: Image, backend: Backend = "onnx") -> Image:
 def test_two_pictures_are_two_styles_with_their_pictures_colours(
     paintings: tuple[Path, Path],
 ) -> None:
-    assert [adopt(file) for file in paintings] == [("stripes",), ("clouds",)]
+    assert [import_model(file) for file in paintings] == [("stripes",), ("clouds",)]
     image = picture(160, 120)
     red, blue = (to_rgb(stylized(name, image)).mean((0, 1)) for name in ("stripes", "clouds"))
     camera = to_rgb(image).mean((0, 1))
@@ -73,14 +73,14 @@ def test_two_pictures_are_two_styles_with_their_pictures_colours(
 def test_every_size_comes_back_at_its_size(
     paintings: tuple[Path, Path], size: tuple[int, int]
 ) -> None:
-    adopt(paintings[0])
+    import_model(paintings[0])
     for backend in ("onnx", "torch"):
         image = stylized("stripes", picture(*size), backend)
         assert (image.width, image.height) == size
 
 
 def test_the_engines_agree(paintings: tuple[Path, Path]) -> None:
-    adopt(paintings[0])
+    import_model(paintings[0])
     image = picture(128, 72)
     one, other = (stylized("stripes", image, b).data.astype(int) for b in ("onnx", "torch"))
     assert np.percentile(np.abs(one - other), 99) <= 2
@@ -90,10 +90,10 @@ def test_the_engines_agree(paintings: tuple[Path, Path]) -> None:
 def test_what_is_no_picture_is_refused(tmp_path: Path, home: Path) -> None:
     (tmp_path / "letter.jpg").write_text("Dear Sir or Madam")
     with pytest.raises(MediaError, match="not a picture"):
-        adopt(tmp_path / "letter.jpg")
+        import_model(tmp_path / "letter.jpg")
     Pillow.new("RGB", (8, 8)).save(tmp_path / "dot.png")
     with pytest.raises(MediaError, match="too small"):
-        adopt(tmp_path / "dot.png")
+        import_model(tmp_path / "dot.png")
     assert not home.exists()
 
 
@@ -102,7 +102,7 @@ def test_without_onnx_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(UnavailableError, match=r"pip install 'streamer\[any-style\]'"):
-        adopt(paintings[0])
+        import_model(paintings[0])
 
 
 # --- the contact sheet -------------------------------------------------------------------------
@@ -111,7 +111,7 @@ def test_without_onnx_the_extra_is_named(
 def test_the_sheet_shows_a_picture_in_every_style(
     tmp_path: Path, paintings: tuple[Path, Path], streamer: Command
 ) -> None:
-    adopt(paintings[0])
+    import_model(paintings[0])
     output = tmp_path / "sheet.png"
     code, out, err = streamer(
         "styles", "sheet", paintings[1], "-o", output, "--width", 80, "--columns", 6

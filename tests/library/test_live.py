@@ -14,7 +14,7 @@ from streamer.errors import ModelError, UnavailableError, UnknownStyleError, Usa
 from streamer.files.uploads import FilmJobs
 from streamer.frame import Image, Style
 from streamer.library import live as styles_live
-from streamer.library.add import adopt
+from streamer.library.add import import_model
 from streamer.library.live import LiveCatalogue
 from streamer.live.broadcast import Broadcasts
 from streamer.paths import user_models
@@ -170,7 +170,7 @@ def test_what_is_added_later_is_painted_where_that_was_asked_for(
     )
     with pytest.raises(UnknownStyleError, match="negative"):
         growing.stylize(image, only("negative"))
-    adopt(negative_network(tmp_path / "negative.onnx"))
+    import_model(negative_network(tmp_path / "negative.onnx"))
     assert inverted(growing.stylize(image, only("negative")))
     with pytest.raises(UnknownStyleError, match="negative"):
         fixed.stylize(image, only("negative"))
@@ -178,7 +178,7 @@ def test_what_is_added_later_is_painted_where_that_was_asked_for(
 
 def test_an_added_network_that_is_damaged_says_so(tmp_path: Path) -> None:
     growing = StylizerSpec("onnx", follow_catalogue=True).load()
-    adopt(negative_network(tmp_path / "negative.onnx"))
+    import_model(negative_network(tmp_path / "negative.onnx"))
     (user_models() / "negative.onnx").write_bytes(b"damaged")
     with pytest.raises(ModelError, match="streamer styles remove negative"):
         growing.stylize(picture(64, 48), only("negative"))
