@@ -35,7 +35,7 @@ class StylizerSpec:
         """Load every model. Raises ModelError."""
         cv2.setNumThreads(self.threads)
         if self.backend == "none":
-            return Identity({})
+            return Identity()
         open_network = self._engine()
         networks = {model: open_network(model) for model in self.models}
         return Stylizer(networks, CatalogueLookup(open_network) if self.follow_catalogue else None)
@@ -146,8 +146,20 @@ class Stylizer:
 class Identity(Stylizer):
     """Returns every image unchanged, whatever the style: the system without a network."""
 
+    def __init__(self) -> None:
+        super().__init__({})
+
+    @property
+    def batches(self) -> bool:
+        return False
+
+    def stylize(self, image: Image, style: Style) -> Image:
+        """The image itself."""
+        return image
+
     def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
-        return list(images)
+        """Each image, one after the other."""
+        return [self.stylize(*one) for one in zip(images, styles, strict=True)]
 
 
 def _finish(image: Image, style: Style, parts: Sequence[tuple[float, Image]]) -> Image:

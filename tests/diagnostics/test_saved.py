@@ -16,7 +16,6 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Eight cores, no GPU, nothing found yet."""
     monkeypatch.setattr(tuning, "cores", lambda: 8)
     monkeypatch.setattr(tuning, "gpus", lambda: 0)
-    monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
     return tmp_path
 
 

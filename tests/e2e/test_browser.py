@@ -20,8 +20,8 @@ from tests.support.browser import (
     numbers,
     page_at,
     shoot,
-    wait_until,
 )
+from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e
 
@@ -45,7 +45,7 @@ def test_a_camera_is_painted_in_order_and_changes_style_on_the_same_connection(
 
         page.get_by_role("radio", name="Mosaic").check()
         expect(page.get_by_text("applied at frame")).to_be_attached(timeout=LIVE_MS)
-        wait_until(lambda: color_of(frames_seen(page, at_least=5)) > color_of(plain) + 10)
+        eventually_sync(lambda: color_of(frames_seen(page, at_least=5)) > color_of(plain) + 10)
         button(page, "Numbers").click()
         expect(page.get_by_role("region", name="Numbers")).to_contain_text("Mbit/s")
         assert page.evaluate("pcs.length") == 1
@@ -54,7 +54,7 @@ def test_a_camera_is_painted_in_order_and_changes_style_on_the_same_connection(
 
         button(page, "Stop").click()
         expect_state(page, "idle")
-        wait_until(lambda: server.streams() == {})
+        eventually_sync(lambda: server.streams() == {})
         assert errors == []
 
 
@@ -77,7 +77,7 @@ def test_the_sample_picture_needs_no_camera_and_a_full_server_says_so(
             expect_state(other, "failed")
             expect(other.get_by_role("alert")).to_contain_text("server is full")
             shoot(other, "full")
-    wait_until(lambda: server.streams() == {})  # closing the page hangs up
+    eventually_sync(lambda: server.streams() == {})  # closing the page hangs up
 
 
 @pytest.mark.parametrize(

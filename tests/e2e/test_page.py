@@ -25,10 +25,10 @@ from tests.support.browser import (
     frames_seen,
     page_at,
     shoot,
-    wait_until,
 )
 from tests.support.clips import read_number
 from tests.support.film_clips import Clip, write_clip
+from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e
 
@@ -56,28 +56,28 @@ def test_a_look_is_chosen_mixed_and_shared(server: Server, chromium: Browser) ->
         go_live(page)
         first, second = (cards.nth(i).get_attribute("data-style") for i in (1, 2))
         page.keyboard.press("1")
-        wait_until(lambda: look(server)["style"] == {first: 1.0})
+        eventually_sync(lambda: look(server)["style"] == {first: 1.0})
         page.keyboard.press("ArrowRight")
-        wait_until(lambda: look(server)["style"] == {second: 1.0})
+        eventually_sync(lambda: look(server)["style"] == {second: 1.0})
 
         cards.nth(1).drag_to(cards.nth(2))
-        wait_until(lambda: look(server)["style"] == {first: 0.5, second: 0.5})
+        eventually_sync(lambda: look(server)["style"] == {first: 0.5, second: 0.5})
         slider = page.get_by_role("group", name="Mixture").get_by_role("slider").first
         slider.fill("0.2")
-        wait_until(lambda: sorted(look(server)["style"].values()) == [0.2, 0.8])
+        eventually_sync(lambda: sorted(look(server)["style"].values()) == [0.2, 0.8])
         page.get_by_role("slider", name="Strength").fill("0.6")
         page.get_by_role("slider", name="Smoothing").fill("0.5")
         page.get_by_role("checkbox", name="Keep colours").check()
         page.get_by_role("combobox", name="Stylize at").select_option("180")
         rest = {"strength": 0.6, "preserve_color": True, "smooth": 0.5, "height_auto": False}
-        wait_until(lambda: rest.items() <= look(server).items())
+        eventually_sync(lambda: rest.items() <= look(server).items())
         shoot(page, "mixture")
         shared, wanted = page.url, look(server)
-    wait_until(lambda: server.streams() == {})
+    eventually_sync(lambda: server.streams() == {})
     with page_at(chromium, shared) as page:
         go_live(page)
-        wait_until(lambda: server.streams() != {} and look(server) == wanted)
-    wait_until(lambda: server.streams() == {})
+        eventually_sync(lambda: server.streams() != {} and look(server) == wanted)
+    eventually_sync(lambda: server.streams() == {})
 
 
 def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium: Browser) -> None:
@@ -94,7 +94,7 @@ def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium:
         divider.press("Home")
         expect(divider).to_have_value("0")
         age = page.locator("[data-age]")
-        wait_until(lambda: float(age.get_attribute("data-age") or 0) > 0)
+        eventually_sync(lambda: float(age.get_attribute("data-age") or 0) > 0)
         (stream,) = server.streams().values()
         assert float(age.get_attribute("data-age") or 0) > stream["latency_ms"]["p50"] / 4
 
@@ -113,13 +113,13 @@ def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium:
         page.on("download", lambda film: films.append(film))  # noqa: PLW0108 - not a builtin
         button(page, "Snapshot").focus()
         page.keyboard.press("r")
-        wait_until(lambda: page.evaluate("true") and len(films) == 2)  # asking hands events on
+        eventually_sync(lambda: page.evaluate("true") and len(films) == 2)  # asking hands events on
         assert sorted(film.suggested_filename.split("-")[1] for film in films) == ["camera", "none"]
         for film in films:
             with av.open(str(film.path())) as container:
                 assert {stream.type for stream in container.streams} == {"video", "audio"}
                 assert len(list(container.decode(video=0))) > 10
-    wait_until(lambda: server.streams() == {})
+    eventually_sync(lambda: server.streams() == {})
 
 
 def test_a_camera_that_comes_back_is_taken_up_again(server: Server, chromium: Browser) -> None:
@@ -133,10 +133,10 @@ def test_a_camera_that_comes_back_is_taken_up_again(server: Server, chromium: Br
             }"""
         )
         expect(page.get_by_role("alert")).to_contain_text("went away")
-        wait_until(lambda: server.streams() == {})  # it has one place only
+        eventually_sync(lambda: server.streams() == {})  # it has one place only
         page.evaluate("navigator.mediaDevices.dispatchEvent(new Event('devicechange'))")
         expect_state(page, "live")
-    wait_until(lambda: server.streams() == {})
+    eventually_sync(lambda: server.streams() == {})
 
 
 def test_a_photo_is_painted_compared_and_kept(server: Server, chromium: Browser) -> None:
@@ -229,9 +229,9 @@ def test_a_painting_becomes_a_style(chromium: Browser, tmp_path: Path) -> None:
             chooser.value.set_files(painting)
             card = page.get_by_role("radio", name="Starry night")
             expect(card).to_be_checked(timeout=LIVE_MS)
-            wait_until(lambda: look(server)["style"] == {"starry-night": 1.0})
+            eventually_sync(lambda: look(server)["style"] == {"starry-night": 1.0})
             expect(page.locator("[data-style=starry-night] img")).to_be_visible(timeout=LIVE_MS)
-            wait_until(lambda: len(frames_seen(page, 3)) >= 3)
+            eventually_sync(lambda: len(frames_seen(page, 3)) >= 3)
             shoot(page, "own-style")
             assert faults(page) == []
 
@@ -268,7 +268,7 @@ def test_nobody_is_left_out(server: Server, chromium: Browser, scheme: str) -> N
         for tab in ("Foto", "Vídeo"):
             button(page, tab).click()
             assert faults(page) == [], tab
-    wait_until(lambda: server.streams() == {})
+    eventually_sync(lambda: server.streams() == {})
 
 
 def test_a_phone_is_shown_the_way(server: Server, chromium: Browser) -> None:
@@ -280,7 +280,7 @@ def test_a_phone_is_shown_the_way(server: Server, chromium: Browser) -> None:
         page.reload()
         button(page, "On a phone").click()
         expect(page.get_by_role("link", name=url)).to_be_visible()
-        wait_until(lambda: page.locator("img.qr").evaluate("image => image.naturalWidth") > 0)
+        eventually_sync(lambda: page.locator("img.qr").evaluate("image => image.naturalWidth") > 0)
         assert faults(page) == []
         shoot(page, "on-a-phone")
 
@@ -297,7 +297,7 @@ def test_fifty_reloads_leave_the_server_as_it_was(server: Server, chromium: Brow
         for _ in range(RELOADS):
             go_live(page)
             page.reload()
-            wait_until(lambda: server.streams() == {})
+            eventually_sync(lambda: server.streams() == {})
             sizes.append(memory(server))
     grown = np.mean(sizes[-5:]) - np.mean(sizes[10:15])
     assert grown < 40 * 2**20, [round(size / 2**20) for size in sizes]

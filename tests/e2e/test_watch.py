@@ -18,13 +18,13 @@ import psutil
 import pytest
 from PIL import Image as Picture
 
-from tests.e2e.test_live import until
 from tests.e2e.test_serve import Served, served
 from tests.support.certificates import certificate
 from tests.support.clips import read_number
 from tests.support.ffmpeg_publisher import HEIGHT, WIDTH
 from tests.support.http_world import OFFER, SDP
 from tests.support.rtc_client import RtcClient
+from tests.support.waiting import eventually
 
 __all__ = ["served"]  # the fixture
 
@@ -82,6 +82,12 @@ def streams(server: Served) -> dict[str, dict[str, Any]]:
     return found
 
 
+async def all_see(clients: list[RtcClient], more: int) -> None:
+    """Until every client has seen `more` further frames."""
+    enough = [len(client.arrivals) + more for client in clients]
+    await eventually(lambda: all(len(c.arrivals) > n for c, n in zip(clients, enough, strict=True)))
+
+
 def encoders(server: Served) -> dict[str, dict[str, Any]]:
     found: dict[str, Any] = httpx.get(server.url + "/stats").json()["viewers"].get("cam", {})
     return found
@@ -117,7 +123,7 @@ async def test_ffmpeg_publishes_and_is_seen_and_heard(
     client = viewer(audio="recvonly")
     with publishing(served, tmp_path, kind=kind, **flags):
         async with watching(served, client):
-            await until(lambda: len(client.numbers()) >= 20 and len(client.loudness) > 20)
+            await eventually(lambda: len(client.numbers()) >= 20 and len(client.loudness) > 20)
             loud = [rms for _, rms in client.loudness[-10:]]
     numbers = client.numbers()
     assert numbers == sorted(set(numbers)), "in order, none twice"
@@ -140,11 +146,10 @@ async def test_one_encoder_serves_twenty_viewers(
                 for client in clients:
                     asked_at = time.monotonic()
                     await stack.enter_async_context(watching(served, client))
-                    await until(lambda: client.arrivals)  # noqa: B023
+                    await eventually(lambda: client.arrivals)  # noqa: B023
                     first_s.append(client.arrivals[0].at - asked_at)
                 process.cpu_percent()
-                seen = [len(client.arrivals) for client in clients]
-                await until(lambda: all(len(c.arrivals) > n + 20 for c, n in zip(clients, seen)))  # noqa: B023, B905
+                await all_see(clients, 20)
                 cpu = process.cpu_percent()
                 made = encoders(served)
                 assert made.keys() == {"H264"}
@@ -156,7 +161,7 @@ async def test_one_encoder_serves_twenty_viewers(
                 )
             for client in clients:
                 assert client.numbers() == sorted(set(client.numbers()))
-            await until(lambda: encoders(served) == {}, 10)
+            await eventually(lambda: encoders(served) == {}, 10)
     with capsys.disabled():
         print("", *report, sep="\n")
 
@@ -169,16 +174,16 @@ async def test_viewers_outlive_a_publisher_and_go_when_nobody_comes_back(
     async with contextlib.AsyncExitStack() as stack:
         with publishing(served, tmp_path):
             await stack.enter_async_context(watching(served, client))
-            await until(lambda: len(client.numbers()) > 10)
+            await eventually(lambda: len(client.numbers()) > 10)
         before = client.numbers()[-1]
         with publishing(served, tmp_path):  # counts from 0 again
-            await until(lambda: client.numbers()[-1] < before)
-            await until(lambda: len(client.numbers()) > 30)
+            await eventually(lambda: client.numbers()[-1] < before)
+            await eventually(lambda: len(client.numbers()) > 30)
             heard = len(client.loudness)
-            await until(lambda: len(client.loudness) > heard + 20)
+            await eventually(lambda: len(client.loudness) > heard + 20)
         pts = [arrival.pts for arrival in client.arrivals]
         assert pts == sorted(pts), "time goes on"
-        await until(lambda: encoders(served) == {}, 40)
+        await eventually(lambda: encoders(served) == {}, 40)
     nobody = httpx.post(served.url + "/whep/cam", content=OFFER, headers=SDP)
     assert nobody.status_code == 409
     assert int(nobody.headers["retry-after"]) > 0
@@ -191,9 +196,9 @@ async def test_a_viewer_that_is_lost_leaves_nothing(served: Served, tmp_path: Pa
         async with httpx.AsyncClient(base_url=served.url) as http:
             answer = await http.post("/whep/cam", content=await client.offer(), headers=SDP)
             await client.accept(answer.text)
-            await until(lambda: client.arrivals)
+            await eventually(lambda: client.arrivals)
             await client.close()
-            await until(lambda: encoders(served) == {}, 60)
+            await eventually(lambda: encoders(served) == {}, 60)
             assert (await http.delete(answer.headers["Location"])).status_code == 404
 
 

@@ -14,13 +14,14 @@ import pytest
 
 from streamer.errors import MediaError, ServerFullError, UsageError
 from streamer.files import uploads as film_jobs
-from streamer.files.uploads import FilmJob, FilmJobs
+from streamer.files.uploads import FilmJobs
 from streamer.frame import Image, Style
 from streamer.ring.ring import Ring
 from streamer.server.config import Config
 from tests.support.fakes import Stylize, ThreadWorkers, leave
 from tests.support.film_clips import Clip, numbers, write_clip
 from tests.support.http_world import HERE, FakeRing, FakeSessions, World, error_of
+from tests.support.waiting import eventually
 
 FRAMES = 40
 
@@ -54,12 +55,6 @@ async def body(data: bytes) -> AsyncIterator[bytes]:
         yield data[start : start + 10_000]
 
 
-async def until(job: FilmJob, *states: str) -> None:
-    async with asyncio.timeout(30):
-        while job.state not in states:
-            await asyncio.sleep(0.02)
-
-
 def slowly(image: Image) -> Image:
     time.sleep(0.05)
     return image
@@ -70,7 +65,7 @@ async def test_a_film_goes_in_and_comes_out_painted_with_its_sound(
 ) -> None:
     async with jobs() as films:
         job = await films.upload("my film.mp4", Style(), body(film))
-        await until(job, "done", "failed")
+        await eventually(lambda: job.state in ("done", "failed"))
         assert job.state == "done", job.message
         assert job.result_name == "my film.none.mp4"
         assert not job.source.exists(), "what was sent is not kept longer than it is needed"
@@ -87,7 +82,7 @@ async def test_what_is_no_film_fails_in_words(home: Path) -> None:
         with pytest.raises(UsageError, match=r"notes\.txt is no film"):
             await films.upload("notes.txt", Style(), body(b"words"))
         job = await films.upload("broken.mp4", Style(), body(b"no film at all"))
-        await until(job, "done", "failed")
+        await eventually(lambda: job.state in ("done", "failed"))
         assert job.state == "failed"
         assert "broken.mp4" in job.message and str(home) not in job.message
 
@@ -96,11 +91,11 @@ async def test_films_wait_for_each_other_and_any_can_be_stopped(film: bytes, hom
     async with jobs(slowly) as films:
         first = await films.upload("a.mp4", Style(), body(film))
         second = await films.upload("b.mp4", Style(), body(film))
-        await until(first, "stylizing")
+        await eventually(lambda: first.state == "stylizing")
         assert second.state == "waiting"
         assert await films.remove(first.id)
         assert not first.folder.exists()
-        await until(second, "stylizing")
+        await eventually(lambda: second.state == "stylizing")
         assert await films.remove(second.id)
         assert not await films.remove(second.id)
         assert films.find(second.id) is None
@@ -115,7 +110,7 @@ async def test_there_is_room_for_so_many_films(
         job = await films.upload("a.mp4", Style(), body(film))
         with pytest.raises(ServerFullError):
             await films.upload("b.mp4", Style(), body(film))
-        await until(job, "done")
+        await eventually(lambda: job.state == "done")
         monkeypatch.setattr(film_jobs, "KEPT_S", 0.0)
         assert (await films.upload("b.mp4", Style(), body(film))).state == "waiting"
         assert films.find(job.id) is None

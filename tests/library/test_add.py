@@ -20,7 +20,7 @@ from streamer.library import store as styles_library
 from streamer.library.add import import_model
 from streamer.library.store import remove, to_name
 from streamer.styles.catalogue import Catalogue
-from tests.support.commands import Command, command
+from tests.support.commands import Command
 from tests.support.networks import (
     fixed_network,
     float_tensor,
@@ -34,15 +34,9 @@ from tests.support.pictures import picture, smooth_rgb
 from tests.support.transformer_net import TransformerNet
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
-    return tmp_path / "data" / "models"
-
-
 @pytest.fixture
-def streamer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(monkeypatch, capsys)
+def home(data_dir: Path) -> Path:
+    return data_dir / "models"
 
 
 def stylized(style: str, image: Image) -> Image:

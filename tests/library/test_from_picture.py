@@ -15,19 +15,13 @@ from streamer.frame import Image, Style
 from streamer.i420 import Pixels, to_rgb
 from streamer.library.add import import_model
 from streamer.styles.catalogue import Catalogue
-from tests.support.commands import Command, command
+from tests.support.commands import Command
 from tests.support.pictures import picture, smooth_rgb
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
-    return tmp_path / "data" / "models"
-
-
 @pytest.fixture
-def streamer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(monkeypatch, capsys)
+def home(data_dir: Path) -> Path:
+    return data_dir / "models"
 
 
 def stripes() -> Pixels:

@@ -35,11 +35,6 @@ from tests.support.networks import model_file, negative_network
 from tests.support.pictures import picture
 
 
-@pytest.fixture(autouse=True)
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
-
-
 def client(*, here: bool = True) -> httpx.AsyncClient:
     """A server with a real catalogue, and all else made up."""
     live = LiveCatalogue(Catalogue.load(), max_pixels=SMALL.max_photo_pixels, here=here)

@@ -18,7 +18,7 @@ from streamer.library.download import DownloadError, download
 from streamer.library.pull import Published, published, pull
 from streamer.paths import built_in_models, user_models
 from streamer.styles.catalogue import Catalogue
-from tests.support.commands import Command, command
+from tests.support.commands import Command
 from tests.support.mirror import Mirror, mirror
 from tests.support.networks import fixed_network
 from tests.support.pictures import picture
@@ -157,7 +157,6 @@ def test_a_full_disk_gets_its_room_back(mirrors: list[Mirror], part: Path) -> No
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     """A mirror of one network for 224x224, which is all that is published."""
-    monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
     data = fixed_network(tmp_path / "fixed.onnx", 224).read_bytes()
     with mirror(data) as served:
         digest = hashlib.sha256(data).hexdigest()
@@ -166,11 +165,6 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
         )
         monkeypatch.setattr(styles_pull, "published", lambda: {"candy": model})
         yield served
-
-
-@pytest.fixture
-def streamer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(monkeypatch, capsys)
 
 
 def test_a_pulled_network_paints_every_size(store: Mirror, streamer: Command) -> None:

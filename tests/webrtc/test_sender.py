@@ -11,6 +11,7 @@ from streamer.frame import Frame, Sound
 from streamer.webrtc.codecs import CLOCK, Bitrate
 from streamer.webrtc.sender import DELAY_MAX_S, SLEW, SOUND_MAX, AudioTrack, DelayLine, VideoTrack
 from tests.support.clips import number_frame
+from tests.support.waiting import eventually
 
 PACKET_S = 0.02
 
@@ -110,8 +111,7 @@ async def test_a_frame_that_cannot_be_encoded_does_not_end_the_stream() -> None:
         too_wide = Frame(number_frame(0, 20_000, 32), 0, CLOCK, 0.0)
         await track.send(too_wide)
         receiving = asyncio.create_task(track.recv())
-        while not track.errors:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: track.errors)
         await track.send(frame(1))
         assert (await receiving).pts == 3000
         track.stop()
