@@ -23,7 +23,6 @@ from streamer.ring.channel import (
 )
 from streamer.ring.flow import Completion, Flow
 from streamer.ring.ring import Patience, Ring
-from tests.support.waiting import eventually
 from tests.support.fakes import (
     Gate,
     Killed,
