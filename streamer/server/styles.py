@@ -45,5 +45,5 @@ _REFUSALS: dict[int | str, dict[str, Any]] = {
     400: {"description": "the name is taken, or is none"},
     413: {"description": "too many bytes or pixels"},
     415: {"description": "not an image"},
-    501: {"description": "the extra any-style is not installed, or the workers are elsewhere"},
+    501: {"description": "the workers are on other machines"},
 }
