@@ -113,12 +113,12 @@ def test_the_built_in_catalogue_is_whole() -> None:
         assert hashlib.sha256(model.read()).hexdigest() == model.sha256
         assert model.license in {"Apache-2.0", "MIT", "BSD-3-Clause"}
         assert model.source
-        indices = [look.index for look in model.styles]
+        indices = [entry.index for entry in model.styles]
         assert len(set(indices)) == len(indices)
-        for look in model.styles:
-            assert look.title
-            assert 10 < len(look.description) < 80
-    assert len({look.description for look in catalogue.models[0].styles}) == len(
+        for entry in model.styles:
+            assert entry.title
+            assert 10 < len(entry.description) < 80
+    assert len({entry.description for entry in catalogue.models[0].styles}) == len(
         catalogue.models[0].styles
     )
 
@@ -152,9 +152,9 @@ def test_a_users_own_styles_come_after_the_built_in_ones() -> None:
     digest = hashlib.sha256(negative_network(folder / "own.onnx").read_bytes()).hexdigest()
     (folder / "styles.toml").write_text(ENTRY.format(digest=digest))
     catalogue = Catalogue.load()
-    model, look = catalogue.find("night-sky")
+    model, entry = catalogue.find("night-sky")
     assert catalogue.models[-1] == model
-    assert (model.added, model.path, look.title) == (True, folder / "own.onnx", "Night sky")
+    assert (model.added, model.path, entry.title) == (True, folder / "own.onnx", "Night sky")
     assert not catalogue.find("mosaic")[0].added
 
 
