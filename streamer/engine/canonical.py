@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.engine.graph import Graph, attribute, compute_constants, load
+from streamer.engine.graph import Graph, attribute, compute_constants, load, modern
 from streamer.errors import ModelError
 
 if TYPE_CHECKING:
@@ -39,13 +39,14 @@ def canonical(data: bytes, weights: NDArray[np.float32] | None = None) -> "onnx.
     `weights` are the shares of its styles, for a network with a second input. The result takes
     `image` (1, 3, height, width) and gives `stylized`. Raises NotFoldableError, ModelError.
     """
-    model = load(data)
+    model = modern(load(data))
     graph = Graph(model)
     if len(graph.inputs) != 1 + (weights is not None) or len(graph.outputs) != 1:
         raise NotFoldableError("its inputs are not one picture and the weights of its styles")
     if weights is not None:
         graph.constants[graph.inputs[1].name] = weights
     compute_constants(graph)
+    _channels_first(graph)
     return _Reader(graph, _channels(model, graph)).read()
 
 
@@ -53,6 +54,30 @@ def style_count(data: bytes) -> int | None:
     """How many weights a network takes; None without an input for them. Raises ModelError."""
     inputs = Graph(load(data)).inputs
     return int(inputs[1].type.tensor_type.shape.dim[0].dim_value) if len(inputs) > 1 else None
+
+
+def _channels_first(graph: Graph) -> None:
+    """Drop what brings a picture's channels to the end and back, as TensorFlow's exporters do."""
+    first: dict[str, str] = {}  # a tensor with its channels last → the same with them first
+    same: dict[str, str] = {}
+    for node in list(graph.nodes):
+        node.input[:] = [same.get(name, name) for name in node.input]
+        source, moved = node.input[0] if node.input else "", attribute(node, "perm")
+        if moved == [0, 2, 3, 1]:
+            first[node.output[0]] = source
+        elif moved == [0, 3, 1, 2] and source in first:
+            same[node.output[0]] = first[source]
+        elif node.op_type == "Pad" and source in first and node.input[1] in graph.constants:
+            before, after = graph.constants[node.input[1]].reshape(2, 4)[:, [0, 3, 1, 2]]
+            inputs = [first[source], graph.constant(np.concatenate([before, after]))]
+            at, mode = graph.nodes.index(node), attribute(node, "mode", b"constant")
+            first[node.output[0]] = graph.add("Pad", [*inputs, *node.input[2:]], at=at, mode=mode)
+        elif node.op_type == "Resize" and len(node.input) == 3 and (
+            graph.constants.get(node.input[2], np.zeros(1)) == 1
+        ).all():
+            same[node.output[0]] = source
+    for output in graph.outputs:
+        output.name = same.get(output.name, output.name)
 
 
 def _channels(model: "onnx.ModelProto", graph: Graph) -> dict[str, int]:

@@ -62,7 +62,6 @@ def gives_i420(model: "onnx.ModelProto", black: float, white: float) -> "onnx.Mo
     """The network with I420 in blocks as its result: (1, 6 x b² / 4, height / b, width / b).
 
     Of each block of b x b pixels there are b² of luma, row by row, then (b / 2)² of each chroma.
-    Values are 0..255, not yet rounded.
     """
     graph = Graph(model)
     last = graph.maker(STYLIZED)
@@ -78,13 +77,15 @@ def gives_i420(model: "onnx.ModelProto", black: float, white: float) -> "onnx.Mo
         matrix = _blocks(size).reshape(-1, 3, 4).transpose(0, 2, 1).reshape(-1, 12)
     matrix = matrix / (white - black)
     levels = np.repeat(_ZERO, [size**2, size**2 // 4, size**2 // 4])
-    offset = levels - black * matrix.sum(1)
+    offset = levels - black * matrix.sum(1) + 0.5  # a cast truncates
     lowest, highest = (graph.constant(np.float32(value)) for value in (black, white))
     clipped = graph.add("Clip", [source, lowest, highest])
     inputs = [matrix[:, :, None, None], offset]
     constants = [graph.constant(value.astype(np.float32)) for value in inputs]
-    graph.add("Conv", [clipped, *constants], STYLIZED)
+    floats = graph.add("Conv", [clipped, *constants])
+    graph.add("Cast", [floats], STYLIZED, to=2)
     graph.outputs[0].CopyFrom(graph.declare(STYLIZED, [1, len(matrix), None, None]))
+    graph.outputs[0].type.tensor_type.elem_type = 2  # unsigned 8 bits
     return graph.model()
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Vector = NDArray[np.float32]
 
-AFFINE, MOMENTS = "affine", "moments"
+MOMENTS = "moments"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +73,6 @@ def folded(model: "onnx.ModelProto", affine: Vector) -> "onnx.ModelProto":
             by, plus = (graph.constant(v.reshape(1, -1, 1, 1)) for v in (factor, offset))
             scaled = graph.add("Mul", [node.input[0], by], at=place)
             graph.add("Add", [scaled, plus], node.output[0], at=place + 1)
-    return graph.model()
-
-
-def tunable(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """A canonical network with inputs `factor0`, `offset0`, ... (1, channels, 1, 1) for its norms."""
-    graph = Graph(model)
-    for count, node in enumerate([node for node in graph.nodes if node.op_type == NORM]):
-        at, shape = graph.nodes.index(node), [1, graph.constants[node.input[1]].size, 1, 1]
-        graph.nodes.remove(node)
-        scaled = graph.add("Mul", [node.input[0], f"factor{count}"], at=at)
-        graph.add("Add", [scaled, f"offset{count}"], node.output[0], at=at + 1)
-        graph.inputs += [graph.declare(f"{name}{count}", shape) for name in ("factor", "offset")]
     return graph.model()
 
 

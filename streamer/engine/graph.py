@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+OPSET = 17
+
 
 def load(data: bytes) -> "onnx.ModelProto":
     """The model in these bytes. Raises ModelError."""
@@ -26,6 +28,18 @@ def load(data: bytes) -> "onnx.ModelProto":
         return onnx.load_model_from_string(data)
     except DecodeError:
         raise ModelError("not an ONNX file") from None
+
+
+def modern(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The model in the operators that are looked for here, where it is older and can be put so."""
+    from onnx import version_converter
+
+    if all(o.version >= OPSET for o in model.opset_import if o.domain in ("", "ai.onnx")):
+        return model
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except Exception:  # it raises whatever its C++ code throws
+        return model
 
 
 def attribute(node: "onnx.NodeProto", name: str, otherwise: Any = None) -> Any:
@@ -47,8 +61,9 @@ class Graph:
         self.constants: dict[str, Array] = {
             tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer
         }
-        self.inputs = [i for i in graph.input if i.name not in self.constants]
-        self.outputs = list(graph.output)
+        declared = (copy.deepcopy(value) for value in graph.input)
+        self.inputs = [value for value in declared if value.name not in self.constants]
+        self.outputs = [copy.deepcopy(value) for value in graph.output]
         self.opsets, self.ir_version = model.opset_import, model.ir_version
         self._count = 0
         self._taken = {name for node in self.nodes for name in node.output} | set(self.constants)

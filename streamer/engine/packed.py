@@ -127,7 +127,7 @@ class _Packer:
         elif self._reach or self._size != self._before:
             raise _UnknownError
         elif kind == NORM:
-            self._append(node, [self._spread(values[name]) for name in node.input[1:]])
+            self._normalize(node)
         elif kind in ("Mul", "Add") and node.input[1] in values:
             value = values[node.input[1]]
             self._append(node, [value if value.size == 1 else self._spread(value.ravel())[:, None, None]])
@@ -156,6 +156,16 @@ class _Packer:
         self._margin += weight.shape[2] // 2
         inputs = [weight, *(self._spread(graph.constants[name]) for name in node.input[2:])]
         self._tensor = graph.add("Conv", [self._tensor, *map(graph.constant, inputs)])
+
+    def _normalize(self, node: "onnx.NodeProto") -> None:
+        """The norm of a channel is over all pixels of its blocks."""
+        graph, scale, bias = self._graph, node.input[1], node.input[2]
+        shape = graph.constant([1, graph.constants[scale].size, -1, 1])
+        size = graph.add("Shape", [self._tensor])
+        flat = graph.add("Reshape", [self._tensor, shape])
+        epsilon = attribute(node, "epsilon", 1e-5)
+        normed = graph.add(NORM, [flat, scale, bias], epsilon=epsilon)
+        self._tensor = graph.add("Reshape", [normed, size])
 
     def _spread(self, value: Array) -> Array:
         """A channel's value for each of the channels that it becomes."""
