@@ -211,10 +211,12 @@ def unpacked(blocks: Plane, width: int, height: int) -> Plane:
     rows, columns, size = blocks.shape[1], blocks.shape[2], height // blocks.shape[1]
     half, area = size // 2, width * height
     data = np.empty(area * 3 // 2, np.uint8)
-    luma = blocks[0, :, :, : size**2].reshape(rows, columns, size, size)
-    data[:area].reshape(rows, size, columns, size)[:] = luma.transpose(0, 2, 1, 3)
-    chroma = blocks[0, :, :, size**2 :].reshape(rows, columns, 2, half, half)
-    data[area:].reshape(2, rows, half, columns, half)[:] = chroma.transpose(2, 0, 3, 1, 4)
+    # A row of a block is one item, so that NumPy copies it at once.
+    luma, chroma = blocks[0, :, :, : size**2], blocks[0, :, :, size**2 :]
+    rows_of_luma = luma.view(f"V{size}")
+    data[:area].view(f"V{size}").reshape(rows, size, columns)[:] = rows_of_luma.transpose(0, 2, 1)
+    pairs = chroma.view(f"V{half}").reshape(rows, columns, 2, half).transpose(2, 0, 3, 1)
+    data[area:].view(f"V{half}").reshape(2, rows, half, columns)[:] = pairs
     return data
 
 

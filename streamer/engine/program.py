@@ -143,7 +143,8 @@ def ranging(model: "onnx.ModelProto") -> "onnx.ModelProto":
 def quantized_tensors(graph: Graph) -> list[str]:
     """What convolutions read, but for the image, which has 8 bits already."""
     image = graph.nodes[0].output[0]
-    names = (_origin(graph, n.input[0]) for n in graph.nodes if n.op_type == "Conv")
+    convs = (n for n in graph.nodes if n.op_type == "Conv" and attribute(n, "group", 1) == 1)
+    names = (_origin(graph, conv.input[0]) for conv in convs)
     return [name for name in dict.fromkeys(names) if name != image]
 
 
@@ -215,7 +216,10 @@ def _put_affine(
             norm.input[place] = graph.constant(np.full(size, value, np.float32))
         square = {"kernel_shape": [_SQUARE] * 2, "strides": [_SQUARE] * 2}
         for name, tensor in (("before", conv.output[0]), ("after", source)):
-            graph.add("MaxPool", [tensor], f"{name}{number}", **square)
+            greatest = graph.add("MaxPool", [tensor], **square)
+            # OpenVINO leaves all that leads to an output without a convolution in 32 bits.
+            inputs = [greatest, graph.constant(np.ones((channels, 1, 1, 1), np.float32))]
+            graph.add("Conv", inputs, f"{name}{number}", group=channels)
             graph.outputs.append(graph.declare(f"{name}{number}", [1, channels, None, None]))
     elif path:
         last, source = conv, conv.output[0]
