@@ -103,6 +103,7 @@ class _Polynomial:
     tensor: str
     terms: tuple[Values, Values, Values]
     normed: bool = False  # whether a mean of the tensor is in it
+    joined: bool = False  # whether its rows are joined to one: (1, channels, pixels)
 
     @property
     def fixed(self) -> bool:
@@ -166,12 +167,12 @@ class _Reader:
         """What a node gives as a polynomial, if it can be understood as one."""
         kind, x = node.op_type, self._lift(node.input[0])
         if kind in ("ReduceMean", "GlobalAveragePool"):
-            whole = kind == "GlobalAveragePool" or self._over_picture(node)
+            whole = x is not None and (kind == "GlobalAveragePool" or self._over_picture(node, x))
             return self._mean(x) if whole and x is not None else None
         if kind in (NORM, "MeanVarianceNormalization", "BatchNormalization"):
             return None if x is None else self._norm(node, x)
         if kind in _SAME_VALUES:
-            return x if x is not None and self._keeps_channels(node, x) else None
+            return None if x is None else self._reshaped(node, x)
         if kind in _OF_ONE and x is not None and x.fixed and x.normed:
             return replace(x, terms=(_OF_ONE[kind](x.terms[0]), _ZERO, _ZERO))
         if kind in _OF_TWO and len(node.input) == 2:
@@ -196,26 +197,28 @@ class _Reader:
         value = free + linear * _MEAN + square * (_VARIANCE + _MEAN**2)
         return _Polynomial(x.tensor, (value, _ZERO, _ZERO), normed=True)
 
-    def _over_picture(self, node: "onnx.NodeProto") -> bool:
+    def _over_picture(self, node: "onnx.NodeProto", x: _Polynomial) -> bool:
         axes = attribute(node, "axes")
         if axes is None and len(node.input) > 1:
             axes = self._graph.constants.get(node.input[1], np.array([])).tolist()
-        return sorted(axes or ()) in ([2, 3], [-2, -1], [2], [-1])
+        return sorted(axes or ()) in ([[2], [-1]] if x.joined else [[2, 3], [-2, -1]])
 
-    def _keeps_channels(self, node: "onnx.NodeProto", x: _Polynomial) -> bool:
-        """Whether a reshaped tensor still has its channels in the second place.
+    def _reshaped(self, node: "onnx.NodeProto", x: _Polynomial) -> _Polynomial | None:
+        """The same values, if they still have their channels in the second place.
 
         One value a channel may take any shape. A picture may have its rows joined to one, as
         exporters do before a norm, and be brought back.
         """
-        if x.fixed or node.op_type == "Identity":
-            return x.normed or not x.fixed
+        if node.op_type == "Identity" or (x.fixed and x.normed):
+            return x
         if node.op_type != "Reshape":
-            return False
+            return None
         shape = self._graph.constants.get(node.input[1])
         if shape is None:
-            return x.normed
-        return len(shape) in (3, 4) and shape[1] in (0, self._channels[x.tensor])
+            return replace(x, joined=False) if x.normed else None
+        if len(shape) not in (3, 4) or shape[1] not in (0, self._channels[x.tensor]):
+            return None
+        return replace(x, joined=len(shape) == 3)
 
     def _norm(self, node: "onnx.NodeProto", x: _Polynomial) -> _Polynomial | None:
         """A norm that is one node, of a tensor that may have been shifted and scaled before."""
@@ -240,7 +243,7 @@ class _Reader:
         factor = by / np.sqrt(variance + epsilon)
         free, linear, _ = x.terms
         terms = (free - mean) * factor + plus, linear * factor, _ZERO
-        return _Polynomial(x.tensor, terms, normed)
+        return _Polynomial(x.tensor, terms, normed, x.joined)
 
     def _arithmetic(
         self, kind: str, a: "_Polynomial | Values | None", b: "_Polynomial | Values | None"
@@ -277,7 +280,8 @@ class _Reader:
                 terms = _times(x, x).terms
             else:
                 return None
-        return _Polynomial(tensor, terms, normed)
+        joined = any(v.joined and not v.fixed for v in (x, y))
+        return _Polynomial(tensor, terms, normed, joined)
 
     def _write(self, name: str) -> str:
         """The tensor that holds a polynomial's values, computed by new nodes if need be."""
