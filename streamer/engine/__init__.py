@@ -14,7 +14,7 @@ def silence_telemetry() -> None:
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # OpenVINO's Python package falls back to one that does nothing when this import fails.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 
 silence_telemetry()

@@ -8,7 +8,7 @@ something else reads it, it is compared with the instance norm of Ulyanov et al.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,9 +72,11 @@ def _channels_first(graph: Graph) -> None:
             inputs = [first[source], graph.constant(np.concatenate([before, after]))]
             at, mode = graph.nodes.index(node), attribute(node, "mode", b"constant")
             first[node.output[0]] = graph.add("Pad", [*inputs, *node.input[2:]], at=at, mode=mode)
-        elif node.op_type == "Resize" and len(node.input) == 3 and (
-            graph.constants.get(node.input[2], np.zeros(1)) == 1
-        ).all():
+        elif (
+            node.op_type == "Resize"
+            and len(node.input) == 3
+            and (graph.constants.get(node.input[2], np.zeros(1)) == 1).all()
+        ):
             same[node.output[0]] = source
     for output in graph.outputs:
         output.name = same.get(output.name, output.name)
@@ -150,8 +152,11 @@ class _Reader:
         for node in graph.nodes:
             node.input[:] = [names.get(name, name) for name in node.input]
             node.output[:] = [names.get(name, name) for name in node.output]
-        shape = [1, 3, "height", "width"]
-        graph.inputs, graph.outputs = [graph.declare(IMAGE, shape)], [graph.declare(STYLIZED, shape)]
+        shape: list[int | str | None] = [1, 3, "height", "width"]
+        graph.inputs, graph.outputs = (
+            [graph.declare(IMAGE, shape)],
+            [graph.declare(STYLIZED, shape)],
+        )
         if not any(node.op_type == NORM for node in graph.nodes):
             raise NotFoldableError("it has no instance norms")
         return graph.model()

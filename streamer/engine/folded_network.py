@@ -62,6 +62,7 @@ class FoldedNetwork:
         black: float,
         white: float,
         engine: Engine,
+        *,
         threads: int = 1,
         device: str = "CPU",
     ) -> None:
@@ -166,7 +167,8 @@ class FoldedNetwork:
         from streamer.engine.openvino_engine import OpenVinoRun
 
         hint = "bf16" if engine == "openvino-bf16" else "f32"
-        return OpenVinoRun(made, width, height, hint, self._threads, self._device)
+        threads, device = self._threads, self._device
+        return OpenVinoRun(made, width, height, hint=hint, threads=threads, device=device)
 
 
 def _size(planes: Planes) -> tuple[int, int]:

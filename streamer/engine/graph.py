@@ -1,4 +1,4 @@
-"""ONNX graphs as they are edited here: constants by name, nodes in order, what nobody reads dropped."""
+"""ONNX graphs to be edited: constants by name, nodes in order, what nobody reads dropped."""
 
 import copy
 from collections.abc import Sequence
@@ -21,12 +21,11 @@ OPSET = 17
 def load(data: bytes) -> "onnx.ModelProto":
     """The model in these bytes. Raises ModelError."""
     import onnx
-    from google.protobuf.message import DecodeError
 
     refuse_external_data(data)
     try:
         return onnx.load_model_from_string(data)
-    except DecodeError:
+    except Exception:  # protobuf has one of its own
         raise ModelError("not an ONNX file") from None
 
 
@@ -68,11 +67,6 @@ class Graph:
         self._count = 0
         self._taken = {name for node in self.nodes for name in node.output} | set(self.constants)
 
-    @property
-    def opset(self) -> int:
-        """The version of the standard operators."""
-        return next(o.version for o in self.opsets if o.domain in ("", "ai.onnx"))
-
     def constant(self, value: Any) -> str:
         """The name of a new constant; Python's numbers become 64-bit integers."""
         name = self._name("value")
@@ -101,8 +95,9 @@ class Graph:
 
     def readers(self, name: str) -> int:
         """How often a tensor is read, the graph's outputs counted."""
-        inside = sum(list(node.input).count(name) for node in self.nodes)
-        return inside + sum(output.name == name for output in self.outputs)
+        inside: int = sum(list(node.input).count(name) for node in self.nodes)
+        outside: int = sum(output.name == name for output in self.outputs)
+        return inside + outside
 
     def set_input(self, node: "onnx.NodeProto", place: int, value: Array) -> None:
         """Give a node a constant of its own."""

@@ -19,7 +19,7 @@ class OpenVinoRun:
     """
 
     def __init__(
-        self, program: Program, width: int, height: int, hint: str, threads: int, device: str
+        self, program: Program, width: int, height: int, *, hint: str, threads: int, device: str
     ) -> None:
         core = openvino.Core()
         model = core.read_model(program.model.SerializeToString())
@@ -42,9 +42,7 @@ class OpenVinoRun:
             self._inputs[name] = np.zeros(tuple(port.shape), kind)
             shared = openvino.Tensor(self._inputs[name], shared_memory=True)
             self._request.set_tensor(name, shared)
-        self._outputs = {
-            port.any_name: self._request.get_tensor(port) for port in compiled.outputs
-        }
+        self._outputs = {port.any_name: self._request.get_tensor(port) for port in compiled.outputs}
 
     @property
     def image(self) -> NDArray[np.uint8]:

@@ -130,7 +130,9 @@ class _Packer:
             self._normalize(node)
         elif kind in ("Mul", "Add") and node.input[1] in values:
             value = values[node.input[1]]
-            self._append(node, [value if value.size == 1 else self._spread(value.ravel())[:, None, None]])
+            self._append(
+                node, [value if value.size == 1 else self._spread(value.ravel())[:, None, None]]
+            )
         elif kind in _SAME_FOR_EVERY_VALUE:
             self._append(node, [])
         else:
@@ -139,13 +141,18 @@ class _Packer:
     def _doubles(self, node: "onnx.NodeProto") -> bool:
         scales = self._graph.constants.get(node.input[2]) if len(node.input) > 2 else None
         how = [attribute(node, name, b"") for name in ("mode", "coordinate_transformation_mode")]
-        return scales is not None and scales.tolist() == [1, 1, 2, 2] and how == [b"nearest", b"asymmetric"]
+        return (
+            scales is not None
+            and scales.tolist() == [1, 1, 2, 2]
+            and how == [b"nearest", b"asymmetric"]
+        )
 
     def _plain(self, node: "onnx.NodeProto") -> bool:
         weight = self._graph.constants[node.input[1]]
-        ones = all(
-            set(attribute(node, name, [1])) == {1} for name in ("strides", "dilations")
-        ) and attribute(node, "group", 1) == 1
+        ones = (
+            all(set(attribute(node, name, [1])) == {1} for name in ("strides", "dilations"))
+            and attribute(node, "group", 1) == 1
+        )
         pads = set(attribute(node, "pads", [0])) == {0}
         return ones and pads and weight.shape[2:] == (2 * self._reach + 1,) * 2
 

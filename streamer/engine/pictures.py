@@ -20,9 +20,7 @@ def pictures(width: int, height: int) -> tuple[tuple[Plane, Plane, Plane], ...]:
     return tuple(_picture(width, height, np.random.default_rng(seed)) for seed in range(COUNT))
 
 
-def _picture(
-    width: int, height: int, rng: np.random.Generator
-) -> tuple[Plane, Plane, Plane]:
+def _picture(width: int, height: int, rng: np.random.Generator) -> tuple[Plane, Plane, Plane]:
     canvas = np.zeros((height, width, 3), np.uint8)
     base, spread = rng.uniform(60, 190), rng.uniform(35, 70)
     # Radii of density r^-3, large ones first, so that small ones stay visible.

@@ -85,7 +85,6 @@ class Program:
             if layer.norm is not None:
                 x, z = (outputs[f"{name}{at}"][0].astype(float) for name in ("before", "after"))
                 step = 1.0 if layer.source is None else steps[layer.source]
-                repeats = layer.bias.size // layer.channels
                 x = x * step + layer.bias[:, None, None]
                 found[layer.norm] = _line(*(v.reshape(layer.channels, -1) for v in (x, z)))
         mean, variance = np.concatenate(found, axis=1).astype(np.float32)
@@ -117,7 +116,7 @@ def program(model: "onnx.ModelProto", exact: bool = False, int8: bool = False) -
             place = None if norm is None else norms.index(norm)
             source = tensors.index(origin) if origin in tensors else None
             layers.append(Layer(place, channels, bias, source))
-            _put_affine(graph, conv, path, len(layers) - 1, size, exact)
+            _put_affine(graph, conv, path, len(layers) - 1, exact)
         if int8:
             _quantize_weight(graph, conv)
     for at, name in enumerate(tensors):
@@ -202,10 +201,10 @@ def _put_affine(
     conv: "onnx.NodeProto",
     path: "list[onnx.NodeProto]",
     number: int,
-    channels: int,
     exact: bool,
 ) -> None:
     """What follows a convolution, or its norm, is times `factor`, plus `offset`."""
+    channels = len(graph.constants[conv.input[1]])
     last = path[-1] if path else conv
     result, last.output[0] = last.output[0], f"{last.output[0]}:raw"
     source = last.output[0]
@@ -214,9 +213,9 @@ def _put_affine(
         size = graph.constants[norm.input[1]].size
         for place, value in ((1, 1), (2, 0)):
             norm.input[place] = graph.constant(np.full(size, value, np.float32))
-        square = {"kernel_shape": [_SQUARE] * 2, "strides": [_SQUARE] * 2}
+        sides = [_SQUARE] * 2
         for name, tensor in (("before", conv.output[0]), ("after", source)):
-            greatest = graph.add("MaxPool", [tensor], **square)
+            greatest = graph.add("MaxPool", [tensor], kernel_shape=sides, strides=sides)
             # OpenVINO leaves all that leads to an output without a convolution in 32 bits.
             inputs = [greatest, graph.constant(np.ones((channels, 1, 1, 1), np.float32))]
             graph.add("Conv", inputs, f"{name}{number}", group=channels)

@@ -27,8 +27,9 @@ def read(path: Path) -> tuple[Statistics, ...]:
 
 def write(path: Path, styles: list[Statistics]) -> None:
     """As `read` reads them."""
-    mean, logs = ([getattr(s, name) for s in styles] for name in ("mean", "log_variance"))
-    np.savez_compressed(path, mean=np.float16(mean), logs=np.float16(logs))
+    mean = np.array([style.mean for style in styles], np.float16)
+    logs = np.array([style.log_variance for style in styles], np.float16)
+    np.savez_compressed(path, mean=mean, logs=logs)
 
 
 def steady(network: FoldedNetwork, photos: list[Planes]) -> list[Statistics]:

@@ -43,8 +43,8 @@ class Builder:
         return self.add("Conv", x, *map(self.constant, (weight, bias)), strides=[stride] * 2)
 
     def doubled(self, x: str) -> str:
-        return self.add("Resize", x, "", self.floats(1, 1, 2, 2), mode="nearest",
-                        coordinate_transformation_mode="asymmetric", nearest_mode="floor")  # fmt: skip
+        how = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+        return self.add("Resize", x, "", self.floats(1, 1, 2, 2), mode="nearest", **how)
 
     def pair(self, channels: int) -> tuple[Array, Array]:
         """A scale, of either sign, and a bias."""
@@ -111,12 +111,12 @@ def batch_norm(b: Builder, x: str, channels: int) -> str:
 
 def styled(b: Builder, x: str, channels: int) -> str:
     """Scale and bias are chosen by `style_weights`."""
-    normed = b.add("InstanceNormalization", x, *map(b.constant, (
-        np.ones(channels, np.float32), np.zeros(channels, np.float32))), epsilon=EPSILON)  # fmt: skip
+    plain = (np.full(channels, value, np.float32) for value in (1, 0))
+    normed = b.add("InstanceNormalization", x, *map(b.constant, plain), epsilon=EPSILON)
     tables = zip(*(b.pair(channels) for _ in range(STYLES)), strict=True)
     column = b.add("Unsqueeze", "style_weights", b.constant([1]))
-    rows = [b.add("ReduceSum", b.add("Mul", column, b.constant(np.stack(table))),
-                  b.constant([0]), keepdims=0) for table in tables]  # fmt: skip
+    shares = [b.add("Mul", column, b.constant(np.stack(table))) for table in tables]
+    rows = [b.add("ReduceSum", share, b.constant([0]), keepdims=0) for share in shares]
     scale, bias = (b.add("Reshape", row, b.constant([1, channels, 1, 1])) for row in rows)
     return b.add("Add", b.add("Mul", normed, scale), bias)
 
@@ -172,3 +172,17 @@ def picture(height: int = 64, width: int = 96, seed: int = 1) -> Array:
     coarse = rng.random((1, 3, height // 8, width // 8))
     fine = coarse.repeat(8, 2).repeat(8, 3) + rng.normal(0, 0.02, (1, 3, height, width))
     return fine.clip(0, 1).astype(np.float32)
+
+
+def to_yuv(rgb: Array) -> Array:
+    """BT.601 in video range, written out, of (3, ...) 0..1."""
+    r, g, b = rgb
+    y = 0.299 * r + 0.587 * g + 0.114 * b
+    return np.stack([16 + 219 * y, 128 + 224 * (b - y) / 1.772, 128 + 224 * (r - y) / 1.402])
+
+
+def to_rgb(yuv: Array) -> Array:
+    """The inverse of `to_yuv`."""
+    y, u, v = (yuv.astype(float).T - (16, 128, 128)).T
+    r, b = y / 219 + 1.402 * v / 224, y / 219 + 1.772 * u / 224
+    return np.stack([r, (y / 219 - 0.299 * r - 0.114 * b) / 0.587, b])

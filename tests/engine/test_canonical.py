@@ -3,9 +3,10 @@ import onnx
 import pytest
 
 from streamer.engine.canonical import NORM, NotFoldableError, canonical, style_count
-from streamer.engine.fold import folded, measuring, norms
+from streamer.engine.fold import norms
 from streamer.errors import ModelError
 from tests.engine import small_networks as small
+from tests.engine.references import folded, measuring
 
 
 def weights(norm: small.Norm) -> np.ndarray | None:

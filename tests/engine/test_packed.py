@@ -4,10 +4,11 @@ import pytest
 
 from streamer.engine.canonical import NORM, canonical
 from streamer.engine.color import gives_i420, takes_yuv
-from streamer.engine.fold import folded, measuring, norms
+from streamer.engine.fold import norms
 from streamer.engine.graph import attribute
 from streamer.engine.packed import packed, packed_weight, widened
 from tests.engine import small_networks as small
+from tests.engine.references import folded, measuring
 
 INSIDE = (..., slice(8, -8), slice(8, -8))
 
@@ -90,13 +91,6 @@ def test_what_is_of_another_form_stays_as_it_is() -> None:
     assert packed(model) is model and widened(model) is model
 
 
-def to_yuv(rgb: np.ndarray) -> np.ndarray:
-    """BT.601 in video range, written out, of (3, ...) 0..1."""
-    r, g, b = rgb
-    y = 0.299 * r + 0.587 * g + 0.114 * b
-    return np.stack([16 + 219 * y, 128 + 224 * (b - y) / 1.772, 128 + 224 * (r - y) / 1.402])
-
-
 @pytest.mark.parametrize("white", [1.0, 255.0])
 @pytest.mark.parametrize("in_blocks", [True, False])
 def test_colours_are_part_of_the_weights(white: float, in_blocks: bool) -> None:
@@ -104,12 +98,10 @@ def test_colours_are_part_of_the_weights(white: float, in_blocks: bool) -> None:
     wide = packed(plain) if in_blocks else plain
     model = gives_i420(takes_yuv(wide, 0, white), 0, white)
     onnx.checker.check_model(model, full_check=True)
-    yuv = np.rint(to_yuv(small.picture()[0]))[None].astype(np.uint8)
-    y, u, v = yuv[0].astype(float) - np.array([16, 128, 128]).reshape(3, 1, 1)
-    r, b = y / 219 + 1.402 * v / 224, y / 219 + 1.772 * u / 224
-    rgb = np.stack([r, (y / 219 - 0.299 * r - 0.114 * b) / 0.587, b])[None]
+    yuv = np.rint(small.to_yuv(small.picture()[0]))[None].astype(np.uint8)
+    rgb = small.to_rgb(yuv[0])[None]
     stylized = small.run(wide, image=(white * rgb).astype(np.float32))["stylized"]
-    luma, *chroma = to_yuv(stylized[0].clip(0, white) / white)
+    luma, *chroma = small.to_yuv(stylized[0].clip(0, white) / white)
     blocks = small.run(model, image=yuv)["stylized"][0]
     size = 4 if in_blocks else 2
     rows, columns = luma.shape[0] // size, luma.shape[1] // size
@@ -131,7 +123,7 @@ def test_a_network_that_does_more_to_its_picture_first_takes_yuv_as_well() -> No
     model = takes_yuv(plain, 0, 1)
     first = next(node for node in model.graph.node if node.op_type == "Conv")
     assert attribute(first, "kernel_shape", [1, 1]) == [1, 1]
-    yuv = np.rint(to_yuv(small.picture()[0]))[None].astype(np.uint8)
+    yuv = np.rint(small.to_yuv(small.picture()[0]))[None].astype(np.uint8)
     assert NORM in {node.op_type for node in model.graph.node}
     stylized = small.run(model, image=yuv)["stylized"]
     wanted = small.run(plain, image=small.picture())["stylized"]
