@@ -27,7 +27,7 @@ Weights = NDArray[np.float32]
 Engine = Literal["openvino-bf16", "openvino-int8", "openvino-f32", "onnxruntime"]
 
 ENGINES: tuple[Engine, ...] = ("openvino-bf16", "openvino-int8", "openvino-f32", "onnxruntime")
-MULTIPLE = 8  # of both sides of a picture: blocks of four pixels of luma, and chroma's of those
+MULTIPLE = 4  # of both sides of a picture: its middle layers have a quarter of them
 _SIZES = 4  # how many are kept compiled
 _RANGES_PX = (320, 192)  # of the pictures that ranges are measured on
 
@@ -149,6 +149,8 @@ class FoldedNetwork:
         return [step(float(value), positive) for value, positive in greatest]
 
     def _run(self, width: int, height: int, exact: bool) -> tuple[Program, Run]:
+        if width % MULTIPLE or height % MULTIPLE:
+            raise ValueError(f"sides of {width}x{height} pixels are not multiples of {MULTIPLE}")
         key = width, height, exact
         with self._compiling:
             if key not in self._runs:

@@ -4,7 +4,8 @@ Times are seconds of any one clock, given as `now`.
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import cv2
@@ -49,11 +50,13 @@ class Statistics:
         return Statistics(mean, logs)
 
 
-def average(many: "list[Statistics]") -> Statistics:
-    """Of several pictures, what is steady."""
-    return Statistics(
-        np.mean([one.mean for one in many], 0), np.mean([one.log_variance for one in many], 0)
+def average(many: Sequence[Statistics], shares: Sequence[float] | None = None) -> Statistics:
+    """Of several pictures, what is steady; of several styles, by shares, what a blend needs."""
+    mean, logs = (
+        np.average([getattr(one, name) for one in many], 0, shares).astype(np.float32)
+        for name in ("mean", "log_variance")
     )
+    return Statistics(mean, logs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,22 +82,19 @@ class Thumbnail:
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """One stream's statistics in one style: what it was last told, and where it is on the way.
+    """Statistics of one scene in one style: what was measured last, and how far the way there is.
 
-    A value: whoever owns the stream replaces it, and sends `current` along with each frame.
+    A value: whoever owns the stream replaces it.
     """
 
-    style: object  # whatever names a blend of styles
     target: Statistics
     current: Statistics
     moved_at: float
-    measured_at: float
-    thumbnail: Thumbnail | None = field(default=None, compare=False)
 
     @classmethod
-    def start(cls, style: object, measured: Statistics, now: float) -> Self:
-        """With exact statistics: of a stream's first frame, after a cut, in another style."""
-        return cls(style, measured, measured, now, now)
+    def start(cls, measured: Statistics, now: float) -> Self:
+        """With exact statistics: of a scene's first frame."""
+        return cls(measured, measured, now)
 
     def move(self, now: float) -> Self:
         """A little nearer to what was measured last, as far as time has passed."""
@@ -103,8 +103,51 @@ class Following:
 
     def measured(self, found: Statistics, now: float) -> Self:
         """With a new measurement, toward which it moves from now on."""
-        return replace(self.move(now), target=found, measured_at=now)
+        return replace(self.move(now), target=found)
 
-    def due(self, now: float) -> bool:
-        """Whether it is time to measure again."""
-        return now - self.measured_at >= MEASURE_S
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a frame carries to whichever worker stylizes it.
+
+    A style without statistics is stylized with the picture's own, and those of the styles in
+    `measure` come back.
+    """
+
+    scene: int
+    known: Mapping[str, Statistics]
+    measure: frozenset[str]
+
+
+class StreamStatistics:
+    """One stream's statistics in each of its styles; belongs to whoever owns the stream."""
+
+    def __init__(self) -> None:
+        self._scene = 0
+        self._before: Thumbnail | None = None
+        self._styles: dict[str, Following] = {}
+        self._asked_at: dict[str, float] = {}
+
+    def orders(self, luma: NDArray[np.uint8], styles: Iterable[str], now: float) -> Orders:
+        """For the next frame, (height, width), in a blend of these styles."""
+        thumbnail, before = Thumbnail.of(luma), self._before
+        if before is not None and thumbnail.cut_from(before):
+            self._scene += 1
+            self._styles.clear()
+        self._before = thumbnail
+        named = frozenset(styles)
+        known = {name: self._styles[name].move(now) for name in named & self._styles.keys()}
+        self._styles = known  # another style starts anew
+        due = {name for name in known if now - self._asked_at[name] >= MEASURE_S}
+        measure = named - known.keys() | due
+        self._asked_at |= dict.fromkeys(measure, now)
+        return Orders(self._scene, {n: f.current for n, f in known.items()}, measure)
+
+    def take(self, scene: int, found: Mapping[str, Statistics], now: float) -> None:
+        """What came back with a frame; too late after a cut, it is of no use."""
+        if scene != self._scene:
+            return
+        for name, measured in found.items():
+            known = self._styles.get(name)
+            fresh = Following.start(measured, now)
+            self._styles[name] = fresh if known is None else known.measured(measured, now)

@@ -95,10 +95,16 @@ def test_values_of_0_to_255_and_sizes_of_all_kinds() -> None:
     network = FoldedNetwork(data, 0, 255, HERE[0])
     wanted = published(data, shown(), white=255)
     assert off(network.measure(shown(), None).data, wanted) < 2
-    for width, height in ((64, 128), (200, 40)):
+    for width, height in ((64, 128), (200, 40), (100, 68)):
         assert (
             network.measure(pictures(width, height)[0], None).data.size == width * height * 3 // 2
         )
+
+
+def test_other_sides_are_refused() -> None:
+    network = FoldedNetwork(small.network(), 0, 1, HERE[0])
+    with pytest.raises(ValueError, match="66x64"):
+        network.prepare(66, 64)
 
 
 def test_only_so_many_sizes_are_kept() -> None:
