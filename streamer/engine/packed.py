@@ -20,6 +20,13 @@ from streamer.engine.graph import Array, Graph, attribute
 if TYPE_CHECKING:
     import onnx
 
+_REPEATING = {
+    (b"asymmetric", b"floor"),
+    (b"asymmetric", b"round_prefer_floor"),
+    (b"half_pixel", b"round_prefer_floor"),
+    (b"half_pixel", b"round_prefer_ceil"),
+    (b"pytorch_half_pixel", b"round_prefer_floor"),
+}
 _SAME_FOR_EVERY_VALUE = {"Relu", "Sigmoid", "Tanh", "LeakyRelu", "Identity"}
 
 
@@ -139,13 +146,13 @@ class _Packer:
             raise _UnknownError
 
     def _doubles(self, node: "onnx.NodeProto") -> bool:
+        """Whether each value is repeated twice, along both sides."""
         scales = self._graph.constants.get(node.input[2]) if len(node.input) > 2 else None
-        how = [attribute(node, name, b"") for name in ("mode", "coordinate_transformation_mode")]
-        return (
-            scales is not None
-            and scales.tolist() == [1, 1, 2, 2]
-            and how == [b"nearest", b"asymmetric"]
-        )
+        if scales is None or scales.tolist() != [1, 1, 2, 2]:
+            return False
+        where = attribute(node, "coordinate_transformation_mode", b"half_pixel")
+        which = attribute(node, "nearest_mode", b"round_prefer_floor")
+        return attribute(node, "mode", b"nearest") == b"nearest" and (where, which) in _REPEATING
 
     def _plain(self, node: "onnx.NodeProto") -> bool:
         weight = self._graph.constants[node.input[1]]

@@ -4,6 +4,7 @@ import pytest
 
 from streamer.engine.canonical import NORM, NotFoldableError, canonical, style_count
 from streamer.engine.fold import norms
+from streamer.engine.packed import packed
 from streamer.errors import ModelError
 from tests.engine import small_networks as small
 from tests.engine.references import folded, measuring
@@ -132,3 +133,22 @@ def test_styles_are_counted_and_asked_for() -> None:
 def test_a_file_that_is_not_a_network_is_refused() -> None:
     with pytest.raises(ModelError):
         canonical(b"\xff" * 40)
+
+
+def test_a_network_in_the_operators_of_years_ago_is_read_as_well() -> None:
+    """Padding as an attribute, and Upsample: as the published fast-neural-style networks are."""
+    b = small.Builder()
+    pads = b.add("Pad", "in", mode="reflect", pads=[0, 0, 1, 1] * 2)
+    weight = b.rng.normal(0, 0.3, (4, 3, 3, 3)).astype(np.float32)
+    x = b.add("Relu", small.one_node(b, b.add("Conv", pads, b.constant(weight)), 4))
+    b.add("Upsample", x, b.floats(1, 1, 2, 2), mode="nearest")
+    x = b.add("Pad", b.nodes[-1].output[0], mode="reflect", pads=[0, 0, 1, 1] * 2)
+    weight = b.rng.normal(0, 0.3, (3, 4, 3, 3)).astype(np.float32)
+    b.add("Conv", x, b.constant(weight))
+    old = onnx.load_model_from_string(small.model(b, []))
+    old.opset_import[0].version, old.ir_version = 9, 4
+    data, image = old.SerializeToString(), small.picture()
+    (wanted,) = small.run(data, **{"in": image}).values()
+    model = canonical(data)
+    assert np.abs(small.run(model, image=image)["stylized"] - wanted).max() < 1e-4
+    assert packed(model) is not model

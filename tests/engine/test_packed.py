@@ -59,6 +59,22 @@ def test_the_last_layers_in_blocks_give_the_same_picture_but_for_its_border() ->
     assert np.abs(ours - wanted).mean() < 3 / 255
 
 
+@pytest.mark.parametrize("where", ["asymmetric", "half_pixel", "pytorch_half_pixel"])
+@pytest.mark.parametrize("which", ["floor", "ceil", "round_prefer_floor", "round_prefer_ceil"])
+def test_only_what_repeats_every_value_is_taken_for_it(where: str, which: str) -> None:
+    b = small.Builder()
+    x = b.add("Relu", small.one_node(b, b.conv("in", 3, 4, 3), 4))
+    how = {"coordinate_transformation_mode": where, "nearest_mode": which}
+    x = b.add("Resize", x, "", b.floats(1, 1, 2, 2), mode="nearest", **how)
+    b.add("Sigmoid", b.conv(x, 4, 3, 3))
+    plain, image = canonical(small.model(b, [])), small.picture()
+    model = packed(plain)
+    ours, wanted = (small.run(m, image=image)["stylized"] for m in (model, plain))
+    assert np.abs(ours - wanted)[INSIDE].max() < 1e-4
+    if (where, which) in (("asymmetric", "floor"), ("half_pixel", "round_prefer_floor")):
+        assert model is not plain
+
+
 def test_norms_in_blocks_are_over_all_pixels_of_a_channel() -> None:
     plain = canonical(small.network())
     model = packed(plain)
