@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.engine.graph import Graph, attribute, compute_constants, load, modern
+from streamer.engine.graph import Graph, attribute, compute_constants, modern
+from streamer.engine.onnx_file import parse
 from streamer.errors import ModelError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def canonical(data: bytes, weights: NDArray[np.float32] | None = None) -> "onnx.
     `weights` are the shares of its styles, for a network with a second input. The result takes
     `image` (1, 3, height, width) and gives `stylized`. Raises NotFoldableError, ModelError.
     """
-    model = modern(load(data))
+    model = modern(parse(data, "the network"))
     graph = Graph(model)
     if len(graph.inputs) != 1 + (weights is not None) or len(graph.outputs) != 1:
         raise NotFoldableError("its inputs are not one picture and the weights of its styles")
@@ -52,7 +53,7 @@ def canonical(data: bytes, weights: NDArray[np.float32] | None = None) -> "onnx.
 
 def style_count(data: bytes) -> int | None:
     """How many weights a network takes; None without an input for them. Raises ModelError."""
-    inputs = Graph(load(data)).inputs
+    inputs = Graph(parse(data, "the network")).inputs
     return int(inputs[1].type.tensor_type.shape.dim[0].dim_value) if len(inputs) > 1 else None
 
 

@@ -7,26 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.errors import ModelError
-from streamer.onnx_file import refuse_external_data
-
 if TYPE_CHECKING:
     import onnx
 
 Array = NDArray[Any]
 
 OPSET = 17
-
-
-def load(data: bytes) -> "onnx.ModelProto":
-    """The model in these bytes. Raises ModelError."""
-    import onnx
-
-    refuse_external_data(data)
-    try:
-        return onnx.load_model_from_string(data)
-    except Exception:  # protobuf has one of its own
-        raise ModelError("not an ONNX file") from None
 
 
 def modern(model: "onnx.ModelProto") -> "onnx.ModelProto":
