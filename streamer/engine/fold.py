@@ -1,7 +1,6 @@
-"""Instance norms of a canonical network as numbers.
+"""The instance norms of a canonical network as numbers.
 
-With mean and variance given, an instance norm is one factor and one offset a channel: all that is
-left of it is a line that the convolution before it is put through.
+With mean and variance given, an instance norm is one factor and one offset a channel.
 """
 
 from dataclasses import dataclass

@@ -75,7 +75,7 @@ class FoldedNetwork:
         self._looks: dict[int, tuple[Norms, list[float]]] = {}
         self._runs: OrderedDict[tuple[int, int, bool], tuple[Program, Run]] = OrderedDict()
         self._ranging: tuple[Program, Run] | None = None
-        self._compiling, self._measuring = threading.Lock(), threading.Lock()
+        self._kept, self._measuring = threading.Lock(), threading.Lock()
 
     def prepare(self, width: int, height: int, weights: Weights | None = None) -> None:
         """Compile what a size needs, and measure what a blend's styles need. Raises ModelError."""
@@ -129,6 +129,8 @@ class FoldedNetwork:
         return Norms(many[0].sizes, scale, bias, many[0].epsilon), steps
 
     def _style(self, index: int) -> tuple[Norms, list[float]]:
+        if index in self._looks:
+            return self._looks[index]
         with self._measuring:
             if index not in self._looks:
                 found = norms(canonical(self._data, self._only(index)))
@@ -152,13 +154,16 @@ class FoldedNetwork:
         if width % MULTIPLE or height % MULTIPLE:
             raise ValueError(f"sides of {width}x{height} pixels are not multiples of {MULTIPLE}")
         key = width, height, exact
-        with self._compiling:
-            if key not in self._runs:
-                made = program(self._model, exact, int8=self._engine == "openvino-int8")
-                self._runs[key] = made, self._compile(made, width, height, self._engine)
-                while len(self._runs) > 2 * _SIZES:
-                    self._runs.popitem(last=False)
-            self._runs.move_to_end(key)
+        with self._kept:
+            if key in self._runs:
+                self._runs.move_to_end(key)
+                return self._runs[key]
+        made = program(self._model, exact, int8=self._engine == "openvino-int8")
+        run = self._compile(made, width, height, self._engine)
+        with self._kept:
+            self._runs.setdefault(key, (made, run))
+            while len(self._runs) > 2 * _SIZES:
+                self._runs.popitem(last=False)
             return self._runs[key]
 
     def _compile(self, made: Program, width: int, height: int, engine: Engine) -> Run:

@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from streamer.engine.canonical import IMAGE, STYLIZED
 from streamer.engine.program import Feed, Program
+from streamer.errors import ModelError
 
 
 class OnnxRuntimeRun:
-    """A program ready for pictures of one size."""
+    """A program ready for pictures of one size. Raises ModelError."""
 
     def __init__(self, program: Program, width: int, height: int, threads: int) -> None:
         options = onnxruntime.SessionOptions()
@@ -20,9 +21,12 @@ class OnnxRuntimeRun:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         data = program.model.SerializeToString()
-        self._session = onnxruntime.InferenceSession(
-            data, options, providers=["CPUExecutionProvider"]
-        )
+        providers = ["CPUExecutionProvider"]
+        try:
+            self._session = onnxruntime.InferenceSession(data, options, providers=providers)
+        except Exception as error:  # it has an exception of its own for each of its codes
+            reason = str(error).splitlines()[0]
+            raise ModelError(f"ONNX Runtime refuses it: {reason}") from None
         self._image = np.zeros((1, 3, height, width), np.uint8)
         self._names = [output.name for output in self._session.get_outputs()]
 

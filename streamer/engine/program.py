@@ -1,13 +1,12 @@
-"""One network for every style and all statistics: what its norms do comes in as inputs.
+"""One network for every style and all statistics: the norms' factors and offsets are inputs.
 
-Each norm's factor and offset are inputs, so a change of style, a blend, or statistics that move
-cost nothing and need no new compilation. In 8 bits the steps of activations are inputs as well:
-an activation is multiplied by its step's inverse before it is rounded, and what the convolution
-makes of it by the step itself, which is part of the next factor (Jacob et al. 2018). So weights
-are rounded once, one scale for each output channel, whatever the style.
+So another style, a blend, or statistics that move cost nothing and need no new compilation. In
+8 bits (Jacob et al. 2018) the steps of activations are inputs as well: an activation is multiplied
+by the inverse of its step before it is rounded, and the next factor contains the step. Weights are
+rounded once for all styles, with one scale for each output channel.
 
-The exact form computes each norm from the picture itself and shows, by the greatest values of
-small squares before and after each norm, which mean and variance that was.
+The exact form computes each norm from the picture itself. The greatest values of small squares
+before and after a norm show which mean and variance it had.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the norms of a network divide by: one picture's, and a stream's as they follow it.
+"""The mean and variance that each norm of a network uses: a picture's, or a stream's over time.
 
 Times are seconds of any one clock, given as `now`.
 """

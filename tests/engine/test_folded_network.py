@@ -1,10 +1,12 @@
 import importlib.util
+import threading
 
 import cv2
 import numpy as np
 import pytest
 
-from streamer.engine.canonical import NotFoldableError
+from streamer.engine import folded_network
+from streamer.engine.canonical import NotFoldableError, canonical
 from streamer.engine.folded_network import Engine, FoldedNetwork, Planes, unpacked
 from streamer.engine.graph import Graph
 from streamer.engine.pictures import pictures
@@ -105,6 +107,40 @@ def test_other_sides_are_refused() -> None:
     network = FoldedNetwork(small.network(), 0, 1, HERE[0])
     with pytest.raises(ValueError, match="66x64"):
         network.prepare(66, 64)
+
+
+def test_what_is_prepared_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = FoldedNetwork(small.network(small.styled), 0, 1, HERE[0])
+    first, second = np.eye(3, dtype=np.float32)[:2]
+    own = network.measure(shown(), first).statistics
+    network.prepare(WIDTH, HEIGHT, first)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(name: str) -> None:
+        original = getattr(network, name)
+
+        def wait(*arguments: object) -> object:
+            begun.set()
+            assert go_on.wait(10)
+            return original(*arguments)
+
+        monkeypatch.setattr(network, name, wait)
+
+    slowly("_compile")
+    monkeypatch.setattr(folded_network, "canonical", lambda *a: go_on.wait(10) and canonical(*a))
+    beside = [
+        threading.Thread(target=network.prepare, args=(64, 64, first)),
+        threading.Thread(target=network.prepare, args=(WIDTH, HEIGHT, second)),
+    ]
+    for thread in beside:
+        thread.start()
+    assert begun.wait(10)
+    network.stylize(shown(), first, own)  # neither the one nor the other is waited for
+    assert all(thread.is_alive() for thread in beside)
+    go_on.set()
+    for thread in beside:
+        thread.join()
+    assert network.ready(64, 64, first) and network.ready(WIDTH, HEIGHT, second)
 
 
 def test_only_so_many_sizes_are_kept() -> None:
