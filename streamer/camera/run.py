@@ -57,8 +57,8 @@ def run(wish: Wish) -> None:
 async def _run(wish: Wish) -> None:
     address = parse_source(wish.source, sys.platform, wish.token)
     catalogue = Catalogue.load()
-    style = Style(catalogue.parse(wish.style or catalogue.default), wish.strength)
-    look = Look(catalogue, StyleControl(catalogue.parse, style, wish.height_px, wish.fps))
+    style = Style(catalogue.parse_live(wish.style or catalogue.default), wish.strength)
+    look = Look(catalogue, StyleControl(catalogue.parse_live, style, wish.height_px, wish.fps))
     size = setup(wish.backend, wish.workers, wish.threads, None)
     title = f"waiting for {name_of(wish.source)}"
     with VirtualCamera(wish.width, wish.height, wish.fps, wish.device, title) as camera:

@@ -82,7 +82,7 @@ def _assemble(
     """Everything, wired and not yet started."""
     catalogue = Catalogue.load()
     size, here = ring_size(config), config.ray_address is None
-    style = Style(catalogue.parse(config.style or catalogue.default), smooth=config.smooth)
+    style = Style(catalogue.parse_live(config.style or catalogue.default), smooth=config.smooth)
 
     ring = ring_of(size, catalogue, style, address=config.ray_address, follow_catalogue=here)
     options = peer_options(config)
