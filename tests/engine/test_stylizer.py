@@ -495,7 +495,7 @@ def test_memory_is_given_back_after_unusual_sizes(
 ) -> None:
     """ONNX Runtime keeps what a run needed: fine for a stream, not for photos of many sizes."""
     options = MagicMock(side_effect=ort.RunOptions)
-    monkeypatch.setattr(onnx_network.ort, "RunOptions", options)
+    monkeypatch.setattr(ort, "RunOptions", options)
     stylizer = StylizerSpec("onnx", models=(negative,)).load()
 
     def given_back(width: int, height: int) -> bool:
