@@ -54,9 +54,9 @@ def run(options: CameraOptions) -> None:
 async def _run(options: CameraOptions) -> None:
     address = parse_source(options.source, sys.platform, options.token)
     catalogue = Catalogue.load()
-    style = Style(catalogue.parse(options.style or catalogue.default), options.strength)
+    style = Style(catalogue.parse_live(options.style or catalogue.default), options.strength)
     control = TextControl(
-        catalogue, StyleControl(catalogue.parse, style, options.height_px, options.fps)
+        catalogue, StyleControl(catalogue.parse_live, style, options.height_px, options.fps)
     )
     size = resolve(options.backend, options.workers, options.threads, None)
     title = f"waiting for {name_of(options.source)}"

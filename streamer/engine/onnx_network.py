@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 CLEARLY = 1.2  # how many times as fast float has to be, to be preferred
 _LIVE_PIXELS = 1920 * 1088  # the memory of larger images is freed after each
+_KEPT_SIZES = 8  # as streams have them; after a run of any other size, as of photos, it is freed
 
 
 def fastest(model: ModelFile, threads: int) -> "OnnxNetwork":
@@ -63,6 +64,7 @@ class OnnxNetwork:
         self.styles = styles_of(parsed, model)
         self._names = list(inputs_of(parsed))
         self._session = _open(parsed.SerializeToString(), model.name, threads)
+        self._sizes: dict[tuple[int, ...], None] = {}  # of the last runs, the newest at the end
 
     def run_rgb(self, images: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
         return [self._rgb(*one) for one in zip(images, weights, strict=True)]
@@ -87,12 +89,21 @@ class OnnxNetwork:
 
     def _run(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
         options = None
-        if inputs[0].shape[-1] * inputs[0].shape[-2] > _LIVE_PIXELS:
+        if self._is_unusual(inputs[0].shape[-2:]):
             options = ort.RunOptions()
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         named = dict(zip(self._names, inputs, strict=False))
         outputs: list[NDArray[Any]] = self._session.run(None, named, options)
         return outputs
+
+    def _is_unusual(self, size: tuple[int, ...]) -> bool:
+        """Whether to give back the memory of a run, which ONNX Runtime otherwise keeps for good."""
+        known = size in self._sizes
+        self._sizes.pop(size, None)
+        self._sizes[size] = None
+        if len(self._sizes) > _KEPT_SIZES:
+            del self._sizes[next(iter(self._sizes))]
+        return not known or size[0] * size[1] > _LIVE_PIXELS
 
 
 def engine() -> str:

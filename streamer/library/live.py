@@ -28,8 +28,8 @@ class LiveCatalogue:
         self._here = here
 
     def parse(self, style: str | Mapping[str, float]) -> Blend:
-        """As `Catalogue.parse`."""
-        return self._catalogue.parse(style)
+        """As `Catalogue.parse_live`."""
+        return self._catalogue.parse_live(style)
 
     def listing(self) -> dict[str, Any]:
         """The body of `GET /styles`."""

@@ -11,6 +11,8 @@ from streamer.errors import UnknownStyleError, UsageError
 from streamer.styles.manifest import read_all
 from streamer.styles.model import NONE, Blend, ModelFile, StyleEntry
 
+MAX_LIVE_NETWORKS = 4  # in one blend: each runs once a frame
+
 
 class Catalogue:
     """Every style there is, by name.
@@ -79,6 +81,15 @@ class Catalogue:
         if not 0 < total < math.inf:
             raise UsageError("a blend needs one weight above 0, as in mosaic:0.7,ember:0.3")
         return tuple((name, share / total) for name, share in shares.items() if share > 0)
+
+    def parse_live(self, style: str | Mapping[str, float]) -> Blend:
+        """As `parse`; raises UsageError for a blend that would hold up other streams, too."""
+        blend = self.parse(style)
+        networks = {self.find(name)[0].name for name, _ in blend if name != NONE}
+        if len(networks) > MAX_LIVE_NETWORKS:
+            limit = f"a live blend takes styles of at most {MAX_LIVE_NETWORKS} networks"
+            raise UsageError(f"{limit}, not of {len(networks)}")
+        return blend
 
     def listing(self) -> dict[str, Any]:
         """The body of `GET /styles`."""

@@ -12,6 +12,7 @@ from unittest.mock import MagicMock
 import cv2
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 from onnx import external_data_helper, helper, numpy_helper
@@ -487,3 +488,23 @@ def test_a_tampered_built_in_model_is_refused(load: Load) -> None:
     wrong = hashlib.sha256(b"something else").hexdigest()
     with pytest.raises(ModelError, match="SHA-256"):
         load(replace(model, sha256=wrong))
+
+
+def test_memory_is_given_back_after_unusual_sizes(
+    negative: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime keeps what a run needed: fine for a stream, not for photos of many sizes."""
+    options = MagicMock(side_effect=ort.RunOptions)
+    monkeypatch.setattr(ort, "RunOptions", options)
+    stylizer = StylizerSpec("onnx", models=(negative,)).load()
+
+    def given_back(width: int, height: int) -> bool:
+        before = options.call_count
+        stylizer.stylize(picture(width, height), only("negative"))
+        return bool(options.call_count > before)
+
+    streams = [(64, 48), (96, 64)]
+    assert [given_back(*size) for size in streams * 2] == [True, True, False, False]
+    assert all(given_back(64, 100 + 4 * i) for i in range(12))  # photos
+    assert [given_back(*size) for size in streams * 2] == [True, True, False, False]
+    assert [given_back(1920, 1200) for _ in range(2)] == [True, True]

@@ -73,6 +73,18 @@ def test_what_makes_no_blend_is_refused(
         catalogue.parse(style)
 
 
+def test_a_live_blend_takes_few_networks() -> None:
+    """One of many would hold up every other stream."""
+    styles = [f"style-{i}" for i in range(6)]
+    own = [model(f"own-{name}", StyleEntry(name, name)) for name in styles]
+    catalogue = Catalogue([model("fast", StyleEntry("a", "A"), StyleEntry("b", "B")), *own])
+    few = "a,b,none,style-0,style-1,style-2"
+    assert catalogue.parse_live(few) == catalogue.parse(few)
+    with pytest.raises(UsageError, match=r"at most 4 networks, not of 5$"):
+        catalogue.parse_live(f"{few},style-3")
+    assert len(catalogue.parse(f"{few},style-3")) == 7  # a file takes the time it takes
+
+
 @pytest.mark.parametrize("style", ["", "mosaik", "mosaic,", "mosaic@none", "../mosaic", "Mosaic"])
 def test_unknown_names_are_refused_naming_those_there_are(catalogue: Catalogue, style: str) -> None:
     with pytest.raises(UnknownStyleError, match="none, mosaic, ember, mosaic@slow, dusk"):
