@@ -104,6 +104,9 @@ class Session:
         except StreamerError as error:
             self._send_json(id=asked, error={"code": _code(error), "message": str(error)})
         else:
+            if len(self._asked) == MAX_WAITING_ANSWERS:
+                overrun = {"code": "bad_request", "message": "too many changes at a time"}
+                self._send_json(id=self._asked[0], error=overrun)
             self._asked.append(asked)
 
     def change(self, wanted: Change) -> None:
@@ -139,6 +142,7 @@ class Session:
             "bitrate_bps": peer.bitrate_bps,
             "uplink_bps": peer.uplink_bps,
             "keyframes": peer.keyframes_out,
+            "refused": {"datagrams": peer.datagrams_refused, "messages": peer.messages_refused},
         }
 
     @property
