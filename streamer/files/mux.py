@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from streamer.errors import MediaError
 from streamer.files.checkpoint import Segment
+from streamer.files.clock import Clock
 from streamer.files.container import VideoInfo, open_video, reason
 from streamer.files.encode import Encoding, packets, tag
 from streamer.files.passthrough import Copier
@@ -88,19 +89,20 @@ class MuxPlan:
         tag(stream, self.encoding)
         stream.metadata.update(carried_metadata(old.metadata))
         stream.disposition = old.disposition
-        stream.set_display_matrix(self.video.rotation)
+        stream.set_display_matrix(self.video.display_matrix)
         return stream
 
     def _chapters(self, source: InputContainer) -> list[Chapter]:
         kept = []
+        start_s = Clock(source).start_s
         for chapter in source.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
-            first, last = self.trim.start_s, self.trim.end_s
-            start = max(chapter["start"], round(first / base) if first is not None else 0)
-            end = min(chapter["end"], round(last / base) if last is not None else chapter["end"])
+            shift = round((start_s + (self.trim.start_s or 0)) / base)
+            start, end = max(0, chapter["start"] - shift), chapter["end"] - shift
+            if self.trim.end_s is not None:
+                end = min(end, round((start_s + self.trim.end_s) / base) - shift)
             if start < end:
-                moved = {"start": start - self.trim.shift(base), "end": end - self.trim.shift(base)}
-                kept.append({**chapter, **moved})
+                kept.append({**chapter, "start": start, "end": end})
         return kept  # type: ignore[return-value]  # a Chapter with other times is a Chapter
 
 
@@ -111,8 +113,6 @@ def _output(target: Path, source: InputContainer) -> OutputContainer:
         rare = {key for key in carried_metadata(source.metadata) if key not in MP4_KEYS}
         options["movflags"] = "+faststart" + ("+use_metadata_tags" if rare else "")
         options["movie_timescale"] = "90000"  # usual: 1000, which would round a late start
-    if kind == "mpegts":
-        options["mpegts_copyts"] = "1"
     return av.open(
         str(target.resolve()),
         "w",

@@ -68,9 +68,9 @@ def _afterthoughts(decoder: Decoder, damaged_packets: int) -> Iterator[str]:
     if decoder.deinterlaced:
         yield "deinterlaced: it has interlaced frames"
     if decoder.damaged:
-        yield f"{decoder.damaged} damaged parts of the video were skipped"
+        yield f"the video is damaged in {decoder.damaged} places"
     if damaged_packets:
-        yield f"{damaged_packets} damaged packets of other streams were skipped"
+        yield f"{damaged_packets} damaged packets of other streams were left out"
 
 
 def _begin(job: TranscodeJob, checkpoint: Checkpoint) -> int:
