@@ -48,7 +48,7 @@ class Clock:
         wanted = {stream.index for stream in streams}
         if self.jumps:  # which packet tells of a jump must not depend on what is wanted
             streams = [s for s in self._container.streams if s.index in wanted or _is_timed(s)]
-        suspects: dict[int, int] = {}  # streams that look damaged, and their epoch
+        suspects: dict[int, tuple[int, int]] = {}  # streams that look damaged: epoch, packets since
         for packet in readable(self._container, streams):
             if packet is None:
                 yield None
@@ -57,10 +57,13 @@ class Clock:
             if (stream := packet.stream_index) not in wanted:
                 continue
             epoch = self._epochs.get(stream, 0)
-            if suspects.pop(stream, None) == epoch:  # else only cut off, where files were joined
-                yield None
+            before, since = suspects.pop(stream, (epoch, 0))
             if packet.is_corrupt:
-                suspects[stream] = epoch
+                suspects[stream] = epoch, 1
+            elif since == 1:  # parsers hold one frame back
+                suspects[stream] = before, 2
+            if since == 2 and before == epoch:  # else only cut off, where files were joined
+                yield None
             yield packet
         yield from (None for _ in suspects)
 
