@@ -164,7 +164,7 @@ def from_image(image: Image, width: int, height: int, colors: Colors) -> VideoFr
     frame = to_frame(image, width, height)
     if colors.range == FULL:
         frame = frame.reformat(
-            format="yuvj420p",
+            format="yuv420p",
             src_color_range=ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             threads=1,

@@ -66,6 +66,7 @@ def prepare(source: Path, target: Path, options: TranscodeOptions) -> TranscodeJ
     tracks = plan(video, target_format)
     notes = _notes(video, encoding, tracks, target_format, target.suffix)
     mux_plan = MuxPlan(video, _trim(options), encoding, tracks)
+    mux_plan.rehearse(target_format)
     return TranscodeJob(source, target, options, mux_plan, tuple(notes))
 
 

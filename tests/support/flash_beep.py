@@ -35,7 +35,7 @@ def write(
             video.options = {"preset": "ultrafast", "bf": "2", "g": "12"}
         audio = out.add_stream(codecs[1], RATE)
         assert isinstance(audio, AudioStream)
-        audio.layout = "stereo"
+        audio.layout, audio.bit_rate = "stereo", 128_000
         for number in range(round(seconds * FPS)):
             if keep(number):
                 luma = np.full((size[1], size[0]), 220 if number % FPS == FLASH else 40, np.uint8)
