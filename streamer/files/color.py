@@ -72,6 +72,7 @@ class ToImage:
     """Turns decoded frames into images of one shape; `peak_nits` of HDR, where it is known."""
 
     def __init__(self, canvas: Shape, peak_nits: float | None = None) -> None:
+        self.fits = False  # a frame of another shape was fitted
         self._canvas = canvas
         self._peak_nits = peak_nits
         self._graph: Graph | None = None
@@ -84,6 +85,7 @@ class ToImage:
         key = (shape, frame.format.name)
         if self._graph is None or key != self._key:
             self._graph, self._key = self._build(frame, shape), key
+            self.fits |= replace(shape, colors=SDR) != replace(self._canvas, colors=SDR)
         pts, frame.pts = frame.pts, 0  # the graph takes any order of time
         self._graph.vpush(frame)
         frame.pts = pts

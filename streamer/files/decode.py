@@ -60,6 +60,11 @@ class Decoder:
         """Whether interlaced frames were found and deinterlaced."""
         return self._deinterlacer is not None and self._deinterlacer.at_work
 
+    @property
+    def fits(self) -> bool:
+        """Whether frames of another shape than the first were found and fitted."""
+        return self._to_image.fits
+
     def __iter__(self) -> Iterator[DecodedFrame]:
         try:
             yield from self._wanted()
