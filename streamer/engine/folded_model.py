@@ -61,8 +61,9 @@ class FoldedModel:
     ) -> tuple[Image, Measured]:
         """`shares` has index and share of each style by name; with what was measured of them.
 
-        Without orders the image's own statistics are used, at `tone` 0. Raises ModelError.
+        Without orders the image's own statistics are used, whatever the tone. Raises ModelError.
         """
+        tone = 0.0 if orders is None else tone
         width, height = self.size(image)
         fitted = pad(resize(image, width, height), MULTIPLE, MIN_SIDE_PX)
         planes = fitted.planes
