@@ -54,9 +54,9 @@ def run(options: CameraOptions) -> None:
 async def _run(options: CameraOptions) -> None:
     address = parse_source(options.source, sys.platform, options.token)
     catalogue = Catalogue.load()
-    style = Style(catalogue.parse(options.style or catalogue.default), options.strength)
+    style = Style(catalogue.parse_live(options.style or catalogue.default), options.strength)
     control = TextControl(
-        catalogue, StyleControl(catalogue.parse, style, options.height_px, options.fps)
+        catalogue, StyleControl(catalogue.parse_live, style, options.height_px, options.fps)
     )
     size = resolve(options.backend, options.workers, options.threads, None)
     title = f"waiting for {name_of(options.source)}"
@@ -75,7 +75,12 @@ async def _carry(
     async with asyncio.TaskGroup() as tasks:
         reporting = tasks.create_task(_report(source, ring, camera, control, stats))
         await pipeline.run(
-            source.frames, ring.open(live=True), camera, stats=stats, dress=control.apply
+            source.frames,
+            ring.open(live=True),
+            camera,
+            stats=stats,
+            apply_style=control.apply,
+            on_stylized=control.style.on_stylized,
         )
         reporting.cancel()
 
@@ -137,7 +142,7 @@ async def _report(
     while True:
         await asyncio.sleep(REPORT_S)
         now = time.monotonic()
-        out_fps = stats.left.fps(now)
+        out_fps = stats.delivered.fps(now)
         style.update(now, source.frames.received, out_fps, ring.busy_s, len(ring))
         if sys.stderr.isatty():
             line = f"{style.in_fps:.0f} fps in, {out_fps:.0f} stylized, "

@@ -20,8 +20,8 @@ BackendOption = Annotated[
     Backend | None,
     typer.Option(
         "--backend",
-        help="Engine that runs the styles; none passes frames through unchanged. Default: what "
-        "`streamer bench` found best, else onnx.",
+        help="Engine that runs the styles. auto: the fastest here; none: frames pass unchanged. "
+        "Default: what `streamer bench` found best, else auto.",
         rich_help_panel=WORKERS_PANEL,
     ),
 ]
@@ -89,7 +89,7 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     from streamer.ring.setup import resolve
 
     found = load_saved(use, backend, workers, threads, gpus, ray_address)
-    return found or (resolve(backend or "onnx", workers, threads, gpus), "")
+    return found or (resolve(backend or "auto", workers, threads, gpus), "")
 
 
 def parse_ice_server(text: str) -> IceServer:

@@ -1,10 +1,10 @@
 """worker → **stylizer** → network → **stylizer** → worker: an image in, a stylized one out.
 
 A style is a blend of one model's styles (one run of the network), of several models' (one run
-each), of the camera picture itself (`none`), or of all of these.
+each), of the source image itself (`none`), or of all of these.
 """
 
-import importlib
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,14 +12,29 @@ import cv2
 import numpy as np
 
 from streamer.engine.backend import Backend
+from streamer.engine.canonical import NotFoldableError
+from streamer.engine.folded_model import FoldedModel, Shares
+from streamer.engine.folded_network import ENGINES
 from streamer.engine.network import Network, run
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
 from streamer.i420 import Weights, mix, recolor
+from streamer.statistics import Orders, Statistics
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE, ModelFile
 
-_NOTHING = 1 / 1024  # a smaller share of the picture changes no pixel by more than a quarter
+log = logging.getLogger(__name__)
+
+OPENVINO = tuple(engine for engine in ENGINES if engine.startswith("openvino"))
+_NEGLIGIBLE = 1 / 1024  # a smaller share of the image changes no pixel by more than a quarter
+
+
+@dataclass(frozen=True, slots=True)
+class Stylized:
+    """A stylized image, and the statistics that were measured of the unstylized one, by style."""
+
+    image: Image
+    measured: Mapping[str, Statistics]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,42 +43,59 @@ class StylizerSpec:
 
     backend: Backend
     threads: int = 1
-    device: str = "cpu"  # or cuda, cuda:1, ...; Torch only
+    device: str = "cpu"  # or gpu, npu (OpenVINO), cuda, cuda:1, ... (Torch)
     models: tuple[ModelFile, ...] = ()
-    follow_catalogue: bool = False  # finds styles that are added on this machine later on, too
+    follow_catalogue: bool = False  # find styles that are added on this machine later on, too
 
     def load(self) -> "Stylizer":
         """Load every model. Raises ModelError."""
         cv2.setNumThreads(self.threads)
         if self.backend == "none":
             return Identity()
-        open_network = self._engine()
-        networks = {model: open_network(model) for model in self.models}
-        return Stylizer(networks, _Added(open_network) if self.follow_catalogue else None)
+        open_network = self._opener()
+        networks, refusal = dict[ModelFile, Network | FoldedModel](), None
+        for model in self.models:
+            try:
+                networks[model] = open_network(model)
+            except ModelError as error:  # its styles are refused; others go on
+                log.warning("%s", error)
+                refusal = error
+        if refusal is not None and not networks:
+            raise refusal
+        return Stylizer(networks, CatalogueLookup(open_network) if self.follow_catalogue else None)
 
-    def _engine(self) -> Callable[[ModelFile], Network]:
+    def _opener(self) -> Callable[[ModelFile], "Network | FoldedModel"]:
+        if self.backend == "torch":
+            try:
+                from streamer.engine.torch_network import TorchNetwork
+            except ModuleNotFoundError as missing:
+                hint = "pip install 'streamer[torch]'"
+                raise ModelError(f"the torch backend needs {missing.name}: {hint}") from None
+            return lambda model: TorchNetwork(model, self.device, self.threads)
+        from streamer.engine.onnx_network import fastest
+
         if self.backend == "onnx":
-            from streamer.engine.onnx_network import fastest
-
             return lambda model: fastest(model, self.threads)
-        try:
-            importlib.import_module("torch")
-            importlib.import_module("onnx")
-        except ImportError as missing:
-            hint = "pip install 'streamer[torch]'"
-            raise ModelError(f"the torch backend needs {missing.name}: {hint}") from None
-        from streamer.engine.torch_network import TorchNetwork
+        engines = ENGINES if self.backend == "auto" else OPENVINO
+        device = "CPU" if self.device in ("auto", "cpu") else self.device.upper()
 
-        return lambda model: TorchNetwork(model, self.device, self.threads)
+        def open_network(model: ModelFile) -> "Network | FoldedModel":
+            try:
+                return FoldedModel(model, engines, self.threads, device)
+            except NotFoldableError as reason:
+                log.info("model %s runs as it was published: %s", model.name, reason)
+                return fastest(model, self.threads)
+
+        return open_network
 
 
 @dataclass(frozen=True, slots=True)
-class _Added:
-    """Finds the network of a style that was added since the catalogue was read."""
+class CatalogueLookup:
+    """Opens the network of a style that was added since the catalogue was read."""
 
-    open_network: Callable[[ModelFile], Network]
+    open_network: Callable[[ModelFile], Network | FoldedModel]
 
-    def __call__(self, name: str) -> tuple[ModelFile, Network]:
+    def __call__(self, name: str) -> tuple[ModelFile, Network | FoldedModel]:
         """Raises UnknownStyleError, ModelError."""
         model, _ = Catalogue.load().find(name)
         return model, self.open_network(model)
@@ -72,32 +104,32 @@ class _Added:
 class Stylizer:
     """Stylizes images; not for two threads at once.
 
-    `more` finds the network of a style that is in none of `networks`; raises UnknownStyleError.
+    `lookup` opens the network of a style that is in none of `networks`; raises UnknownStyleError.
     """
 
     def __init__(
         self,
-        networks: Mapping[ModelFile, Network],
-        more: Callable[[str], tuple[ModelFile, Network]] | None = None,
+        networks: Mapping[ModelFile, Network | FoldedModel],
+        lookup: Callable[[str], tuple[ModelFile, Network | FoldedModel]] | None = None,
     ) -> None:
-        self._networks: dict[ModelFile, Network] = {}
-        self._places: dict[str, tuple[ModelFile, int]] = {}
-        self._more = more
+        self._networks: dict[ModelFile, Network | FoldedModel] = {}
+        self._entries: dict[str, tuple[ModelFile, int]] = {}
+        self._lookup = lookup
         for model, network in networks.items():
-            self._take(model, network)
+            self._add(model, network)
 
-    def _take(self, model: ModelFile, network: Network) -> None:
+    def _add(self, model: ModelFile, network: Network | FoldedModel) -> None:
         self._networks[model] = network
-        for look in model.styles:
-            if not 0 <= look.index < network.styles:
-                raise ModelError(f"model {model.name} has no style number {look.index}")
-            for name in (look.name, f"{look.name}@{model.name}"):
-                self._places.setdefault(name, (model, look.index))
+        for entry in model.styles:
+            if not 0 <= entry.index < network.styles:
+                raise ModelError(f"model {model.name} has no style number {entry.index}")
+            for name in (entry.name, f"{entry.name}@{model.name}"):
+                self._entries.setdefault(name, (model, entry.index))
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """The styles it can stylize, `none` among them."""
-        return (NONE, *self._places)
+        """The styles it can stylize with, `none` among them."""
+        return (NONE, *self._entries)
 
     @property
     def batches(self) -> bool:
@@ -105,51 +137,66 @@ class Stylizer:
         return any(network.batches for network in self._networks.values())
 
     def stylize(self, image: Image, style: Style) -> Image:
-        """`image` in `style`, at its own size. Raises UnknownStyleError."""
-        return self.stylize_all([image], [style])[0]
+        """`image` in `style`, at its own size. Raises UnknownStyleError, ModelError."""
+        return self.stylize_all([image], [style])[0].image
 
-    def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
+    def stylize_all(
+        self,
+        images: Sequence[Image],
+        styles: Sequence[Style],
+        orders: Sequence[Orders | None] | None = None,
+    ) -> list[Stylized]:
         """Each image in its style; those of one size and model together. Raises as `stylize`."""
         parts: list[list[tuple[float, Image]]] = [[] for _ in images]
-        runs: dict[ModelFile, list[tuple[int, float, Weights]]] = {}
-        for place, (image, style) in enumerate(zip(images, styles, strict=True)):
-            camera, shares = self._shares(style)
-            if camera > _NOTHING:
-                parts[place].append((camera, image))
-            for model, vector in shares.items():
-                share = float(vector.sum())
-                if share > _NOTHING:
-                    runs.setdefault(model, []).append((place, share, vector / np.float32(share)))
-        for model, wishes in runs.items():
-            seen, vectors = [images[place] for place, _, _ in wishes], [v for _, _, v in wishes]
-            stylized = run(self._networks[model], model, seen, vectors)
-            for (place, share, _), image in zip(wishes, stylized, strict=True):
-                parts[place].append((share, image))
-        return [_finish(*one) for one in zip(images, styles, parts, strict=True)]
+        measured: list[dict[str, Statistics]] = [{} for _ in images]
+        runs: dict[ModelFile, list[tuple[int, float, Shares]]] = {}
+        for i, (image, style) in enumerate(zip(images, styles, strict=True)):
+            source_share, shares = self._shares(style)
+            if source_share > _NEGLIGIBLE:
+                parts[i].append((source_share, image))
+            for model, given in shares.items():
+                total = sum(share for _, share in given.values())
+                if total > _NEGLIGIBLE:
+                    whole = {name: (at, share / total) for name, (at, share) in given.items()}
+                    runs.setdefault(model, []).append((i, total, whole))
+        for model, requests in runs.items():
+            network = self._networks[model]
+            if isinstance(network, FoldedModel):
+                stylized = []
+                for i, _, named in requests:
+                    known = orders[i] if orders is not None else None
+                    image, found = network.stylize(images[i], named, styles[i].tone, known)
+                    stylized.append(image)
+                    measured[i] |= found
+            else:
+                weights = [_vector(named, network.styles) for _, _, named in requests]
+                stylized = run(network, model, [images[i] for i, _, _ in requests], weights)
+            for (i, share, _), image in zip(requests, stylized, strict=True):
+                parts[i].append((share, image))
+        finished = (_finish(*one) for one in zip(images, styles, parts, strict=True))
+        return [Stylized(*one) for one in zip(finished, measured, strict=True)]
 
-    def _shares(self, style: Style) -> tuple[float, dict[ModelFile, Weights]]:
-        """The camera picture's share, and those of each model's styles."""
-        camera, shares = 1 - style.strength, dict[ModelFile, Weights]()
+    def _shares(self, style: Style) -> tuple[float, dict[ModelFile, dict[str, tuple[int, float]]]]:
+        """The share of the source image, and for each model those of its styles by name."""
+        source_share, shares = 1 - style.strength, dict[ModelFile, dict[str, tuple[int, float]]]()
         for name, weight in style.blend:
             if name == NONE:
-                camera += style.strength * weight
+                source_share += style.strength * weight
             else:
                 model, index = self._find(name)
-                blank = np.zeros(self._networks[model].styles, np.float32)
-                vector = shares.setdefault(model, blank)
-                vector[index] += style.strength * weight
-        return camera, shares
+                shares.setdefault(model, {})[name] = index, style.strength * weight
+        return source_share, shares
 
     def _find(self, name: str) -> tuple[ModelFile, int]:
-        if name not in self._places and self._more is not None:
-            self._take(*self._more(name))
-        if name not in self._places:
+        if name not in self._entries and self._lookup is not None:
+            self._add(*self._lookup(name))
+        if name not in self._entries:
             raise UnknownStyleError(name, self.styles)
-        return self._places[name]
+        return self._entries[name]
 
 
 class Identity(Stylizer):
-    """Returns every image as it came, whatever the style: the system without a network."""
+    """Returns every image unchanged, whatever the style: the system without a network."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -162,14 +209,26 @@ class Identity(Stylizer):
         """The image itself."""
         return image
 
-    def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
+    def stylize_all(
+        self,
+        images: Sequence[Image],
+        styles: Sequence[Style],
+        orders: Sequence[Orders | None] | None = None,
+    ) -> list[Stylized]:
         """Each image, one after the other."""
-        return [self.stylize(*one) for one in zip(images, styles, strict=True)]
+        return [Stylized(self.stylize(*one), {}) for one in zip(images, styles, strict=True)]
 
 
 def _finish(image: Image, style: Style, parts: Sequence[tuple[float, Image]]) -> Image:
-    """What an image's parts make together."""
+    """Mix an image's parts, whose shares sum to 1."""
     if len(parts) == 1 and parts[0][1] is image:
         return image
     stylized = mix(parts)
     return recolor(stylized, image) if style.preserve_color else stylized
+
+
+def _vector(shares: Shares, count: int) -> Weights:
+    weights = np.zeros(count, np.float32)
+    for index, share in shares.values():
+        weights[index] += share
+    return weights

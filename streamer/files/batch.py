@@ -39,7 +39,7 @@ class BatchOptions:
     strength: float = 1.0
     preserve_color: bool = False
     transcode: TranscodeOptions = field(default_factory=TranscodeOptions)
-    backend: Backend = "onnx"
+    backend: Backend = "auto"
     workers: int | None = None
     threads: int = 1
     gpus: int = 0

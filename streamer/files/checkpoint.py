@@ -5,6 +5,7 @@ there; anything else left by a crash is ignored and overwritten. The target appe
 is complete.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -34,7 +35,7 @@ class Checkpoint:
     """The folder of one target. Raises MediaError when it cannot be written."""
 
     def __init__(self, target: Path) -> None:
-        self.folder = target.with_name(f".{target.name}.streamer")
+        self.folder = target.with_name(f".{short(target.name)}.streamer")
         self.unfinished = self.folder / f"whole{target.suffix}"
         self._job = self.folder / "job.json"
 
@@ -155,6 +156,14 @@ class Segments:
         if self._writer is not None:
             self._writer.abandon()
             self._writer = None
+
+
+def short(name: str, most: int = 200) -> str:
+    """A file name of at most `most` bytes that still tells it from others."""
+    if len(name.encode()) <= most:
+        return name
+    told_by = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name.encode()[: most - 9].decode(errors='ignore')}-{told_by}"
 
 
 def sync(path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -63,12 +63,12 @@ class VideoInfo:
     time_base: Fraction
     rate: Fraction
     frames: int  # 0: unknown
-    start_s: Fraction
     duration_s: float  # 0: unknown
     colors: Colors
     peak_nits: float | None  # of an HDR master, where it says so
     aspect: Fraction | None  # of one sample
-    rotation: tuple[int, ...] | None  # display matrix: nine fixed-point numbers
+    rotation: int  # in degrees, anticlockwise
+    display_matrix: tuple[int, ...] | None  # nine fixed-point numbers
 
 
 def open_video(path: Path) -> InputContainer:
@@ -120,8 +120,10 @@ def readable(
     while failures < MAX_FAILURES:
         try:
             packet = next(packets)
-        except (StopIteration, IndexError):  # PyAV fails where streams appear in mid-video
+        except StopIteration:
             return
+        except IndexError:  # a stream that appears in mid-video ends PyAV's generator
+            packets = container.demux(streams)
         except (av.FFmpegError, ValueError):
             failures += 1
             packets = container.demux(streams)  # an error ends the generator, not the file
@@ -132,43 +134,34 @@ def readable(
                 yield packet
 
 
-def decoded_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
-    """Every decoded frame; None for each stretch that cannot be read or decoded."""
-    stream.thread_type = "AUTO"
-    damaged: set[int | None] = set()
-    for packet in readable(container, [stream]):
+def decoded_frames(
+    packets: Iterable[Packet[Stream] | None], stream: VideoStream
+) -> Iterator[VideoFrame | None]:
+    """Every decoded frame; None for each part that cannot be read or decoded."""
+    for packet in packets:
         if packet is None:
             yield None
-            continue
-        if packet.is_corrupt:
-            damaged.add(packet.pts)
-            yield None
-        yield from _whole(stream, packet, damaged)
-    yield from _whole(stream, None, damaged)
+        else:
+            yield from _decoded(stream, packet)
+    yield from _decoded(stream, None)
 
 
-def _whole(
-    stream: VideoStream, packet: Packet[Stream] | None, damaged: set[int | None]
-) -> Iterator[VideoFrame | None]:
+def _decoded(stream: VideoStream, packet: Packet[Stream] | None) -> Iterator[VideoFrame | None]:
     try:
         frames = stream.codec_context.decode(packet)
     except (av.FFmpegError, ValueError):
         yield None
         return
     for frame in frames:
-        if frame.pts in damaged:  # already counted
-            damaged.discard(frame.pts)
-        else:
-            yield None if frame.is_corrupt else frame
+        yield None if frame.is_corrupt else frame
 
 
 def probe(path: Path) -> VideoInfo:
     """Read a video up to its first frame. Raises MediaError."""
     with open_video(path) as container:
         stream = main_video(container, path)
-        first = next(
-            (frame for frame in decoded_frames(container, stream) if frame is not None), None
-        )
+        frames = decoded_frames(readable(container, [stream]), stream)
+        first = next((frame for frame in frames if frame is not None), None)
         if first is None:
             raise MediaError(f"{path}: no frame of its video stream can be decoded")
         return _video(path, container, stream, first)
@@ -191,12 +184,12 @@ def _video(
         time_base=stream.time_base or Fraction(1, 90000),
         rate=rate,
         frames=stream.frames or round(duration_s * rate),
-        start_s=Fraction(container.start_time or 0, av.time_base),
         duration_s=duration_s,
-        colors=_colors(first),
+        colors=colors_of(first),
         peak_nits=_peak_nits(first),
         aspect=stream.sample_aspect_ratio or None,
-        rotation=_rotation(first),
+        rotation=first.rotation,
+        display_matrix=_display_matrix(first),
     )
 
 
@@ -206,7 +199,8 @@ def _duration_s(container: InputContainer, stream: VideoStream) -> float:
     return (container.duration or 0) / av.time_base
 
 
-def _colors(frame: VideoFrame) -> Colors:
+def colors_of(frame: VideoFrame) -> Colors:
+    """The tags of a decoded frame."""
     full = frame.color_range == FULL or frame.format.name.startswith("yuvj")
     color_range = FULL if full else frame.color_range
     return Colors(color_range, frame.colorspace, frame.color_primaries, frame.color_trc)
@@ -217,7 +211,7 @@ def _side_data(frame: VideoFrame, kind: SideData) -> bytes | None:
     return bytes(found) if found is not None else None
 
 
-def _rotation(frame: VideoFrame) -> tuple[int, ...] | None:
+def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     matrix = _side_data(frame, SideData.DISPLAYMATRIX)
     return struct.unpack("=9i", matrix) if matrix else None
 

@@ -14,13 +14,13 @@ from typing import Final
 import av
 import cv2
 import numpy as np
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamer.errors import MediaError, UsageError
 from streamer.files.color import from_image, output_colors
-from streamer.files.container import FULL, Colors, VideoInfo, reason
+from streamer.files.container import Colors, VideoInfo, reason
 from streamer.frame import Image, i420_size
 
 _AVX512F: Final = 13  # OpenCV's number of it (CV_CPU_AVX_512F), which its Python side lacks
@@ -130,16 +130,22 @@ def _hardware(codec: str, kind: str, crf: int | None) -> tuple[str, dict[str, st
 
 def _try(encoding: Encoding, kind: str) -> None:
     """Encode one grey frame: drivers, sizes and options are checked by the encoder itself."""
-    size = i420_size(encoding.width, encoding.height)
-    grey = Image(encoding.width, encoding.height, np.full(size, 128, np.uint8))
     try:
-        with SegmentWriter(io.BytesIO(), encoding) as writer:
-            writer.write(grey, 0, 1)
+        grey_frame(encoding)
     except MediaError as error:
         shape = f"{encoding.width}x{encoding.height}"
         raise MediaError(
             f"the {encoding.codec} encoder of {kind} does not work here for {shape}: {error}"
         ) from error
+
+
+def grey_frame(encoding: Encoding) -> io.BytesIO:
+    """A segment of one grey frame. Raises MediaError."""
+    size = i420_size(encoding.width, encoding.height)
+    file = io.BytesIO()
+    with SegmentWriter(file, encoding) as writer:
+        writer.write(Image(encoding.width, encoding.height, np.full(size, 128, np.uint8)), 0, 1)
+    return io.BytesIO(file.getvalue())
 
 
 def open_encoder(container: OutputContainer, encoding: Encoding) -> VideoStream:
@@ -148,7 +154,7 @@ def open_encoder(container: OutputContainer, encoding: Encoding) -> VideoStream:
     stream = container.add_stream(encoding.encoder, encoding.rate, dict(encoding.options))
     assert isinstance(stream, VideoStream)
     stream.width, stream.height = encoding.width, encoding.height
-    stream.pix_fmt = "yuvj420p" if encoding.colors.range == FULL else "yuv420p"
+    stream.pix_fmt = "yuv420p"
     stream.time_base = stream.codec_context.time_base = encoding.time_base
     stream.codec_context.gop_size = GOP
     # PyAV asks for slices, which x264 takes as a loss of quality for speed nobody needs.
@@ -214,7 +220,12 @@ class SegmentWriter:
             raise MediaError(f"{self._where}: {reason(error)}") from error
 
 
-def packets(path: Path) -> Iterator[Packet[VideoStream]]:
+def open_segment(file: Path | io.BytesIO) -> InputContainer:
+    """Open the file of a segment for reading."""
+    return av.open(str(file) if isinstance(file, Path) else file, "r", format="nut")
+
+
+def packets(file: Path | io.BytesIO) -> Iterator[Packet[VideoStream]]:
     """The encoded frames of a segment, in coding order."""
-    with av.open(str(path), "r", format="nut") as container:
+    with open_segment(file) as container:
         yield from (packet for packet in container.demux(video=0) if packet.size)

@@ -10,7 +10,8 @@ from streamer.files.checkpoint import FRAMES
 from streamer.files.container import VideoInfo, probe
 from streamer.files.encode import VERSION, Encoding, choose
 from streamer.files.mux import MuxPlan
-from streamer.files.tracks import Track, format_of, plan
+from streamer.files.passthrough import plan
+from streamer.files.tracks import Track, format_of
 from streamer.files.trim import TimeRange
 from streamer.frame import Style
 
@@ -50,7 +51,7 @@ class TranscodeJob:
     @property
     def total(self) -> int:
         """How many frames to expect; 0: unknown."""
-        part = self.plan.trim.fraction_of(self.video.start_s, self.video.duration_s)
+        part = self.plan.trim.fraction_of(self.video.duration_s)
         return round(self.video.frames * part)
 
 
@@ -64,7 +65,8 @@ def prepare(source: Path, target: Path, options: TranscodeOptions) -> TranscodeJ
     _check_format(target_format, codec)
     tracks = plan(video, target_format)
     notes = _notes(video, encoding, tracks, target_format, target.suffix)
-    mux_plan = MuxPlan(video, _trim(options, video), encoding, tracks)
+    mux_plan = MuxPlan(video, _trim(options), encoding, tracks)
+    mux_plan.rehearse(target_format)
     return TranscodeJob(source, target, options, mux_plan, tuple(notes))
 
 
@@ -87,14 +89,11 @@ def _check_format(target_format: str, codec: str) -> None:
         raise UsageError(f"MPEG-TS cannot hold {codec}; it holds h264 and hevc")
 
 
-def _trim(options: TranscodeOptions, video: VideoInfo) -> TimeRange:
+def _trim(options: TranscodeOptions) -> TimeRange:
     start, end = options.start_s, options.end_s
     if end is not None and end <= (start or 0):
         raise UsageError("--end must be after --start")
-    return TimeRange(
-        None if start is None else start + video.start_s,
-        None if end is None else end + video.start_s,
-    )
+    return TimeRange(start, end)
 
 
 def _notes(
@@ -109,7 +108,7 @@ def _notes(
     if (video.width, video.height) != (encoding.width, encoding.height):
         sizes = f"{video.width}x{video.height} becomes {encoding.width}x{encoding.height}"
         yield f"{sizes}: {encoding.codec} needs even sides"
-    if video.rotation is not None and target_format == "mpegts":
+    if video.rotation and target_format == "mpegts":
         yield "MPEG-TS cannot hold the rotation of this video: it will lie on its side"
     step = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000)}.get(target_format)
     if step is not None and (video.time_base / step).denominator != 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
 import heapq
+import io
 import itertools
 import threading
 from collections.abc import Iterable, Iterator
@@ -17,11 +18,12 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from streamer.errors import MediaError
+from streamer.errors import MediaError, UsageError
 from streamer.files.checkpoint import Segment
+from streamer.files.clock import Clock
 from streamer.files.container import VideoInfo, open_video, reason
-from streamer.files.encode import Encoding, packets, tag
-from streamer.files.passthrough import Copier
+from streamer.files.encode import Encoding, grey_frame, open_segment, packets, tag
+from streamer.files.passthrough import SAMPLED, Copier
 from streamer.files.tracks import Track, carried_metadata, format_of
 from streamer.files.trim import TimeRange
 
@@ -54,7 +56,24 @@ class MuxPlan:
             with open_video(self.video.path) as source, _output(target, source) as out:
                 return self._write(segments, source, out, stop)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise MediaError(f"{target.parent.parent}: {reason(error)}") from error
+            raise MediaError(f"cannot write the result: {reason(error)}") from error
+
+    def rehearse(self, target_format: str) -> None:
+        """Try header, first packets and trailer of the whole file in memory. Raises UsageError."""
+        try:
+            with (
+                open_video(self.video.path) as source,
+                av.open(io.BytesIO(), "w", format=target_format) as out,
+            ):
+                video, copier = self._begin(out, source, grey_frame(self.encoding))
+                frames = packets(grey_frame(self.encoding))
+                for packet in (*_of(video, frames), *itertools.islice(copier.packets(), SAMPLED)):
+                    copier.write(out, packet)
+        except (av.FFmpegError, ValueError) as error:
+            raise UsageError(
+                f"{self.video.path}: {target_format} cannot hold these streams together "
+                f"({reason(error)}); write .mkv instead"
+            ) from error
 
     def _write(
         self,
@@ -63,10 +82,7 @@ class MuxPlan:
         out: OutputContainer,
         stop: threading.Event,
     ) -> int:
-        video = self._add_video(out, segments[0], source)
-        copier = Copier(source, out, self.tracks, self.trim)
-        out.set_chapters(self._chapters(source))
-        out.metadata.update(carried_metadata(source.metadata))
+        video, copier = self._begin(out, source, segments[0].path)
         frames = with_dts(_timed(segments, self.encoding), self.encoding)
         both = heapq.merge(_of(video, frames), copier.packets(), key=_seconds)
         for packet in both:
@@ -75,11 +91,21 @@ class MuxPlan:
             copier.write(out, packet)
         return copier.damaged
 
+    def _begin(
+        self, out: OutputContainer, source: InputContainer, segment: Path | io.BytesIO
+    ) -> tuple[VideoStream, Copier]:
+        """All that comes before the packets."""
+        video = self._add_video(out, segment, source)
+        copier = Copier(source, out, self.tracks, self.trim)
+        out.set_chapters(self._chapters(source))
+        out.metadata.update(carried_metadata(source.metadata))
+        return video, copier
+
     def _add_video(
-        self, out: OutputContainer, first: Segment, source: InputContainer
+        self, out: OutputContainer, file: Path | io.BytesIO, source: InputContainer
     ) -> VideoStream:
         old = source.streams[self.video.index]
-        with av.open(str(first.path), "r", format="nut") as segment:
+        with open_segment(file) as segment:
             stream = out.add_stream_from_template(segment.streams.video[0], opaque=True)
         stream.time_base = self.encoding.time_base
         stream.codec_context.framerate = self.encoding.rate
@@ -88,19 +114,20 @@ class MuxPlan:
         tag(stream, self.encoding)
         stream.metadata.update(carried_metadata(old.metadata))
         stream.disposition = old.disposition
-        stream.set_display_matrix(self.video.rotation)
+        stream.set_display_matrix(self.video.display_matrix)
         return stream
 
     def _chapters(self, source: InputContainer) -> list[Chapter]:
         kept = []
+        start_s = Clock(source).start_s
         for chapter in source.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
-            first, last = self.trim.start_s, self.trim.end_s
-            start = max(chapter["start"], round(first / base) if first is not None else 0)
-            end = min(chapter["end"], round(last / base) if last is not None else chapter["end"])
+            shift = round((start_s + (self.trim.start_s or 0)) / base)
+            start, end = max(0, chapter["start"] - shift), chapter["end"] - shift
+            if self.trim.end_s is not None:
+                end = min(end, round((start_s + self.trim.end_s) / base) - shift)
             if start < end:
-                moved = {"start": start - self.trim.shift(base), "end": end - self.trim.shift(base)}
-                kept.append({**chapter, **moved})
+                kept.append({**chapter, "start": start, "end": end})
         return kept  # type: ignore[return-value]  # a Chapter with other times is a Chapter
 
 
@@ -111,8 +138,6 @@ def _output(target: Path, source: InputContainer) -> OutputContainer:
         rare = {key for key in carried_metadata(source.metadata) if key not in MP4_KEYS}
         options["movflags"] = "+faststart" + ("+use_metadata_tags" if rare else "")
         options["movie_timescale"] = "90000"  # usual: 1000, which would round a late start
-    if kind == "mpegts":
-        options["mpegts_copyts"] = "1"
     return av.open(
         str(target.resolve()),
         "w",

@@ -1,17 +1,13 @@
 """container → **tracks** → mux: what becomes of every stream that is not stylized."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-import av
 from av.container import OutputContainer
-from av.stream import Discard, Stream
-from av.video.stream import VideoStream
+from av.stream import Stream
 
 from streamer.errors import UsageError
-from streamer.files.container import VideoInfo, is_cover, open_video
 
 # FFmpeg's name of the format each file name ending stands for.
 FORMATS: Final = {
@@ -24,9 +20,6 @@ FORMATS: Final = {
     ".m2ts": "mpegts",
     ".mts": "mpegts",
 }
-AUDIO_INTO: Final = {"webm": "libopus"}  # others: aac
-TEXT_INTO: Final = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "subrip"}
-TEXTS: Final = frozenset({"ass", "ssa", "subrip", "srt", "mov_text", "webvtt", "text", "mpl2"})
 # Facts about the source that are not true of the result.
 STALE: Final = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps"}
@@ -49,6 +42,8 @@ class Track:
     def note(self, holder: str) -> str | None:
         """What the user should know about it; None: it is kept unchanged."""
         name = f"{self.kind} stream {self.index} ({self.codec or 'unknown codec'})"
+        if self.kind == "timecode":
+            return None
         if self.action == "drop":
             return f"{name} is dropped: {holder} cannot hold it"
         if self.action == "convert":
@@ -67,53 +62,11 @@ def format_of(path: Path) -> str:
         raise UsageError(f"{path}: unsupported file type; supported: {known}") from None
 
 
-def plan(video: VideoInfo, target_format: str) -> tuple[Track, ...]:
-    """Every stream but the stylized one, with what becomes of it."""
-    with open_video(video.path) as container:
-        others = (s for s in container.streams if s.index != video.index)
-        return tuple(_plan_one(s, target_format) for s in others if not _is_chapter_track(s))
-
-
-def _is_chapter_track(stream: Stream) -> bool:
-    """QuickTime stores chapter titles in a track; they are copied as chapters instead."""
-    return stream.type == "data" and stream.discard == Discard.all
-
-
-def _plan_one(stream: Stream, target_format: str) -> Track:
-    kind = "cover" if isinstance(stream, VideoStream) and is_cover(stream) else str(stream.type)
-    codec = codec_name(stream)
-    if can_hold(target_format, stream):
-        return Track(stream.index, kind, codec, "copy")
-    into = _into(stream, codec, target_format)
-    return Track(stream.index, kind, codec, "convert" if into else "drop", into)
-
-
 def codec_name(stream: Stream) -> str:
     """FFmpeg's name of a stream's codec; empty when it knows none."""
     context = stream.codec_context
     name = getattr(stream, "name", None) if context is None else context.codec.canonical_name
     return "" if name in (None, "none") else str(name)
-
-
-def _into(stream: Stream, codec: str, target_format: str) -> str:
-    if stream.codec_context is None:
-        return ""
-    if stream.type == "audio":
-        return AUDIO_INTO.get(target_format, "aac")
-    if stream.type == "subtitle" and codec in TEXTS:
-        return TEXT_INTO.get(target_format, "")
-    return ""
-
-
-def can_hold(target_format: str, stream: Stream) -> bool:
-    """Whether a file of that format takes this stream as it is: its muxer is asked."""
-    try:
-        with av.open(io.BytesIO(), "w", format=target_format) as trial:
-            copy_stream(trial, stream)
-            trial.start_encoding()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
 
 
 def copy_stream(container: OutputContainer, stream: Stream) -> Stream:

@@ -59,18 +59,21 @@ async def transcode(job: TranscodeJob, flow: Flow, report: Callable[[Progress], 
         if kept and isinstance(error, StreamerError):
             raise type(error)(f"{error} (finished frames are kept: --resume continues)") from error
         raise
-    notes = (*job.notes, *_afterthoughts(decoder, damaged))
+    notes = (*job.notes, *_afterthoughts(job, decoder, damaged))
     seconds = time.monotonic() - started
     return Result(job.target, frames, resumed, seconds, decoder.damaged, notes)
 
 
-def _afterthoughts(decoder: Decoder, damaged_packets: int) -> Iterator[str]:
+def _afterthoughts(job: TranscodeJob, decoder: Decoder, damaged_packets: int) -> Iterator[str]:
+    if decoder.fits:
+        size = f"{job.video.width}x{job.video.height}"
+        yield f"the size of its frames changes: all are fitted into {size}"
     if decoder.deinterlaced:
         yield "deinterlaced: it has interlaced frames"
     if decoder.damaged:
-        yield f"{decoder.damaged} damaged parts of the video were skipped"
+        yield f"the video is damaged in {decoder.damaged} places"
     if damaged_packets:
-        yield f"{damaged_packets} damaged packets of other streams were skipped"
+        yield f"{damaged_packets} damaged packets of other streams were left out"
 
 
 def _begin(job: TranscodeJob, checkpoint: Checkpoint) -> int:

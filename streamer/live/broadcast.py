@@ -37,6 +37,7 @@ class Broadcast:
         self._taps: set[Intake[Frame]] = set()
         self._audio_sinks: set[AudioSink] = set()
         self._video_time = _Timeline(VIDEO_CLOCK_HZ)
+        self._holders = 0
         self._audio_time = _Timeline(AUDIO_CLOCK_HZ)
         self._live, self._empty = asyncio.Event(), asyncio.Event()
         self._empty.set()
@@ -44,7 +45,7 @@ class Broadcast:
     @property
     def idle(self) -> bool:
         """Whether there is neither a publisher nor anybody watching or listening."""
-        return not (self._publishers or self._taps or self._audio_sinks)
+        return not (self._publishers or self._taps or self._audio_sinks or self._holders)
 
     def is_active(self, publisher: str) -> bool:
         return self._publishers[-1:] == [publisher]
@@ -82,6 +83,15 @@ class Broadcast:
             self.newest = None
             self._live.clear()
             self._empty.set()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Inside, the broadcast is not idle, so `Broadcasts.of` keeps returning this one."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
 
     @contextlib.contextmanager
     def tap(self, tap: Intake[Frame]) -> Iterator[None]:

@@ -73,8 +73,9 @@ class Session:
                     self._flow,
                     self,
                     stats=self.stats,
-                    dress=self._apply_style,
-                    left=self._on_delivered,
+                    apply_style=self._apply_style,
+                    on_stylized=self._style.on_stylized,
+                    on_delivered=self._on_delivered,
                     deadline_s=self._deadline_s,
                 )
                 reporting.cancel()
@@ -104,6 +105,9 @@ class Session:
         except StreamerError as error:
             self._send_json(id=asked, error={"code": _code(error), "message": str(error)})
         else:
+            if len(self._asked) == MAX_WAITING_ANSWERS:
+                overrun = {"code": "bad_request", "message": "too many changes at a time"}
+                self._send_json(id=self._asked[0], error=overrun)
             self._asked.append(asked)
 
     def change(self, wanted: Change) -> None:
@@ -139,6 +143,7 @@ class Session:
             "bitrate_bps": peer.bitrate_bps,
             "uplink_bps": peer.uplink_bps,
             "keyframes": peer.keyframes_out,
+            "refused": {"datagrams": peer.datagrams_refused, "messages": peer.messages_refused},
         }
 
     @property
@@ -169,7 +174,7 @@ class Session:
         for seconds in peer.encode_s[max(len(peer.encode_s) - encoded, 0) :]:
             self.stats.stages["encode"].add(seconds)
         self._style.update(
-            now, peer.frames_in, self.stats.left.fps(now), self._ring.busy_s, len(self._ring)
+            now, peer.frames_in, self.stats.delivered.fps(now), self._ring.busy_s, len(self._ring)
         )
         latency_s = self.stats.latency.quantile(0.5)
         self._peer.set_latency(latency_s)

@@ -4,6 +4,7 @@ The viewers of all streams. A stream is encoded once per codec, however many wat
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -58,13 +59,15 @@ class Viewers:
         if len(self._live) + self._answering >= self._max_viewers:
             raise ServerFullError(f"all {self._max_viewers} viewers' places are taken; try later")
         viewer = Viewer(self._options)
-        self._answering += 1
-        try:
-            await viewer.negotiate(offer_sdp)
-        finally:
-            self._answering -= 1
-        id_ = secrets.token_urlsafe(16)
-        task = asyncio.create_task(self._keep(id_, viewer, broadcast))
+        with contextlib.ExitStack() as held:
+            held.enter_context(broadcast.hold())
+            self._answering += 1
+            try:
+                await viewer.negotiate(offer_sdp)
+            finally:
+                self._answering -= 1
+            id_ = secrets.token_urlsafe(16)
+            task = asyncio.create_task(self._keep(id_, viewer, broadcast, held.pop_all()))
         self._live[id_] = Watching(id_, viewer, (name, viewer.video_codec), task)
         return self._live[id_]
 
@@ -103,27 +106,42 @@ class Viewers:
             task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _keep(self, id_: str, viewer: Viewer, broadcast: Broadcast) -> None:
-        fan_out = self._fan_out(broadcast, viewer.video_codec)
-        waits = [
-            asyncio.create_task(_watch(viewer, broadcast, fan_out)),
-            asyncio.create_task(broadcast.wait_idle(GRACE_S)),
-        ]
+    async def _keep(
+        self, id_: str, viewer: Viewer, broadcast: Broadcast, held: contextlib.ExitStack
+    ) -> None:
+        """Until the connection, the stream or its encoder ends."""
+        fan_out, encoding = self._fan_out(broadcast, viewer.video_codec)
+        watching = asyncio.create_task(_watch(viewer, broadcast, fan_out))
+        idle = asyncio.create_task(broadcast.wait_idle(GRACE_S))
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({watching, idle, encoding}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for wait in waits:
-                wait.cancel()
+            held.close()
+            watching.cancel()
+            idle.cancel()
             await viewer.close()
             del self._live[id_]
             self._tidy()
+        for error in await asyncio.gather(watching, idle, return_exceptions=True):
+            if isinstance(error, Exception):
+                log.error("x a viewer of %s was disconnected", broadcast.name, exc_info=error)
 
-    def _fan_out(self, broadcast: Broadcast, codec: Codec) -> FanOut:
+    def _fan_out(self, broadcast: Broadcast, codec: Codec) -> tuple[FanOut, asyncio.Task[None]]:
         key = broadcast.name, codec
         if key not in self._fan_outs:
             fan_out = FanOut(codec, self._options.bitrate, self._threads)
-            self._fan_outs[key] = fan_out, asyncio.create_task(_run(fan_out, broadcast))
-        return self._fan_outs[key][0]
+            encoding = asyncio.create_task(_run(fan_out, broadcast))
+            encoding.add_done_callback(lambda task: self._ended(key, task))
+            self._fan_outs[key] = fan_out, encoding
+        return self._fan_outs[key]
+
+    def _ended(self, key: tuple[str, Codec], encoding: asyncio.Task[None]) -> None:
+        """An encoder that failed is forgotten, so that viewers who come back get a new one."""
+        if encoding.cancelled() or (error := encoding.exception()) is None:
+            return
+        log.error("x the %s encoder for the viewers of %s failed", *reversed(key), exc_info=error)
+        if key in self._fan_outs and self._fan_outs[key][1] is encoding:
+            del self._fan_outs[key]
 
     def _tidy(self) -> None:
         """Stop encoders without viewers."""

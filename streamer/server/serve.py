@@ -86,7 +86,7 @@ def _assemble(
     """Everything, connected and not yet started."""
     catalogue = Catalogue.load()
     here = config.ray_address is None
-    style = Style(catalogue.parse(config.style or catalogue.default), smooth=config.smooth)
+    style = Style(catalogue.parse_live(config.style or catalogue.default), smooth=config.smooth)
 
     ring = ring_of(
         config.setup, catalogue, style, address=config.ray_address, follow_catalogue=here

@@ -1,9 +1,12 @@
 """browser ⇄ **data_channel** ⇄ session: short texts on the data channel "control"."""
 
+import logging
 import time
 from collections.abc import Callable
 
 from aiortc import RTCDataChannel
+
+log = logging.getLogger(__name__)
 
 LABEL = "control"
 MESSAGE_MAX = 16 * 1024  # characters
@@ -36,10 +39,14 @@ class ControlChannel:
 
     def _message(self, message: str | bytes) -> None:
         short = isinstance(message, str) and len(message) <= MESSAGE_MAX
-        if short and self._tokens.try_acquire(time.monotonic()):
-            self._on_message(str(message))
-        else:
+        if not short or not self._tokens.try_acquire(time.monotonic()):
             self.refused += 1
+            return
+        try:
+            self._on_message(str(message))
+        except Exception:  # would end the transport
+            self.refused += 1
+            log.exception("x a message on the data channel could not be handled")
 
 
 class TokenBucket:

@@ -39,3 +39,4 @@ class PeerStats:
     bitrate_bps: int  # target of the encoder
     uplink_bps: int  # REMB sent to the browser
     messages_refused: int
+    datagrams_refused: int  # from strangers, malformed, or impossible to handle

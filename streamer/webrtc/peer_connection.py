@@ -4,7 +4,8 @@ RTCPeerConnection creates its own parts and accepts no others; the private metho
 are where it does so. They are those of aiortc 1.16, which `pyproject.toml` pins.
 """
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +32,8 @@ from OpenSSL import SSL, crypto
 from streamer.errors import StreamerError
 from streamer.webrtc.ice import IceConnection, IceScope
 
+log = logging.getLogger(__name__)
+
 SUPPORTED = "1.16."
 WINDOW = 256 * 1024  # bytes of unfinished messages on data channels
 SLACK = 64 * 1024  # for a sender that probes a closed window
@@ -54,7 +57,11 @@ class TransceiverFactories:
 
 
 class PeerConnection(RTCPeerConnection):
-    """An RTCPeerConnection within an `IceScope`, with our receivers and senders."""
+    """An RTCPeerConnection within an `IceScope`, with our receivers and senders.
+
+    Emits "failure" when one of its tasks ends that should not. A packet that nobody can handle is
+    dropped and counted; aiortc would end the transport.
+    """
 
     def __init__(
         self,
@@ -66,8 +73,10 @@ class PeerConnection(RTCPeerConnection):
             raise StreamerError(f"aiortc {SUPPORTED}x is needed, not {aiortc.__version__}")
         super().__init__(configuration)
         _set(self, "_RTCPeerConnection__certificates", [Certificate.generateCertificate()])
+        self._unhandled = 0  # packets
         self._scope = scope
         self._factories = factories
+        self._ice: list[IceConnection] = []
 
     def codec(self, kind: str) -> RTCRtpCodecParameters | None:
         """The codec agreed on, both ways; None: there is no such track."""
@@ -83,6 +92,19 @@ class PeerConnection(RTCPeerConnection):
         """Whether the offer sends that kind."""
         ours = (t._offerDirection for t in self.getTransceivers() if t.kind == kind)
         return any(way in ("sendrecv", "recvonly") for way in ours)
+
+    @property
+    def refused(self) -> int:
+        """Datagrams that were dropped: not from the other side, or impossible to handle."""
+        return self._unhandled + sum(ice.refused.total() for ice in self._ice)
+
+    async def close(self) -> None:
+        """Close all sockets, also those of a connection that aiortc cannot close."""
+        try:
+            await super().close()
+        finally:
+            for ice in self._ice:
+                await ice.close()
 
     @property
     def remote_address(self) -> str | None:
@@ -104,6 +126,7 @@ class PeerConnection(RTCPeerConnection):
             _set(transceiver, "_RTCRtpTransceiver__sender", sender)
         if kind in self._factories.receiver:
             receiver = self._factories.receiver[kind](transport)
+            receiver.on_failure = self._fail
             _set(transceiver, "_RTCRtpTransceiver__receiver", receiver)
         transceiver.receiver._set_rtcp_ssrc(transceiver.sender._ssrc)
         if kind == "video" and self._factories.prefer:
@@ -116,15 +139,45 @@ class PeerConnection(RTCPeerConnection):
         dtls: RTCDtlsTransport = super()._RTCPeerConnection__createDtlsTransport()  # type: ignore[misc]
         ice = dtls.transport
         connection = IceConnection(ice._connection, self._scope)
+        self._ice.append(connection)
         ice.iceGatherer._connection = ice._connection = connection
         ice._recv, ice._send = connection.recv, connection.send
         _set(dtls, "_validate_peer_identity", partial(_check_fingerprints, dtls))
+        for handler in ("_handle_rtp_data", "_handle_rtcp_data"):
+            _set(dtls, handler, self._isolated(getattr(dtls, handler)))
         return dtls
 
     def _RTCPeerConnection__createSctpTransport(self) -> None:
         super()._RTCPeerConnection__createSctpTransport()  # type: ignore[misc]
         if self.sctp is not None:
             _bound(self.sctp)
+            _set(self.sctp, "_handle_data", self._isolated(self.sctp._handle_data))
+
+    async def _RTCPeerConnection__connect(self) -> None:
+        """aiortc starts this as a task that nobody awaits."""
+        try:
+            await super()._RTCPeerConnection__connect()  # type: ignore[misc]
+        except Exception as error:
+            self._fail(error)
+
+    def _isolated(self, handle: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        """A handler of packets whose errors cost the packet only, not the transport."""
+
+        async def handle_or_drop(*args: Any, **kwargs: Any) -> None:
+            try:
+                await handle(*args, **kwargs)
+            except ConnectionError:  # the transport is closed
+                raise
+            except Exception:
+                self._unhandled += 1
+                if self._unhandled == 1:  # once: a stranger decides how often
+                    log.exception("x a packet could not be handled")
+
+        return handle_or_drop
+
+    def _fail(self, error: BaseException) -> None:
+        log.error("x a WebRTC connection failed", exc_info=error)
+        self.emit("failure")
 
 
 class Certificate(RTCCertificate):

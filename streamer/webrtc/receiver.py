@@ -6,11 +6,13 @@ without a bound, feeds another one, and is joined on the event loop.
 
 import asyncio
 import contextlib
+import logging
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from typing import Any
 
 import av
 from aiortc import RTCDtlsTransport
@@ -48,6 +50,8 @@ from streamer.webrtc.jitter_buffer import (
     vp8_keyframe,
 )
 
+log = logging.getLogger(__name__)
+
 STREAMS_MAX = 4  # SSRCs with statistics; a sender with more makes them up
 BACKLOG_MAX = 12  # encoded frames waiting for the decoder
 PLI_EVERY_S = 0.3
@@ -72,6 +76,7 @@ class RtpReceiver:
         self._last_sr: dict[int, tuple[int, float]] = {}  # middle of its NTP time, arrival
         self._ssrc = 0
         self._tasks: list[asyncio.Task[None]] = []
+        self.on_failure: Callable[[BaseException], None] = lambda error: None
 
     @property
     def track(self) -> MediaStreamTrack | None:
@@ -96,7 +101,17 @@ class RtpReceiver:
         self._start()
 
     def _start(self) -> None:
-        self._tasks.append(asyncio.create_task(self._report_loop()))
+        self._own(self._report_loop())
+
+    def _own(self, loop: Coroutine[Any, Any, None]) -> None:
+        """Run a task that lasts as long as this receiver; its failure is one of the connection."""
+        task = asyncio.create_task(loop)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.on_failure(error)
 
     async def stop(self) -> None:
         self.transport._unregister_rtp_receiver(self)
@@ -237,7 +252,7 @@ class VideoReceiver(RtpReceiver):
 
     def _start(self) -> None:
         super()._start()
-        self._tasks.append(asyncio.create_task(self._decode_loop()))
+        self._own(self._decode_loop())
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
         await super()._handle_rtcp_packet(packet)
@@ -285,9 +300,9 @@ class VideoReceiver(RtpReceiver):
     async def _repair(self, now: float) -> None:
         """Request lost packets again, and a keyframe when that did not help."""
         media_ssrc = self._source or 0
-        if missing := self._buffer.missing(now):
+        for run in split_at_wrap(self._buffer.missing(now)):
             nack = RtcpRtpfbPacket(fmt=RTCP_RTPFB_NACK, ssrc=self._ssrc, media_ssrc=media_ssrc)
-            nack.lost = missing
+            nack.lost = run
             await self._send_rtcp(nack)
         if self._buffer.wants_keyframe and now - self._pli_at > PLI_EVERY_S:
             self._pli_at = now
@@ -316,13 +331,22 @@ class VideoReceiver(RtpReceiver):
                     decoder = Decoder(self.codec, self._max_pixels)
                 try:
                     frames = await loop.run_in_executor(self._threads, decoder.decode, encoded)
-                except (av.FFmpegError, ValueError):
+                except Exception as error:
                     self.errors += 1
                     self._buffer.broke(time.monotonic())
+                    if not isinstance(error, av.FFmpegError | ValueError):  # not a damaged frame
+                        log.exception("x the decoder failed; it starts again")
+                        decoder = None
                     continue
                 for frame in frames:
                     self._take(frame)
             self._arrived.clear()
+
+
+def split_at_wrap(seqs: list[int]) -> list[list[int]]:
+    """Sequence numbers in order as runs that only grow: aiortc cannot pack a NACK that wraps."""
+    wrap = next((i for i in range(1, len(seqs)) if seqs[i] < seqs[i - 1]), len(seqs))
+    return [run for run in (seqs[:wrap], seqs[wrap:]) if run]
 
 
 def _apt(codec: RTCRtpCodecParameters) -> int:

@@ -4,6 +4,7 @@ aiortc sends packets that a track has encoded itself, so bitrate and keyframes a
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from concurrent.futures import Executor
@@ -12,6 +13,8 @@ from typing import Any
 import av
 from aiortc import RTCDtlsTransport, RTCRtpSender
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpsender import RTCEncodedFrame
 from aiortc.rtp import (
     RTCP_PSFB_APP,
     AnyRtcpPacket,
@@ -23,6 +26,8 @@ from aiortc.rtp import (
 from streamer.frame import Frame
 from streamer.pipeline.intake import Intake
 from streamer.webrtc.codecs import Bitrate, Codec, Encoder
+
+log = logging.getLogger(__name__)
 
 KEYFRAME_EVERY_S = 0.3  # at most, however often the other side asks
 SAMPLES = 256  # encode times kept for the statistics
@@ -94,9 +99,11 @@ class VideoTrack(FeedbackTrack):
                 packets = await loop.run_in_executor(
                     self._threads, self._encoder.encode, frame, self.target_bps, keyframe
                 )
-            except (av.FFmpegError, ValueError):  # would end the sender for good
+            except Exception as error:  # would end the sender for good
                 self.errors += 1
-                self._encoder.reset()
+                self._encoder.reset()  # begins with a keyframe
+                if not isinstance(error, av.FFmpegError | ValueError):
+                    log.exception("x the encoder failed; it starts again")
                 continue
             self.encode_s.append(time.monotonic() - began)
             if packets:
@@ -104,6 +111,7 @@ class VideoTrack(FeedbackTrack):
                 self.sent_bytes += packets[0].size
                 self._sending = packets[0].pts
                 return packets[0]
+            self._keyframe_wanted |= keyframe
         raise MediaStreamError
 
     def report(self, rtp: int) -> None:
@@ -132,6 +140,17 @@ class VideoSender(RTCRtpSender):
 
     def _send_keyframe(self) -> None:
         self._video.want_keyframe()
+
+    async def _next_encoded_frame(self, codec: RTCRtpCodecParameters) -> RTCEncodedFrame | None:
+        """None for a frame that cannot be packetized; an error would end the sender for good."""
+        try:
+            return await super()._next_encoded_frame(codec)
+        except (ConnectionError, MediaStreamError):
+            raise
+        except Exception:
+            self._video.want_keyframe()
+            log.exception("x a frame could not be packetized")
+            return None
 
     async def _send_rtcp(self, packets: list[AnyRtcpPacket]) -> None:
         for packet in packets:

@@ -75,14 +75,22 @@ class Read:
         return [pts for pts, _ in self.packets]
 
 
+def start_of(container: av.container.InputContainer) -> Fraction:
+    """Where the time of a file starts: players call it 0."""
+    about = Fraction(max(0, container.start_time or 0), av.time_base)
+    exact = (s.start_time * s.time_base for s in container.streams if s.start_time and s.time_base)
+    return min(exact, key=lambda start: abs(start - about), default=about) if about else about
+
+
 def read_back(path: Path) -> list[Read]:
     """Every stream with all its packets; the chapter track of MP4 is not one."""
     with av.open(str(path)) as container:
         streams = [s for s in container.streams if s.discard != Discard.all]
+        start = start_of(container)
         packets: dict[int, list[tuple[Fraction | None, bytes]]] = {s.index: [] for s in streams}
         for packet in container.demux(streams):
             if packet.size:
-                pts = None if packet.pts is None else packet.pts * packet.time_base
+                pts = None if packet.pts is None else packet.pts * packet.time_base - start
                 packets[packet.stream_index].append((pts, bytes(packet)))
         return [
             Read(
@@ -97,12 +105,12 @@ def read_back(path: Path) -> list[Read]:
 
 
 def times(path: Path) -> list[Fraction]:
-    """When each frame is shown, and last, when the video ends."""
+    """When each frame is shown and, last, when the video ends; the file starts at 0."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
-        base = stream.time_base or Fraction(1)
+        base, start = stream.time_base or Fraction(1), start_of(container)
         frames = list(container.decode(stream))
-        shown = [frame.pts * base for frame in frames if frame.pts is not None]
+        shown = [frame.pts * base - start for frame in frames if frame.pts is not None]
         return [*shown, shown[-1] + frames[-1].duration * base]
 
 
