@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.errors import MediaError, StreamerError, UsageError
-from streamer.files.checkpoint import Checkpoint, Segment, Segments, sync
+from streamer.files.checkpoint import FRAMES, Checkpoint, Segment, Segments, sync
 from streamer.files.decode import Decoder
 from streamer.files.job import TranscodeJob, fingerprint
+from streamer.files.scene_statistics import SceneStatistics
 from streamer.files.source_sink import FileSink, FileSource, depth_of
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.smoother import Smoother
@@ -112,16 +113,29 @@ async def _encode(
         after=done[-1].pts[-1] if done else None,
     )
     depth = depth_of(video.width, video.height)
-    segments = Segments(checkpoint, plan.encoding, len(done), smoother, options.smooth)
+    statistics = SceneStatistics(options.style, FRAMES, checkpoint.statistics(len(done) - 1))
+    segments = Segments(
+        checkpoint,
+        plan.encoding,
+        len(done),
+        smoother,
+        options.smooth,
+        statistics_after=statistics.state_after,
+    )
     source = FileSource(
-        decoder, video.time_base, options.style, height_px=options.height_px, depth=depth
+        decoder,
+        video.time_base,
+        options.style,
+        statistics=statistics,
+        height_px=options.height_px,
+        depth=depth,
     )
     sink = FileSink(segments.write, depth=depth)
     before = _count(done)
     try:
         async with _reporting(job, source, sink, before, report):
             with _ungrouped():
-                await pipeline.run(source, flow, sink)
+                await pipeline.run(source, flow, sink, on_stylized=statistics.on_stylized)
             await sink.finish()
         await asyncio.to_thread(segments.close)
     finally:
