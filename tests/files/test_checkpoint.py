@@ -26,9 +26,7 @@ def test_a_segment_is_on_disk_before_its_record(
     video = probe(write_clip(tmp_path / "in.mp4", Clip(pts=(0, 512), rate=Fraction(25))))
     checkpoint = Checkpoint(tmp_path / "out.mp4")
     checkpoint.begin({})
-    segments = Segments(
-        checkpoint, choose(video, "h264", "software", None), 0, Smoother(), 0, lambda pts: b""
-    )
+    segments = Segments(checkpoint, choose(video, "h264", "software", None), 0, Smoother(), 0)
     for number in range(2):
         segments.write(Clip().image(number), number * 512, 512)
     assert checkpoint.segments() == []
