@@ -1,6 +1,6 @@
-"""webcam, address, file, screen → **source** → intake.
+"""camera, URL, file, screen → **source** → intake: anything FFmpeg opens, as a live source.
 
-Anything FFmpeg can open, as a live source: newest frame first, opened again when it breaks.
+Only the newest frame counts; what breaks is opened again.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,12 +18,11 @@ import av
 
 from streamer.avframe import to_image
 from streamer.errors import UsageError
-from streamer.frame import Frame
+from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame
 from streamer.pipeline.intake import Intake
 
 OPEN_S, READ_S = 10.0, 5.0
 RETRY_S = (0.5, 1.0, 2.0, 4.0)
-HZ = 90_000
 _SCREENS = {
     "linux": ("x11grab", ":0"),
     "darwin": ("avfoundation", "Capture screen 0:none"),
@@ -59,7 +57,7 @@ def parse_source(text: str, platform: str, token: str | None = None) -> Address:
     if scheme:
         return Address(text)
     if not Path(text).is_file():
-        raise UsageError(f"{text!r} is no camera number, no address, no file and not `screen`")
+        raise UsageError(f"{text!r} is neither a camera number, a URL, a file nor `screen`")
     return Address(text, paced=True)
 
 
@@ -75,7 +73,7 @@ def _webcam(text: str, platform: str) -> Address:
         return Address(f"{text}:none", "avfoundation", {"framerate": "30"})
     if platform == "win32":
         if not text.startswith("video="):
-            raise UsageError('on Windows a camera goes by its name: "video=Integrated Camera"')
+            raise UsageError('on Windows, name the camera: "video=Integrated Camera"')
         return Address(text, "dshow")
     return Address(f"/dev/video{text}" if text.isdecimal() else text, "v4l2")
 
@@ -137,7 +135,9 @@ class CameraSource:
 
     def _frame(self, picture: av.VideoFrame) -> Frame:
         now = time.monotonic()
-        return Frame(to_image(picture), int((now - self._began_at) * HZ), Fraction(1, HZ), now)
+        return Frame(
+            to_image(picture), int((now - self._began_at) * VIDEO_CLOCK_HZ), VIDEO_TIME_BASE, now
+        )
 
     def _on_loop(self, call: Callable[[Any], None], argument: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended

@@ -15,7 +15,7 @@ from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE
 
 styles_app = typer.Typer(
-    help="List, check and fetch styles.", no_args_is_help=True, rich_markup_mode="rich"
+    help="List, show, add and remove styles.", no_args_is_help=True, rich_markup_mode="rich"
 )
 _SHEET = Path("styles.jpg")
 
@@ -29,7 +29,7 @@ def list_() -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("style", no_wrap=True, style="bold")
     table.add_column("model", no_wrap=True)
-    table.add_column("looks like")
+    table.add_column("description")
     for name in catalogue:
         if name != NONE:
             model, entry = catalogue.find(name)
@@ -37,7 +37,9 @@ def list_() -> None:
             table.add_row(name, model.name, escape(about))
     for more in published().values():
         if not is_here(more):
-            table.add_row(f"[dim]{more.style}[/dim]", "[dim]to pull[/dim]", more.description)
+            table.add_row(
+                f"[dim]{more.style}[/dim]", "[dim]to pull[/dim]", escape(more.description)
+            )
     console = Console()
     console.print(table)
     console.print(f"\n[dim]The default is {catalogue.default}.[/dim]")
@@ -56,8 +58,8 @@ def show(style: str) -> None:
         "title": entry.title,
         "looks like": entry.description,
         "model": f"{model.name}, {'added by you' if model.added else 'built in'}",
-        "blends at no cost with": ", ".join(shared),
-        "layout": model.layout + (", also in 8 bits" if model.int8 else ""),
+        "blends at no extra cost with": ", ".join(shared),
+        "layout": model.layout + (", also int8" if model.int8 else ""),
         "file": str(model.path),
         "size": f"{len(data) / 1e6:.1f} MB",
         "sha256": model.sha256 + ", verified",
@@ -94,7 +96,7 @@ def sheet(
     if output.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UsageError(f"{output} must end in .jpg or .png")
     if not picture.is_file():
-        raise UsageError(f"there is no picture {picture}")
+        raise UsageError(f"no such file: {picture}")
     catalogue = Catalogue.load()
     names = [catalogue.check(name) for name in style or catalogue]
     image = tile(decode_photo(picture.read_bytes(), max_pixels=100_000_000), width)
@@ -164,7 +166,7 @@ def add(
 
     [bold].pth .model[/bold]  the state dict of a TransformerNet (PyTorch examples)
 
-    [bold].jpg .png ...[/bold]  any picture; a network then stylizes like it
+    [bold].jpg .png ...[/bold]  any picture; a network imitates it
     """
     from streamer.library.add import import_model
 

@@ -10,14 +10,15 @@ from streamer.engine.network import Network
 from streamer.engine.onnx_network import OnnxNetwork
 from streamer.engine.stylizer import Stylizer, StylizerSpec
 from streamer.errors import ModelError, UnknownStyleError, UsageError
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Image, Style
 from streamer.library import live as styles_live
 from streamer.library.add import import_model
 from streamer.library.live import LiveCatalogue
 from streamer.live.broadcast import Broadcasts
 from streamer.paths import user_models
-from streamer.server.app import Live, create_app
+from streamer.server.app import create_app
+from streamer.server.interfaces import Live
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import ModelFile
 from tests.support.http_world import (
@@ -27,7 +28,7 @@ from tests.support.http_world import (
     FakeSessions,
     FakeViewers,
     error_of,
-    no_lane,
+    no_flow,
     photo,
 )
 from tests.support.networks import model_file, negative_network
@@ -39,7 +40,7 @@ def client(*, here: bool = True) -> httpx.AsyncClient:
     live = LiveCatalogue(Catalogue.load(), max_pixels=SMALL.max_photo_pixels, here=here)
     sessions = FakeSessions()
     people = Live(sessions, FakeViewers(sessions), Broadcasts())
-    app = create_app(SMALL, FakeRing(), people, live, FilmJobs(no_lane))
+    app = create_app(SMALL, FakeRing(), people, live, VideoJobs(no_flow))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE)
 
 

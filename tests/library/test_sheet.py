@@ -50,7 +50,7 @@ def test_the_sheet_shows_only_what_was_asked_for(
     ("words", "code", "text"),
     [
         (("{picture}", "-o", "sheet.gif"), 2, "must end in .jpg or .png"),
-        (("nowhere.jpg",), 2, "there is no picture nowhere.jpg"),
+        (("nowhere.jpg",), 2, "no such file: nowhere.jpg"),
         (("{picture}", "--style", "vortex"), 2, "unknown style 'vortex'"),
         (("{picture}", "--style", "ember", "-o", "no/where.png"), 1, "cannot write no/where.png"),
         (("{letter}",), 1, "not a picture"),
