@@ -1,6 +1,7 @@
 """`streamer file`: flags to options. Nothing heavy is imported before the flags are read."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -92,6 +93,22 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     deinterlace: Annotated[
         bool, typer.Option(help="Deinterlace interlaced frames.", rich_help_panel=_FILE)
     ] = True,
+    preview: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jpg",
+            help="Write the first stylized frame of each video here at once.",
+            rich_help_panel=_FILE,
+        ),
+    ] = None,
+    keep_location: Annotated[
+        bool,
+        typer.Option(
+            "--keep-location",
+            help="Keep the location (GPS) in the metadata of photos.",
+            rich_help_panel=_FILE,
+        ),
+    ] = False,
     backend: Annotated[
         Literal["onnx", "torch", "none"] | None,
         typer.Option(help="Engine that runs the networks; default: onnx.", rich_help_panel=_RING),
@@ -151,6 +168,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         continues after Ctrl-C
 
     streamer file album/ -o stylized/
+        all videos and photos of a folder, its subfolders included
 
     cat in.mp4 | streamer file - > out.mp4
     """
@@ -186,6 +204,8 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         strength=strength,
         preserve_color=preserve_color,
         transcode=transcode,
+        preview=preview,
+        keep_location=keep_location,
         backend=size.backend,
         workers=size.workers or None,
         threads=size.threads,
