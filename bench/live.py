@@ -26,8 +26,8 @@ import psutil
 from aiortc import RTCConfiguration, RTCSessionDescription
 from aiortc.contrib.media import MediaRelay
 
-from streamer.webrtc.ice import Reach
-from streamer.webrtc.peer_connection import Connection, Parts
+from streamer.webrtc.ice import IceScope
+from streamer.webrtc.peer_connection import PeerConnection, TransceiverFactories
 from tests.support.rtc_client import RtcClient
 
 STAGES = ("wait", "transfer", "inference", "reorder", "pace", "encode")
@@ -68,7 +68,9 @@ async def stream(url: str, client: RtcClient) -> AsyncIterator[RtcClient]:
 @contextlib.asynccontextmanager
 async def raw_echo(client: RtcClient) -> AsyncIterator[RtcClient]:
     """`client` connected to plain aiortc that sends every decoded picture straight back."""
-    echo = Connection(RTCConfiguration(iceServers=[]), Reach(loopback=True), Parts({}, {}))
+    echo = PeerConnection(
+        RTCConfiguration(iceServers=[]), IceScope(loopback=True), TransceiverFactories({}, {})
+    )
     echo.on("track", lambda track: echo.addTrack(MediaRelay().subscribe(track, buffered=False)))
     await echo.setRemoteDescription(RTCSessionDescription(await client.offer(), "offer"))
     await echo.setLocalDescription(await echo.createAnswer())

@@ -17,14 +17,14 @@ from fractions import Fraction
 
 import numpy as np
 
+from streamer.engine.stylizer import Identity
 from streamer.frame import Frame, Image, Style, i420_size
 from streamer.ring.cluster import Cluster
 from streamer.ring.flow import Flow
 from streamer.ring.ring import Ring
-from streamer.ring.worker import Stylize
 
 
-class Sleeper(Stylize):
+class Sleeper(Identity):
     """Takes `seconds` for an image and leaves it as it is."""
 
     def __init__(self, seconds: float) -> None:

@@ -8,6 +8,7 @@ StreamerError            shown by the command line as one line, exit code 1
 ├── ModelError           a weights file that is missing, damaged or not of a known layout
 ├── UnavailableError     what this installation cannot do: a package is missing, say
 ├── RingError            no worker could be started, or the ring is closed
+├── StylizeError         an image that no worker can stylize
 ├── NotLiveError         a stream that nobody publishes, or that has no picture yet
 └── ServerFullError      as many peers are connected as were allowed
 """
@@ -49,6 +50,10 @@ class UnavailableError(StreamerError):
 
 class RingError(StreamerError):
     """The ring could not start its workers, or is closed."""
+
+
+class StylizeError(StreamerError):
+    """An image that no worker can stylize; another attempt would not help."""
 
 
 class ServerFullError(StreamerError):

@@ -1,16 +1,52 @@
 """Fixtures of more than one module."""
 
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
+from streamer.cli.main import main
+from tests.support.commands import Command
 from tests.support.http_world import FakeRing, FakeSessions, World
 
 # How long an example takes says how busy the machine is, and nothing about what is tested.
 settings.register_profile("streamer", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("streamer")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No fixture of a module sees the styles or settings of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("STREAMER_DATA_DIR", str(tmp_path_factory.mktemp("session") / "data"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's data directory of this test; it does not exist yet."""
+    monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def streamer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Runs `streamer WORDS...` in this process; returns exit code, stdout, stderr."""
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["streamer", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capsys.readouterr()
+        return int(exit_.value.code or 0), out, err
+
+    return run
 
 
 @pytest.fixture

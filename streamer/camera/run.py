@@ -19,7 +19,7 @@ from streamer.pipeline.change import Change, Height, change
 from streamer.pipeline.stats import Stats
 from streamer.pipeline.style_control import StyleControl
 from streamer.ring.ring import Ring
-from streamer.ring.setup import setup
+from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 
@@ -54,11 +54,11 @@ def run(options: CameraOptions) -> None:
 async def _run(options: CameraOptions) -> None:
     address = parse_source(options.source, sys.platform, options.token)
     catalogue = Catalogue.load()
-    style = Style(catalogue.parse(options.style or catalogue.default), options.strength)
+    style = Style(catalogue.parse_live(options.style or catalogue.default), options.strength)
     control = TextControl(
-        catalogue, StyleControl(catalogue.parse, style, options.height_px, options.fps)
+        catalogue, StyleControl(catalogue.parse_live, style, options.height_px, options.fps)
     )
-    size = setup(options.backend, options.workers, options.threads, None)
+    size = resolve(options.backend, options.workers, options.threads, None)
     title = f"waiting for {name_of(options.source)}"
     with VirtualCamera(options.width, options.height, options.fps, options.device, title) as camera:
         print(f"the virtual camera is {camera.device}; Ctrl-C stops", flush=True)
@@ -75,7 +75,7 @@ async def _carry(
     async with asyncio.TaskGroup() as tasks:
         reporting = tasks.create_task(_report(source, ring, camera, control, stats))
         await pipeline.run(
-            source.frames, ring.open(live=True), camera, stats=stats, dress=control.apply
+            source.frames, ring.open(live=True), camera, stats=stats, apply_style=control.apply
         )
         reporting.cancel()
 
@@ -137,7 +137,7 @@ async def _report(
     while True:
         await asyncio.sleep(REPORT_S)
         now = time.monotonic()
-        out_fps = stats.left.fps(now)
+        out_fps = stats.delivered.fps(now)
         style.update(now, source.frames.received, out_fps, ring.busy_s, len(ring))
         if sys.stderr.isatty():
             line = f"{style.in_fps:.0f} fps in, {out_fps:.0f} stylized, "

@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -23,13 +22,12 @@ from streamer.errors import UsageError
 from streamer.files.color import BT601, Shape, ToImage, shape_of
 from streamer.files.container import UNKNOWN
 from streamer.files.decode import Deinterlacer
-from streamer.frame import Frame, Image
+from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
 from streamer.pipeline.intake import Intake
 
 OPEN_S, READ_S = 10.0, 5.0
 RETRY_S = (0.5, 1.0, 2.0, 4.0)
 LATE_S: Final = 0.5  # behind its own time: then a source is not hurried but goes on from now
-HZ: Final = 90_000
 SEGMENTED: Final = ("hls", "dash")  # demuxers that give a segment at once
 DEVICES: Final = ("v4l2", "dshow", "avfoundation")
 _SCREENS = {
@@ -152,8 +150,8 @@ class CameraSource:
                 for image in self._images():
                     tries = 0
                     now = time.monotonic()
-                    pts = int((now - self._began_at) * HZ)
-                    self._on_loop(self.frames.put, Frame(image, pts, Fraction(1, HZ), now))
+                    pts = int((now - self._began_at) * VIDEO_CLOCK_HZ)
+                    self._on_loop(self.frames.put, Frame(image, pts, VIDEO_TIME_BASE, now))
                     if self._stop.is_set():
                         return
                 why = "it ended"

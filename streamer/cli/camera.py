@@ -1,10 +1,16 @@
 """`streamer camera`: flags to options. Nothing heavy is imported before the flags are read."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from streamer.server.config import parse_height, parse_size
+from streamer.cli.options import (
+    BackendOption,
+    ThreadsOption,
+    WorkersOption,
+    parse_height,
+    parse_size,
+)
 
 
 def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
@@ -39,11 +45,9 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
             "--control", help="Read styles from standard input, one a line: name, number or JSON."
         ),
     ] = False,
-    backend: Annotated[Literal["onnx", "torch", "none"], typer.Option(help="Engine.")] = "onnx",
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of workers; default: one per core.")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="CPU threads per worker.")] = None,
+    backend: BackendOption = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
     """Stylize a camera, and show it to Zoom, Meet and OBS as a virtual camera.
 
@@ -81,7 +85,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
             device=device,
             token=token,
             control=control,
-            backend=backend,
+            backend=backend or "onnx",
             workers=workers,
             threads=threads,
         )

@@ -6,11 +6,17 @@ from typing import Annotated, Literal
 
 import typer
 
-from streamer.errors import UsageError
+from streamer.cli.options import (
+    BackendOption,
+    GpusOption,
+    RayAddressOption,
+    ThreadsOption,
+    WorkersOption,
+    choose_setup,
+)
 
 _LOOK = "Look"
 _FILE = "File"
-_RING = "Workers"
 _RUN = "Run"
 
 
@@ -109,31 +115,11 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
             rich_help_panel=_FILE,
         ),
     ] = False,
-    backend: Annotated[
-        Literal["onnx", "torch", "none"] | None,
-        typer.Option(help="Engine that runs the networks; default: onnx.", rich_help_panel=_RING),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=1024, help="Number of workers; default: one per core.", rich_help_panel=_RING
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            min=1, max=1024, help="CPU threads per worker; default: 1.", rich_help_panel=_RING
-        ),
-    ] = None,
-    gpus: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=1024, help="GPUs to use; needs --backend torch.", rich_help_panel=_RING
-        ),
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="Ray cluster to join.", rich_help_panel=_RING)
-    ] = None,
+    backend: BackendOption = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
+    gpus: GpusOption = None,
+    ray_address: RayAddressOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_RUN)
     ] = False,
@@ -172,17 +158,12 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
 
     cat in.mp4 | streamer file - > out.mp4
     """
-    if gpus and backend != "torch":
-        raise UsageError(f"--gpus needs --backend torch; {backend or 'onnx'} runs on the CPU")
-    from streamer.diagnostics.saved import recall
     from streamer.files.batch import BatchOptions, run
     from streamer.files.inputs import parse_time
     from streamer.files.job import TranscodeOptions
-    from streamer.ring.setup import Setup
 
-    size = Setup(backend or "onnx", workers or 0, threads or 1, gpus or 0)
-    if found := recall("film", backend, workers, threads, gpus, ray_address):
-        size, note = found
+    size, note = choose_setup("file", backend, workers, threads, gpus, ray_address)
+    if note:
         print(note, file=sys.stderr)
 
     transcode = TranscodeOptions(
@@ -207,7 +188,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         preview=preview,
         keep_location=keep_location,
         backend=size.backend,
-        workers=size.workers or None,
+        workers=size.workers,
         threads=size.threads,
         gpus=size.gpus,
         ray_address=ray_address,

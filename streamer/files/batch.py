@@ -22,7 +22,7 @@ from streamer.files.transcode import Result, transcode
 from streamer.frame import Style
 from streamer.photo import WRITES, read_photo, suffix_of, write_photo
 from streamer.ring.ring import Ring
-from streamer.ring.setup import setup
+from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE
@@ -157,7 +157,7 @@ class _Batch:
 
     def _ring(self) -> Ring:
         options = self.options
-        size = setup(options.backend, options.workers, options.threads, options.gpus)
+        size = resolve(options.backend, options.workers, options.threads, options.gpus)
         return ring_of(size, self.catalogue, self.style, address=options.ray_address)
 
     def _report_plan(self, item: Item, job: TranscodeJob | None) -> None:

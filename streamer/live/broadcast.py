@@ -1,92 +1,97 @@
 """session → **broadcast** → viewers, snapshots, virtual camera.
 
-Whoever takes the stylized frames of a stream besides its own peer, by the stream's name. Viewers
-outlive publishers: one that comes back, or another of that name, goes on where it stopped.
+Hands the stylized frames of a stream, by its name, to everybody but its own peer. Viewers outlive
+publishers: when one comes back, or another takes its name, they keep watching.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from typing import Protocol
 
 from streamer.errors import NotLiveError
-from streamer.frame import Frame, Sink, Sound
+from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, AudioPacket, Frame, Sink
 from streamer.pipeline.intake import Intake
 
-VIDEO_HZ = 90_000
-SOUND_HZ = 48_000  # the clock of Opus, whatever was recorded (RFC 7587)
+AUDIO_CLOCK_HZ = 48_000  # the clock of Opus, whatever was recorded (RFC 7587)
 
 
 class AudioSink(Protocol):
-    """Who hears a stream, later by a delay that may change."""
+    """Takes a stream's audio, to play it later by a delay that may change."""
 
-    def put(self, sound: Sound) -> None: ...
+    def put(self, packet: AudioPacket) -> None: ...
     def set_delay(self, delay_s: float) -> None: ...
 
 
 class Broadcast:
-    """One stream's takers. Of several publishers of one name the newest is shown.
+    """One stream's audience. Of several publishers of one name the newest is active.
 
-    A publisher is known by an id, and counts from its first frame on. `now` is monotonic seconds.
+    A publisher is known by an id and counts from its first frame on. `now` is monotonic seconds.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.newest: Frame | None = None  # for snapshots; None: nobody publishes
-        self._publishers: list[str] = []  # the one that is shown comes last
+        self.newest: Frame | None = None  # for snapshots; None: no publisher
+        self._publishers: list[str] = []  # the active one comes last
         self._taps: set[Intake[Frame]] = set()
         self._audio_sinks: set[AudioSink] = set()
-        self._video_time = _Timeline(VIDEO_HZ)
-        self._sound_time = _Timeline(SOUND_HZ)
+        self._video_time = _Timeline(VIDEO_CLOCK_HZ)
+        self._holders = 0
+        self._audio_time = _Timeline(AUDIO_CLOCK_HZ)
         self._live, self._empty = asyncio.Event(), asyncio.Event()
         self._empty.set()
 
     @property
     def idle(self) -> bool:
-        """Whether nobody publishes and nobody waits for anything."""
-        return not (self._publishers or self._taps or self._audio_sinks)
+        """Whether there is neither a publisher nor anybody watching or listening."""
+        return not (self._publishers or self._taps or self._audio_sinks or self._holders)
 
     def is_active(self, publisher: str) -> bool:
-        """Whether this publisher is the one to be seen."""
         return self._publishers[-1:] == [publisher]
 
     def publish(self, publisher: str, frame: Frame, now: float) -> None:
-        """A stylized frame of a publisher."""
         if publisher not in self._publishers:
             self._publishers.append(publisher)
             self._empty.clear()
             self._live.set()
         if not self.is_active(publisher):
             return
-        pts = int(frame.pts * frame.time_base * VIDEO_HZ)
+        pts = int(frame.pts * frame.time_base * VIDEO_CLOCK_HZ)
         pts = self._video_time.place(publisher, pts, now)
-        self.newest = replace(frame, pts=pts, time_base=Fraction(1, VIDEO_HZ))
+        self.newest = replace(frame, pts=pts, time_base=VIDEO_TIME_BASE)
         for tap in self._taps:
             tap.put(self.newest)
 
-    def sound(self, publisher: str, sound: Sound, now: float) -> None:
-        """A packet of a publisher's sound."""
+    def publish_audio(self, publisher: str, packet: AudioPacket, now: float) -> None:
         if self._audio_sinks and self.is_active(publisher):
-            clock = self._sound_time.place(publisher, sound.clock, now) % (1 << 32)
+            clock = self._audio_time.place(publisher, packet.clock, now) % (1 << 32)
             for audio_sink in self._audio_sinks:
-                audio_sink.put(replace(sound, clock=clock))
+                audio_sink.put(replace(packet, clock=clock))
 
     def set_latency(self, publisher: str, latency_s: float) -> None:
-        """How much later than it came the picture leaves: the sound has to wait as long."""
+        """Delay the audio as long as stylizing delays the video."""
         if self.is_active(publisher):
             for audio_sink in self._audio_sinks:
                 audio_sink.set_delay(latency_s)
 
     def leave(self, publisher: str) -> None:
-        """A publisher ends; an older one of that name is shown again."""
+        """A publisher ends; an older one of that name becomes active again."""
         if publisher in self._publishers:
             self._publishers.remove(publisher)
         if not self._publishers:
             self.newest = None
             self._live.clear()
             self._empty.set()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Inside, the broadcast is not idle, so `Broadcasts.of` keeps returning this one."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
 
     @contextlib.contextmanager
     def tap(self, tap: Intake[Frame]) -> Iterator[None]:
@@ -98,7 +103,7 @@ class Broadcast:
             self._taps.discard(tap)
 
     async def forward_to(self, sink: Sink) -> None:
-        """WorkerHandle every frame to a sink, for ever. Raises what the sink does."""
+        """Send every frame to a sink, for ever. Raises what the sink raises."""
         tap: Intake[Frame] = Intake()
         with self.tap(tap):
             while await tap.ready():
@@ -106,7 +111,7 @@ class Broadcast:
 
     @contextlib.contextmanager
     def listen(self, audio_sink: AudioSink) -> Iterator[None]:
-        """Inside, `audio_sink` hears."""
+        """Inside, every audio packet is put into `audio_sink`."""
         self._audio_sinks.add(audio_sink)
         try:
             yield
@@ -114,7 +119,7 @@ class Broadcast:
             self._audio_sinks.discard(audio_sink)
 
     async def wait_idle(self, for_s: float) -> None:
-        """Wait until nobody has published for `for_s` seconds."""
+        """Wait until there has been no publisher for `for_s` seconds."""
         while True:
             await self._empty.wait()
             try:
@@ -125,20 +130,20 @@ class Broadcast:
 
 
 class Broadcasts:
-    """The broadcast of every name that has publishers or takers."""
+    """The broadcast of every name that has publishers or viewers."""
 
     def __init__(self) -> None:
         self._by_name: dict[str, Broadcast] = {}
 
     def of(self, name: str) -> Broadcast:
-        """The broadcast of that name, a new one if need be; do not keep an idle one."""
+        """The broadcast of that name, a new one if need be; do not keep it, idle ones go."""
         if name not in self._by_name:
             self._by_name = {n: a for n, a in self._by_name.items() if not a.idle}
             self._by_name[name] = Broadcast(name)
         return self._by_name[name]
 
     def live(self, name: str) -> Broadcast:
-        """The broadcast of a stream that has a picture. Raises NotLiveError."""
+        """The broadcast of a stream that has a frame. Raises NotLiveError."""
         broadcast = self._by_name.get(name)
         if broadcast is None or broadcast.newest is None:
             raise NotLiveError(name)
@@ -146,7 +151,7 @@ class Broadcasts:
 
 
 class _Timeline:
-    """Times of one publisher after the other as one that grows."""
+    """Joins the times of successive publishers into one that only grows."""
 
     def __init__(self, hz: int) -> None:
         self._hz = hz

@@ -1,7 +1,6 @@
 """server → **session** → pipeline.
 
-One live stream: a peer, its flow through the ring, what it asks for and what it is told; and
-its broadcast, whoever else takes its frames.
+One live stream: a peer, its flow through the ring, its style, and its broadcast to viewers.
 """
 
 import asyncio
@@ -12,14 +11,15 @@ from collections import deque
 from dataclasses import asdict, dataclass
 
 from streamer.errors import StreamerError, UnknownStyleError
-from streamer.frame import Frame, Sound, Style
+from streamer.frame import AudioPacket, Frame, Style
 from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.change import Change, Height, read_change, read_id
 from streamer.pipeline.stats import Stats
 from streamer.pipeline.style_control import Parse, StyleControl
 from streamer.ring.ring import Ring
-from streamer.webrtc.peer import Peer, PeerStats
+from streamer.webrtc.options import PeerStats
+from streamer.webrtc.peer import Peer
 
 STATS_S = 1.0
 MAX_WAITING_ANSWERS = 64
@@ -27,7 +27,7 @@ MAX_WAITING_ANSWERS = 64
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """How a stream looks and runs until its client says otherwise."""
+    """The settings of a stream until its client changes them."""
 
     style: Style
     height_px: Height = "auto"
@@ -36,7 +36,7 @@ class Defaults:
 
 
 class Session:
-    """A peer from its offer to its end."""
+    """A peer from its offer to its end; await `run`."""
 
     def __init__(
         self,
@@ -56,83 +56,84 @@ class Session:
         self._broadcasts = broadcasts
         self._ring = ring
         self._flow = ring.open(live=True)
-        self._look = StyleControl(parse, defaults.style, defaults.height_px, defaults.target_fps)
+        self._style = StyleControl(parse, defaults.style, defaults.height_px, defaults.target_fps)
         self._deadline_s = defaults.deadline_s
         self._encoded = 0
-        self._asked: deque[object] = deque(
-            maxlen=MAX_WAITING_ANSWERS
-        )  # ids, until a frame is taken
-        self._applied: deque[tuple[int, object]] = deque(maxlen=MAX_WAITING_ANSWERS)  # pts, id
+        # Ids of changes: first those that no frame has taken up, then (pts, id).
+        self._asked: deque[object] = deque(maxlen=MAX_WAITING_ANSWERS)
+        self._applied: deque[tuple[int, object]] = deque(maxlen=MAX_WAITING_ANSWERS)
 
     async def run(self) -> None:
-        """Carry the stream until the peer is gone."""
+        """Carry the stream until the peer is gone. Raises what the pipeline raises."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                telling = tasks.create_task(self._tell())
+                reporting = tasks.create_task(self._report_loop())
                 await pipeline.run(
                     self._peer.source,
                     self._flow,
                     self,
                     stats=self.stats,
-                    dress=self._dress,
-                    left=self._left,
+                    apply_style=self._apply_style,
+                    on_delivered=self._on_delivered,
                     deadline_s=self._deadline_s,
                 )
-                telling.cancel()
+                reporting.cancel()
         finally:
             self._broadcast.leave(self.id)
             self._flow.close()
             await self._peer.close()
 
     async def send(self, frame: Frame) -> None:
-        """As the pipeline's sink: to the peer, and to whoever else watches."""
+        """The pipeline's sink: to the peer and to all viewers."""
         await self._peer.sink.send(frame)
         self._broadcast.publish(self.id, frame, time.monotonic())
 
     async def trickle(self, fragment: str) -> bool:
-        """More candidates of the peer; False: they are for an ICE restart. Raises UsageError."""
+        """More ICE candidates, see `Endpoint.trickle`."""
         return await self._peer.trickle(fragment)
 
     async def close(self) -> None:
-        """Hang up; `run` then returns."""
+        """Close the connection; `run` then returns."""
         await self._peer.close()
 
-    def hear(self, text: str) -> None:
-        """A message from the client."""
+    def on_message(self, text: str) -> None:
+        """Handle a message of the data channel; its sender gets any error as an answer."""
         asked = read_id(text)
         try:
             self.change(read_change(text))
         except StreamerError as error:
-            self._say(id=asked, error={"code": _code(error), "message": str(error)})
+            self._send_json(id=asked, error={"code": _code(error), "message": str(error)})
         else:
+            if len(self._asked) == MAX_WAITING_ANSWERS:
+                overrun = {"code": "bad_request", "message": "too many changes at a time"}
+                self._send_json(id=self._asked[0], error=overrun)
             self._asked.append(asked)
 
     def change(self, wanted: Change) -> None:
-        """Look different from the next frame on. Raises UnknownStyleError, UsageError."""
-        self._look.change(wanted, time.monotonic())
+        """Change the style from the next frame on. Raises UnknownStyleError, UsageError."""
+        self._style.change(wanted, time.monotonic())
 
-    def listen(self, sound: Sound) -> None:
-        """A packet of the peer's sound."""
-        self._broadcast.sound(self.id, sound, time.monotonic())
+    def on_audio(self, packet: AudioPacket) -> None:
+        self._broadcast.publish_audio(self.id, packet, time.monotonic())
 
     @property
-    def shown(self) -> bool:
-        """Whether it is this stream that viewers of its name see."""
+    def active(self) -> bool:
+        """Whether viewers of this name see this stream."""
         return self._broadcast.is_active(self.id)
 
     def as_dict(self) -> dict[str, object]:
-        """The stream's numbers, as the page and `/stats` show them."""
-        peer, style = self._peer.stats(), self._look.target
+        """The stream's statistics, as the page and `/stats` show them."""
+        peer, style = self._peer.stats(), self._style.target
         self.stats.dropped["intake"] = peer.dropped_intake
         self.stats.dropped["encode"] = peer.dropped_encoder + peer.encode_errors
         return {
             "name": self.name,
-            "in_fps": round(self._look.in_fps, 1),
+            "in_fps": round(self._style.in_fps, 1),
             **self.stats.as_dict(time.monotonic()),
-            "width": self._look.size[0],
-            "height": self._look.size[1],
-            "height_px": self._look.height_px,
-            "height_auto": self._look.height_auto,
+            "width": self._style.size[0],
+            "height": self._style.size[1],
+            "height_px": self._style.height_px,
+            "height_auto": self._style.height_auto,
             "style": dict(style.blend),
             "strength": style.strength,
             "preserve_color": style.preserve_color,
@@ -141,47 +142,48 @@ class Session:
             "bitrate_bps": peer.bitrate_bps,
             "uplink_bps": peer.uplink_bps,
             "keyframes": peer.keyframes_out,
+            "refused": {"datagrams": peer.datagrams_refused, "messages": peer.messages_refused},
         }
 
     @property
     def _broadcast(self) -> Broadcast:
         return self._broadcasts.of(self.name)
 
-    def _dress(self, frame: Frame) -> Frame:
-        """Called with every frame the ring takes."""
+    def _apply_style(self, frame: Frame) -> Frame:
+        """Called for every frame that enters the ring."""
         while self._asked:
             self._applied.append((frame.pts, self._asked.popleft()))
-        return self._look.apply(frame, time.monotonic())
+        return self._style.apply(frame, time.monotonic())
 
-    def _left(self, seq: int, frame: Frame) -> None:
-        """Called with every frame that goes back to the peer."""
+    def _on_delivered(self, seq: int, frame: Frame) -> None:
+        """Called for every frame that goes back to the peer."""
         while self._applied and self._applied[0][0] <= frame.pts:
             _, asked = self._applied.popleft()
-            self._say(id=asked, applied={"seq": seq, "pts": frame.pts})
+            self._send_json(id=asked, applied={"seq": seq, "pts": frame.pts})
 
-    async def _tell(self) -> None:
-        """Once a second: look at the speed, and send the numbers."""
+    async def _report_loop(self) -> None:
+        """Once a second, adjust the working height and send statistics."""
         while True:
             await asyncio.sleep(STATS_S)
-            self._report(self._peer.stats(), time.monotonic())
+            self._update(self._peer.stats(), time.monotonic())
 
-    def _report(self, peer: PeerStats, now: float) -> None:
+    def _update(self, peer: PeerStats, now: float) -> None:
         encoded = peer.frames_out - self._encoded
         self._encoded = peer.frames_out
         for seconds in peer.encode_s[max(len(peer.encode_s) - encoded, 0) :]:
             self.stats.stages["encode"].add(seconds)
-        self._look.update(
-            now, peer.frames_in, self.stats.left.fps(now), self._ring.busy_s, len(self._ring)
+        self._style.update(
+            now, peer.frames_in, self.stats.delivered.fps(now), self._ring.busy_s, len(self._ring)
         )
         latency_s = self.stats.latency.quantile(0.5)
         self._peer.set_latency(latency_s)
         self._broadcast.set_latency(self.id, latency_s)
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]
-        stamp = self._peer.stamp()
+        stamp = self._peer.capture_time()
         told = {**self.as_dict(), "workers": workers, "stamp": stamp and asdict(stamp)}
-        self._say(stats=told)
+        self._send_json(stats=told)
 
-    def _say(self, **message: object) -> None:
+    def _send_json(self, **message: object) -> None:
         self._peer.send_message(json.dumps(message))
 
 

@@ -1,7 +1,4 @@
-"""server → **sessions** → session.
-
-Every live stream of the server.
-"""
+"""server → **sessions** → session: the live streams of the server."""
 
 import asyncio
 import contextlib
@@ -10,21 +7,22 @@ import logging
 from collections import deque
 
 from streamer.errors import NotLiveError, ServerFullError
-from streamer.frame import Sound
+from streamer.frame import AudioPacket
 from streamer.live.broadcast import Broadcasts
 from streamer.live.session import Defaults, Session
 from streamer.pipeline.change import Change
 from streamer.pipeline.style_control import Parse
 from streamer.ring.ring import Ring
-from streamer.webrtc.peer import Peer, PeerOptions
+from streamer.webrtc.options import PeerOptions
+from streamer.webrtc.peer import Peer
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 64  # sessions that ended, by their ids
+REMEMBERED = 64  # ids of ended sessions
 
 
 class Sessions:
-    """Every live peer of the server; at most `max_peers`. Use `aclose` at the end."""
+    """At most `max_peers` live streams. Use `aclose` at the end."""
 
     def __init__(
         self,
@@ -47,20 +45,25 @@ class Sessions:
         self._hung_up: deque[str] = deque(maxlen=REMEMBERED)
 
     async def answer(self, name: str, offer_sdp: str) -> Session:
-        """A new session. Raises ServerFullError, or UsageError for an unfit offer,
-        MediaError when no UDP port is free."""
+        """Start a session.
+
+        Raises ServerFullError, UsageError for an offer we cannot answer, and MediaError when no
+        UDP port is free.
+        """
         if len(self._live) + self._answering >= self._max_peers:
-            raise ServerFullError(f"all {self._max_peers} places are taken; try again later")
+            raise ServerFullError(f"all {self._max_peers} streams are in use; try again later")
 
-        def hear(text: str) -> None:  # not before our answer is out
-            session.hear(text)
+        def on_message(text: str) -> None:  # never called before `session` exists
+            session.on_message(text)
 
-        def listen(sound: Sound) -> None:
-            session.listen(sound)
+        def on_audio(packet: AudioPacket) -> None:
+            session.on_audio(packet)
 
         self._answering += 1
         try:
-            peer = await Peer.answer(offer_sdp, self._options, on_message=hear, on_sound=listen)
+            peer = await Peer.answer(
+                offer_sdp, self._options, on_message=on_message, on_audio=on_audio
+            )
         finally:
             self._answering -= 1
         session = Session(
@@ -71,29 +74,28 @@ class Sessions:
         return session
 
     async def trickle(self, session_id: str, fragment: str) -> bool | None:
-        """More of a peer's candidates; False: that is no candidate of this connection but an
-        ICE restart, None: there is no such session."""
+        """More ICE candidates, see `Endpoint.trickle`; None: there is no such session."""
         found = self._live.get(session_id)
         return await found[0].trickle(fragment) if found else None
 
     def change(self, name: str, wanted: Change) -> dict[str, object]:
-        """Make a stream look different; its numbers. Raises NotLiveError, UnknownStyleError."""
+        """Change a stream; its statistics. Raises NotLiveError, UnknownStyleError, UsageError."""
         for session, _ in self._live.values():
-            if session.name == name and session.shown:
+            if session.name == name and session.active:
                 session.change(wanted)
                 return session.as_dict()
         raise NotLiveError(name)
 
-    def shown(self) -> dict[str, dict[str, object]]:
-        """The numbers of every stream that can be watched, by name."""
+    def active(self) -> dict[str, dict[str, object]]:
+        """The statistics of every stream that can be watched, by name."""
         sessions = (session for session, _ in self._live.values())
-        return {session.name: session.as_dict() for session in sessions if session.shown}
+        return {session.name: session.as_dict() for session in sessions if session.active}
 
     async def close(self, session_id: str) -> bool:
         """End a session; False when there is none of that id.
 
-        Once, one that has just ended is there to be ended: a client that hangs up before it says
-        so, as browsers and OBS may, did nothing wrong.
+        True once for a session that has already ended: browsers and OBS may disconnect before
+        they send DELETE.
         """
         if found := self._live.get(session_id):
             session, task = found
@@ -105,11 +107,10 @@ class Sessions:
         return ended
 
     def stats(self) -> dict[str, dict[str, object]]:
-        """The numbers of every session, by id."""
+        """The statistics of every session, by id."""
         return {key: session.as_dict() for key, (session, _) in self._live.items()}
 
     async def aclose(self) -> None:
-        """End every session."""
         await asyncio.gather(*(self.close(key) for key in list(self._live)))
         for _, task in list(self._live.values()):
             task.cancel()
@@ -126,4 +127,4 @@ class Sessions:
             self._hung_up.append(session.id)
             log.info("- stream %s ends", session.name)
         del session
-        gc.collect()  # a connection is full of cycles that hold its codecs and pictures
+        gc.collect()  # a connection is full of reference cycles that hold codecs and frames

@@ -1,9 +1,10 @@
-"""server → **viewers** → viewer.
+"""server → **viewers** → viewer, fan-out.
 
-Everyone who watches a stream of the server: each stream is encoded once for each codec.
+The viewers of all streams. A stream is encoded once per codec, however many watch it.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -12,19 +13,19 @@ from dataclasses import dataclass
 from streamer.errors import ServerFullError
 from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.webrtc.codecs import Codec
-from streamer.webrtc.endpoint import unhindered
+from streamer.webrtc.endpoint import loopback_options
 from streamer.webrtc.fan_out import FanOut
 from streamer.webrtc.options import PeerOptions
 from streamer.webrtc.viewer import Viewer
 
 log = logging.getLogger(__name__)
 
-GRACE_S = 10.0  # a publisher that is gone may come back; then viewers are told to ask again
+GRACE_S = 10.0  # for a publisher to come back before its viewers are disconnected
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """A viewer that was answered, under an id nobody can guess."""
+    """A viewer that was answered, under an id that cannot be guessed."""
 
     id: str
     viewer: Viewer
@@ -41,7 +42,7 @@ class Viewers:
 
     def __init__(self, broadcasts: Broadcasts, options: PeerOptions, max_viewers: int = 50) -> None:
         self._broadcasts = broadcasts
-        self._options = unhindered(options) if options.loopback else options
+        self._options = loopback_options(options) if options.loopback else options
         self._max_viewers = max_viewers
         self._answering = 0
         self._live: dict[str, Watching] = {}
@@ -49,25 +50,29 @@ class Viewers:
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="fan-out")
 
     async def answer(self, name: str, offer_sdp: str) -> Watching:
-        """A new viewer of a stream. Raises NotLiveError, ServerFullError, UsageError for an
-        unfit offer, and MediaError when no UDP port is free."""
+        """Add a viewer to a stream.
+
+        Raises NotLiveError, ServerFullError, UsageError for an offer we cannot answer, and
+        MediaError when no UDP port is free.
+        """
         broadcast = self._broadcasts.live(name)
         if len(self._live) + self._answering >= self._max_viewers:
             raise ServerFullError(f"all {self._max_viewers} viewers' places are taken; try later")
         viewer = Viewer(self._options)
-        self._answering += 1
-        try:
-            await viewer.negotiate(offer_sdp)
-        finally:
-            self._answering -= 1
-        id_ = secrets.token_urlsafe(16)
-        task = asyncio.create_task(self._keep(id_, viewer, broadcast))
+        with contextlib.ExitStack() as held:
+            held.enter_context(broadcast.hold())
+            self._answering += 1
+            try:
+                await viewer.negotiate(offer_sdp)
+            finally:
+                self._answering -= 1
+            id_ = secrets.token_urlsafe(16)
+            task = asyncio.create_task(self._keep(id_, viewer, broadcast, held.pop_all()))
         self._live[id_] = Watching(id_, viewer, (name, viewer.video_codec), task)
         return self._live[id_]
 
     async def trickle(self, viewer_id: str, fragment: str) -> bool | None:
-        """More of a viewer's candidates; False: that is no candidate of this connection but an
-        ICE restart, None: there is no such viewer."""
+        """More ICE candidates, see `Endpoint.trickle`; None: there is no such viewer."""
         found = self._live.get(viewer_id)
         return await found.viewer.trickle(fragment) if found else None
 
@@ -81,11 +86,10 @@ class Viewers:
         return True
 
     def count(self, name: str) -> int:
-        """How many watch a stream."""
         return sum(watching.of[0] == name for watching in self._live.values())
 
     def stats(self) -> dict[str, dict[str, object]]:
-        """By stream: how many watch, and what each encoder does for how many of them."""
+        """By stream and codec: the statistics of the encoder and its viewers."""
         names = {name for name, _ in self._fan_outs}
         return {
             name: {
@@ -97,36 +101,50 @@ class Viewers:
         }
 
     async def aclose(self) -> None:
-        """End every connection."""
         await asyncio.gather(*(self.close(key) for key in list(self._live)))
         for _, task in self._fan_outs.values():
             task.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _keep(self, id_: str, viewer: Viewer, broadcast: Broadcast) -> None:
-        fan_out = self._fan_out(broadcast, viewer.video_codec)
-        waits = [
-            asyncio.create_task(_watch(viewer, broadcast, fan_out)),
-            asyncio.create_task(broadcast.wait_idle(GRACE_S)),
-        ]
+    async def _keep(
+        self, id_: str, viewer: Viewer, broadcast: Broadcast, held: contextlib.ExitStack
+    ) -> None:
+        """Until the connection, the stream or its encoder ends."""
+        fan_out, encoding = self._fan_out(broadcast, viewer.video_codec)
+        watching = asyncio.create_task(_watch(viewer, broadcast, fan_out))
+        idle = asyncio.create_task(broadcast.wait_idle(GRACE_S))
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({watching, idle, encoding}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for wait in waits:
-                wait.cancel()
+            held.close()
+            watching.cancel()
+            idle.cancel()
             await viewer.close()
             del self._live[id_]
             self._tidy()
+        for error in await asyncio.gather(watching, idle, return_exceptions=True):
+            if isinstance(error, Exception):
+                log.error("x a viewer of %s was disconnected", broadcast.name, exc_info=error)
 
-    def _fan_out(self, broadcast: Broadcast, codec: Codec) -> FanOut:
+    def _fan_out(self, broadcast: Broadcast, codec: Codec) -> tuple[FanOut, asyncio.Task[None]]:
         key = broadcast.name, codec
         if key not in self._fan_outs:
             fan_out = FanOut(codec, self._options.bitrate, self._threads)
-            self._fan_outs[key] = fan_out, asyncio.create_task(_run(fan_out, broadcast))
-        return self._fan_outs[key][0]
+            encoding = asyncio.create_task(_run(fan_out, broadcast))
+            encoding.add_done_callback(lambda task: self._ended(key, task))
+            self._fan_outs[key] = fan_out, encoding
+        return self._fan_outs[key]
+
+    def _ended(self, key: tuple[str, Codec], encoding: asyncio.Task[None]) -> None:
+        """An encoder that failed is forgotten, so that viewers who come back get a new one."""
+        if encoding.cancelled() or (error := encoding.exception()) is None:
+            return
+        log.error("x the %s encoder for the viewers of %s failed", *reversed(key), exc_info=error)
+        if key in self._fan_outs and self._fan_outs[key][1] is encoding:
+            del self._fan_outs[key]
 
     def _tidy(self) -> None:
-        """End encoders for which nobody is left."""
+        """Stop encoders without viewers."""
         needed = {watching.of for watching in self._live.values()}
         for key in self._fan_outs.keys() - needed:
             _, task = self._fan_outs.pop(key)
@@ -134,7 +152,6 @@ class Viewers:
 
 
 async def _watch(viewer: Viewer, broadcast: Broadcast, fan_out: FanOut) -> None:
-    """Until the connection ends."""
     viewer.start(fan_out)
     with broadcast.listen(viewer.audio):
         await viewer.wait_closed()

@@ -1,6 +1,6 @@
-"""page → **control** → session.
+"""page → **change** → style control: what a client wants to look different.
 
-The messages of the data channel `control`, read and checked; nothing of them is trusted.
+Messages of the data channel and of `PATCH /streams/NAME`, checked; nothing in them is trusted.
 """
 
 import json
@@ -37,7 +37,7 @@ def read_id(text: str) -> object:
     """The `id` of a message, to answer even one that is otherwise unfit; None without one."""
     try:
         message = json.loads(text[:MAX_MESSAGE_CHARACTERS])
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     found = message.get("id") if isinstance(message, dict) else None
     return found if isinstance(found, int | str) else None
@@ -49,8 +49,8 @@ def read_change(text: str) -> Change:
         raise UsageError(f"a message has at most {MAX_MESSAGE_CHARACTERS} characters")
     try:
         message = json.loads(text)
-    except ValueError:
-        raise UsageError("a message is JSON") from None
+    except (ValueError, RecursionError):
+        raise UsageError("a message must be JSON") from None
     wanted = message.get("set") if isinstance(message, dict) else None
     if not isinstance(wanted, dict) or not wanted:
         raise UsageError('a message looks like {"id": 1, "set": {"style": "mosaic"}}')

@@ -10,6 +10,7 @@ import contextlib
 import mmap
 import os
 import socket
+import struct
 import tempfile
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,11 +22,15 @@ from typing import Any
 
 import numpy as np
 
+from streamer.errors import StreamerError
 from streamer.frame import Image, Plane, Style, i420_size
+
+HELLO_S = 5  # for a worker that connected to say which it is
+SHRINK_BYTES = 16 << 20  # memory above this is given back when images need a quarter of it
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Request:
     """One image to stylize; its planes begin the memory of `slot`."""
 
     slot: int
@@ -36,7 +41,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Grown:
+class SlotResized:
     """`slot` has new memory of `size` bytes; its file descriptor follows on the socket."""
 
     slot: int
@@ -44,71 +49,83 @@ class Grown:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A job is done: its image lies where the job's was, unless `error` says why not."""
+class Response:
+    """A request is done: its image lies where the request's was, unless `error` says why not."""
 
     inference_s: float
     error: str | None = None
+    to_blame: bool = False  # the worker is, not what was asked of it
 
 
-Wish = tuple[Job, Image]  # the result is written over the image
-Stylize = Callable[[Sequence[Wish]], Sequence[tuple[Image, float]]]  # with seconds of each
+Requests = Sequence[tuple[Request, Image]]  # the result is written over the image
+Stylize = Callable[[Requests], Sequence[tuple[Image, float]]]  # with the seconds of each
 
 
 class RingEnd:
-    """The ring's end of the channel to one worker, with room for `depth` images."""
+    """The ring's end of the channel to one worker, with room for `depth` images.
+
+    Blocks until the worker says which it is, `HELLO_S` at most. Raises EOFError, OSError, or
+    what comes of bytes that no worker sent.
+    """
 
     def __init__(self, accepted: socket.socket, depth: int) -> None:
         accepted.setblocking(True)  # every message is far smaller than a socket's buffer
-        self._connection: Connection[Any, Any] = Connection(accepted.detach())
-        self.index, self._pid = self._connection.recv()  # who the worker is
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", HELLO_S, 0))
+        self._connection: Connection[Any, Any] = Connection(os.dup(accepted.fileno()))
+        try:
+            self.index, self._pid = self._connection.recv()
+        except BaseException:
+            self._connection.close()
+            raise
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 0))
+        accepted.close()
         self._memory: list[Plane] = [np.empty(0, np.uint8)] * depth
         self._free = deque(range(depth))
-        self._busy: deque[tuple[int, Image]] = deque()  # slot and shape of each job in flight
+        self._busy: deque[tuple[int, Image]] = deque()  # slot and shape of each request in flight
 
     def fileno(self) -> int:
         """For `loop.add_reader`: readable when `receive` has something."""
         return self._connection.fileno()
 
     def send(self, image: Image, style: Style, height_px: int | None) -> None:
-        """WorkerHandle over one image. Raises OSError when the worker is gone."""
-        slot = self._free.popleft()
-        if image.data.nbytes > self._memory[slot].nbytes:
-            self._grow(slot, image.data.nbytes)
-        self._memory[slot][: image.data.nbytes] = image.data
+        """Hand over one image. Raises OSError when the worker is gone."""
+        slot, size = self._free.popleft(), image.data.nbytes
+        has = self._memory[slot].nbytes
+        if size > has or (has > SHRINK_BYTES and 4 * size < has):
+            self._resize(slot, size)
+        self._memory[slot][:size] = image.data
         self._busy.append((slot, image))
-        self._connection.send(Job(slot, image.width, image.height, style, height_px))
+        self._connection.send(Request(slot, image.width, image.height, style, height_px))
 
-    def receive(self) -> tuple[Image | None, Answer]:
-        """The oldest job's image, or None and why. Raises EOFError or OSError: worker gone."""
-        answer = self._connection.recv()
-        assert isinstance(answer, Answer)  # nothing else is ever sent this way
-        slot, job = self._busy.popleft()
+    def receive(self) -> tuple[Image | None, Response]:
+        """The oldest request's image, or None and why. Raises EOFError or OSError: worker gone."""
+        response = self._connection.recv()
+        assert isinstance(response, Response)  # nothing else is ever sent this way
+        slot, asked = self._busy.popleft()
         self._free.append(slot)
-        if answer.error is not None:
-            return None, answer
-        data = self._memory[slot][: job.data.nbytes].copy()
-        return Image(job.width, job.height, data), answer
+        if response.error is not None:
+            return None, response
+        data = self._memory[slot][: asked.data.nbytes].copy()
+        return Image(asked.width, asked.height, data), response
 
     def close(self) -> None:
-        """Hang up."""
         self._connection.close()
 
-    def _grow(self, slot: int, size: int) -> None:
+    def _resize(self, slot: int, size: int) -> None:
         fd = _nameless_memory(size)
         try:
-            self._connection.send(Grown(slot, size))
+            self._connection.send(SlotResized(slot, size))
             send_handle(self._connection, fd, self._pid)
             self._memory[slot] = _view(fd, size)
         finally:
             os.close(fd)
 
 
-def answer_ring(address: str, index: int, stylize: Stylize, together: bool = False) -> bool:
+def serve_ring(address: str, index: int, stylize: Stylize, batches: bool = False) -> bool:
     """The worker's end: be worker `index` of the ring at `address` until it hangs up.
 
-    `together`: `stylize` gets all jobs that wait. False when the ring is on another machine, where
-    no such socket is.
+    `batches`: `stylize` gets all requests that wait. False when the ring is on another machine,
+    where no such socket is.
     """
     if not Path(address).exists():
         return False
@@ -118,31 +135,32 @@ def answer_ring(address: str, index: int, stylize: Stylize, together: bool = Fal
         connection: Connection[Any, Any] = Connection(plug.detach())
     with connection, contextlib.suppress(EOFError, ConnectionError):
         connection.send((index, os.getpid()))
-        waiting: list[Wish] = []
+        waiting: list[tuple[Request, Image]] = []
         while True:
             message = connection.recv()
-            if isinstance(message, Grown):
+            if isinstance(message, SlotResized):
                 memory[message.slot] = _receive_memory(connection, message.size)
                 continue
             data = memory[message.slot][: i420_size(message.width, message.height)]
             waiting.append((message, Image(message.width, message.height, data)))
-            if not (together and connection.poll()):
-                for answer in _answers(waiting, stylize):
-                    connection.send(answer)
+            if not (batches and connection.poll()):
+                for response in _respond(waiting, stylize):
+                    connection.send(response)
                 waiting.clear()
     return True
 
 
-def _answers(wishes: Sequence[Wish], stylize: Stylize) -> list[Answer]:
+def _respond(requests: Requests, stylize: Stylize) -> list[Response]:
     try:
-        stylized = stylize(wishes)
+        stylized = stylize(requests)
+        for (_, image), (done, _) in zip(requests, stylized, strict=True):
+            image.data[:] = done.data
     except Exception as error:  # one bad image must not end the worker, nor spoil the others
-        if len(wishes) > 1:
-            return [answer for wish in wishes for answer in _answers([wish], stylize)]
-        return [Answer(0.0, f"{type(error).__name__}: {error}")]
-    for (_, image), (done, _) in zip(wishes, stylized, strict=True):
-        image.data[:] = done.data
-    return [Answer(inference_s) for _, inference_s in stylized]
+        if len(requests) > 1:
+            return [response for one in requests for response in _respond([one], stylize)]
+        to_blame = not isinstance(error, StreamerError)
+        return [Response(0.0, f"{type(error).__name__}: {error}", to_blame)]
+    return [Response(inference_s) for _, inference_s in stylized]
 
 
 def _receive_memory(connection: "Connection[Any, Any]", size: int) -> Plane:

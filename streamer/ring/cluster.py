@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from streamer.errors import RingError
+from streamer.engine.stylizer import Stylizer
+from streamer.errors import RingError, StreamerError, StylizeError
 from streamer.frame import Image, Style
-from streamer.ring.worker import Stylize, Stylized, Worker
+from streamer.ring.worker import Stylized, Worker
 
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
 
@@ -31,7 +32,7 @@ class Cluster:
 
     def __init__(
         self,
-        load: Callable[[], Stylize],
+        load: Callable[[], Stylizer],
         warm: Style,
         *,
         workers: int,
@@ -83,14 +84,16 @@ class Cluster:
     ) -> Stylized:
         """Stylize one image by a plain call, planes through Ray's object store.
 
-        Raises ConnectionError when the worker died, RuntimeError when the image failed.
+        Raises ConnectionError when the worker died, StylizeError when what was asked is at fault,
+        RuntimeError when the worker is.
         """
         try:
             stylized = await self._actors[index].stylize.remote(image, style, height_px)
         except self._ray.exceptions.RayActorError as error:
             raise ConnectionError(str(error)) from error
         except self._ray.exceptions.RayTaskError as error:
-            raise RuntimeError(_cause(error)) from error
+            asked_wrongly = isinstance(error.cause, StreamerError)
+            raise (StylizeError if asked_wrongly else RuntimeError)(_cause(error)) from error
         assert isinstance(stylized, Stylized)
         return stylized
 

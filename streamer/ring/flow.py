@@ -1,17 +1,24 @@
 """pipeline → **flow** → ring → **flow** → reorder.
 
-One stream's way through the ring: its own numbering, its own window, its turn among others.
+One stream's way through the ring: its numbering, its sliding window, its share of the workers.
 """
 
 import asyncio
 import contextlib
 import statistics
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from streamer.errors import StreamerError
 from streamer.frame import Frame
+
+if TYPE_CHECKING:
+    from streamer.ring.worker_handle import WorkerHandle
+
+FILE_SHARE = 4.0  # a second of a file counts like four of a live stream: live streams go first
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +35,14 @@ class Completion:
 
 @dataclass(slots=True, eq=False)
 class InFlight:
-    """An accepted frame in a worker's hands."""
+    """An accepted frame that a worker has, or that waits for its next worker."""
 
     flow: "Flow"
     seq: int
     frame: Frame
-    submitted_at: float
-    tries: int = 1
+    submitted_at: float  # monotonic; to the worker that has it now
+    tries: int = 0  # workers that failed at it or died of it
+    avoid: "WorkerHandle | None" = None  # the last of these
     given_up: bool = False  # its tombstone is out; whatever comes now is ignored
 
 
@@ -46,27 +54,24 @@ class Flow:
     """
 
     def __init__(
-        self,
-        *,
-        live: bool,
-        window: int,
-        send: Callable[["Flow", Callable[[], Frame]], Awaitable[int]],
+        self, *, live: bool, window: int, reserve: Callable[["Flow"], Awaitable["WorkerHandle"]]
     ) -> None:
         self.live = live
         self.window = window
         self.lost = 0
-        self.held = 0  # frames that workers hold
+        self.in_workers = 0  # frames that workers hold
+        self.spent_s = 0.0  # workers' time, by which the ring shares them out
         self.closed = False
-        self._send = send
+        self._reserve = reserve
         self._next_seq = 0
         self._delivered = 0
         self._finished = False
         self._failure: StreamerError | None = None
-        self._done: deque[Completion] = deque()
+        self._completed: deque[Completion] = deque()
         self._services: deque[float] = deque(maxlen=32)
         self._changed = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
+        self._window_open = asyncio.Event()
+        self._window_open.set()
 
     @property
     def in_flight(self) -> int:
@@ -83,27 +88,47 @@ class Flow:
         """Median seconds a worker takes for one frame of this flow; None until known."""
         return statistics.median(self._services) if len(self._services) >= 4 else None
 
+    def charge(self, start_s: float) -> None:
+        """Ring only: a worker is reserved, at `start_s` of the ring's virtual time.
+
+        Start-time fair queueing (Goyal, Vin and Cheng, 1996), by the time that frames of this
+        flow usually take.
+        """
+        cost_s = statistics.median(self._services) if self._services else 0.0
+        self.spent_s = start_s + cost_s * (1.0 if self.live else FILE_SHARE)
+
     async def submit(self, take: Callable[[], Frame]) -> int:
-        """Wait for this flow's turn and a worker with room, then take a frame and send it.
+        """Wait for the window and for a worker, then take a frame and send it there.
 
         Returns the frame's seq. Raises RingError when the ring is closed or has no worker left.
         """
-        await self._room.wait()
-        return await self._send(self, take)
+        await self._window_open.wait()
+        worker = await self._reserve(self)
+        try:
+            frame = take()
+        except BaseException:
+            worker.release()
+            raise
+        accepted = InFlight(self, self._next_seq, frame, time.monotonic())
+        self._next_seq += 1
+        self.in_workers += 1
+        self._update()
+        worker.send(accepted)
+        return accepted.seq
 
     async def result(self, timeout_s: float | None) -> Completion | None:
-        """The next frame that is done, in any order; None after `timeout_s` or when drained.
+        """The next completion, in any order; None after `timeout_s` or when drained.
 
         Raises what made the flow fail.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while not self._done and not self.drained and self._failure is None:
+                while not self._completed and not self.drained and self._failure is None:
                     self._changed.clear()
                     await self._changed.wait()
         if self._failure is not None:
             raise self._failure
-        return self._done.popleft() if self._done else None
+        return self._completed.popleft() if self._completed else None
 
     def advance(self, next_seq: int) -> None:
         """Everything before `next_seq` is delivered or given up: the window slides."""
@@ -118,26 +143,18 @@ class Flow:
     def close(self) -> None:
         """Nobody wants the results any more."""
         self.closed = True
-        self._done.clear()
+        self._completed.clear()
 
-    def accept(self, frame: Frame, now: float) -> InFlight:
-        """Ring only: number a frame."""
-        ticket = InFlight(self, self._next_seq, frame, now)
-        self._next_seq += 1
-        self.held += 1
-        self._update()
-        return ticket
-
-    def put(self, done: Completion) -> None:
-        """Ring only: a frame came back, or did not."""
-        self.held -= 1
+    def complete(self, completion: Completion) -> None:
+        """Ring only: a frame came back, or is lost."""
+        self.in_workers -= 1
         if self.closed:
             return
-        if done.frame is None:
+        if completion.frame is None:
             self.lost += 1
         else:
-            self._services.append(done.inference_s + done.transfer_s)
-        self._done.append(done)
+            self._services.append(completion.inference_s + completion.transfer_s)
+        self._completed.append(completion)
         self._changed.set()
 
     def fail(self, error: StreamerError) -> None:
@@ -147,8 +164,8 @@ class Flow:
 
     def _update(self) -> None:
         if self.in_flight < self.window:
-            self._room.set()
+            self._window_open.set()
         else:
-            self._room.clear()
+            self._window_open.clear()
         if self.drained:
             self._changed.set()

@@ -1,34 +1,34 @@
-"""pipeline → **ring** → hand → worker → hand → **ring** → reorder.
+"""pipeline → flow → **ring** → worker handle → worker → worker handle → flow → reorder.
 
-N workers in a circle. A frame is numbered when a worker takes it, never earlier, so nothing
-that was let go leaves a hole. Every stream has a flow of its own; flows take turns.
+N workers in a circle. A frame is numbered when a worker is reserved for it, never earlier, so
+that nothing that was dropped leaves a hole. Streams share the workers' time evenly.
 """
 
 import asyncio
-import math
-import shutil
-import socket
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Self
 
-from streamer.errors import RingError
+from streamer.errors import RingError, StylizeError
 from streamer.frame import Frame, Image, Style
-from streamer.ring.channel import RingEnd
 from streamer.ring.flow import Completion, Flow, InFlight
-from streamer.ring.turns import Turns
-from streamer.ring.worker_handle import HUNG_S, WorkerHandle, Workers
+from streamer.ring.supervisor import Supervisor
+from streamer.ring.worker_handle import WorkerHandle, Workers
 
-MAX_TRIES = 3  # of a frame that its workers do not survive
-STALL_S = 0.5  # live: a frame held for longer, and for STALL_FACTOR times the usual, is given up
-STALL_FACTOR = 4.0
-START_S = 120.0  # for all workers to be up
-UNKNOWN_STALL_S = 10.0  # as long as nobody knows what is usual
+MAX_TRIES = 3  # of a frame that its workers do not survive, or fail at
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a worker may take, in seconds."""
+
+    stall_s: float = 0.5  # live: a frame held longer, and `stall_factor` times the usual, is lost
+    stall_factor: float = 4.0
+    unknown_stall_s: float = 10.0  # while the usual is unknown
+    hung_s: float = 60.0  # after that the worker itself is ended
 
 
 class Ring:
@@ -41,31 +41,28 @@ class Ring:
     """
 
     def __init__(
-        self, start: Callable[[], Workers], *, depth: int = 1, quorum: int | None = None
+        self,
+        start: Callable[[], Workers],
+        *,
+        depth: int = 1,
+        quorum: int | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.ready = False
-        self._start, self._depth, self._quorum = start, depth, quorum
-        self._hands: list[WorkerHandle] = []
-        self._turns = Turns(self.room)
-        self._retries: deque[InFlight] = deque()
+        self.failed = asyncio.Event()  # for good; `failure` says why
+        self.failure: RingError | None = None
+        self.patience = patience or Patience()
+        self.supervisor = Supervisor(start, self, depth, quorum)
+        self._depth = depth
+        self._waiting: deque[tuple[Flow, asyncio.Future[WorkerHandle]]] = deque()
+        self._again: deque[InFlight] = deque()
+        self._virtual_s = 0.0  # start of the newest reservation, in workers' time of one flow
         self._flows: set[Flow] = set()
-        self._tasks: list[asyncio.Task[None]] = []
-        self._failure: RingError | None = None
         self._changed = asyncio.Event()  # a worker came up or was freed, or the ring failed
 
     async def __aenter__(self) -> Self:
-        self._home = Path(tempfile.mkdtemp(prefix="streamer-ring-"))
         try:
-            self._listener = socket.socket(socket.AF_UNIX)
-            self._listener.bind(str(self._home / "ring"))
-            self._listener.listen()
-            self._listener.setblocking(False)
-            self._workers = await _begin(self._start)
-        except BaseException:
-            self._clean_up()
-            raise
-        try:
-            await self._bring_up()
+            await self.supervisor.start()
         except BaseException:
             await self.__aexit__()
             raise
@@ -73,23 +70,25 @@ class Ring:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        self._fail(RingError("the ring is closed"))
-        for task in self._tasks:
-            task.cancel()
-        for hand in self._hands:
-            hand.down()
-        self._clean_up()
-        await asyncio.to_thread(self._workers.stop)
+        self.fail(RingError("the ring is closed"))
+        await self.supervisor.stop()
+
+    @property
+    def _handles(self) -> list[WorkerHandle]:
+        return self.supervisor.handles
+
+    def __len__(self) -> int:
+        return len(self._handles)
 
     def open(self, *, live: bool, window: int | None = None) -> Flow:
         """A flow for one stream; `live` gives up frames instead of waiting for them."""
-        slots = len(self._hands) * self._depth
-        flow = Flow(live=live, window=window or max(16, 4 * slots), send=self._send)
+        slots = len(self._handles) * self._depth
+        flow = Flow(live=live, window=window or max(16, 4 * slots), reserve=self._reserve)
         self._flows = {flow for flow in self._flows if not flow.closed} | {flow}
         return flow
 
     async def stylize(self, image: Image, style: Style) -> Image:
-        """One picture, at its full size. Raises RingError when it cannot be done."""
+        """One image, at its full size. Raises StylizeError when no worker can, else RingError."""
         flow = self.open(live=False, window=1)
         frame = Frame(image, 0, Fraction(1), time.monotonic(), style)
         try:
@@ -100,158 +99,108 @@ class Ring:
         assert done is not None and done.frame is not None  # this flow waits and never gives up
         return done.frame.image
 
-    def __len__(self) -> int:
-        return len(self._hands)
-
     @property
     def busy_s(self) -> float:
         """Seconds that all workers together have worked."""
-        return sum(hand.tally.busy_s for hand in self._hands)
+        return sum(handle.stats.busy_s for handle in self._handles)
 
     def stats(self) -> list[dict[str, object]]:
         """One entry a worker."""
-        return [
-            {
-                "state": hand.state,
-                "frames": hand.tally.frames,
-                "lost": hand.tally.lost,
-                "restarts": hand.tally.restarts,
-                "busy_s": round(hand.tally.busy_s, 3),
-            }
-            for hand in self._hands
-        ]
+        return [handle.as_dict() for handle in self._handles]
 
-    # --- workers come and go ---------------------------------------------------------------
-
-    async def _bring_up(self) -> None:
-        count = len(self._workers)
-        self._hands = [
-            WorkerHandle(index, self._depth, self._workers, self) for index in range(count)
-        ]
-        self._tasks = [asyncio.create_task(self._accept())]
-        self._tasks += [asyncio.create_task(self._tend(hand)) for hand in self._hands]
-        enough = count if self._quorum is None else min(self._quorum, count)
-        try:
-            async with asyncio.timeout(START_S):
-                while self._failure is None and self._up() < enough:
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            raise RingError(
-                f"{self._up()} of {len(self._hands)} workers came up within {START_S:.0f} s;"
-                " has the cluster as many free CPUs or GPUs? fewer --workers need fewer"
-            ) from None
-        if self._failure is not None:
-            raise self._failure
-
-    def _up(self) -> int:
-        return sum(hand.up.is_set() for hand in self._hands)
-
-    async def _tend(self, hand: WorkerHandle) -> None:
-        try:
-            await hand.tend(str(self._home / "ring"))
-        except RingError as error:
-            self._fail(error)
-
-    async def _accept(self) -> None:
-        """Workers connect when they are warm, and again after a restart."""
-        while True:
-            accepted, _ = await asyncio.get_running_loop().sock_accept(self._listener)
-            channel = RingEnd(accepted, self._depth)
-            self._hands[channel.index].plug_in(channel)
-
-    def _fail(self, error: RingError) -> None:
-        """From now on every flow gets `error`."""
+    def fail(self, error: RingError) -> None:
+        """From now on every flow gets `error`, or what failed first."""
         self.ready = False
-        self._failure = self._failure or error
+        self.failure = self.failure or error
+        self.failed.set()
         for flow in self._flows:
-            flow.fail(self._failure)
-        self.room()
-
-    def _clean_up(self) -> None:
-        self._listener.close()
-        shutil.rmtree(self._home, ignore_errors=True)
-
-    # --- frames in -------------------------------------------------------------------------
-
-    async def _send(self, flow: Flow, take: Callable[[], Frame]) -> int:
-        await self._turns.wait(flow)
-        self._turns.taken()
-        try:
-            if self._failure is not None:
-                raise self._failure
-            ticket = flow.accept(take(), time.monotonic())
-            self._dispatch(ticket)
-            return ticket.seq
-        finally:
-            self.room()
-
-    def _dispatch(self, ticket: InFlight) -> None:
-        free = [hand for hand in self._hands if hand.free > 0]
-        if free:
-            first_free = min(free, key=lambda hand: (len(hand), hand.last_at))
-            patience_s = self._patience_s(ticket.flow, ahead=len(first_free))
-            first_free.take(ticket, patience_s)
-        else:  # the worker that had room died between the turn and the frame
-            self.lost(ticket)
-
-    def _patience_s(self, flow: Flow, ahead: int) -> float:
-        if not flow.live:
-            return HUNG_S
-        usual_s = flow.service_s
-        if usual_s is None:
-            return UNKNOWN_STALL_S
-        return (1 + ahead) * max(STALL_S, STALL_FACTOR * usual_s)
-
-    # --- frames out: what hands report -----------------------------------------------------
-
-    def room(self) -> None:
-        """Give out what room there is: first to frames that must be done again."""
+            flow.fail(self.failure)
+        for _, reserved in self._waiting:
+            if not reserved.done():
+                reserved.set_exception(self.failure)
         self._changed.set()
-        room = sum(hand.free for hand in self._hands) - self._turns.given
-        while self._retries and room > 0:
-            self._dispatch(self._retries.popleft())
-            room -= 1
-        if self._failure is None:
-            self._turns.give(room, each=len(self._hands))
-        else:  # all are to see it
-            self._turns.give(math.inf, each=math.inf)
 
-    def done(self, ticket: InFlight, done: Completion) -> None:
-        """A frame came back."""
-        ticket.flow.put(done)
+    async def wait_changed(self) -> None:
+        """Until a worker comes up or is freed, or the ring fails."""
+        self._changed.clear()
+        await self._changed.wait()
 
-    def lost(self, ticket: InFlight) -> None:
+    # --- frames in: a flow reserves a worker -------------------------------------------------
+
+    async def _reserve(self, flow: Flow) -> WorkerHandle:
+        """A slot in a worker, as soon as it is this flow's turn. Raises RingError."""
+        if self.failure is not None:
+            raise self.failure
+        reserved: asyncio.Future[WorkerHandle] = asyncio.get_running_loop().create_future()
+        self._waiting.append((flow, reserved))
+        self.share_out()
+        try:
+            return await reserved
+        except asyncio.CancelledError:
+            if reserved.done() and not reserved.cancelled() and not reserved.exception():
+                reserved.result().release()
+            raise
+
+    def share_out(self) -> None:
+        """Reserve free slots: for frames that must be done again, then for flows that wait."""
+        self._changed.set()
+        for _ in range(len(self._again)):
+            frame = self._again.popleft()
+            if (worker := self._free_worker(frame.avoid)) is None:
+                self._again.append(frame)
+            else:
+                worker.reserve()
+                worker.send(frame)
+        while (worker := self._free_worker()) and (waiting := self._next_waiting()):
+            flow, reserved = waiting
+            self._virtual_s = max(self._virtual_s, flow.spent_s)
+            flow.charge(self._virtual_s)
+            worker.reserve()
+            reserved.set_result(worker)
+
+    def _free_worker(self, avoid: WorkerHandle | None = None) -> WorkerHandle | None:
+        """The one that will be done first; `avoid` only when no other is up."""
+        up = [handle for handle in self._handles if handle.up.is_set()]
+        free = [handle for handle in up if handle.free > 0 and (handle is not avoid or len(up) < 2)]
+        return min(free, key=lambda h: (h.failures_in_row, h.load, h.last_at), default=None)
+
+    def _next_waiting(self) -> tuple[Flow, asyncio.Future[WorkerHandle]] | None:
+        """The flow that has had the least of the workers' time; first come, first served.
+
+        A live flow with a frame at every worker is passed over: its newest frame is better off
+        in the intake, where a newer one may take its place.
+        """
+        self._waiting = deque(one for one in self._waiting if not one[1].done())
+        fit = [one for one in self._waiting if not one[0].live or one[0].in_workers < len(self)]
+        # Who waited less than the ring went on has no claim to the time before it came.
+        chosen = min(fit, key=lambda one: max(one[0].spent_s, self._virtual_s), default=None)
+        if chosen is not None:
+            self._waiting.remove(chosen)
+        return chosen
+
+    # --- frames out: what worker handles report ----------------------------------------------
+
+    def lost(self, frame: InFlight) -> None:
         """A frame's worker died or stalled: live streams go on, others have it done again."""
-        if ticket.flow.live:
-            ticket.flow.put(Completion(ticket.seq, None))
-        elif ticket.tries >= MAX_TRIES:
-            ticket.flow.fail(RingError(f"frame {ticket.seq} ended {MAX_TRIES} workers"))
+        if frame.flow.live or frame.flow.closed:
+            frame.flow.complete(Completion(frame.seq, None))
+        elif frame.tries >= MAX_TRIES:
+            frame.flow.fail(RingError(f"frame {frame.seq} crashed {MAX_TRIES} workers"))
         else:
-            ticket.tries += 1
-            self._retries.append(ticket)
-            self.room()
+            self.resend(frame)
 
-    def refused(self, ticket: InFlight, error: str) -> None:
-        """A worker says it cannot stylize a frame."""
-        if ticket.flow.live:
-            ticket.flow.put(Completion(ticket.seq, None))
+    def resend(self, frame: InFlight) -> None:
+        """Have a frame done by another worker."""
+        if frame.flow.live or frame.flow.closed:
+            frame.flow.complete(Completion(frame.seq, None))
         else:
-            ticket.flow.fail(RingError(f"frame {ticket.seq} cannot be stylized: {error}"))
+            self._again.append(frame)
+            self.share_out()
 
-
-async def _begin(start: Callable[[], Workers]) -> Workers:
-    """`start` in a thread, which cannot be cancelled: workers nobody waits for are stopped."""
-    thread = ThreadPoolExecutor(1, thread_name_prefix="ring-start")
-    starting = thread.submit(start)
-    thread.shutdown(wait=False)
-    try:
-        return await asyncio.shield(asyncio.wrap_future(starting))
-    except asyncio.CancelledError:
-        starting.add_done_callback(_stop)
-        raise
-
-
-def _stop(started: Future[Workers]) -> None:
-    if started.exception() is None:
-        started.result().stop()
+    def refused(self, frame: InFlight, error: str, by: WorkerHandle | None) -> None:
+        """A frame cannot be stylized; `by` the worker that is to blame, if any is."""
+        frame.tries, frame.avoid = frame.tries + 1, by
+        if frame.flow.live or (by is not None and frame.tries < MAX_TRIES):
+            self.resend(frame)
+        else:
+            frame.flow.fail(StylizeError(f"frame {frame.seq} cannot be stylized: {error}"))

@@ -1,35 +1,19 @@
 """ring → **worker** → stylizer → **worker** → ring.
 
-What runs in the other process. A plain class that knows no Ray: `ring.py` makes it an actor.
+What runs in the other process. A plain class that knows no Ray: `cluster.py` makes it an actor.
 """
 
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
+from streamer.engine.stylizer import Stylizer
 from streamer.frame import Image, Style, i420_size
 from streamer.i420 import resize
-from streamer.ring.channel import Wish, answer_ring
-
-
-class Stylize(Protocol):
-    """What a worker needs of a stylizer; one that stylizes one by one inherits the rest."""
-
-    @property
-    def batches(self) -> bool:
-        """Whether many at once are faster than one after the other."""
-        return False
-
-    def stylize(self, image: Image, style: Style) -> Image:
-        """The image in the given style, at its own size."""
-
-    def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
-        """Each image in its style."""
-        return [self.stylize(*one) for one in zip(images, styles, strict=True)]
+from streamer.ring.channel import Requests, serve_ring
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +35,7 @@ def height_to_size(image: Image, height_px: int | None) -> tuple[int, int]:
 class Worker:
     """Stylizes images, for a ring on this machine or on another: one at a time, or a batch."""
 
-    def __init__(self, load: Callable[[], Stylize], warm: Style) -> None:
+    def __init__(self, load: Callable[[], Stylizer], warm: Style) -> None:
         self._stylizer = load()
         self._lock = threading.Lock()  # one batch at a time, whichever way it comes in
         grey = Image(640, 360, np.full(i420_size(640, 360), 128, np.uint8))
@@ -64,11 +48,11 @@ class Worker:
 
     def serve(self, address: str, index: int) -> bool:
         """Answer the ring at `address` until it hangs up; False if it is on another machine."""
-        return answer_ring(address, index, self._answer, together=self._stylizer.batches)
+        return serve_ring(address, index, self._stylize_requests, self._stylizer.batches)
 
-    def _answer(self, wishes: Sequence[Wish]) -> list[tuple[Image, float]]:
-        jobs, images = zip(*wishes, strict=True)
-        styles, heights_px = [job.style for job in jobs], [job.height_px for job in jobs]
+    def _stylize_requests(self, requests: Requests) -> list[tuple[Image, float]]:
+        asked, images = zip(*requests, strict=True)
+        styles, heights_px = [one.style for one in asked], [one.height_px for one in asked]
         stylized, inference_s = self._stylize(images, styles, heights_px)
         return [(image, inference_s) for image in stylized]
 

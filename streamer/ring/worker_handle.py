@@ -1,24 +1,27 @@
-"""ring → **hand** → worker → **hand** → ring.
+"""ring → **worker handle** → worker → **worker handle** → flow.
 
-One worker as the ring sees it: what it holds, whether it lives, how long it takes.
+One worker as the ring sees it: its slots, the frames it holds, how long it takes.
 """
 
 import asyncio
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
+from streamer.errors import StreamerError
 from streamer.frame import Image, Style
 from streamer.ring.channel import RingEnd
-from streamer.ring.flow import Completion, InFlight
+from streamer.ring.flow import Completion, Flow, InFlight
 from streamer.ring.worker import Stylized
+
+if TYPE_CHECKING:
+    from streamer.ring.ring import Ring
 
 log = logging.getLogger(__name__)
 
-HUNG_S = 60.0  # a worker that is silent for so long is ended
-RETRY_S = 0.05
+MAX_FAILURES = 5  # in a row, of a worker that answers; then it is restarted
 
 
 class Workers(Protocol):
@@ -33,184 +36,219 @@ class Workers(Protocol):
     def stop(self) -> None: ...
 
 
-class Outcome(Protocol):
-    """Whom a hand tells what became of its frames: the ring."""
-
-    def done(self, ticket: InFlight, done: Completion) -> None: ...
-    def refused(self, ticket: InFlight, error: str) -> None: ...
-    def lost(self, ticket: InFlight) -> None: ...
-    def room(self) -> None: ...
-
-
 @dataclass(slots=True)
 class WorkerStats:
     """What a worker has done so far."""
 
     frames: int = 0
     lost: int = 0
+    failed: int = 0
     restarts: int = 0
     busy_s: float = 0.0
 
 
 class WorkerHandle:
-    """Gives frames to one worker and takes them back; every frame has exactly one outcome."""
+    """Sends frames to one worker and takes them back; every frame has exactly one outcome."""
 
-    def __init__(self, index: int, depth: int, workers: Workers, outcome: Outcome) -> None:
-        self.tally = WorkerStats()
+    def __init__(self, index: int, depth: int, workers: Workers, ring: "Ring") -> None:
+        self.index = index
+        self.stats = WorkerStats()
         self.up = asyncio.Event()
+        self.failure: str | None = None  # why it was given up
+        self.failures_in_row = 0
         self.last_at = 0.0  # when it last gave something back
-        self._index = index
         self._depth = depth
         self._workers = workers
-        self._outcome = outcome
-        self._served = False  # since its last death
-        self._broken = asyncio.Event()  # a call found that it died
+        self._ring = ring
+        self._reserved = 0
+        self._was_up = False  # since its last death
+        self._down = asyncio.Event()  # set when it died
         self._channel: RingEnd | None = None  # None while up: it is on another machine
-        self._tickets: deque[InFlight] = deque()
+        self._held: deque[InFlight] = deque()
         self._timers: dict[InFlight, asyncio.TimerHandle] = {}
-        self._calls: set[asyncio.Task[None]] = set()
 
-    def __len__(self) -> int:
-        return len(self._tickets)
+    @property
+    def load(self) -> int:
+        """Frames it holds."""
+        return len(self._held)
 
     @property
     def free(self) -> int:
-        """How many frames it can take now; none while it holds one that was given up."""
-        stalled = any(ticket.given_up for ticket in self._tickets)
-        return self._depth - len(self) if self.up.is_set() and not stalled else 0
+        """Slots that can be reserved; none while it holds a frame that was given up."""
+        stalled = any(frame.given_up for frame in self._held)
+        return self._depth - self.load - self._reserved if self.up.is_set() and not stalled else 0
 
-    @property
-    def state(self) -> str:
-        """`ready`, `busy` or `restarting`."""
+    def as_dict(self) -> dict[str, object]:
+        """What `/stats` shows; the state is `ready`, `busy`, `restarting` or `failed`."""
+        state = "busy" if self._held else "ready"
         if not self.up.is_set():
-            return "restarting"
-        return "busy" if self._tickets else "ready"
+            state = "restarting" if self.failure is None else "failed"
+        return {"state": state, **asdict(self.stats), "failure": self.failure}
 
-    async def tend(self, address: str) -> None:
-        """Have the worker serve the ring at `address`, again after every death.
+    # --- frames ----------------------------------------------------------------------------
 
-        Ends by being cancelled; raises RingError when Ray will not restart it.
-        """
-        while True:
-            try:
-                if not await self._workers.serve(self._index, address):
-                    self._begin(None)
-                    await self._death()
-            except ConnectionError:
-                if self._served:
-                    self._served = False
-                    self.tally.restarts += 1
-                    log.warning("x worker %d died; another takes its place", self._index)
-                self.down()
-                await asyncio.sleep(RETRY_S)  # while it is restarted Ray refuses at once
+    def reserve(self) -> None:
+        """Keep one slot; `send` or `release` follows."""
+        self._reserved += 1
 
-    async def _death(self) -> None:
-        """Of a worker on another machine: noticed by the call that it breaks."""
-        self._broken.clear()
-        await self._broken.wait()
-        raise ConnectionError
+    def release(self) -> None:
+        """Give back a slot that was reserved."""
+        self._reserved -= 1
+        self._ring.share_out()
+
+    def send(self, frame: InFlight) -> None:
+        """Give the worker a frame in a reserved slot."""
+        self._reserved -= 1
+        if not self.up.is_set():  # it died since
+            self._ring.resend(frame)
+            return
+        patience_s = self._patience_s(frame.flow)
+        self._timers[frame] = asyncio.get_running_loop().call_later(
+            patience_s, self._overdue, frame
+        )
+        self._held.append(frame)
+        frame.submitted_at = time.monotonic()
+        asked = frame.frame
+        if self._channel is None:
+            self._ring.supervisor.own(self._call(frame), f"call to worker {self.index}")
+            return
+        try:
+            self._channel.send(asked.image, asked.style, asked.height_px)
+        except OSError:
+            self.disconnect()
+
+    def _patience_s(self, flow: Flow) -> float:
+        patience = self._ring.patience
+        if not flow.live:
+            return patience.hung_s
+        if flow.service_s is None:
+            return patience.unknown_stall_s
+        return (1 + self.load) * max(patience.stall_s, patience.stall_factor * flow.service_s)
+
+    def _receive(self) -> None:
+        """The worker's socket is readable."""
+        assert self._channel is not None  # the reader goes when the channel goes
+        try:
+            image, response = self._channel.receive()
+        except Exception as error:  # its end, or bytes that make no sense: either way the end
+            if not isinstance(error, EOFError | OSError):
+                log.error("worker %d sent what cannot be read: %r", self.index, error)
+            self.disconnect()
+            return
+        if image is not None:
+            self._done(self._held[0], image, response.inference_s)
+        else:
+            self._refused(self._held[0], response.error or "no image", response.to_blame)
+
+    async def _call(self, frame: InFlight) -> None:
+        """The same for a worker on another machine."""
+        asked = frame.frame
+        try:
+            stylized = await self._workers.stylize(
+                self.index, asked.image, asked.style, asked.height_px
+            )
+        except ConnectionError:
+            self.disconnect()
+        except Exception as error:
+            self._refused(frame, str(error), not isinstance(error, StreamerError))
+        else:
+            self._done(frame, stylized.image, stylized.inference_s)
+
+    def _done(self, frame: InFlight, image: Image, inference_s: float) -> None:
+        begun_at = self._take_back(frame, inference_s)
+        if begun_at is None:
+            return
+        self.failures_in_row = 0
+        self.stats.frames += 1
+        if not frame.given_up:
+            wait_s = begun_at - frame.frame.captured_at
+            transfer_s = self.last_at - begun_at - inference_s
+            stylized = replace(frame.frame, image=image)
+            frame.flow.complete(
+                Completion(frame.seq, stylized, self.last_at, wait_s, transfer_s, inference_s)
+            )
+        self._ring.share_out()
+
+    def _refused(self, frame: InFlight, error: str, to_blame: bool) -> None:
+        """The frame failed; `to_blame`: by the worker, not by what was asked of it."""
+        if self._take_back(frame, 0.0) is None:
+            return
+        self.stats.failed += 1
+        self.failures_in_row += to_blame
+        if to_blame and self.failures_in_row == 1:
+            log.warning("worker %d failed: %s", self.index, error)
+        if not frame.given_up:
+            self._ring.refused(frame, error, self if to_blame else None)
+        if self.failures_in_row >= MAX_FAILURES:
+            log.error("worker %d failed %d times in a row", self.index, MAX_FAILURES)
+            self.failures_in_row = 0
+            self._ring.supervisor.end(self)
+        self._ring.share_out()
+
+    def _take_back(self, frame: InFlight, inference_s: float) -> float | None:
+        """When the worker began with it; None: it was lost in the meantime, with the worker."""
+        if frame not in self._held:
+            return None
+        now = time.monotonic()
+        # Those that were stylized together come back together, but were begun long before.
+        begun_at = max(frame.submitted_at, min(self.last_at, now - inference_s))
+        self.stats.busy_s += now - max(frame.submitted_at, self.last_at)
+        self._held.remove(frame)
+        self._timers.pop(frame).cancel()
+        self.last_at = now
+        return begun_at
+
+    def _overdue(self, frame: InFlight) -> None:
+        """It takes too long: a live flow goes on without it; a hung worker is ended at last."""
+        if frame.flow.live and not frame.given_up:
+            frame.given_up = True
+            self.stats.lost += 1
+            self._ring.lost(frame)
+            self._timers[frame] = asyncio.get_running_loop().call_later(
+                self._ring.patience.hung_s, self._overdue, frame
+            )
+        else:
+            log.error("worker %d hangs", self.index)
+            self._ring.supervisor.end(self)
+
+    # --- connections -----------------------------------------------------------------------
 
     def plug_in(self, channel: RingEnd) -> None:
         """The worker has connected: it is loaded and warm."""
-        self.down()
-        asyncio.get_running_loop().add_reader(channel.fileno(), self._answered)
-        self._begin(channel)
+        self.disconnect()
+        asyncio.get_running_loop().add_reader(channel.fileno(), self._receive)
+        self._channel = channel
+        self._connected()
 
-    def take(self, ticket: InFlight, patience_s: float) -> None:
-        """Give the worker a frame; after `patience_s` a live flow gives it up."""
-        loop = asyncio.get_running_loop()
-        self._tickets.append(ticket)
-        self._timers[ticket] = loop.call_later(patience_s, self._overdue, ticket)
-        frame = ticket.frame
-        if self._channel is None:
-            call = loop.create_task(self._call(ticket))
-            self._calls.add(call)
-            call.add_done_callback(self._calls.discard)
-            return
-        try:
-            self._channel.send(frame.image, frame.style, frame.height_px)
-        except OSError:
-            self.down()
+    async def serve_by_calls(self) -> None:
+        """It is up on another machine: return when a call finds that it died."""
+        self._connected()
+        down = self._down = asyncio.Event()
+        await down.wait()
 
-    def down(self) -> None:
+    def disconnect(self) -> None:
         """The worker is gone, and what it held with it."""
         self.up.clear()
+        self._down.set()
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._channel.close()
             self._channel = None
-        held, self._tickets = self._tickets, deque()
-        for ticket in held:
-            self._timers.pop(ticket).cancel()
-            self.tally.lost += 1
-            if not ticket.given_up:
-                self._outcome.lost(ticket)
+        held, self._held = self._held, deque()
+        for frame in held:
+            self._timers.pop(frame).cancel()
+            if not frame.given_up:
+                self.stats.lost += 1
+                frame.tries, frame.avoid = frame.tries + 1, self
+                self._ring.lost(frame)
 
-    def _begin(self, channel: RingEnd | None) -> None:
-        self._channel = channel
-        self._served = True
+    def was_up(self) -> bool:
+        """Whether it was connected since this was last asked; it is counted as restarted then."""
+        was_up, self._was_up = self._was_up, False
+        self.stats.restarts += was_up
+        return was_up
+
+    def _connected(self) -> None:
+        self._was_up = True
         self.up.set()
-        self._outcome.room()
-
-    def _answered(self) -> None:
-        """The worker's socket is readable."""
-        assert self._channel is not None  # the reader goes when the channel goes
-        try:
-            image, answer = self._channel.receive()
-        except (EOFError, OSError):
-            self.down()
-        else:
-            self._give_back(self._tickets[0], image, answer.inference_s, answer.error)
-
-    async def _call(self, ticket: InFlight) -> None:
-        """The plain way, to a worker on another machine."""
-        frame = ticket.frame
-        try:
-            stylized = await self._workers.stylize(
-                self._index, frame.image, frame.style, frame.height_px
-            )
-        except ConnectionError:
-            if ticket in self._tickets:  # else the first of its calls to break has said so
-                self.down()
-                self._broken.set()
-        except RuntimeError as error:
-            self._give_back(ticket, None, 0.0, str(error))
-        else:
-            self._give_back(ticket, stylized.image, stylized.inference_s, None)
-
-    def _give_back(
-        self, ticket: InFlight, image: Image | None, inference_s: float, error: str | None
-    ) -> None:
-        if ticket not in self._tickets:  # it died in the meantime, and with it the frame
-            return
-        now = time.monotonic()
-        # Those that were stylized together come back together, but were begun long before.
-        begun_at = max(ticket.submitted_at, min(self.last_at, now - inference_s))
-        self.tally.busy_s += now - max(ticket.submitted_at, self.last_at)
-        self._tickets.remove(ticket)
-        self._timers.pop(ticket).cancel()
-        self.last_at = now
-        self.tally.frames += 1
-        if ticket.given_up:
-            pass
-        elif image is None:
-            self._outcome.refused(ticket, error or "no image came back")
-        else:
-            frame = replace(ticket.frame, image=image)
-            wait_s = begun_at - frame.captured_at
-            transfer_s = now - begun_at - inference_s
-            self._outcome.done(
-                ticket, Completion(ticket.seq, frame, now, wait_s, transfer_s, inference_s)
-            )
-        self._outcome.room()
-
-    def _overdue(self, ticket: InFlight) -> None:
-        """It takes too long: a live flow goes on without; a hung worker is ended at last."""
-        loop = asyncio.get_running_loop()
-        if ticket.flow.live and not ticket.given_up:
-            ticket.given_up = True
-            self.tally.lost += 1
-            self._outcome.lost(ticket)
-            self._timers[ticket] = loop.call_later(HUNG_S, self._overdue, ticket)
-        else:
-            self._workers.restart(self._index)
+        self._ring.share_out()

@@ -1,9 +1,10 @@
-"""peer: how much video the browser may send us (REMB), from what arrives and when.
+"""receiver → **bandwidth**: the bitrate at which the sender may send to us (REMB).
 
-aiortc says nothing for the first three seconds and then starts from what happens to arrive; a
-browser believes every report of the first two seconds and from then on climbs by 8 % a second.
-So the first answer is generous and early, and congestion takes it down from there. The detector
-of congestion is aiortc's; how far to give way is decided here.
+aiortc reports nothing for the first three seconds and then starts from whatever arrives; a
+browser adopts every report of its first two seconds and later climbs by 8 % per second. So the
+first report is generous and early, and congestion takes it down from there. aiortc detects
+congestion (draft-ietf-rmcat-gcc-02, arrival-time filter and over-use detector); how far to back
+off is decided here.
 """
 
 from dataclasses import dataclass
@@ -11,19 +12,19 @@ from dataclasses import dataclass
 from aiortc.rate import BandwidthUsage, RemoteBitrateEstimator
 
 REPORT_MS = 500  # between two reports, as aiortc does
-EARLY_MS = 2000  # while the sender believes every report at once
+EARLY_MS = 2000  # while the sender adopts every report at once
 EARLY_REPORT_MS = 100
 LOSS_BAD = 0.10  # of packets; below, retransmission copes (as in Google's congestion control)
-GIVE_WAY_MS = 300  # between two steps down: one must have shown its effect before the next
-GIVE_WAY_MOST = 0.5  # a camera that sends less than it may must not look like a thin path
-DRAIN = 0.85  # of what gets through, so that the queue empties
-CLIMB = 1.08  # a second
-HEADROOM = 1.5  # times what arrives: nobody knows about more
+BACKOFF_MS = 300  # between two steps down: the first must take effect before the next
+BACKOFF_MAX = 0.5  # a camera that sends less than it may must not look like a slow path
+DRAIN = 0.85  # of the throughput, so that the queue empties
+CLIMB = 1.08  # per second
+HEADROOM = 1.5  # times the throughput: more is unproven
 
 
 @dataclass(frozen=True, slots=True)
 class Uplink:
-    """What to ask of the other side's camera, in bits per second."""
+    """Bounds for what the other side may send, in bits per second."""
 
     start: int = 2_500_000
     min: int = 150_000
@@ -31,7 +32,7 @@ class Uplink:
 
 
 class RateControl:
-    """Up slowly, down fast; what aiortc's estimator asks on every packet."""
+    """Up slowly, down fast; aiortc's estimator calls it for every packet."""
 
     def __init__(self, uplink: Uplink) -> None:
         self.bps = min(uplink.start, uplink.max)
@@ -43,10 +44,10 @@ class RateControl:
         return REPORT_MS
 
     def update(self, usage: BandwidthUsage, throughput: int | None, now_ms: int) -> int:
-        """The estimate after another look at the path; `throughput` is what got through."""
+        """The new estimate; `throughput` in bits per second, None while unknown."""
         if usage == BandwidthUsage.OVERUSING:
-            if now_ms - self._down_ms >= GIVE_WAY_MS:
-                self.lower(max(int(DRAIN * (throughput or 0)), int(GIVE_WAY_MOST * self.bps)))
+            if now_ms - self._down_ms >= BACKOFF_MS:
+                self.lower(max(int(DRAIN * (throughput or 0)), int(BACKOFF_MAX * self.bps)))
                 self._down_ms = now_ms
         elif usage == BandwidthUsage.NORMAL and self._up_ms:
             most = max(self.bps, int(HEADROOM * (throughput or 0)))
@@ -56,44 +57,43 @@ class RateControl:
         return self.bps
 
     def lower(self, bps: int) -> None:
-        """Go down to this much, but never below the minimum."""
+        """Go down to `bps`, but never below the minimum."""
         self.bps = max(self._uplink.min, min(self.bps, bps))
 
 
 class UplinkEstimator:
-    """The newest estimate, and when to tell. Time in milliseconds of one clock."""
+    """The estimate, and when to report it. Time in milliseconds of one clock."""
 
     def __init__(self, uplink: Uplink) -> None:
         self._control = RateControl(uplink)
         self._estimator = RemoteBitrateEstimator()
         self._estimator.rate_control = self._control  # type: ignore[assignment]
         self._first_ms: int | None = None
-        self._told_ms = 0
-        self._told_bps = 0
+        self._reported_ms = 0
+        self._reported_bps = 0
 
     @property
     def bps(self) -> int:
-        """What the sender may send."""
         return self._control.bps
 
     def add(self, now_ms: int, send_time: int, size: int, ssrc: int) -> bool:
-        """Take a packet in (`send_time` as in its abs-send-time extension); True: report now."""
+        """Account for a packet (`send_time`: its abs-send-time extension); True: report now."""
         if self._first_ms is None:
             self._first_ms = now_ms
         self._estimator.add(now_ms, send_time, size, ssrc)
         every = EARLY_REPORT_MS if now_ms - self._first_ms < EARLY_MS else REPORT_MS
-        if now_ms - self._told_ms < every and self.bps >= self._told_bps:
+        if now_ms - self._reported_ms < every and self.bps >= self._reported_bps:
             return False
-        self._told(now_ms)
+        self._reported(now_ms)
         return True
 
     def loss(self, fraction: float, now_ms: int) -> bool:
-        """Take in the share of packets lost since the last call; True: report now."""
+        """Account for the share of packets lost since the last call; True: report now."""
         if fraction <= LOSS_BAD:
             return False
         self._control.lower(int(self.bps * (1 - fraction / 2)))
-        self._told(now_ms)
+        self._reported(now_ms)
         return True
 
-    def _told(self, now_ms: int) -> None:
-        self._told_ms, self._told_bps = now_ms, self.bps
+    def _reported(self, now_ms: int) -> None:
+        self._reported_ms, self._reported_bps = now_ms, self.bps

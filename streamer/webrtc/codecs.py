@@ -1,8 +1,8 @@
-"""peer: encoded pictures ↔ frames, in a thread; libvpx, libx264 and FFmpeg's decoders.
+"""receiver → **codecs** → intake, pacer → **codecs** → sender: encoded frames ↔ frames.
 
-aiortc's encoders are replaced for their bitrate limits (1.5 Mbps for VP8), their denoiser
-(stylized brush strokes are no noise) and because they start afresh, with a keyframe, for every
-change of the target above 10 %.
+libvpx, libx264 and FFmpeg's decoders, run in threads. aiortc's encoders limit VP8 to 1.5 Mbps,
+denoise (brush strokes are not noise), and restart with a keyframe whenever the target changes by
+more than 10 %.
 """
 
 import os
@@ -15,18 +15,17 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
 from streamer.avframe import to_frame, to_image
-from streamer.frame import Frame, Image
-from streamer.webrtc.jitter_buffer import CLOCK_HZ, Encoded
+from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
+from streamer.webrtc.jitter_buffer import EncodedFrame
 
 Codec = Literal["VP8", "H264"]
-CLOCK = Fraction(1, CLOCK_HZ)
-FRAME = CLOCK_HZ // 30
+FRAME = VIDEO_CLOCK_HZ // 30
 CORES = os.cpu_count() or 1
-IN_DECODER_MAX = 64  # pictures a decoder may hold back before their arrival is forgotten
+IN_DECODER_MAX = 64  # frames a decoder may hold back before their arrival is forgotten
 
 
 class Decoder:
-    """Pictures of one codec; survives damage and changes of size."""
+    """Decodes one codec; survives damaged data and changes of size."""
 
     def __init__(self, codec: Codec, max_pixels: int) -> None:
         self.codec = codec
@@ -36,24 +35,24 @@ class Decoder:
         self._context.thread_count = 1
         self._arrived: dict[int, float] = {}
 
-    def decode(self, encoded: Encoded) -> list[Frame]:
-        """Blocking. Raises av.FFmpegError for data that is damaged, or a picture too large."""
+    def decode(self, encoded: EncodedFrame) -> list[Frame]:
+        """Blocking. Raises av.FFmpegError for damaged data and for a frame above `max_pixels`."""
         packet = av.Packet(encoded.data)
-        packet.pts, packet.time_base = encoded.pts, CLOCK
+        packet.pts, packet.time_base = encoded.pts, VIDEO_TIME_BASE
         if len(self._arrived) > IN_DECODER_MAX:
             self._arrived.clear()
         self._arrived[encoded.pts] = encoded.arrived_at
-        return [self._frame(picture, encoded) for picture in self._context.decode(packet)]
+        return [self._frame(av_frame, encoded) for av_frame in self._context.decode(packet)]
 
-    def _frame(self, picture: av.VideoFrame, encoded: Encoded) -> Frame:
-        pts = encoded.pts if picture.pts is None else picture.pts
+    def _frame(self, av_frame: av.VideoFrame, encoded: EncodedFrame) -> Frame:
+        pts = encoded.pts if av_frame.pts is None else av_frame.pts
         arrived_at = self._arrived.pop(pts, encoded.arrived_at)
-        return Frame(to_image(picture), pts, CLOCK, arrived_at)
+        return Frame(to_image(av_frame), pts, VIDEO_TIME_BASE, arrived_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Bitrate:
-    """Bounds of what the return stream may take, in bits per second."""
+    """Bounds for the stream that we send, in bits per second."""
 
     start: int = 2_500_000
     min: int = 300_000
@@ -64,10 +63,10 @@ class Bitrate:
 
 
 class Encoder:
-    """Frames of any size → packets of one codec, at a bitrate that may change at any time.
+    """Encodes frames of any size at a bitrate that may change at any time.
 
-    libx264 takes a new bitrate while it runs. libvpx does not behind FFmpeg's interface: it is
-    opened again, which costs a keyframe, so that small and frequent changes are not followed.
+    libx264 takes a new bitrate while it runs. FFmpeg's wrapper of libvpx does not: it is opened
+    again, which costs a keyframe, so small and frequent changes are ignored.
     """
 
     def __init__(self, codec: Codec, bitrate: Bitrate) -> None:
@@ -80,33 +79,33 @@ class Encoder:
         self._last = -1  # pts
 
     def encode(self, frame: Frame, bps: int, keyframe: bool) -> "list[av.Packet[Any]]":
-        """Blocking. A frame whose time is not after the last one's is given no packet."""
-        pts = int(frame.pts * frame.time_base / CLOCK)
+        """Blocking. No packet for a frame that is not later than the one before."""
+        pts = int(frame.pts * frame.time_base / VIDEO_TIME_BASE)
         if pts <= self._last:
             return []
-        picture = self._picture(frame.image)
-        picture.pts, picture.time_base, picture.duration = pts, CLOCK, FRAME
-        picture.pict_type = PictureType.I if keyframe else PictureType.NONE
-        packets = self._fit(picture, self._bitrate.bound(bps)).encode(picture)
+        av_frame = self._av_frame(frame.image)
+        av_frame.pts, av_frame.time_base, av_frame.duration = pts, VIDEO_TIME_BASE, FRAME
+        av_frame.pict_type = PictureType.I if keyframe else PictureType.NONE
+        packets = self._fit(av_frame, self._bitrate.bound(bps)).encode(av_frame)
         self._last = pts
         self.keyframes += sum(packet.is_keyframe for packet in packets)
         return packets
 
-    def _picture(self, image: Image) -> av.VideoFrame:
+    def _av_frame(self, image: Image) -> av.VideoFrame:
         if self.codec != "H264":
             return to_frame(image)
         return to_frame(image, image.width + image.width % 2, image.height + image.height % 2)
 
     def reset(self) -> None:
-        """Begin anew with the next frame, after an error."""
+        """After an error: start again with the next frame."""
         self._context = None
 
-    def _fit(self, picture: av.VideoFrame, bps: int) -> VideoCodecContext:
-        """The encoder for this size and bitrate: the one there is, or a new one."""
-        context, pts = self._context, cast(int, picture.pts)
+    def _fit(self, av_frame: av.VideoFrame, bps: int) -> VideoCodecContext:
+        """The current encoder if it fits this size and bitrate, else a new one."""
+        context, pts = self._context, cast(int, av_frame.pts)
         if context is not None and (context.width, context.height) != (
-            picture.width,
-            picture.height,
+            av_frame.width,
+            av_frame.height,
         ):
             context = None
         elif context is not None and self.codec == "H264":
@@ -114,14 +113,14 @@ class Encoder:
         elif context is not None and self._too_far(context.bit_rate or bps, bps, pts):
             context = None
         if context is None:
-            context = self._open(picture.width, picture.height, bps)
+            context = self._open(av_frame.width, av_frame.height, bps)
             self._opened_at = pts
         self._context = context
         return context
 
     def _too_far(self, now: int, wanted: int, pts: int) -> bool:
-        """Whether a keyframe is a fair price: at once when the path needs less, rarely for more."""
-        age_s = (pts - self._opened_at) / CLOCK_HZ
+        """Whether the change is worth a keyframe: soon for a lower bitrate, rarely for a higher."""
+        age_s = (pts - self._opened_at) / VIDEO_CLOCK_HZ
         return (wanted < 0.8 * now and age_s > 1) or (wanted > 1.4 * now and age_s > 3)
 
     def _open_vp8(self, width: int, height: int, bps: int) -> VideoCodecContext:
@@ -142,8 +141,8 @@ class Encoder:
         return context
 
     def _open_h264(self, width: int, height: int, bps: int) -> VideoCodecContext:
-        """x264 follows later changes only when it starts with a rate control buffer, and never
-        goes above the rate it starts with: so it is opened at the maximum and then turned down."""
+        # x264 follows later changes only if it starts with a rate control buffer, and never goes
+        # above the rate it starts with: so it is opened at the maximum and then turned down.
         context = _context("libx264", width, height)
         most = self._bitrate.max
         context.bit_rate = most
@@ -153,7 +152,7 @@ class Encoder:
             "tune": "zerolatency",
             "maxrate": str(most),
             "bufsize": str(most // 8),  # a keyframe is one burst: keep it small
-            "sc_threshold": "0",  # a keyframe only when somebody asks for one
+            "sc_threshold": "0",  # keyframes on request only
             "forced-idr": "1",
         }
         context.open()
@@ -165,7 +164,7 @@ def _context(name: str, width: int, height: int) -> VideoCodecContext:
     context = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
     context.width, context.height = width, height
     context.pix_fmt = "yuv420p"
-    context.time_base, context.framerate = CLOCK, Fraction(30)
+    context.time_base, context.framerate = VIDEO_TIME_BASE, Fraction(30)
     context.gop_size = 1 << 20
     context.thread_count = 1 if width * height <= 640 * 480 or CORES < 4 else 2
     return context

@@ -1,28 +1,30 @@
-"""browser ⇄ **control** ⇄ session: short texts on the data channel "control"."""
+"""browser ⇄ **data_channel** ⇄ session: short texts on the data channel "control"."""
 
+import logging
 import time
 from collections.abc import Callable
 
 from aiortc import RTCDataChannel
 
+log = logging.getLogger(__name__)
+
 LABEL = "control"
 MESSAGE_MAX = 16 * 1024  # characters
 MESSAGES_PER_S = 50.0
 MESSAGES_BURST = 100.0
-UNREAD_MAX = 256 * 1024  # bytes the other side has not taken yet
+UNREAD_MAX = 256 * 1024  # bytes that the other side has not read yet
 
 
-class Control:
-    """The one data channel we know; every other one is closed."""
+class ControlChannel:
+    """The first data channel labelled "control"; any other one is closed."""
 
     def __init__(self, on_message: Callable[[str], None]) -> None:
         self.refused = 0
         self._on_message = on_message
         self._channel: RTCDataChannel | None = None
-        self._allowance = Allowance(MESSAGES_PER_S, MESSAGES_BURST)
+        self._tokens = TokenBucket(MESSAGES_PER_S, MESSAGES_BURST)
 
     def opened(self, channel: RTCDataChannel) -> None:
-        """The other side opened a channel."""
         if channel.label != LABEL or self._channel is not None:
             channel.close()
             return
@@ -30,21 +32,25 @@ class Control:
         channel.on("message", self._message)
 
     def send(self, text: str) -> None:
-        """Nothing happens when the channel is not open, or is not being read."""
+        """Drops the text unless the channel is open and being read."""
         channel = self._channel
         if channel and channel.readyState == "open" and channel.bufferedAmount < UNREAD_MAX:
             channel.send(text)
 
     def _message(self, message: str | bytes) -> None:
         short = isinstance(message, str) and len(message) <= MESSAGE_MAX
-        if short and self._allowance.ask(time.monotonic()):
-            self._on_message(str(message))
-        else:
+        if not short or not self._tokens.try_acquire(time.monotonic()):
             self.refused += 1
+            return
+        try:
+            self._on_message(str(message))
+        except Exception:  # would end the transport
+            self.refused += 1
+            log.exception("x a message on the data channel could not be handled")
 
 
-class Allowance:
-    """How often something may happen: so many a second on average, and so many at once."""
+class TokenBucket:
+    """Allows `per_s` events per second on average and `burst` at once. Pure."""
 
     def __init__(self, per_s: float, burst: float) -> None:
         self._per_s = per_s
@@ -52,8 +58,7 @@ class Allowance:
         self._left = burst
         self._at = 0.0
 
-    def ask(self, now: float) -> bool:
-        """Whether one more may happen now."""
+    def try_acquire(self, now: float) -> bool:
         self._left = min(self._burst, self._left + (now - self._at) * self._per_s)
         self._at = now
         if self._left < 1:

@@ -1,50 +1,63 @@
-"""peer, viewer → **link** → aiortc: from an offer to a connection, and to its end.
-
-What every WebRTC connection has that was offered to us, whichever way its pictures go.
-"""
+"""peer, viewer → **endpoint** → peer_connection: from an offer to a connection, and to its end."""
 
 import asyncio
+import contextlib
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 from aiortc import RTCConfiguration, RTCIceServer, RTCSessionDescription
-from aiortc.exceptions import OperationError
+from aiortc.exceptions import InvalidStateError, OperationError
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters
-from aiortc.sdp import SessionDescription, candidate_from_sdp
+from aiortc.sdp import candidate_from_sdp
 
 from streamer.errors import UsageError
 from streamer.webrtc.bandwidth import Uplink
-from streamer.webrtc.ice import Reach
+from streamer.webrtc.ice import IceScope
+from streamer.webrtc.offer import Offer, read_fragment
 from streamer.webrtc.options import PeerOptions
-from streamer.webrtc.peer_connection import Connection, Parts
+from streamer.webrtc.peer_connection import PeerConnection, TransceiverFactories
 
 log = logging.getLogger(__name__)
 
-SDP_MAX = 64 * 1024  # characters; Chromium's offers have about 7000
 CLOSE_TIMEOUT_S = 2.0
+# What aiortc raises for an offer that it does not understand.
+UNUSABLE = (
+    OperationError,
+    InvalidStateError,
+    ValueError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+)
 
 
-class Link:
-    """One connection; what it is made of (`parts`) is a subclass's. `stop` is, too."""
+class Endpoint:
+    """One connection that was offered to us; subclasses give it `factories` and `stop`."""
 
     def __init__(
-        self, options: PeerOptions, parts: Parts, direction: Literal["sendrecv", "sendonly"]
+        self,
+        options: PeerOptions,
+        factories: TransceiverFactories,
+        direction: Literal["sendrecv", "sendonly"],
     ) -> None:
         self.closed = asyncio.Event()
         self.answer_sdp = ""
         self._options = options
         self._direction = direction
         self._closing: asyncio.Task[None] | None = None
-        self._ufrag, self._mid = "", ""  # of the other side
-        servers = [
-            RTCIceServer(list(s.urls), s.username, s.credential) for s in options.ice_servers
-        ]
+        self._offer: Offer | None = None
+        servers = [RTCIceServer(s.url, s.username, s.credential) for s in options.ice_servers]
         # An explicit list, empty or not: without one aiortc asks a server of Google's.
-        self._pc = Connection(
-            RTCConfiguration(iceServers=servers), Reach(options.loopback, options.udp_ports), parts
+        self._pc = PeerConnection(
+            RTCConfiguration(iceServers=servers),
+            IceScope(options.loopback, options.udp_ports),
+            factories,
         )
         self._pc.on("connectionstatechange", self._state_changed)
+        self._pc.on("failure", self._start_closing)
         self._timeout = asyncio.get_running_loop().call_later(
             options.connect_timeout_s, self._give_up
         )
@@ -57,23 +70,21 @@ class Link:
         return "connected" if self._pc.connectionState == "connected" else "connecting"
 
     async def trickle(self, text: str) -> bool:
-        """Candidates of the other side that come after its offer, as an SDP fragment (RFC 8840).
+        """Add the other side's later candidates, an SDP fragment (RFC 8840).
 
         False: they belong to an ICE restart, which is not supported. Raises UsageError for a
-        text that is not a fragment and for candidates that cannot be read.
+        text that is not a fragment and for unreadable candidates.
         """
-        fragment = _read_fragment(text)
-        if fragment.ufrag not in ("", self._ufrag):
+        fragment, offer = read_fragment(text), self._offer
+        if offer is None or fragment.ufrag not in ("", offer.ufrag):
             return False
         try:
-            found = [candidate_from_sdp(line) for line in fragment.candidates]
-            for candidate in found:
-                candidate.sdpMid = self._mid  # everything is bundled
-                await self._pc.addIceCandidate(candidate)
+            found = [(mid, candidate_from_sdp(value)) for mid, value in fragment.candidates]
         except (ValueError, AssertionError) as error:
             raise UsageError("the fragment has a candidate that cannot be read") from error
-        if fragment.ended:
-            await self._pc.addIceCandidate(None)
+        for mid, candidate in found:
+            candidate.sdpMid = offer.transport_mid(mid)
+            await self._pc.addIceCandidate(candidate)
         return True
 
     async def wait_closed(self) -> None:
@@ -81,49 +92,53 @@ class Link:
 
     async def close(self) -> None:
         """Close the connection, from whatever state; any number of times."""
-        if self._closing is None:
-            self._closing = asyncio.create_task(self._shut())
+        self._start_closing()
+        assert self._closing is not None
         await asyncio.shield(self._closing)
 
     def stop(self) -> None:
-        """The connection ends: let go of tracks and threads."""
+        """Called once when the connection ends: stop tracks and threads."""
 
     def agreed(self) -> None:
-        """The offer was read and codecs were agreed on; the answer is made next."""
+        """Called when codecs are agreed on, before the answer is made."""
 
     async def negotiate(self, offer_sdp: str) -> None:
-        """Make `answer_sdp`, which holds every candidate of ours.
+        """Make `answer_sdp`, which holds all of our candidates.
 
         Raises UsageError for an offer that is malformed or has nothing we can use, MediaError
-        without a free port; the link is closed then.
+        when no UDP port is free; the endpoint is then closed.
         """
         try:
-            self._ufrag, self._mid = _check_offer(offer_sdp)
-            await self._pc.setRemoteDescription(RTCSessionDescription(offer_sdp, "offer"))
+            self._offer = Offer(offer_sdp)
+            with _refusals():
+                await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
             for transceiver in self._pc.getTransceivers():
                 transceiver.direction = self._direction
             self.agreed()
-            await self._pc.setLocalDescription(await self._pc.createAnswer())
-            self.answer_sdp = self._pc.localDescription.sdp
-        except BaseException as error:
+            with _refusals():
+                await self._pc.setLocalDescription(await self._pc.createAnswer())
+            self.answer_sdp = self._offer.answer(self._pc.localDescription.sdp)
+        except BaseException:
             await self.close()
-            if isinstance(error, OperationError | ValueError | AssertionError):
-                raise UsageError(f"this offer cannot be answered: {error}") from error
             raise
 
     def codec(self, kind: str) -> RTCRtpCodecParameters | None:
-        """What was agreed on for "audio" or "video"; None: there is no such track."""
+        """The codec agreed on for "audio" or "video"; None: there is no such track."""
         return self._pc.codec(kind)
 
     def _state_changed(self) -> None:
         if self._pc.connectionState == "connected":
             self._timeout.cancel()
-        elif self._pc.connectionState in ("failed", "closed") and self._closing is None:
-            self._closing = asyncio.create_task(self._shut())
+        elif self._pc.connectionState in ("failed", "closed"):
+            self._start_closing()
 
     def _give_up(self) -> None:
-        if self.state == "connecting" and self._closing is None:
-            log.info("nobody came within %s s of the answer", self._options.connect_timeout_s)
+        if self.state == "connecting":
+            log.info("no connection within %s s of the answer", self._options.connect_timeout_s)
+            self._start_closing()
+
+    def _start_closing(self) -> None:
+        if self._closing is None:
             self._closing = asyncio.create_task(self._shut())
 
     async def _shut(self) -> None:
@@ -133,11 +148,23 @@ class Link:
             await asyncio.wait_for(self._pc.close(), CLOSE_TIMEOUT_S)
         except TimeoutError:
             log.warning("a WebRTC connection did not close in %s s", CLOSE_TIMEOUT_S)
-        self.closed.set()
+        except Exception:
+            log.exception("a WebRTC connection did not close properly")
+        finally:
+            self.closed.set()
 
 
-def unhindered(options: PeerOptions) -> PeerOptions:
-    """On loopback nothing can be congested: what looks like it is a busy CPU."""
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Turns what aiortc raises for an offer into UsageError."""
+    try:
+        yield
+    except UNUSABLE as error:
+        raise UsageError(f"this offer cannot be answered: {error}") from error
+
+
+def loopback_options(options: PeerOptions) -> PeerOptions:
+    """Without congestion control: on loopback, what looks like congestion is a busy CPU."""
     bitrate, uplink = options.bitrate, options.uplink
     return replace(
         options,
@@ -146,60 +173,13 @@ def unhindered(options: PeerOptions) -> PeerOptions:
     )
 
 
-def hints(uplink: Uplink) -> dict[str, str]:
-    """What makes Chromium begin at a rate, in kbit/s, instead of at 300 kbps and a quarter of the
-    pixels, and go beyond 1.7 Mbps for 640x480 and less. Others ignore it."""
+def google_bitrate_params(uplink: Uplink) -> dict[str, str]:
+    """SDP parameters, in kbit/s, that only Chromium reads.
+
+    Without them it starts at 300 kbps and a quarter of the pixels, and stays below 1.7 Mbps for
+    640x480 and less.
+    """
     return {
         "x-google-start-bitrate": str(min(uplink.start, uplink.max) // 1000),
         "x-google-max-bitrate": str(uplink.max // 1000),
     }
-
-
-def _check_offer(sdp: str) -> tuple[str, str]:
-    """The ICE user fragment and the mid of the first section.
-
-    Raises UsageError, with what is wrong, for an offer that cannot be answered.
-    """
-    if len(sdp) > SDP_MAX:
-        raise UsageError(f"this is no WebRTC offer: it is longer than {SDP_MAX} characters")
-    try:
-        offer = SessionDescription.parse(sdp)
-    except Exception as error:  # aiortc's parser raises whatever its parts raise
-        raise UsageError("this is no WebRTC offer: its SDP cannot be read") from error
-    kinds = [media.kind for media in offer.media]
-    if not {"audio", "video"} & set(kinds):
-        raise UsageError("this offer has neither video nor audio")
-    for kind in ("audio", "video", "application"):
-        if kinds.count(kind) > 1:
-            raise UsageError(
-                f"this offer has {kinds.count(kind)} {kind} sections; one is supported"
-            )
-    for media in offer.media:
-        if media.ice is None or not media.ice.usernameFragment or not media.ice.password:
-            raise UsageError(f"the {media.kind} of this offer lacks ICE credentials")
-        if media.dtls is None or not media.dtls.fingerprints:
-            raise UsageError(f"the {media.kind} of this offer lacks a DTLS fingerprint")
-    first = offer.media[0]
-    assert first.ice is not None and first.ice.usernameFragment is not None
-    return first.ice.usernameFragment, first.rtp.muxId
-
-
-@dataclass(frozen=True, slots=True)
-class _Fragment:
-    """What an `application/trickle-ice-sdpfrag` says."""
-
-    ufrag: str  # of the ICE session it belongs to; "" when it does not say
-    candidates: tuple[str, ...]
-    ended: bool  # there will be no more
-
-
-def _read_fragment(text: str) -> _Fragment:
-    """Raises UsageError for a text that is no fragment."""
-    lines = (line.strip() for line in text.splitlines())
-    values = [line[2:].partition(":") for line in lines if line.startswith("a=")]
-    ufrag = next((value for key, _, value in values if key == "ice-ufrag"), "")
-    candidates = tuple(value for key, _, value in values if key == "candidate")
-    ended = any(key == "end-of-candidates" for key, _, _ in values)
-    if not (ufrag or candidates or ended):
-        raise UsageError("this is no SDP fragment: it has neither candidates nor a=ice-ufrag")
-    return _Fragment(ufrag, candidates, ended)

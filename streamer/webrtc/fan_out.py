@@ -1,4 +1,4 @@
-"""broadcast → **fan-out** → viewers: one stream encoded once for everyone who takes its codec."""
+"""broadcast → **fan_out** → viewer: one stream, encoded once for all viewers of a codec."""
 
 import asyncio
 import contextlib
@@ -13,13 +13,13 @@ from streamer.frame import Frame
 from streamer.pipeline.intake import Intake
 from streamer.pipeline.stats import Recent
 from streamer.webrtc.codecs import Bitrate, Codec
-from streamer.webrtc.sender import AskedTrack, VideoTrack
+from streamer.webrtc.sender import FeedbackTrack, VideoTrack
 
-WAITING_MAX = 30  # pictures; a viewer that is farther behind goes on at the next keyframe
+WAITING_MAX = 30  # packets; a viewer that falls farther behind skips to the next keyframe
 
 
 class FanOut:
-    """One encoder, and the tracks of all who watch what it makes."""
+    """One encoder and the tracks of all its viewers."""
 
     def __init__(self, codec: Codec, bitrate: Bitrate, threads: Executor) -> None:
         self.codec = codec
@@ -32,7 +32,6 @@ class FanOut:
 
     @property
     def frames(self) -> Intake[Frame]:
-        """Where the frames to be encoded go."""
         return self._encoding.frames
 
     async def run(self) -> None:
@@ -44,27 +43,25 @@ class FanOut:
                     track.put(packet)
 
     def join(self, track: "ViewerTrack") -> None:
-        """One more viewer, who begins with a keyframe."""
+        """Add a viewer, who starts with a keyframe."""
         if track not in self._tracks:
             self._tracks.add(track)
             self._encoding.want_keyframe()
 
     def leave(self, track: "ViewerTrack") -> None:
-        """One viewer less."""
         self._tracks.discard(track)
 
     def want_keyframe(self) -> None:
-        """Somebody cannot go on without one; it is shared, and there are only so many."""
+        """Make a keyframe for all viewers; rate-limited."""
         self._encoding.want_keyframe()
 
-    def estimate(self) -> None:
-        """Encode for the best path of all: who has a worse one skips, and harms nobody else."""
-        told = [track.path_bps for track in self._tracks if track.path_bps]
-        if told:
-            self._encoding.estimate(max(told))
+    def follow_best_path(self) -> None:
+        """Encode for the viewer with the best path; those with a worse one skip frames."""
+        reported = [track.path_bps for track in self._tracks if track.path_bps]
+        if reported:
+            self._encoding.on_remb(max(reported))
 
     def as_dict(self) -> dict[str, object]:
-        """What `/stats` shows."""
         encode_s = Recent()
         for seconds in self._encoding.encode_s:
             encode_s.add(seconds)
@@ -80,32 +77,31 @@ class FanOut:
         }
 
 
-class ViewerTrack(AskedTrack):
-    """Packets for one viewer, from a keyframe on; too slow a connection costs pictures."""
+class ViewerTrack(FeedbackTrack):
+    """Packets for one viewer, from a keyframe on; a connection too slow skips frames."""
 
     kind = "video"
 
     def __init__(self) -> None:
         super().__init__()
         self.skipped = 0
-        self.path_bps = 0  # what the viewer says its path can take; 0: it has not said
+        self.path_bps = 0  # by REMB; 0: not reported yet
         self._fan_out: FanOut | None = None
-        self._whole = False  # whether the viewer has every picture since a keyframe
+        self._synced = False  # whether the viewer has every frame since a keyframe
         self._packets: deque[av.Packet[Any]] = deque()
         self._arrived = asyncio.Event()
 
     def watch(self, fan_out: FanOut) -> None:
-        """Get packets from there, once the connection asks for them."""
+        """Take packets from `fan_out` once the connection asks for them."""
         self._fan_out = fan_out
 
     def put(self, packet: "av.Packet[Any]") -> None:
-        """One more packet; never waits."""
         if len(self._packets) >= WAITING_MAX:
             self.skipped += len(self._packets)
             self._packets.clear()
-            self._whole = False
-        self._whole = self._whole or packet.is_keyframe
-        if self._whole:
+            self._synced = False
+        self._synced = self._synced or packet.is_keyframe
+        if self._synced:
             self._packets.append(packet)
             self._arrived.set()
         else:
@@ -116,13 +112,13 @@ class ViewerTrack(AskedTrack):
         if self._fan_out is not None:
             self._fan_out.want_keyframe()
 
-    def estimate(self, bps: int) -> None:
+    def on_remb(self, bps: int) -> None:
         self.path_bps = bps
         if self._fan_out is not None:
-            self._fan_out.estimate()
+            self._fan_out.follow_best_path()
 
     async def recv(self) -> "av.Packet[Any]":
-        """Called by aiortc, one at a time, from when the viewer is connected."""
+        """The next packet, for aiortc; first called when the viewer is connected."""
         if self._fan_out is not None and self.readyState == "live":
             self._fan_out.join(self)
         while self.readyState == "live":

@@ -1,23 +1,24 @@
-"""browser → rtp → **peer**: whole encoded pictures out of RTP packets, as soon as they are whole.
+"""receiver → **jitter_buffer** → codecs: RTP packets in any order → encoded frames in order.
 
-aiortc's own jitter buffer hands a picture over when the first packet of the *next* one arrives,
-which costs a frame interval (33 ms at 30 fps), and can wait for ever for a packet that is lost.
-This one uses the marker bit, asks again for what is missing, gives up after `HOLD_S`, and then
-waits for a keyframe. Pure: `now` (monotonic seconds) is an argument.
+aiortc's jitter buffer releases a frame when the first packet of the *next* one arrives, which
+costs a frame interval (33 ms at 30 fps), and can wait for a lost packet for ever. This one uses
+the marker bit, requests what is missing, gives up after `HOLD_S`, and then waits for a keyframe.
+Pure: `now` (monotonic seconds) is an argument.
 """
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-CLOCK_HZ = 90_000  # RTP clock of every video codec
+from streamer.frame import VIDEO_CLOCK_HZ
+
 HOLD_S = 0.2  # a retransmission that takes longer shows as a freeze anyway
 RETRY_S = 0.05  # between two requests for the same packets
 PATIENCE_S = 1.0  # without a keyframe after a loss: some senders (OBS) never answer a PLI
-CAPACITY = 2048  # packets waiting or in one picture; a 1080p keyframe has about 500
-NACK_MAX = 128  # packets asked for at a time
-JUMP_MAX = 3000  # a farther sequence number means that the sender has started afresh (RFC 3550)
-STEP_MAX = 10 * CLOCK_HZ  # media time never jumps farther than this from picture to picture
-FIRST_STEP = CLOCK_HZ // 30
+CAPACITY = 2048  # packets waiting or in one frame; a 1080p keyframe has about 500
+NACK_MAX = 128  # packets requested at a time
+JUMP_MAX = 3000  # a larger step in sequence numbers: the sender has restarted (RFC 3550, A.1)
+STEP_MAX = 10 * VIDEO_CLOCK_HZ  # media time never jumps farther than this between frames
+FIRST_STEP = VIDEO_CLOCK_HZ // 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class Packet:
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """One whole encoded picture; `pts` counts 1/90000 s from the first one."""
+class EncodedFrame:
+    """One complete encoded frame; `pts` counts 1/90000 s from the first one."""
 
     data: bytes
     pts: int
@@ -64,7 +65,7 @@ class MediaClock:
         self._pts = 0
 
     def pts(self, clock: int) -> int:
-        """The pts of the next picture."""
+        """The pts of the next frame."""
         if self._last is not None:
             step = (clock - self._last + (1 << 31)) % (1 << 32) - (1 << 31)
             self._pts += step if 0 < step < STEP_MAX else FIRST_STEP
@@ -72,49 +73,49 @@ class MediaClock:
         return self._pts
 
     def rtp(self, pts: int) -> int | None:
-        """The RTP time of a pts since the last restart; None before the first picture."""
+        """The RTP time of a pts since the last restart; None before the first frame."""
         return None if self._last is None else (self._last + pts - self._pts) % (1 << 32)
 
 
 class JitterBuffer:
-    """Packets of one video stream in any order → whole pictures in order.
+    """Packets of one video stream in any order → complete frames in order.
 
     After a loss, and at the start, only a keyframe opens the gate again (`wants_keyframe`);
     once a first one has been seen the gate also opens by itself after `PATIENCE_S`.
     """
 
     def __init__(self, is_keyframe: Callable[[bytes], bool], clock: MediaClock) -> None:
-        self.lost = 0  # pictures given up on
+        self.lost = 0  # frames given up on
         self.wants_keyframe = True
         self._is_keyframe = is_keyframe
         self._clock = clock
         self._next: int | None = None  # sequence number, unwrapped
-        self._parts: list[Packet] = []  # of the picture being put together
+        self._parts: list[Packet] = []  # of the frame being assembled
         self._waiting: dict[int, Packet] = {}  # beyond a gap, oldest arrival first
         self._broken_at: float | None = None  # None: no keyframe seen yet
         self._asked_at = 0.0
         self._asked_to = -1
 
-    def add(self, packet: Packet) -> list[Encoded]:
-        """Take one packet in; the pictures it completed (mostly none or one)."""
+    def add(self, packet: Packet) -> list[EncodedFrame]:
+        """Add a packet; the frames it completes (mostly none or one)."""
         index = self._place(packet)
         if self._next is None or index < self._next:
             return []
         self._waiting[index] = packet
-        pictures = list(self._collect())
+        frames = list(self._collect())
         while self._stuck(packet.arrived_at):
             self._skip(packet.arrived_at)
-            pictures += self._collect()
-        return pictures
+            frames += self._collect()
+        return frames
 
     def broke(self, now: float) -> None:
-        """The decoder could not use a picture, or one had to be thrown away."""
+        """A frame was dropped, or the decoder could not use it."""
         self.wants_keyframe = True
         if self._broken_at is not None:
             self._broken_at = now
 
     def missing(self, now: float) -> list[int]:
-        """Sequence numbers (16 bits) to ask the sender for again; empty most of the time."""
+        """Sequence numbers (16 bits) to request again; empty most of the time."""
         if not self._waiting or self._next is None:
             return []
         gaps = [i for i in range(self._next, max(self._waiting)) if i not in self._waiting]
@@ -135,8 +136,8 @@ class JitterBuffer:
             self._asked_to = -1
         return self._next + delta
 
-    def _collect(self) -> Iterator[Encoded]:
-        """Move what follows without a gap from waiting to the picture being put together."""
+    def _collect(self) -> Iterator[EncodedFrame]:
+        """Move packets that follow without a gap into the frame being assembled."""
         while self._next is not None and self._next in self._waiting:
             packet = self._waiting.pop(self._next)
             self._next += 1
@@ -146,15 +147,15 @@ class JitterBuffer:
             if packet.marker:
                 yield from self._finish()
 
-    def _finish(self) -> Iterator[Encoded]:
+    def _finish(self) -> Iterator[EncodedFrame]:
         parts, self._parts = self._parts, []
         data = b"".join(part.data for part in parts)
-        if not data:  # padding that probes the bandwidth
+        if not data:  # padding, sent to probe the bandwidth
             return
         last = max(part.arrived_at for part in parts)
         keyframe = self._is_keyframe(data)
         if self._passes(keyframe, last):
-            yield Encoded(data, self._clock.pts(parts[0].clock), last, keyframe)
+            yield EncodedFrame(data, self._clock.pts(parts[0].clock), last, keyframe)
         else:
             self.lost += 1
 
@@ -173,7 +174,7 @@ class JitterBuffer:
         return oldest is not None and now - oldest.arrived_at > HOLD_S
 
     def _skip(self, now: float) -> None:
-        """Give up on what is missing: go on behind the next end of a picture."""
+        """Give up on what is missing; continue behind the next end of a frame."""
         self.lost += 1
         self.broke(now)
         self._parts.clear()

@@ -1,10 +1,11 @@
-"""peer: aiortc's connection, put together from our receivers, senders and ICE.
+"""endpoint → **peer_connection** → aiortc, with our receivers, senders and ICE.
 
-RTCPeerConnection makes its own parts and takes no others; the three private methods overridden
-here are where it makes them. They are those of aiortc 1.16, which `pyproject.toml` pins.
+RTCPeerConnection creates its own parts and accepts no others; the private methods overridden here
+are where it does so. They are those of aiortc 1.16, which `pyproject.toml` pins.
 """
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,14 +30,16 @@ from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
 from OpenSSL import SSL, crypto
 
 from streamer.errors import StreamerError
-from streamer.webrtc.ice import IceConnection, Reach
+from streamer.webrtc.ice import IceConnection, IceScope
+
+log = logging.getLogger(__name__)
 
 SUPPORTED = "1.16."
 WINDOW = 256 * 1024  # bytes of unfinished messages on data channels
 SLACK = 64 * 1024  # for a sender that probes a closed window
-# aiortc's, and the same for RSA certificates (GStreamer's). Every one keeps forward secrecy; who
-# the other side is, its fingerprint in the SDP tells and nothing else. Few, so that a ClientHello
-# stays in one datagram: Mbed TLS, in OBS, takes no other.
+# aiortc's, and the same for RSA certificates (GStreamer's). All have forward secrecy; the other
+# side is authenticated by the fingerprint in its SDP alone. Few, so that a ClientHello stays in
+# one datagram: Mbed TLS, in OBS, accepts no other.
 CIPHERS = b":".join(
     b"ECDHE-%s-%s" % (signature, cipher)
     for signature in (b"ECDSA", b"RSA")
@@ -45,45 +48,67 @@ CIPHERS = b":".join(
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What to put in the place of aiortc's receivers and senders, by kind ("audio", "video")."""
+class TransceiverFactories:
+    """What to use in place of aiortc's receivers and senders, by kind ("audio", "video")."""
 
     receiver: Mapping[str, Callable[[RTCDtlsTransport], Any]]
     sender: Mapping[str, Callable[[RTCDtlsTransport], Any]]
-    prefer: str = "H264"  # video codec to choose when both sides have it
+    prefer: str = "H264"  # video codec if both sides have it
 
 
-class Connection(RTCPeerConnection):
-    """An RTCPeerConnection within a `Reach` and, where `parts` says so, of other parts."""
+class PeerConnection(RTCPeerConnection):
+    """An RTCPeerConnection within an `IceScope`, with our receivers and senders.
+
+    Emits "failure" when one of its tasks ends that should not. A packet that nobody can handle is
+    dropped and counted; aiortc would end the transport.
+    """
 
     def __init__(
-        self, configuration: RTCConfiguration, reach: Reach, parts: Parts | None = None
+        self,
+        configuration: RTCConfiguration,
+        scope: IceScope,
+        factories: TransceiverFactories,
     ) -> None:
         if not aiortc.__version__.startswith(SUPPORTED):
             raise StreamerError(f"aiortc {SUPPORTED}x is needed, not {aiortc.__version__}")
         super().__init__(configuration)
         _set(self, "_RTCPeerConnection__certificates", [Certificate.generateCertificate()])
-        self._reach = reach
-        self._parts = parts or Parts({}, {}, "")
+        self._unhandled = 0  # packets
+        self._scope = scope
+        self._factories = factories
+        self._ice: list[IceConnection] = []
 
     def codec(self, kind: str) -> RTCRtpCodecParameters | None:
-        """What was agreed on for sending and receiving; None: there is no such track."""
+        """The codec agreed on, both ways; None: there is no such track."""
         agreed = (t._codecs for t in self.getTransceivers() if t.kind == kind)
         return next((codecs[0] for codecs in agreed if codecs), None)
 
     def asks_for(self, kind: str) -> bool:
-        """Whether the other side's offer wants to be sent that kind."""
+        """Whether the offer asks to receive that kind."""
         ours = (t._offerDirection for t in self.getTransceivers() if t.kind == kind)
         return any(way in ("sendrecv", "sendonly") for way in ours)
 
     def gives(self, kind: str) -> bool:
-        """Whether the other side's offer sends us that kind."""
+        """Whether the offer sends that kind."""
         ours = (t._offerDirection for t in self.getTransceivers() if t.kind == kind)
         return any(way in ("sendrecv", "recvonly") for way in ours)
 
     @property
+    def refused(self) -> int:
+        """Datagrams that were dropped: not from the other side, or impossible to handle."""
+        return self._unhandled + sum(ice.refused.total() for ice in self._ice)
+
+    async def close(self) -> None:
+        """Close all sockets, also those of a connection that aiortc cannot close."""
+        try:
+            await super().close()
+        finally:
+            for ice in self._ice:
+                await ice.close()
+
+    @property
     def remote_address(self) -> str | None:
-        """Where the other side's packets come from, once ICE has chosen."""
+        """The nominated address of the other side; None before."""
         for transceiver in self.getTransceivers():
             ice = transceiver.receiver.transport.transport._connection
             for pair in ice._nominated.values():
@@ -95,37 +120,68 @@ class Connection(RTCPeerConnection):
         made = super()._RTCPeerConnection__createTransceiver(*args, **kwargs)  # type: ignore[misc]
         transceiver: RTCRtpTransceiver = made
         transport, kind = transceiver.receiver.transport, transceiver.kind
-        if kind in self._parts.sender:
-            sender = self._parts.sender[kind](transport)
+        if kind in self._factories.sender:
+            sender = self._factories.sender[kind](transport)
             sender._stream_id = transceiver.sender._stream_id
             _set(transceiver, "_RTCRtpTransceiver__sender", sender)
-        if kind in self._parts.receiver:
-            receiver = self._parts.receiver[kind](transport)
+        if kind in self._factories.receiver:
+            receiver = self._factories.receiver[kind](transport)
+            receiver.on_failure = self._fail
             _set(transceiver, "_RTCRtpTransceiver__receiver", receiver)
         transceiver.receiver._set_rtcp_ssrc(transceiver.sender._ssrc)
-        if kind == "video" and self._parts.prefer:
+        if kind == "video" and self._factories.prefer:
             known = RTCRtpSender.getCapabilities(kind).codecs
-            known.sort(key=lambda codec: codec.name != self._parts.prefer)
+            known.sort(key=lambda codec: codec.name != self._factories.prefer)
             transceiver.setCodecPreferences(known)
         return transceiver
 
     def _RTCPeerConnection__createDtlsTransport(self) -> RTCDtlsTransport:
         dtls: RTCDtlsTransport = super()._RTCPeerConnection__createDtlsTransport()  # type: ignore[misc]
         ice = dtls.transport
-        connection = IceConnection(ice._connection, self._reach)
+        connection = IceConnection(ice._connection, self._scope)
+        self._ice.append(connection)
         ice.iceGatherer._connection = ice._connection = connection
         ice._recv, ice._send = connection.recv, connection.send
         _set(dtls, "_validate_peer_identity", partial(_check_fingerprints, dtls))
+        for handler in ("_handle_rtp_data", "_handle_rtcp_data"):
+            _set(dtls, handler, self._isolated(getattr(dtls, handler)))
         return dtls
 
     def _RTCPeerConnection__createSctpTransport(self) -> None:
         super()._RTCPeerConnection__createSctpTransport()  # type: ignore[misc]
         if self.sctp is not None:
             _bound(self.sctp)
+            _set(self.sctp, "_handle_data", self._isolated(self.sctp._handle_data))
+
+    async def _RTCPeerConnection__connect(self) -> None:
+        """aiortc starts this as a task that nobody awaits."""
+        try:
+            await super()._RTCPeerConnection__connect()  # type: ignore[misc]
+        except Exception as error:
+            self._fail(error)
+
+    def _isolated(self, handle: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+        """A handler of packets whose errors cost the packet only, not the transport."""
+
+        async def handle_or_drop(*args: Any, **kwargs: Any) -> None:
+            try:
+                await handle(*args, **kwargs)
+            except ConnectionError:  # the transport is closed
+                raise
+            except Exception:
+                self._unhandled += 1
+                if self._unhandled == 1:  # once: a stranger decides how often
+                    log.exception("x a packet could not be handled")
+
+        return handle_or_drop
+
+    def _fail(self, error: BaseException) -> None:
+        log.error("x a WebRTC connection failed", exc_info=error)
+        self.emit("failure")
 
 
 class Certificate(RTCCertificate):
-    """Ours, of P-256; it gets along with those that have another kind."""
+    """A P-256 certificate whose context also accepts peers with RSA."""
 
     def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
         context = super()._create_ssl_context(srtp_profiles)
@@ -134,17 +190,17 @@ class Certificate(RTCCertificate):
 
 
 def _check_fingerprints(dtls: RTCDtlsTransport, remote: RTCDtlsParameters) -> None:
-    """The other side's certificate must have every digest that its SDP told.
+    """The other side's certificate must match every fingerprint of its SDP (RFC 8122, 5).
 
-    As aiortc does it, but without reading the certificate, of which nothing else matters: those
-    of libdatachannel (in OBS) claim a version of X.509 that `cryptography` refuses.
+    Unlike aiortc's, this does not parse the certificate, of which nothing else matters: those of
+    libdatachannel (in OBS) claim a version of X.509 that `cryptography` refuses.
     """
     certificate = dtls._ssl.get_peer_certificate() if dtls._ssl else None
-    told = [f for f in remote.fingerprints if f.algorithm.lower() in X509_DIGEST_ALGORITHMS]
+    claimed = [f for f in remote.fingerprints if f.algorithm.lower() in X509_DIGEST_ALGORITHMS]
     if (
         certificate is None
-        or not told
-        or any(_digest(certificate, f.algorithm) != f.value.upper() for f in told)
+        or not claimed
+        or any(_digest(certificate, f.algorithm) != f.value.upper() for f in claimed)
     ):
         dtls._set_state(State.FAILED)
 
@@ -155,7 +211,7 @@ def _digest(certificate: crypto.X509, algorithm: str) -> str:
 
 
 def _bound(sctp: RTCSctpTransport) -> None:
-    """aiortc announces a window, and then takes whatever comes."""
+    """Enforce a receive window: aiortc announces one and then accepts anything."""
     take = sctp._receive_data_chunk
     sctp._advertised_rwnd = WINDOW
 
@@ -167,6 +223,6 @@ def _bound(sctp: RTCSctpTransport) -> None:
 
 
 def _set(owner: object, private: str, value: object) -> None:
-    """Replace a private part, loudly when this aiortc has none of that name."""
+    """Replace a private attribute; fails if this aiortc does not have it."""
     getattr(owner, private)
     setattr(owner, private, value)

@@ -1,24 +1,23 @@
-"""broadcast → fan-out → **viewer** → browser, player: a WebRTC connection that only watches."""
+"""fan_out → **viewer** → browser, player: a WebRTC connection that only watches."""
 
 from aiortc import RTCRtpSender
 
 from streamer.errors import UsageError
+from streamer.webrtc.audio import AudioTrack
 from streamer.webrtc.codecs import Codec
-from streamer.webrtc.endpoint import Link, unhindered
+from streamer.webrtc.endpoint import Endpoint, loopback_options
 from streamer.webrtc.fan_out import FanOut, ViewerTrack
 from streamer.webrtc.options import PeerOptions
-from streamer.webrtc.peer_connection import Parts
-from streamer.webrtc.sender import AudioTrack, VideoSender
+from streamer.webrtc.peer_connection import TransceiverFactories
+from streamer.webrtc.sender import VideoSender
 
 
-class Viewer(Link):
-    """A viewer that was answered; `watch` begins when its connection is there."""
-
+class Viewer(Endpoint):
     def __init__(self, options: PeerOptions) -> None:
-        options = unhindered(options) if options.loopback else options
+        options = loopback_options(options) if options.loopback else options
         self._video = ViewerTrack()
         self.audio = AudioTrack()
-        parts = Parts(
+        factories = TransceiverFactories(
             receiver={},
             sender={
                 "audio": lambda transport: RTCRtpSender(self.audio, transport),
@@ -26,22 +25,21 @@ class Viewer(Link):
             },
             prefer=options.prefer,
         )
-        super().__init__(options, parts, "sendonly")
+        super().__init__(options, factories, "sendonly")
 
     @property
     def video_codec(self) -> Codec:
-        """What its pictures are to be encoded as."""
         codec = self.codec("video")
         return "VP8" if codec is not None and codec.name == "VP8" else "H264"
 
     def agreed(self) -> None:
         if not self._pc.asks_for("video"):
-            raise UsageError("a viewer's offer has a video section that is recvonly")
+            raise UsageError("a viewer's offer needs a recvonly video section")
         if audio := self.codec("audio"):
             self.audio.negotiated(audio.clockRate)
 
     def start(self, fan_out: FanOut) -> None:
-        """Get pictures from there, once connected."""
+        """Send packets of `fan_out` once connected."""
         self._video.watch(fan_out)
 
     def stop(self) -> None:

@@ -24,6 +24,7 @@ from streamer.frame import Image
 from streamer.i420 import to_rgb
 from tests.support.clips import number_frame, read_number, timed_frame
 from tests.support.video_clips import Clip, luma, write_clip
+from tests.support.waiting import eventually
 
 FRAMES = 6
 
@@ -78,16 +79,12 @@ async def test_an_address_that_is_away_is_tried_until_it_is_there_and_again_when
     told: list[str] = []
     later = tmp_path / "later.mp4"
     with contextlib.closing(CameraSource(Address(str(later)), told.append)) as source:
-        async with asyncio.timeout(20):
-            while len(told) < 2:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(told) >= 2)
         assert "No such file" in told[0] and "trying again" in told[0]
         shutil.copy(clip, tmp_path / "part")
         (tmp_path / "part").rename(later)
         assert await take(source, 2)
-        async with asyncio.timeout(20):
-            while not any("it ended" in line for line in told):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: any("it ended" in line for line in told))
         assert await take(source, 2), "opened again"
 
 
@@ -240,7 +237,5 @@ async def test_what_has_no_video_is_told(tmp_path: Path) -> None:
     path = tmp_path / "text.mp4"
     path.write_text("no video")
     with contextlib.closing(CameraSource(Address(str(path)), told.append)):
-        async with asyncio.timeout(20):
-            while not told:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: told)
     assert "Invalid data" in told[0]

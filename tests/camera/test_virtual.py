@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from streamer.camera.virtual import VirtualCamera, advice, fit, flat, slate
 from streamer.errors import MediaError, UsageError
 from streamer.frame import Image, Plane
 from tests.support.fakes import numbered
+from tests.support.waiting import eventually_sync
 
 
 class FakeDevice:
@@ -42,18 +42,11 @@ def device(monkeypatch: pytest.MonkeyPatch) -> FakeDevice:
     return fake
 
 
-def wait_for(there: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not there():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 def test_a_frame_that_fits_is_sent_as_it_is_and_again_until_the_next(device: FakeDevice) -> None:
     frame = numbered(7, 64, 48)
     with VirtualCamera(64, 48, 100) as camera:
         camera.show(frame)
-        wait_for(lambda: len(device.sent) > 20)
+        eventually_sync(lambda: len(device.sent) > 20)
     mine = [data for data in device.sent if data is frame.image.data]
     assert len(mine) >= len(device.sent) - 2, "the very same bytes, none converted"
     assert device.closed
@@ -64,10 +57,10 @@ def test_a_source_that_is_away_is_told_by_the_slate(
 ) -> None:
     monkeypatch.setattr(camera_module, "AWAY_S", 0.1)
     with VirtualCamera(64, 48, 100, title="waiting") as camera:
-        wait_for(lambda: device.sent)
+        eventually_sync(lambda: device.sent)
         camera.show(numbered(7, 64, 48))
-        wait_for(lambda: device.sent[-1][0] == 7)
-        wait_for(lambda: device.sent[-1][0] != 7)
+        eventually_sync(lambda: device.sent[-1][0] == 7)
+        eventually_sync(lambda: device.sent[-1][0] != 7)
     expected = slate(64, 48, "waiting").data
     assert (device.sent[0] == expected).all() and (device.sent[-1] == expected).all()
 
@@ -76,7 +69,7 @@ async def test_a_camera_that_is_gone_ends_the_stream(monkeypatch: pytest.MonkeyP
     fake = FakeDevice(lives=3)
     monkeypatch.setattr(camera_module, "_open", lambda *arguments: fake)
     with VirtualCamera(64, 48, 100) as camera:
-        wait_for(lambda: camera._failure)
+        eventually_sync(lambda: camera._failure)
         with pytest.raises(MediaError, match="gone: unplugged"):
             await camera.send(numbered(1))
 
@@ -84,7 +77,7 @@ async def test_a_camera_that_is_gone_ends_the_stream(monkeypatch: pytest.MonkeyP
 def test_the_rate_is_steady_whatever_comes(device: FakeDevice) -> None:
     with VirtualCamera(64, 48, 50) as camera:
         began = time.monotonic()
-        wait_for(lambda: len(device.sent) >= 50)
+        eventually_sync(lambda: len(device.sent) >= 50)
         took = time.monotonic() - began
         assert camera.sent.count == pytest.approx(len(device.sent), abs=1)
     assert took > 0.9, "not faster than asked for"

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Playwright
 
-from tests.e2e.test_watch import Ffmpeg
 from tests.support.browser import (
     Server,
     frames_seen,
@@ -19,8 +18,9 @@ from tests.support.browser import (
     numbers,
     page_at,
     shoot,
-    wait_until,
 )
+from tests.support.served import Ffmpeg
+from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e
 
@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def on_air(server: Server, folder: Path) -> Iterator[Ffmpeg]:
-    wait_until(lambda: answers(server))
+    eventually_sync(lambda: answers(server))
     publisher = Ffmpeg(server.url + "/whip/cam", folder, authorization=TOKEN)
     try:
         yield publisher
@@ -81,7 +81,7 @@ def test_the_page_shows_the_picture_alone_and_comes_back(
             assert page.url == f"{server.url}/watch/cam", "no token in the history"
             assert state(page) == "connecting"
             with on_air(server, tmp_path):
-                wait_until(lambda: state(page) == "live")
+                eventually_sync(lambda: state(page) == "live")
                 seen = numbers(frames_seen(page, at_least=20))
                 assert len(seen) > 15 and (np.diff(seen) > 0).all(), seen
                 shoot(page, "watch")
@@ -91,12 +91,12 @@ def test_the_page_shows_the_picture_alone_and_comes_back(
                 frames_seen(page, at_least=10)
                 assert page.evaluate("pcs.length") == connections, "on the same connection"
                 server.stop()
-                wait_until(lambda: state(page) == "connecting")
+                eventually_sync(lambda: state(page) == "connecting")
             server.start()
             with on_air(server, tmp_path):  # and so is the server
-                wait_until(lambda: state(page) == "live")
+                eventually_sync(lambda: state(page) == "live")
                 frames_seen(page, at_least=5)
-        wait_until(lambda: viewers(server) == {})  # closing the page hangs up
+        eventually_sync(lambda: viewers(server) == {})  # closing the page hangs up
 
 
 def viewers(server: Server) -> object:

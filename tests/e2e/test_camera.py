@@ -8,8 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -22,9 +21,9 @@ from streamer.engine.stylizer import StylizerSpec
 from streamer.frame import Image, Style, i420_size
 from streamer.ring.worker import Worker
 from streamer.styles.catalogue import Catalogue
-from tests.e2e.test_serve import served_with
-from tests.e2e.test_watch import publishing
 from tests.support.clips import number_frame, read_number, timed_frame
+from tests.support.served import publishing, served_with
+from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e
 
@@ -86,13 +85,6 @@ def written(sink: Path, size: tuple[int, int] = (WIDTH, HEIGHT)) -> list[Image]:
     return [Image(*size, data[at : at + step]) for at in range(0, len(data) - step + 1, step)]
 
 
-def wait_for(there: Callable[[], object]) -> None:
-    deadline = time.monotonic() + LONG_S
-    while not there():
-        assert time.monotonic() < deadline, "did not come to pass"
-        time.sleep(0.2)
-
-
 def stylized(clip: Path, style: str) -> set[bytes]:
     """Every frame of the clip as a worker stylizes it."""
     catalogue = Catalogue.load()
@@ -109,7 +101,7 @@ def test_the_bytes_written_are_the_stylized_frames(shim: Path, clip: Path, tmp_p
     expected = stylized(clip, "mosaic")
     away = bytes(slate(WIDTH, HEIGHT, title).data)
     with running(with_device(shim, sink), tmp_path / "out", *options, "--workers", 1):
-        wait_for(lambda: len({bytes(i.data) for i in written(sink)} & expected) > FRAMES / 3)
+        eventually_sync(lambda: len({bytes(i.data) for i in written(sink)} & expected) > FRAMES / 3)
     seen = [bytes(image.data) for image in written(sink)]
     assert set(seen) <= expected | {away}, "these and no others"
     assert seen[0] == away, "while the workers load"
@@ -122,11 +114,11 @@ def test_a_style_is_changed_by_a_line_and_the_shape_by_nothing(
     sink, size = tmp_path / "sink", (320, 240)
     options = (clip, "--style", "none", "--size", "320x240", "--control", "--device", DEVICE)
     with running(with_device(shim, sink), tmp_path / "out", *options) as process:
-        wait_for(lambda: numbers(sink, size))
+        eventually_sync(lambda: numbers(sink, size))
         assert process.stdin is not None
         process.stdin.write('nope\n{"style": "mosaic", "strength": 1}\n')
         process.stdin.flush()
-        wait_for(lambda: colour(written(sink, size)[-1]) > 3 * colour(first(sink, size)) + 1)
+        eventually_sync(lambda: colour(written(sink, size)[-1]) > 3 * colour(first(sink, size)) + 1)
     assert "unknown style 'nope'" in (tmp_path / "out").read_text()
     bars = written(sink, size)[-1].planes[0][[0, -1]]
     assert (bars == 16).all(), "black above and below"
@@ -172,9 +164,9 @@ def test_a_stream_of_the_server_is_on_the_virtual_camera_too(
         monkeypatch.delenv("LD_PRELOAD")
         server.wait_until("/readyz", LONG_S)
         with publishing(server, tmp_path):
-            wait_for(lambda: len(set(seen(sink, size))) > 10)
+            eventually_sync(lambda: len(set(seen(sink, size))) > 10)
         away = bytes(slate(*size, "waiting for cam").data)
-        wait_for(lambda: bytes(written(sink, size)[-1].data) == away)
+        eventually_sync(lambda: bytes(written(sink, size)[-1].data) == away)
         assert server.stop() < LONG_S
         assert "cam is shown on the virtual camera /dev/video0" in server.output()
         assert "Traceback" not in server.output()

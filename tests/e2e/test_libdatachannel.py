@@ -12,11 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.test_live import until
-from tests.e2e.test_serve import Served, served
 from tests.support.http_world import SDP
-
-__all__ = ["served"]  # the fixture
+from tests.support.served import Served
+from tests.support.waiting import eventually
 
 rtc: Any = pytest.importorskip("pylibdatachannel", reason="has no wheel for this Python")
 
@@ -90,7 +88,7 @@ async def test_libdatachannel_connects_with_an_offer_as_obs_makes_it(served: Ser
     channel = connection.create_data_channel("control")
     channel.on_message(heard.append)
     try:
-        await until(lambda: "m=application" in description(connection))
+        await eventually(lambda: "m=application" in description(connection))
         offer = as_obs(description(connection))
         assert "candidate" not in offer
         answer = httpx.post(served.url + "/whip/obs", content=offer, headers=SDP, timeout=8)
@@ -101,8 +99,8 @@ async def test_libdatachannel_connects_with_an_offer_as_obs_makes_it(served: Ser
         connection.set_remote_description(
             rtc.Description(as_own(answer.text), rtc.DescriptionType.ANSWER)
         )
-        await until(lambda: channel.is_open)
-        await until(lambda: heard)
+        await eventually(lambda: channel.is_open)
+        await eventually(lambda: heard)
         assert json.loads(heard[0])["stats"]["codec"] == "H264"
         ended = httpx.delete(served.url + answer.headers["location"])
         assert ended.status_code == 200, "OBS takes no other"

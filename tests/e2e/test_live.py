@@ -1,51 +1,25 @@
 """Live streams through a running `streamer serve`: real Ray, real WebRTC, real faults."""
 
 import asyncio
-import contextlib
 import itertools
 import json
 import os
 import signal
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from tests.e2e.test_serve import Served, served
 from tests.support.rtc_client import RtcClient
-
-__all__ = ["served"]  # the fixture
+from tests.support.served import Served, answers, ask, connected
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
 READY_S = 90.0
-
-
-@contextlib.asynccontextmanager
-async def connected(server: Served, client: RtcClient) -> AsyncIterator[RtcClient]:
-    """`client`, publishing to the server; hung up properly at the end."""
-    async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
-        sdp = {"Content-Type": "application/sdp"}
-        answer = await http.post("/whip/test", content=await client.offer(), headers=sdp)
-        assert answer.status_code == 201, answer.text
-        try:
-            await client.accept(answer.text)
-            await until(lambda: client.channel and client.channel.readyState == "open")
-            yield client
-        finally:
-            assert (await http.delete(answer.headers["Location"])).status_code == 200
-            await client.close()
-
-
-async def until(truth: Callable[[], object], within_s: float = 20.0) -> None:
-    """Wait until something holds."""
-    async with asyncio.timeout(within_s):
-        while not truth():
-            await asyncio.sleep(0.05)
 
 
 def numbers(client: RtcClient) -> list[int]:
@@ -55,16 +29,6 @@ def numbers(client: RtcClient) -> list[int]:
 def stats(client: RtcClient) -> list[dict[str, Any]]:
     messages = [json.loads(text) for text in client.messages]
     return [message["stats"] for message in messages if "stats" in message]
-
-
-def answers(client: RtcClient) -> dict[int, dict[str, Any]]:
-    messages = [json.loads(text) for text in client.messages]
-    return {message["id"]: message for message in messages if "id" in message}
-
-
-def ask(client: RtcClient, number: int, **wanted: object) -> None:
-    assert client.channel is not None
-    client.channel.send(json.dumps({"id": number, "set": wanted}))
 
 
 def worker_pids(server: Served) -> list[int]:
@@ -79,7 +43,7 @@ def latencies_s(client: RtcClient, since: float) -> list[float]:
 async def test_frames_come_back_in_order_and_the_numbers_are_told(served: Served) -> None:
     served.wait_until("/readyz", READY_S)
     async with connected(served, RtcClient(640, 360)) as client:
-        await until(lambda: len(client.arrivals) >= 60 and len(stats(client)) >= 2)
+        await eventually(lambda: len(client.arrivals) >= 60 and len(stats(client)) >= 2)
         told = stats(client)[-1]
     assert numbers(client) == sorted(set(numbers(client)))
     assert len(numbers(client)) > 50
@@ -94,7 +58,7 @@ async def test_the_picture_follows_the_camera_when_it_changes_its_size(served: S
     async with connected(served, RtcClient(320, 240)) as client:
         for size in ((320, 240), (240, 320), (642, 362)):
             client.track.size = size
-            await until(lambda size=size: sizes(client)[-1:] == [size])  # type: ignore[misc]
+            await eventually(lambda size=size: sizes(client)[-1:] == [size])  # type: ignore[misc]
     assert numbers(client) == sorted(set(numbers(client)))
 
 
@@ -105,11 +69,11 @@ def sizes(client: RtcClient) -> list[tuple[int, int]]:
 async def test_a_killed_worker_is_hardly_seen(served: Served) -> None:
     served.wait_until("/readyz", READY_S)
     async with connected(served, RtcClient(640, 360)) as client:
-        await until(lambda: len(client.arrivals) >= 60)
+        await eventually(lambda: len(client.arrivals) >= 60)
         began = time.monotonic()
         os.kill(worker_pids(served)[0], signal.SIGKILL)
-        await until(lambda: "restarting" in str(stats(client)[-1]["workers"]), 5)
-        await until(lambda: "restarting" not in str(stats(client)[-1]["workers"]), 60)
+        await eventually(lambda: "restarting" in str(stats(client)[-1]["workers"]), 5)
+        await eventually(lambda: "restarting" not in str(stats(client)[-1]["workers"]), 60)
         told = stats(client)[-1]
     times = [arrival.at for arrival in client.arrivals if arrival.at > began - 0.1]
     assert max(b - a for a, b in itertools.pairwise(times)) < 1.0
@@ -130,14 +94,14 @@ async def test_styles_change_without_a_break(served: Served) -> None:
             ({"style": "none"}, {"style": first}, {"style": {first: 0.5, second: 0.5}}), 1
         ):
             ask(client, number, **wanted)
-            await until(lambda number=number: number in answers(client))  # type: ignore[misc]
+            await eventually(lambda number=number: number in answers(client))  # type: ignore[misc]
             seen = len(client.arrivals)
-            await until(lambda seen=seen: len(client.arrivals) > seen + 4)  # type: ignore[misc]
+            await eventually(lambda seen=seen: len(client.arrivals) > seen + 4)  # type: ignore[misc]
             looks.append(client.images[-1].data.astype(int))
         ask(client, 4, style=second, strength=0.0, transition_s=1.0)
         ask(client, 5, style="no-such-style")
         ask(client, 6, strength=7)
-        await until(lambda: {4, 5, 6} <= answers(client).keys())
+        await eventually(lambda: {4, 5, 6} <= answers(client).keys())
     told = answers(client)
     for number in (1, 2, 3, 4):
         assert set(told[number]["applied"]) == {"seq", "pts"}
@@ -188,7 +152,7 @@ async def test_twenty_peers_come_and_go_without_a_trace(served: Served) -> None:
 
     async def visit() -> None:
         async with connected(served, RtcClient(320, 180, audio="sendrecv")) as client:
-            await until(lambda: len(client.arrivals) > 5)
+            await eventually(lambda: len(client.arrivals) > 5)
 
     for _ in range(10):
         await visit()
@@ -212,7 +176,7 @@ async def test_a_peer_that_vanishes_is_noticed(served: Served) -> None:
         sdp = {"Content-Type": "application/sdp"}
         answer = await http.post("/whip/test", content=await client.offer(), headers=sdp)
         await client.accept(answer.text)
-        await until(lambda: len(client.arrivals) > 5)
+        await eventually(lambda: len(client.arrivals) > 5)
         await client.close()
         async with asyncio.timeout(60):
             while (await http.get("/stats")).json()["streams"]:

@@ -13,13 +13,13 @@ import pytest
 from PIL import Image as Pillow
 
 from streamer.frame import Image
-from tests.e2e.test_live import answers, ask, connected, until
-from tests.e2e.test_serve import served_with
 from tests.support.clips import read_number
 from tests.support.networks import negative_network
 from tests.support.pictures import smooth_rgb
 from tests.support.rtc_client import RtcClient
+from tests.support.served import answers, ask, connected, served_with
 from tests.support.video_clips import Clip, luma, write_clip
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -34,9 +34,8 @@ def streamer(*words: object) -> str:
 
 
 @pytest.fixture(autouse=True)
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def own(tmp_path: Path, data_dir: Path) -> None:
     """Two styles: `negative` from a network, `painting` from a picture."""
-    monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
     picture = tmp_path / "painting.png"
     Pillow.fromarray(smooth_rgb(300, 200, seed=9)).save(picture)
     assert streamer("styles", "add", picture) == "painting is here\n"
@@ -62,9 +61,9 @@ async def test_photos_and_live_streams_are_painted_in_added_styles() -> None:
         assert np.abs(photos["painting"] - rgb).mean() > 15
         async with connected(server, RtcClient(320, 180, fps=8)) as client:
             ask(client, 1, style="negative")
-            await until(lambda: 1 in answers(client))
+            await eventually(lambda: 1 in answers(client))
             assert "applied" in answers(client)[1]
-            await until(lambda: client.images and negative_number(client.images[-1].planes[0]))
+            await eventually(lambda: client.images and negative_number(client.images[-1].planes[0]))
             assert read_number(client.images[-1].planes[0]) is None
 
 
@@ -82,7 +81,7 @@ async def test_a_painting_sent_to_a_server_that_runs_is_painted_at_once(tmp_path
         server.wait_until("/readyz", READY_S)
         async with connected(server, RtcClient(320, 180, fps=8)) as client:
             ask(client, 1, style="none")
-            await until(lambda: client.images and read_number(client.images[-1].planes[0]))
+            await eventually(lambda: client.images and read_number(client.images[-1].planes[0]))
             assert yellowness(client.images[-1]) < 20
             answer = await asyncio.to_thread(send, server.url, painting())
             assert answer.status_code == 201, answer.text
@@ -91,9 +90,9 @@ async def test_a_painting_sent_to_a_server_that_runs_is_painted_at_once(tmp_path
             assert styles[-1] == answer.json()
 
             ask(client, 2, style="painting-2")
-            await until(lambda: 2 in answers(client))
+            await eventually(lambda: 2 in answers(client))
             assert "applied" in answers(client)[2]
-            await until(lambda: yellowness(client.images[-1]) > 40)
+            await eventually(lambda: yellowness(client.images[-1]) > 40)
         photos = [photo_in(server.url, style) for style in ("painting", "painting-2", "none")]
         assert np.abs(photos[1] - photos[2]).mean() > 15
         assert np.abs(photos[1] - photos[0]).mean() > 5, "another painting"

@@ -17,19 +17,19 @@ import numpy as np
 import psutil
 import pytest
 
+from streamer.engine.stylizer import Identity
 from streamer.errors import RingError
 from streamer.frame import Image, Style
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.stats import Stats
 from streamer.ring.cluster import Cluster
 from streamer.ring.ring import Ring
-from streamer.ring.worker import Stylize
 from tests.support.fakes import ListSink, ListSource
 
 pytestmark = pytest.mark.e2e
 
 
-class Sleeper(Stylize):
+class Sleeper(Identity):
     """Leaves an image as it is and takes its time."""
 
     def __init__(self, seconds: float = 0.0) -> None:
@@ -40,7 +40,7 @@ class Sleeper(Stylize):
         return image
 
 
-class GpuTeller(Stylize):
+class GpuTeller(Identity):
     """Stylizes a picture as bright as the number of the GPU that Ray let this process see."""
 
     def stylize(self, image: Image, style: Style) -> Image:

@@ -5,10 +5,8 @@ The publisher is FFmpeg's own WHIP muxer, WebRTC stack and all; the viewers are 
 
 import contextlib
 import io
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,68 +16,22 @@ import psutil
 import pytest
 from PIL import Image as Picture
 
-from tests.e2e.test_live import until
-from tests.e2e.test_serve import Served, served
-from tests.support.certificates import certificate
 from tests.support.clips import read_number
 from tests.support.ffmpeg_publisher import HEIGHT, WIDTH
 from tests.support.http_world import OFFER, SDP
 from tests.support.rtc_client import RtcClient
-
-__all__ = ["served"]  # the fixture
+from tests.support.served import FPS, Served, publishing, streams
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
 READY_S = 90.0
-FPS = 15
 
 
-class Ffmpeg:
-    """FFmpeg, publishing from a process of its own until `stop`."""
-
-    def __init__(self, url: str, folder: Path, kind: str = "ec", **options: str) -> None:
-        cert, key = certificate(folder, kind=kind)
-        options |= {"cert_file": str(cert), "key_file": str(key)}
-        said = [f"{name}={value}" for name, value in options.items()]
-        self._output = folder / "publisher"
-        with self._output.open("w") as out:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.ffmpeg_publisher", url, str(FPS), *said],
-                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-
-    @property
-    def ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def stop(self) -> str:
-        """Hang up; what it said, if anything, and "" when all went well."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
-        self._process.kill()
-        return "" if self._process.wait() == 0 else self._output.read_text()
-
-
-@contextlib.contextmanager
-def publishing(server: Served, folder: Path, **options: str) -> Iterator[Ffmpeg]:
-    """FFmpeg, on air as `cam`."""
-    publisher = Ffmpeg(server.url + "/whip/cam", folder, **options)
-    try:
-        for _ in range(300):
-            if publisher.ended or "cam" in streams(server):
-                break
-            time.sleep(0.1)
-        yield publisher
-    finally:
-        said = publisher.stop()
-    assert not said
-
-
-def streams(server: Served) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = httpx.get(server.url + "/streams").json()
-    return found
+async def all_see(clients: list[RtcClient], more: int) -> None:
+    """Until every client has seen `more` further frames."""
+    enough = [len(client.arrivals) + more for client in clients]
+    await eventually(lambda: all(len(c.arrivals) > n for c, n in zip(clients, enough, strict=True)))
 
 
 def encoders(server: Served) -> dict[str, dict[str, Any]]:
@@ -117,7 +69,7 @@ async def test_ffmpeg_publishes_and_is_seen_and_heard(
     client = viewer(audio="recvonly")
     with publishing(served, tmp_path, kind=kind, **flags):
         async with watching(served, client):
-            await until(lambda: len(client.numbers()) >= 20 and len(client.loudness) > 20)
+            await eventually(lambda: len(client.numbers()) >= 20 and len(client.loudness) > 20)
             loud = [rms for _, rms in client.loudness[-10:]]
     numbers = client.numbers()
     assert numbers == sorted(set(numbers)), "in order, none twice"
@@ -140,11 +92,10 @@ async def test_one_encoder_serves_twenty_viewers(
                 for client in clients:
                     asked_at = time.monotonic()
                     await stack.enter_async_context(watching(served, client))
-                    await until(lambda: client.arrivals)  # noqa: B023
+                    await eventually(lambda: client.arrivals)  # noqa: B023
                     first_s.append(client.arrivals[0].at - asked_at)
                 process.cpu_percent()
-                seen = [len(client.arrivals) for client in clients]
-                await until(lambda: all(len(c.arrivals) > n + 20 for c, n in zip(clients, seen)))  # noqa: B023, B905
+                await all_see(clients, 20)
                 cpu = process.cpu_percent()
                 made = encoders(served)
                 assert made.keys() == {"H264"}
@@ -156,7 +107,7 @@ async def test_one_encoder_serves_twenty_viewers(
                 )
             for client in clients:
                 assert client.numbers() == sorted(set(client.numbers()))
-            await until(lambda: encoders(served) == {}, 10)
+            await eventually(lambda: encoders(served) == {}, 10)
     with capsys.disabled():
         print("", *report, sep="\n")
 
@@ -169,16 +120,16 @@ async def test_viewers_outlive_a_publisher_and_go_when_nobody_comes_back(
     async with contextlib.AsyncExitStack() as stack:
         with publishing(served, tmp_path):
             await stack.enter_async_context(watching(served, client))
-            await until(lambda: len(client.numbers()) > 10)
+            await eventually(lambda: len(client.numbers()) > 10)
         before = client.numbers()[-1]
         with publishing(served, tmp_path):  # counts from 0 again
-            await until(lambda: client.numbers()[-1] < before)
-            await until(lambda: len(client.numbers()) > 30)
+            await eventually(lambda: client.numbers()[-1] < before)
+            await eventually(lambda: len(client.numbers()) > 30)
             heard = len(client.loudness)
-            await until(lambda: len(client.loudness) > heard + 20)
+            await eventually(lambda: len(client.loudness) > heard + 20)
         pts = [arrival.pts for arrival in client.arrivals]
         assert pts == sorted(pts), "time goes on"
-        await until(lambda: encoders(served) == {}, 40)
+        await eventually(lambda: encoders(served) == {}, 40)
     nobody = httpx.post(served.url + "/whep/cam", content=OFFER, headers=SDP)
     assert nobody.status_code == 409
     assert int(nobody.headers["retry-after"]) > 0
@@ -191,9 +142,9 @@ async def test_a_viewer_that_is_lost_leaves_nothing(served: Served, tmp_path: Pa
         async with httpx.AsyncClient(base_url=served.url) as http:
             answer = await http.post("/whep/cam", content=await client.offer(), headers=SDP)
             await client.accept(answer.text)
-            await until(lambda: client.arrivals)
+            await eventually(lambda: client.arrivals)
             await client.close()
-            await until(lambda: encoders(served) == {}, 60)
+            await eventually(lambda: encoders(served) == {}, 60)
             assert (await http.delete(answer.headers["Location"])).status_code == 404
 
 

@@ -175,7 +175,7 @@ async def http(config: Config, ring: FakeRing | None = None) -> AsyncIterator[ht
 async def test_the_way_of_a_video_over_http(video: bytes) -> None:
     async with http(Config()) as client:
         query: dict[str, str | float] = {"name": "x.mp4", "style": "none", "strength": 0.5}
-        sent = await client.post("/films", params=query, content=video)
+        sent = await client.post("/videos", params=query, content=video)
         assert sent.status_code == 201
         url = sent.headers["Location"]
         async with asyncio.timeout(30):
@@ -194,15 +194,15 @@ async def test_the_way_of_a_video_over_http(video: bytes) -> None:
 
 async def test_refusals_over_http(video: bytes) -> None:
     query = {"name": "x.mp4", "style": "none"}
-    async with http(Config(max_film_bytes=1000)) as client:
-        answer = await client.post("/films", params=query, content=video)
+    async with http(Config(max_video_bytes=1000)) as client:
+        answer = await client.post("/videos", params=query, content=video)
         assert error_of(answer) == (413, "too_large")
-        answer = await client.post("/films", params={**query, "style": "nope"}, content=b"")
+        answer = await client.post("/videos", params={**query, "style": "nope"}, content=b"")
         assert error_of(answer) == (404, "unknown_style")
-        answer = await client.post("/films", params={**query, "name": "x.exe"}, content=b"")
+        answer = await client.post("/videos", params={**query, "name": "x.exe"}, content=b"")
         assert error_of(answer) == (400, "bad_request")
-        url = (await client.post("/films", params=query, content=b"none")).headers["Location"]
+        url = (await client.post("/videos", params=query, content=b"none")).headers["Location"]
         assert error_of(await client.get(f"{url}/result")) == (409, "not_done")
     async with http(Config(), FakeRing(ready=False)) as client:
-        answer = await client.post("/films", params=query, content=video)
+        answer = await client.post("/videos", params=query, content=video)
         assert error_of(answer) == (503, "not_ready")

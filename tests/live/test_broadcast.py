@@ -2,23 +2,22 @@
 
 import asyncio
 import itertools
-from fractions import Fraction
 
 import pytest
 
 from streamer.errors import NotLiveError
-from streamer.frame import Frame, Sound
-from streamer.live.broadcast import SOUND_HZ, VIDEO_HZ, Broadcast, Broadcasts
+from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, AudioPacket, Frame
+from streamer.live.broadcast import AUDIO_CLOCK_HZ, Broadcast, Broadcasts
 from streamer.pipeline.intake import Intake
 from tests.support.fakes import numbered
 
 
-class FakeEar:
+class FakeAudioSink:
     def __init__(self) -> None:
-        self.heard: list[Sound] = []
+        self.heard: list[AudioPacket] = []
         self.delay_s = 0.0
 
-    def put(self, sound: Sound) -> None:
+    def put(self, sound: AudioPacket) -> None:
         self.heard.append(sound)
 
     def set_delay(self, delay_s: float) -> None:
@@ -59,27 +58,27 @@ async def test_of_two_publishers_the_newer_is_shown_and_then_the_older_again() -
 
 async def test_time_goes_on_from_publisher_to_publisher() -> None:
     """By as much as passed; and a second of one is a second of the other."""
-    broadcast, audio_sink = Broadcast("cam"), FakeEar()
+    broadcast, audio_sink = Broadcast("cam"), FakeAudioSink()
     pts = []
     with broadcast.listen(audio_sink):
         for publisher, own_pts, now in (("a", 900_000, 10.0), ("a", 903_000, 10.0), ("b", 7, 12.0)):
             broadcast.publish(publisher, numbered(1, pts=own_pts), now)
             assert broadcast.newest is not None
-            assert broadcast.newest.time_base == Fraction(1, VIDEO_HZ)
+            assert broadcast.newest.time_base == VIDEO_TIME_BASE
             pts.append(broadcast.newest.pts)
-            broadcast.sound(publisher, Sound(b"x", own_pts, now), now)
-    assert [b - a for a, b in itertools.pairwise(pts)] == [3000, 2 * VIDEO_HZ]
+            broadcast.publish_audio(publisher, AudioPacket(b"x", own_pts, now), now)
+    assert [b - a for a, b in itertools.pairwise(pts)] == [3000, 2 * VIDEO_CLOCK_HZ]
     clocks = [sound.clock for sound in audio_sink.heard]
-    assert [b - a for a, b in itertools.pairwise(clocks)] == [3000, 2 * SOUND_HZ]
+    assert [b - a for a, b in itertools.pairwise(clocks)] == [3000, 2 * AUDIO_CLOCK_HZ]
 
 
 async def test_only_the_shown_publisher_is_heard_and_sets_the_delay() -> None:
-    broadcast, audio_sink = Broadcast("cam"), FakeEar()
+    broadcast, audio_sink = Broadcast("cam"), FakeAudioSink()
     with broadcast.listen(audio_sink):
         for publisher in ("a", "b"):
             broadcast.publish(publisher, numbered(0), 0.0)
         for publisher, latency_s in (("a", 0.9), ("b", 0.2), ("a", 0.9)):
-            broadcast.sound(publisher, Sound(publisher.encode(), 0, 0.0), 0.0)
+            broadcast.publish_audio(publisher, AudioPacket(publisher.encode(), 0, 0.0), 0.0)
             broadcast.set_latency(publisher, latency_s)
     assert [sound.data for sound in audio_sink.heard] == [b"b"]
     assert audio_sink.delay_s == 0.2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from streamer.errors import NotLiveError, ServerFullError, UnknownStyleError
-from streamer.frame import Frame, Sound, Style
+from streamer.frame import AudioPacket, Frame, Style
 from streamer.live import session as session_module
 from streamer.live import sessions as sessions_module
 from streamer.live.broadcast import Broadcasts
@@ -19,9 +19,10 @@ from streamer.pipeline.change import Change
 from streamer.pipeline.intake import Intake
 from streamer.ring.ring import Ring
 from streamer.styles.model import Blend
-from streamer.webrtc.capture_time import Stamp
+from streamer.webrtc.capture_time import CaptureTime
 from streamer.webrtc.options import PeerOptions, PeerStats
 from tests.support.fakes import ListSink, ThreadWorkers, numbered
+from tests.support.waiting import eventually
 
 KNOWN = ("none", "mosaic", "wave")
 
@@ -55,7 +56,7 @@ class FakePeer:
         options: PeerOptions,
         *,
         on_message: Callable[[str], None],
-        on_sound: Callable[[Sound], None],
+        on_audio: Callable[[AudioPacket], None],
     ) -> "FakePeer":
         await asyncio.sleep(0)
         return cls(on_message)
@@ -72,12 +73,13 @@ class FakePeer:
             state="connected", codec="VP8", remote=None,
             frames_in=self.source.received, frames_out=sent,
             dropped_intake=self.source.dropped, dropped_encoder=0,
-            lost_pictures=0, decode_errors=0, encode_errors=0, keyframes_out=1, bytes_out=0,
-            encode_s=(0.004,) * min(sent, 50), bitrate_bps=1, uplink_bps=2, messages_refused=0,
+            lost_frames=0, decode_errors=0, encode_errors=0, keyframes_out=1, bytes_out=0,
+            encode_s=(0.004,) * min(sent, 50), bitrate_bps=1, uplink_bps=2,
+            messages_refused=0, datagrams_refused=0,
         )  # fmt: skip
 
-    def stamp(self) -> Stamp | None:
-        return Stamp(7, 5.0)
+    def capture_time(self) -> CaptureTime | None:
+        return CaptureTime(7, 5.0)
 
     async def close(self) -> None:
         self.source.close()
@@ -126,7 +128,7 @@ def answered(peer: FakePeer, number: int) -> dict[str, Any]:
 async def test_a_change_is_answered_when_its_first_frame_leaves() -> None:
     async with talking() as (session, peer):
         await peer.feed(5)
-        session.hear('{"id": 7, "set": {"style": "wave", "strength": 0.5}}')
+        session.on_message('{"id": 7, "set": {"style": "wave", "strength": 0.5}}')
         assert not [one for one in peer.said if one.get("id") == 7]
         await peer.feed(3)
     looks = [(frame.style.blend, frame.style.strength) for frame in peer.sink.frames]
@@ -139,8 +141,7 @@ async def test_who_hangs_up_first_may_still_say_so_once() -> None:
     async with sessions() as live:
         session = await live.answer("cam", "an offer")
         await session.close()
-        while live.stats():
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not live.stats())
         assert await live.close(session.id)
         assert not await live.close(session.id)
         assert not await live.close("nobody")
@@ -148,7 +149,7 @@ async def test_who_hangs_up_first_may_still_say_so_once() -> None:
 
 async def test_a_transition_passes_through_both_styles() -> None:
     async with talking() as (session, peer):
-        session.hear('{"id": 1, "set": {"style": "wave", "transition_s": 0.3}}')
+        session.on_message('{"id": 1, "set": {"style": "wave", "transition_s": 0.3}}')
         await peer.feed(2)
         await asyncio.sleep(0.35)
         await peer.feed(1)
@@ -167,7 +168,7 @@ async def test_a_transition_passes_through_both_styles() -> None:
 )
 async def test_an_unfit_message_is_answered_and_changes_nothing(text: str, code: str) -> None:
     async with talking() as (session, peer):
-        session.hear(text)
+        session.on_message(text)
         await peer.feed(2)
     assert answered(peer, 3)["error"]["code"] == code
     assert {frame.style.blend for frame in peer.sink.frames} == {(("mosaic", 1.0),)}
@@ -188,9 +189,9 @@ async def test_the_numbers_are_told_and_sound_is_delayed_by_the_latency() -> Non
 
 async def test_a_height_can_be_fixed_and_is_never_above_the_camera_s() -> None:
     async with talking() as (session, peer):
-        session.hear('{"id": 1, "set": {"height_px": 180}}')
+        session.on_message('{"id": 1, "set": {"height_px": 180}}')
         await peer.feed(2)
-        session.hear('{"id": 2, "set": {"height_px": 1080}}')
+        session.on_message('{"id": 2, "set": {"height_px": 1080}}')
         await peer.feed(2)
         told = session.as_dict()
     assert [frame.height_px for frame in peer.sink.frames] == [180, 180, 360, 360]
@@ -201,7 +202,7 @@ async def test_no_more_peers_than_allowed_and_room_again_when_one_leaves() -> No
     async with sessions(max_peers=2) as live:
         first = await live.answer("a", "an offer")
         await live.answer("b", "an offer")
-        with pytest.raises(ServerFullError, match="all 2 places"):
+        with pytest.raises(ServerFullError, match="all 2 streams"):
             await live.answer("c", "an offer")
         assert await live.close(first.id)
         assert not await live.close(first.id)
@@ -213,9 +214,7 @@ async def test_a_session_ends_when_its_peer_does() -> None:
     async with sessions() as live:
         await live.answer("a", "an offer")
         await FakePeer.newest.close()
-        async with asyncio.timeout(5):
-            while live.stats():
-                await asyncio.sleep(0.01)
+        await eventually(lambda: not live.stats())
 
 
 async def test_a_stream_is_changed_by_its_name_and_only_while_it_is_shown() -> None:
@@ -230,13 +229,11 @@ async def test_a_stream_is_changed_by_its_name_and_only_while_it_is_shown() -> N
         newer = FakePeer.newest
         await newer.feed(2)  # now it is the one that is shown
         assert live.change("cam", Change(style="wave"))["strength"] == 1.0
-        assert live.shown().keys() == {"cam"}
+        assert live.active().keys() == {"cam"}
         await newer.close()
-        async with asyncio.timeout(5):
-            while len(live.stats()) > 1:
-                await asyncio.sleep(0.01)
+        await eventually(lambda: len(live.stats()) == 1)
         await older.feed(1)
-        assert live.shown()["cam"]["strength"] == 0.5, "the older one is back"
+        assert live.active()["cam"]["strength"] == 0.5, "the older one is back"
     assert older.sink.frames[-1].style.strength == 0.5
 
 

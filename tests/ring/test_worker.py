@@ -5,14 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streamer.engine.stylizer import Identity
 from streamer.frame import Image, Style, i420_size
 from streamer.i420 import resize
 from streamer.ring.ring import Ring
-from streamer.ring.worker import Stylize, Worker, height_to_size
+from streamer.ring.worker import Worker, height_to_size
 from tests.support.fakes import Gate, ThreadWorkers, four_at_a_gate
 
 
-class Recorder(Stylize):
+class Recorder(Identity):
     """Remembers what it was asked to stylize; stylizes it white."""
 
     def __init__(self) -> None:

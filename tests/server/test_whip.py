@@ -5,7 +5,7 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from streamer.server.config import IceServer
+from streamer.webrtc.ice_server import IceServer
 from tests.support.http_world import ANSWER, OFFER, SDP, World, error_of
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page, Playwright, ViewportSize
 
 from tests.support.clips import number_frame, read_number
+from tests.support.waiting import eventually_sync
 
 AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
@@ -194,7 +195,7 @@ def shoot(page: Page, name: str) -> None:
 def frames_seen(page: Page, at_least: int) -> list[np.ndarray[Any, Any]]:
     """The frames presented from now on, as RGBA."""
     page.evaluate(WATCH, SEEN)
-    wait_until(lambda: page.evaluate("seen.length") >= at_least)
+    eventually_sync(lambda: page.evaluate("seen.length") >= at_least)
     width, height = SEEN
     return [
         np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
@@ -212,10 +213,3 @@ def color_of(frames: list[np.ndarray[Any, Any]]) -> float:
     """How far from grey the upper half is, where the camera is black and white."""
     upper = np.stack(frames)[:, : SEEN[1] // 2, :, :3].astype(float)
     return float(np.ptp(upper, axis=-1).mean())
-
-
-def wait_until(there: Any) -> None:
-    deadline = time.monotonic() + LIVE_MS / 1000
-    while not there():
-        assert time.monotonic() < deadline, "did not come to pass"
-        time.sleep(0.1)

@@ -15,16 +15,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from streamer.engine.stylizer import Identity
 from streamer.frame import Frame, Image, Style
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.stats import Stats
 from streamer.ring.cluster import Cluster
 from streamer.ring.ring import Ring
-from streamer.ring.worker import Stylize
 from tests.support.fakes import numbered
 
 
-class Signed(Stylize):
+class Signed(Identity):
     """Stylizes every pixel with the number of the node it runs on."""
 
     def stylize(self, image: Image, style: Style) -> Image:
@@ -61,7 +61,7 @@ async def main(address: str, workers: int) -> None:
         await asyncio.to_thread(sys.stdin.read)
         camera.stopped = True
         await stream
-    print(json.dumps({"dropped": stats.dropped, "sent": stats.left.count}), flush=True)
+    print(json.dumps({"dropped": stats.dropped, "sent": stats.delivered.count}), flush=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -17,7 +17,7 @@ import numpy as np
 
 from streamer.errors import RingError
 from streamer.frame import Frame, Image, Style, i420_size
-from streamer.ring.channel import Wish, answer_ring
+from streamer.ring.channel import Requests, serve_ring
 from streamer.ring.flow import Completion
 from streamer.ring.ring import Ring
 from streamer.ring.worker import Stylized
@@ -92,14 +92,14 @@ class ThreadWorkers:
         self.stopped = True
 
     def _answer(self, address: str, index: int) -> bool:
-        def stylize(wishes: Sequence[Wish]) -> list[tuple[Image, float]]:
+        def stylize(requests: Requests) -> list[tuple[Image, float]]:
             began = time.monotonic()
-            stylized = [self.stylize_image(image) for _, image in wishes]
-            self.batches.append(len(wishes))
+            stylized = [self.stylize_image(image) for _, image in requests]
+            self.batches.append(len(requests))
             return [(image, time.monotonic() - began) for image in stylized]
 
         try:
-            return answer_ring(address, index, stylize, self.together)
+            return serve_ring(address, index, stylize, self.together)
         except Killed as death:  # a BaseException would end the executor's thread
             raise ConnectionError("killed") from death
 

@@ -22,8 +22,9 @@ from streamer.frame import Image, Style
 from streamer.live.broadcast import Broadcasts
 from streamer.pipeline.change import Change
 from streamer.ring.flow import Flow
-from streamer.server.app import Live, create_app
+from streamer.server.app import create_app
 from streamer.server.config import Config
+from streamer.server.interfaces import Live
 
 HERE = "http://127.0.0.1:8000"
 OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"
@@ -93,9 +94,9 @@ class FakeSessions:
         if isinstance(wanted.style, str):
             FakeCatalogue().parse(wanted.style)
         self.changes.append(wanted)
-        return self.shown()[name]
+        return self.active()[name]
 
-    def shown(self) -> dict[str, dict[str, object]]:
+    def active(self) -> dict[str, dict[str, object]]:
         return {str(numbers["name"]): numbers for numbers in self.stats().values()}
 
     def stats(self) -> dict[str, dict[str, object]]:
@@ -159,10 +160,12 @@ class World:
     config: Config = SMALL
     broadcasts: Broadcasts = field(default_factory=Broadcasts)
 
-    def app(self, films: VideoJobs | None = None, phone_url: str | None = None) -> ASGIApp:
+    def app(self, videos: VideoJobs | None = None, phone_url: str | None = None) -> ASGIApp:
         live = Live(self.sessions, FakeViewers(self.sessions), self.broadcasts)
-        films = films or VideoJobs(no_flow)
-        return create_app(self.config, self.ring, live, FakeCatalogue(), films, phone_url=phone_url)
+        videos = videos or VideoJobs(no_flow)
+        return create_app(
+            self.config, self.ring, live, FakeCatalogue(), videos, phone_url=phone_url
+        )
 
     def http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app()), base_url=HERE)

@@ -20,8 +20,8 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from streamer.avframe import to_image
 from streamer.frame import Frame, Image
 from streamer.webrtc.bandwidth import Uplink
-from streamer.webrtc.ice import Reach
-from streamer.webrtc.peer_connection import Connection, Parts
+from streamer.webrtc.ice import IceScope
+from streamer.webrtc.peer_connection import PeerConnection, TransceiverFactories
 from streamer.webrtc.receiver import VideoReceiver
 from tests.support.clips import number_frame, read_number, timed_frame
 
@@ -63,7 +63,7 @@ class NumberTrack(MediaStreamTrack):
 
 
 class ToneTrack(MediaStreamTrack):
-    """Sound that is loud in the first half of every second of the monotonic clock."""
+    """AudioPacket that is loud in the first half of every second of the monotonic clock."""
 
     kind = "audio"
 
@@ -111,8 +111,10 @@ class RtcClient:
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="client")
         self._tasks: list[asyncio.Task[None]] = []
         receiver = {"video": self._receiver} if marker else {}
-        self.pc = Connection(
-            RTCConfiguration(iceServers=[]), Reach(loopback), Parts(receiver, {}, prefer)
+        self.pc = PeerConnection(
+            RTCConfiguration(iceServers=[]),
+            IceScope(loopback),
+            TransceiverFactories(receiver, {}, prefer),
         )
         self._connected = asyncio.Event()
         self.pc.on("connectionstatechange", self._state_changed)

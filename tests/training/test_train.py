@@ -29,23 +29,12 @@ from streamer.training.net import StyleNet
 from streamer.training.perceptual import Critic, Taste
 from streamer.training.state import Progress, Recipe, Run
 from streamer.training.teachers import CatalogueTeacher, Origin
-from tests.support.commands import Command, command
+from tests.support.commands import Command
 from tests.support.mirror import mirror
 from tests.support.networks import negative_network, planes_network
 from tests.support.pictures import smooth_rgb
 from tests.support.vgg_file import vgg_file
 from tests.training.test_networks import Painter, blobs
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def streamer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    return command(monkeypatch, capsys)
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.avframe import to_frame, to_image
-from streamer.frame import Frame, Image, i420_size
-from streamer.webrtc.codecs import CLOCK, Bitrate, Codec, Decoder, Encoder
-from streamer.webrtc.jitter_buffer import Encoded
+from streamer.frame import VIDEO_TIME_BASE, Frame, Image, i420_size
+from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder
+from streamer.webrtc.jitter_buffer import EncodedFrame
 from tests.support.clips import number_frame, read_number
 
 CODECS: tuple[Codec, ...] = get_args(Codec)
@@ -24,11 +24,11 @@ def noisy(n: int, width: int, height: int) -> Frame:
     """What a codec finds hard, as brush strokes are."""
     data = NOISE.integers(60, 200, i420_size(width // 8, height // 8), dtype=np.uint8)
     small = to_frame(Image(width // 8, height // 8, data))
-    return Frame(to_image(small.reformat(width, height)), n * STEP, CLOCK, 0.0)
+    return Frame(to_image(small.reformat(width, height)), n * STEP, VIDEO_TIME_BASE, 0.0)
 
 
-def encoded(packet: "av.Packet[av.VideoStream]") -> Encoded:
-    return Encoded(bytes(packet), packet.pts or 0, 12.5, packet.is_keyframe)
+def encoded(packet: "av.Packet[av.VideoStream]") -> EncodedFrame:
+    return EncodedFrame(bytes(packet), packet.pts or 0, 12.5, packet.is_keyframe)
 
 
 @settings(max_examples=40)
@@ -61,7 +61,7 @@ def test_sizes_change_in_mid_stream(codec: Codec) -> None:
     sizes = [(320, 180), (320, 180), (180, 320), (640, 360), (321, 181), (96, 64)]
     for n, (width, height) in enumerate(sizes):
         [packet] = encoder.encode(
-            Frame(number_frame(n, width, height), n * STEP, CLOCK, 0.0), 2_500_000, False
+            Frame(number_frame(n, width, height), n * STEP, VIDEO_TIME_BASE, 0.0), 2_500_000, False
         )
         [frame] = decoder.decode(encoded(packet))
         grown = codec == "H264"  # which has no odd sizes
@@ -120,7 +120,7 @@ def test_time_that_does_not_grow_is_not_encoded(codec: Codec) -> None:
     encoder = Encoder(codec, Bitrate())
     pts = [10, 10, 5, 11]
     made = [
-        len(encoder.encode(Frame(number_frame(0, 64, 64), p, CLOCK, 0.0), 10**6, False))
+        len(encoder.encode(Frame(number_frame(0, 64, 64), p, VIDEO_TIME_BASE, 0.0), 10**6, False))
         for p in pts
     ]
     assert made == [1, 0, 0, 1]
@@ -129,7 +129,7 @@ def test_time_that_does_not_grow_is_not_encoded(codec: Codec) -> None:
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_picture_too_large_is_refused_before_it_is_decoded(codec: Codec) -> None:
     [packet] = Encoder(codec, Bitrate()).encode(
-        Frame(number_frame(0, 1280, 720), 0, CLOCK, 0.0), 2_500_000, False
+        Frame(number_frame(0, 1280, 720), 0, VIDEO_TIME_BASE, 0.0), 2_500_000, False
     )
     with pytest.raises(av.FFmpegError):
         Decoder(codec, 640 * 480).decode(encoded(packet))
@@ -141,7 +141,7 @@ def test_a_decoder_lives_through_damage(codec: Codec) -> None:
     encoder, decoder = Encoder(codec, Bitrate()), Decoder(codec, 1 << 22)
     readable = 0
     for n in range(40):
-        frame = Frame(number_frame(n, 320, 180), n * STEP, CLOCK, 0.0)
+        frame = Frame(number_frame(n, 320, 180), n * STEP, VIDEO_TIME_BASE, 0.0)
         [packet] = encoder.encode(frame, 2_500_000, n % 10 == 0)
         data = bytearray(bytes(packet))
         if n % 10 in (3, 4):
@@ -149,7 +149,7 @@ def test_a_decoder_lives_through_damage(codec: Codec) -> None:
             for at in spoilt:
                 data[at] ^= 0xA5
         try:
-            out = decoder.decode(Encoded(bytes(data), n * STEP, 0.0, False))
+            out = decoder.decode(EncodedFrame(bytes(data), n * STEP, 0.0, False))
         except av.FFmpegError:
             continue
         readable += sum(read_number(f.image.planes[0]) == n for f in out)
@@ -162,7 +162,7 @@ def test_garbage_raises_nothing_but_ffmpegs_errors(codec: Codec) -> None:
     for n in range(200):
         data = NOISE.integers(0, 256, int(NOISE.integers(0, 300)), dtype=np.uint8).tobytes()
         with contextlib.suppress(av.FFmpegError):
-            decoder.decode(Encoded(b"\0\0\0\x01\x67" * (n % 2) + data, n, 0.0, False))
+            decoder.decode(EncodedFrame(b"\0\0\0\x01\x67" * (n % 2) + data, n, 0.0, False))
     assert len(decoder._arrived) <= 65
 
 
@@ -170,7 +170,9 @@ def test_numbers_survive_a_codec_and_a_resize() -> None:
     encoder, decoder = Encoder("VP8", Bitrate()), Decoder("VP8", 1 << 22)
     numbers = [0, 1, 2, 255, 256, 32_767, 40_000, 65_535]
     for i, n in enumerate(numbers):
-        [packet] = encoder.encode(Frame(number_frame(n, 320, 180), i, CLOCK, 0.0), 300_000, False)
+        [packet] = encoder.encode(
+            Frame(number_frame(n, 320, 180), i, VIDEO_TIME_BASE, 0.0), 300_000, False
+        )
         [frame] = decoder.decode(encoded(packet))
         small = to_image(to_frame(frame.image).reformat(width=130, height=74))
         assert read_number(small.planes[0]) == n

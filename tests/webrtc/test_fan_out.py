@@ -97,13 +97,13 @@ async def test_a_viewer_too_slow_skips_to_a_keyframe_and_holds_nobody_up() -> No
 async def test_the_best_path_of_all_counts() -> None:
     async with fan_out() as out:
         one, other = viewer(out), viewer(out)
-        one.estimate(500_000)
+        one.on_remb(500_000)
         assert out.as_dict()["bitrate_bps"] == 500_000
-        other.estimate(3_000_000)
-        one.estimate(400_000)
+        other.on_remb(3_000_000)
+        one.on_remb(400_000)
         assert out.as_dict()["bitrate_bps"] == 3_000_000
         other.stop()
-        one.estimate(400_000)
+        one.on_remb(400_000)
         assert out.as_dict()["bitrate_bps"] == 400_000
 
 

@@ -11,7 +11,7 @@ from streamer.webrtc.jitter_buffer import (
     HOLD_S,
     PATIENCE_S,
     RETRY_S,
-    Encoded,
+    EncodedFrame,
     JitterBuffer,
     MediaClock,
     Packet,
@@ -40,11 +40,11 @@ def packets(
     return made
 
 
-def feed(target: JitterBuffer, sequence: Iterable[Packet]) -> list[Encoded]:
+def feed(target: JitterBuffer, sequence: Iterable[Packet]) -> list[EncodedFrame]:
     return [picture for packet in sequence for picture in target.add(packet)]
 
 
-def names(pictures: Iterable[Encoded]) -> list[str]:
+def names(pictures: Iterable[EncodedFrame]) -> list[str]:
     return [picture.data.split(b".")[0].decode() for picture in pictures]
 
 
@@ -52,7 +52,7 @@ def test_a_picture_is_handed_over_with_its_last_packet() -> None:
     target, sent = buffer(), packets([3, 2])
     assert target.add(sent[0]) == target.add(sent[1]) == []
     [picture] = target.add(sent[2])
-    assert picture == Encoded(b"K0.0 0.1 0.2 ", 0, sent[2].arrived_at, True)
+    assert picture == EncodedFrame(b"K0.0 0.1 0.2 ", 0, sent[2].arrived_at, True)
     assert target.add(sent[3]) == []
     [second] = target.add(sent[4])
     assert (second.pts, second.keyframe) == (FRAME, False)
