@@ -226,9 +226,7 @@ async def test_a_source_that_pauses_is_said(monkeypatch: pytest.MonkeyPatch) -> 
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/x.ts"
         with contextlib.closing(CameraSource(Address(url), told.append)):
-            async with asyncio.timeout(20):
-                while not told:
-                    await asyncio.sleep(0.01)
+            await eventually(lambda: told)
     assert told[0] == "127.0.0.1: no video for 0.3 s; trying again"
 
 

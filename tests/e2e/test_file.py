@@ -100,7 +100,7 @@ def test_kill_and_ctrl_c_cost_no_frame(video: Path, tmp_path: Path) -> None:
 
     code, said = watch(kill, video, "-o", killed, *PAINT)
     assert code == 0 and deaths
-    assert said.count("\n") == 1 and "another takes its place" in said
+    assert said.count("\n") == 1 and "is restarted" in said
     assert numbers(killed) == list(range(600))
 
     def stop(event: Event, process: psutil.Process) -> None:
