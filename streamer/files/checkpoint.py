@@ -47,6 +47,7 @@ class Checkpoint:
             self.folder.mkdir()
             self._job.write_text(_json(job))
         except OSError as error:
+            self.clear()
             raise MediaError(f"{self.folder.parent}: {error.strerror}") from error
 
     def job(self) -> dict[str, object] | None:
