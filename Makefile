@@ -78,7 +78,7 @@ licences: $(VENV)/run.stamp ## list the licence of every package that streamer n
 
 constraints: $(VENV)/test.stamp ## write constraints.txt anew, from the newest versions
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager "$(TORCH)" \
-		--editable ".[any-style,bench,camera,dev,torch,train]"
+		--editable ".[bench,camera,dev,torch,train]"
 	$(BIN)/python packages.py constraints > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
 

@@ -1,7 +1,7 @@
 # Nix brings Python, Node.js and the loader; the Python packages are the wheels of PyPI at the
 # versions of constraints.txt, put into a folder of their own at the first start.
 {
-  description = "Repaint live video with a neural style, frame by frame";
+  description = "Stylize live video with a neural style, frame by frame";
 
   inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-26.05";
 
@@ -176,8 +176,9 @@
               pkgs.runCommand "pure" { nativeBuildInputs = [ small ]; } ''
                 cd ${self}
                 python -m pytest --noconftest -p no:cacheprovider -o filterwarnings= \
-                  tests/test_fade.py tests/test_governor.py tests/test_intake.py \
-                  tests/test_pacer.py tests/test_reorder.py tests/test_stats.py
+                  tests/pipeline/test_fade.py tests/pipeline/test_governor.py \
+                  tests/pipeline/test_intake.py tests/pipeline/test_pacer.py \
+                  tests/pipeline/test_reorder.py tests/pipeline/test_stats.py
                 touch $out
               '';
           };

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.stylizers import files, transformer_net
-from streamer.diagnostics.measure import picture
+from streamer.diagnostics.measure import sample_image
 from streamer.engine.stylizer import StylizerSpec
 from streamer.frame import Style
 from streamer.i420 import Pixels, to_rgb
@@ -30,7 +30,7 @@ STYLES = 26
 
 def contenders(size: tuple[int, int], threads: int, folder: Path) -> dict[str, Callable[[], Run]]:
     """Name → what prepares it; that raises when the engine is not there or cannot."""
-    image = picture(*size)
+    image = sample_image(*size)
     rgb = to_rgb(image)
     known = [model for model in read_all()[0] if not model.added]
     johnson = transformer_net(folder / f"transformer-{size[0]}.onnx")

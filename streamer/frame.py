@@ -1,4 +1,4 @@
-"""What travels: a picture with its place in time and the look it is to get; whence, whither."""
+"""What travels, an image with its time and style, and the sources and sinks it travels between."""
 
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 Plane = NDArray[np.uint8]
 VIDEO_CLOCK_HZ = 90_000  # RTP clock of video (RFC 3551)
 VIDEO_TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
-SMOOTHEST = 0.95  # more would make a film of one picture
+SMOOTHEST = 0.95  # more would freeze the video
 
 
 def i420_size(width: int, height: int) -> int:
-    """Bytes of one I420 picture; odd sides round the chroma planes up, as FFmpeg does."""
+    """Bytes of one I420 image; odd sides round the chroma planes up, as FFmpeg does."""
     return width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An I420 picture: luma, then both chroma planes at half size, in one flat uint8 buffer.
+    """An I420 image: luma, then both chroma planes at half size, in one flat uint8 buffer.
 
     Video range (BT.601 limited) unless a source says otherwise; nothing between source and
     sink needs to know. `data` is C-contiguous, of `i420_size(width, height)` bytes.
@@ -32,7 +32,9 @@ class Image:
 
     def __post_init__(self) -> None:
         if self.data.shape != (i420_size(self.width, self.height),):
-            raise ValueError(f"{self.data.shape} is no I420 buffer of {self.width}x{self.height}")
+            raise ValueError(
+                f"{self.data.shape} is not an I420 buffer of {self.width}x{self.height}"
+            )
 
     @property
     def planes(self) -> tuple[Plane, Plane, Plane]:
@@ -50,8 +52,8 @@ class Image:
 class Style:
     """How one frame is to look: styles with their weights (sum 1), and how strongly.
 
-    `strength` mixes with the camera picture: 0 leaves it as it came, 1 shows the style alone.
-    `preserve_color` keeps the camera's chroma under the style's brush strokes. `smooth` (0..0.95)
+    `strength` mixes with the source image: 0 leaves it as it came, 1 shows the style alone.
+    `preserve_color` keeps the source's chroma under the style's brush strokes. `smooth` (0..0.95)
     calms flicker: that much of what hardly changes comes from the frame shown before.
     """
 
@@ -63,14 +65,14 @@ class Style:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture on its way; `pts * time_base` is its media time in seconds."""
+    """One image on its way; `pts * time_base` is its media time in seconds."""
 
     image: Image
     pts: int
     time_base: Fraction
     captured_at: float  # monotonic seconds on this machine; only for latency
     style: Style = field(default=Style())
-    height_px: int | None = None  # height to stylize at; None: the picture's own
+    height_px: int | None = None  # height to stylize at; None: the image's own
     duration: int = 0  # in time_base units; 0: unknown
 
     @property

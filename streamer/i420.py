@@ -1,4 +1,4 @@
-"""stylizer → **planes** → network: an I420 picture made to fit a network, and back.
+"""stylizer → **i420** → network: I420 ↔ RGB and tensors, sizes, mixing.
 
 RGB is 8 bits, BT.601 video range on the I420 side. Chroma is averaged down and interpolated
 up, centred on its 2x2 luma pixels; OpenCV's own I420 conversion keeps one pixel in four,

@@ -1,7 +1,11 @@
 """Where files lie: the models that come with streamer, and the user's data directory."""
 
 import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import platformdirs
 
@@ -23,3 +27,20 @@ def data_dir() -> Path:
 def user_models() -> Path:
     """The folder of the models that were pulled or added; it need not exist yet."""
     return data_dir() / "models"
+
+
+@contextmanager
+def written_whole(target: Path) -> Iterator[BinaryIO]:
+    """Write a file that appears at `target` once it is complete and on disk, or not at all.
+
+    Raises OSError.
+    """
+    draft = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with draft.open("xb") as file:  # not tempfile: others could not read its files
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)

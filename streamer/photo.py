@@ -1,10 +1,9 @@
-"""Pictures ↔ images to stylize: uploaded bytes, and photo files.
+"""server, files, library → **photo**: picture files ↔ images.
 
-A photo file keeps what is not colour: transparency, EXIF (upright now), resolution.
+A picture file keeps its transparency, EXIF (turned upright) and resolution.
 """
 
 import io
-import secrets
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from PIL import ImageCms, ImageOps, UnidentifiedImageError
 from streamer.errors import MediaError, TooLargeError
 from streamer.frame import Image
 from streamer.i420 import from_rgb, to_rgb
+from streamer.paths import written_whole
 
 MIN_SIDE_PX = 16
 MAX_FILE_PIXELS = 200_000_000
@@ -86,15 +86,9 @@ def write_photo(target: Path, photo: Photo) -> None:
     if photo.alpha is not None and kind != "JPEG":
         picture.putalpha(photo.alpha)
     options: dict[str, Any] = {} if kind == "PNG" else {"quality": QUALITY}
-    draft = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}")
     try:
-        try:
-            # Not tempfile: its files are readable to nobody else, and so would be the photo.
-            with draft.open("xb") as file:
-                picture.save(file, kind, **options, **photo.extra)
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
+        with written_whole(target) as file:
+            picture.save(file, kind, **options, **photo.extra)
     except (OSError, ValueError) as error:
         raise MediaError(f"{target}: {getattr(error, 'strerror', None) or error}") from error
 

@@ -25,7 +25,7 @@ HOMES = {
     "fastapi": ("server/*",),
     "starlette": ("server/*",),
     "uvicorn": ("server/serve",),
-    "prometheus_client": ("server/metrics", "server/app"),
+    "prometheus_client": ("server/metrics",),
     "cryptography": ("server/certificate", "diagnostics/*"),
     "segno": ("server/qr",),
     "typer": ("cli/*",),

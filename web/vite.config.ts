@@ -1,5 +1,6 @@
 import { svelte } from '@sveltejs/vite-plugin-svelte';
 import { defineConfig } from 'vite';
+import { ROUTES } from './src/rtc/api';
 
 const server = 'http://127.0.0.1:8000';
 
@@ -10,14 +11,18 @@ export default defineConfig({
     emptyOutDir: true,
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0, // the server's content policy wants files
+    rollupOptions: { input: ['index.html', 'watch.html'] },
   },
   server: {
     // The server compares Origin with Host, so the proxy must look like the page's own server.
-    proxy: Object.fromEntries(
-      ['/whip', '/styles', '/stats', '/stylize', '/films', '/phone'].map((path) => [
-        path,
-        { target: server, changeOrigin: true, headers: { origin: server } },
-      ]),
-    ),
+    proxy: {
+      ...Object.fromEntries(
+        Object.values(ROUTES).map((path) => [
+          path,
+          { target: server, changeOrigin: true, headers: { origin: server } },
+        ]),
+      ),
+      '^/watch/': { target: server, bypass: () => '/watch.html' },
+    },
   },
 });

@@ -1,7 +1,4 @@
-"""command line → **camera run** → source, ring, virtual camera.
-
-`streamer camera`, put together: any source through a ring of its own into the virtual camera.
-"""
+"""command line → **run** → source, ring, virtual: `streamer camera`, put together."""
 
 import asyncio
 import contextlib
@@ -22,16 +19,16 @@ from streamer.pipeline.change import Change, Height, change
 from streamer.pipeline.stats import Stats
 from streamer.pipeline.style_control import StyleControl
 from streamer.ring.ring import Ring
-from streamer.ring.setup import setup
+from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 
-TELL_S = 1.0
+REPORT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What the command line was told."""
+class CameraOptions:
+    """What the command line was given."""
 
     source: str
     style: str | None
@@ -48,58 +45,62 @@ class Wish:
     threads: int | None
 
 
-def run(wish: Wish) -> None:
+def run(options: CameraOptions) -> None:
     """Until Ctrl-C. Raises StreamerError when there is no camera, no source or no ring."""
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_run(wish))
+        asyncio.run(_run(options))
 
 
-async def _run(wish: Wish) -> None:
-    address = parse_source(wish.source, sys.platform, wish.token)
+async def _run(options: CameraOptions) -> None:
+    address = parse_source(options.source, sys.platform, options.token)
     catalogue = Catalogue.load()
-    style = Style(catalogue.parse(wish.style or catalogue.default), wish.strength)
-    look = Look(catalogue, StyleControl(catalogue.parse, style, wish.height_px, wish.fps))
-    size = setup(wish.backend, wish.workers, wish.threads, None)
-    title = f"waiting for {name_of(wish.source)}"
-    with VirtualCamera(wish.width, wish.height, wish.fps, wish.device, title) as camera:
+    style = Style(catalogue.parse_live(options.style or catalogue.default), options.strength)
+    control = TextControl(
+        catalogue, StyleControl(catalogue.parse_live, style, options.height_px, options.fps)
+    )
+    size = resolve(options.backend, options.workers, options.threads, None)
+    title = f"waiting for {name_of(options.source)}"
+    with VirtualCamera(options.width, options.height, options.fps, options.device, title) as camera:
         print(f"the virtual camera is {camera.device}; Ctrl-C stops", flush=True)
         async with ring_of(size, catalogue, style) as ring:
             source = CameraSource(address, _say)
-            with contextlib.closing(source), _controlled(look, wish.control):
-                await _carry(source, ring, camera, look)
+            with contextlib.closing(source), _controlled(control, options.control):
+                await _carry(source, ring, camera, control)
 
 
-async def _carry(source: CameraSource, ring: Ring, camera: VirtualCamera, look: "Look") -> None:
+async def _carry(
+    source: CameraSource, ring: Ring, camera: VirtualCamera, control: "TextControl"
+) -> None:
     stats = Stats()
     async with asyncio.TaskGroup() as tasks:
-        telling = tasks.create_task(_tell(source, ring, camera, look, stats))
+        reporting = tasks.create_task(_report(source, ring, camera, control, stats))
         await pipeline.run(
-            source.frames, ring.open(live=True), camera, stats=stats, dress=look.dress
+            source.frames, ring.open(live=True), camera, stats=stats, apply_style=control.apply
         )
-        telling.cancel()
+        reporting.cancel()
 
 
-class Look:
-    """How the next frame is to look, changed by lines of text."""
+class TextControl:
+    """The style of the next frame, changed by lines of text."""
 
-    def __init__(self, catalogue: Catalogue, control: StyleControl) -> None:
-        self.control = control
+    def __init__(self, catalogue: Catalogue, style: StyleControl) -> None:
+        self.style = style
         self._catalogue = catalogue
 
     @property
     def name(self) -> str:
         """The style headed for."""
-        return " ".join(name for name, _ in self.control.target.blend)
+        return " ".join(name for name, _ in self.style.target.blend)
 
-    def dress(self, frame: Frame) -> Frame:
-        """Give a frame its style and height, the moment the ring takes it."""
-        return self.control.apply(frame, time.monotonic())
+    def apply(self, frame: Frame) -> Frame:
+        """Call when the ring takes a frame: gives it its style and height."""
+        return self.style.apply(frame, time.monotonic())
 
-    def hear(self, line: str) -> None:
+    def on_line(self, line: str) -> None:
         """A style's name or number, a blend, or JSON as PATCH /streams/NAME takes it."""
         try:
             wanted = _read(line.strip(), list(self._catalogue))
-            self.control.change(wanted, time.monotonic())
+            self.style.change(wanted, time.monotonic())
         except StreamerError as failure:
             _say(str(failure))
 
@@ -114,34 +115,34 @@ def _read(line: str, styles: list[str]) -> Change:
 
 
 @contextlib.contextmanager
-def _controlled(look: Look, wanted: bool) -> Iterator[None]:
-    """Lines from stdin go to `look`, inside."""
+def _controlled(control: TextControl, wanted: bool) -> Iterator[None]:
+    """Inside, lines from standard input go to `control`."""
     if wanted:
         loop = asyncio.get_running_loop()
-        threading.Thread(target=_listen, args=(loop, look.hear), daemon=True).start()
+        threading.Thread(target=_read_lines, args=(loop, control.on_line), daemon=True).start()
     yield
 
 
-def _listen(loop: asyncio.AbstractEventLoop, hear: Callable[[str], None]) -> None:
+def _read_lines(loop: asyncio.AbstractEventLoop, on_line: Callable[[str], None]) -> None:
     with contextlib.suppress(RuntimeError):  # the loop has ended
         for line in sys.stdin:
             if line.strip():
-                loop.call_soon_threadsafe(hear, line)
+                loop.call_soon_threadsafe(on_line, line)
 
 
-async def _tell(
-    source: CameraSource, ring: Ring, camera: VirtualCamera, look: Look, stats: Stats
+async def _report(
+    source: CameraSource, ring: Ring, camera: VirtualCamera, control: TextControl, stats: Stats
 ) -> None:
-    control = look.control
+    style = control.style
     while True:
-        await asyncio.sleep(TELL_S)
+        await asyncio.sleep(REPORT_S)
         now = time.monotonic()
-        out_fps = stats.left.fps(now)
-        control.update(now, source.frames.received, out_fps, ring.busy_s, len(ring))
+        out_fps = stats.delivered.fps(now)
+        style.update(now, source.frames.received, out_fps, ring.busy_s, len(ring))
         if sys.stderr.isatty():
-            line = f"{control.in_fps:.0f} fps in, {out_fps:.0f} stylized, "
+            line = f"{style.in_fps:.0f} fps in, {out_fps:.0f} stylized, "
             line += f"{camera.sent.fps(now):.0f} out, {camera.latency.as_ms()['p50']:.0f} ms"
-            print(f"\r{line}, {look.name}\033[K", end="", file=sys.stderr, flush=True)
+            print(f"\r{line}, {control.name}\033[K", end="", file=sys.stderr, flush=True)
 
 
 def _say(line: str) -> None:

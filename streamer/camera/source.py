@@ -1,6 +1,6 @@
-"""webcam, address, file, screen → **source** → intake.
+"""camera, URL, file, screen → **source** → intake: anything FFmpeg opens, as a live source.
 
-Anything FFmpeg can open, as a live source: newest frame first, opened again when it breaks.
+Only the newest frame counts; what breaks is opened again.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ def parse_source(text: str, platform: str, token: str | None = None) -> Address:
     if scheme:
         return Address(text)
     if not Path(text).is_file():
-        raise UsageError(f"{text!r} is no camera number, no address, no file and not `screen`")
+        raise UsageError(f"{text!r} is neither a camera number, a URL, a file nor `screen`")
     return Address(text, paced=True)
 
 
@@ -73,7 +73,7 @@ def _webcam(text: str, platform: str) -> Address:
         return Address(f"{text}:none", "avfoundation", {"framerate": "30"})
     if platform == "win32":
         if not text.startswith("video="):
-            raise UsageError('on Windows a camera goes by its name: "video=Integrated Camera"')
+            raise UsageError('on Windows, name the camera: "video=Integrated Camera"')
         return Address(text, "dshow")
     return Address(f"/dev/video{text}" if text.isdecimal() else text, "v4l2")
 

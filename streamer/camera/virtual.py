@@ -1,4 +1,4 @@
-"""pipeline, broadcast → **virtual camera** → Zoom, Meet, OBS.
+"""pipeline, broadcast → **virtual** → Zoom, Meet, OBS.
 
 The operating system's virtual camera by pyvirtualcam (GPL-2.0, the extra `camera`), which is
 imported nowhere else and not before a camera is wanted. Programs that read a camera take one
@@ -106,16 +106,16 @@ def fit(image: Image, width: int, height: int) -> Image:
 
 
 def flat(width: int, height: int, luma: int) -> Image:
-    """A grey picture."""
+    """Grey everywhere."""
     image = Image(width, height, np.full(i420_size(width, height), _GREY, np.uint8))
     image.planes[0][:] = luma
     return image
 
 
 def slate(width: int, height: int, title: str) -> Image:
-    """What is shown while there is nothing to show."""
+    """What is shown while the source is away: `title` on dark grey."""
     image = flat(width, height, 2 * _BLACK)
-    luma, text, scale = image.planes[0], title or "no picture", height / 480
+    luma, text, scale = image.planes[0], title or "no video", height / 480
     (wide, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     scale *= min(1.0, 0.9 * width / max(wide, 1))
     (wide, high), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
@@ -142,9 +142,7 @@ def advice(platform: str, failure: str) -> str:
     """What to do on this operating system when no virtual camera could be opened."""
     if platform == "linux":
         if "ermission" in failure or "'video' group" in failure:
-            return (
-                "the virtual camera is not yours to use: sudo usermod -aG video $USER, log in anew"
-            )
+            return "access denied: sudo usermod -aG video $USER, then log in again"
         if "not found" in failure.lower() or "no v4l2" in failure.lower():
             return (
                 "no virtual camera here: sudo modprobe v4l2loopback devices=1 exclusive_caps=1"
@@ -152,7 +150,7 @@ def advice(platform: str, failure: str) -> str:
             )
     if platform == "darwin":
         return (
-            "no virtual camera here: in OBS 30 or newer start its virtual camera once, and stop it"
+            "no virtual camera here: in OBS 30 or newer start its virtual camera once and stop it"
         )
     if platform == "win32":
         return "no virtual camera here: install OBS, which brings one, and start this again"

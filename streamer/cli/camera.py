@@ -1,39 +1,58 @@
-"""`streamer camera`: flags to a wish. Nothing heavy is imported before the flags are read."""
+"""`streamer camera`: flags to options. Nothing heavy is imported before the flags are read."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from streamer.server.config import parse_height, parse_size
+from streamer.cli.options import (
+    BackendOption,
+    ThreadsOption,
+    WorkersOption,
+    parse_height,
+    parse_size,
+)
 
 
 def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     source: Annotated[
-        str, typer.Argument(help="Camera number or name, address, file, or screen.")
+        str, typer.Argument(help="Camera number or name, URL, file, or screen.")
     ] = "0",
-    style: Annotated[str | None, typer.Option(help="A style, or a blend: a:0.7,b:0.3.")] = None,
-    strength: Annotated[float, typer.Option(min=0, max=1, help="0 leaves it as it is.")] = 1.0,
-    size: Annotated[str, typer.Option(help="Of the virtual camera, whatever comes.")] = "1280x720",
-    fps: Annotated[float, typer.Option(min=1, max=120, help="The same.")] = 30.0,
-    height: Annotated[str, typer.Option(help="Pixels to stylize at, or auto.")] = "auto",
+    style: Annotated[
+        str | None, typer.Option(help="Style, or a blend such as a:0.7,b:0.3.")
+    ] = None,
+    strength: Annotated[
+        float, typer.Option(min=0, max=1, help="How strongly to stylize: 0 keeps the original.")
+    ] = 1.0,
+    size: Annotated[
+        str, typer.Option(help="Size of the virtual camera, whatever the source has.")
+    ] = "1280x720",
+    fps: Annotated[
+        float, typer.Option(min=1, max=120, help="Frame rate of the virtual camera.")
+    ] = 30.0,
+    height: Annotated[str, typer.Option(help="Height in pixels to stylize at, or auto.")] = "auto",
     device: Annotated[
-        str | None, typer.Option(help="Which virtual camera, if there are several.")
+        str | None, typer.Option(help="Virtual camera to use, if there are several.")
     ] = None,
     token: Annotated[
         str | None,
-        typer.Option(envvar="STREAMER_TOKEN", help="Of the server whose stream is the source."),
+        typer.Option(
+            envvar="STREAMER_TOKEN", help="Token of the server whose stream is the source."
+        ),
     ] = None,
     control: Annotated[
-        bool, typer.Option("--control", help="Read styles, one a line: name, number or JSON.")
+        bool,
+        typer.Option(
+            "--control", help="Read styles from standard input, one a line: name, number or JSON."
+        ),
     ] = False,
-    backend: Annotated[Literal["onnx", "torch", "none"], typer.Option()] = "onnx",
-    workers: Annotated[int | None, typer.Option(min=1, help="Default: one per core.")] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Per worker.")] = None,
+    backend: BackendOption = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
 ) -> None:
-    """Stylize a camera, and offer it to Zoom, Meet and OBS as a virtual one.
+    """Stylize a camera, and show it to Zoom, Meet and OBS as a virtual camera.
 
-    The virtual camera keeps its size and rate; it shows a slate while the source is away, and
-    the source is opened again by itself.
+    The virtual camera keeps its size and frame rate. While the source is away it shows a slate;
+    the source is opened again as soon as it is back.
 
     [bold]Examples[/bold]
 
@@ -51,11 +70,11 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     streamer camera --control
         then type a style's name, or its number, and Enter
     """
-    from streamer.camera.run import Wish, run
+    from streamer.camera.run import CameraOptions, run
 
     width, height_px = parse_size(size)
     run(
-        Wish(
+        CameraOptions(
             source=source,
             style=style,
             strength=strength,
@@ -66,7 +85,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
             device=device,
             token=token,
             control=control,
-            backend=backend,
+            backend=backend or "onnx",
             workers=workers,
             threads=threads,
         )

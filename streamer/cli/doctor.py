@@ -1,4 +1,4 @@
-"""`streamer doctor`: flags to checks, checks to one screen."""
+"""`streamer doctor`: runs the checks, and shows the results on one screen."""
 
 import contextlib
 import json
@@ -6,47 +6,65 @@ import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.cli.options import (
+    BackendOption,
+    GpusOption,
+    RayAddressOption,
+    ThreadsOption,
+    WorkersOption,
+    choose_setup,
+    parse_ports,
+)
+
 if TYPE_CHECKING:
+    from streamer.diagnostics.checks import Finding
     from streamer.diagnostics.doctor import Fps
-    from streamer.diagnostics.finding import Finding
 
 _NEEDED = ("ray", "onnx", "codecs", "models")  # to start workers and have them stylize
 _MARKS = {"ok": "[green]ok[/green]", "note": "[yellow]note[/yellow]", "fail": "[red]fail[/red]"}
 
 
-def doctor(  # noqa: PLR0917 - one parameter an option is how Typer works
-    host: Annotated[str, typer.Option(help="As you would serve.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="As you would serve.")] = 8000,
-    tls_cert: Annotated[Path | None, typer.Option(help="PEM.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="PEM.")] = None,
-    udp_ports: Annotated[str | None, typer.Option(metavar="LOW-HIGH")] = None,
-    backend: Annotated[
-        Literal["onnx", "torch", "none"] | None, typer.Option(help="Default: onnx.")
+def doctor(  # noqa: PLR0917 - Typer reads every option from here
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; same as for `serve`.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; same as for `serve`.")
+    ] = 8000,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="PEM file of the certificate; same as for `serve`.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, max=1024)] = None,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024)] = None,
-    gpus: Annotated[int | None, typer.Option(min=0, max=1024)] = None,
-    ray_address: Annotated[str | None, typer.Option(help="Join this Ray cluster.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Start no workers.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM file of its private key; same as for `serve`.")
+    ] = None,
+    udp_ports: Annotated[
+        str | None,
+        typer.Option(metavar="LOW-HIGH", help="UDP ports for media; same as for `serve`."),
+    ] = None,
+    backend: BackendOption = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
+    gpus: GpusOption = None,
+    ray_address: RayAddressOption = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Start no workers, so measure no frame rates.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Check this machine: what works, what does not, and what to do about it.
+    """Check this machine: what works, what does not, and how to fix it.
 
-    Last comes how many frames a second a live stream may expect. Exit code 1 when something
-    failed.
+    At the end it measures the frame rates to expect of a live stream. The exit code is 1 when a
+    check failed.
     """
     from streamer.diagnostics.doctor import findings, speeds
-    from streamer.diagnostics.saved import recall
-    from streamer.server.config import Config, is_loopback, parse_ports
+    from streamer.server.config import Config, is_loopback
     from streamer.styles.catalogue import Catalogue
 
-    if found := recall("live", backend, workers, threads, gpus, ray_address):
-        size = found[0]
-        backend, workers, threads, gpus = size.backend, size.workers, size.threads, size.gpus
+    setup, _ = choose_setup("live", backend, workers, threads, gpus, ray_address)
     config = Config(
         host=host,
         port=port,
@@ -54,22 +72,19 @@ def doctor(  # noqa: PLR0917 - one parameter an option is how Typer works
         tls_cert=tls_cert,
         tls_key=tls_key,
         udp_ports=parse_ports(udp_ports) if udp_ports else None,
-        backend=backend or "onnx",
-        workers=workers,
-        threads=threads,
-        gpus=gpus,
+        setup=setup,
         ray_address=ray_address,
     )
     checks: list[Finding] = []
     rows: list[Fps] = []
-    with _progress(wanted=not as_json) as told:
+    with _progress(wanted=not as_json) as report:
         for one in findings(config):
             checks.append(one)
-            told(one.name)
+            report(one.name)
         if not quick and not any(_failed(checks, part) for part in _NEEDED):
-            up, rows = speeds(config, Catalogue.load(), told)
+            up, rows = speeds(config, Catalogue.load(), report)
             checks.append(up)
-    _tell(checks, rows, as_json)
+    _show(checks, rows, as_json)
     raise typer.Exit(_failed(checks))
 
 
@@ -79,7 +94,7 @@ def _failed(checks: "list[Finding]", name: str = "") -> bool:
 
 @contextlib.contextmanager
 def _progress(wanted: bool) -> Iterator[Callable[[str], None]]:
-    """One line on the terminal that says what is being looked at, and goes away."""
+    """One line on the terminal that says what is being checked, and disappears."""
     if not wanted:
         yield lambda _: None
         return
@@ -89,23 +104,24 @@ def _progress(wanted: bool) -> Iterator[Callable[[str], None]]:
         yield status.update
 
 
-def _tell(checks: "list[Finding]", rows: "list[Fps]", as_json: bool) -> None:
+def _show(checks: "list[Finding]", rows: "list[Fps]", as_json: bool) -> None:
     if as_json:
-        told = {
+        results = {
             "checks": [asdict(one) for one in checks],
             "live_fps": [asdict(one) for one in rows],
         }
-        print(json.dumps(told, indent=2))
+        print(json.dumps(results, indent=2))
         return
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, show_header=False)
     for overflow in ("ellipsis", "ellipsis", "fold"):
         table.add_column(no_wrap=overflow != "fold", overflow=overflow)
     for one in checks:
-        fix = f"\n[dim]→ {one.fix}[/dim]" if one.fix else ""
-        table.add_row(_MARKS[one.state], one.name, one.found + fix)
+        fix = f"\n[dim]→ {escape(one.fix)}[/dim]" if one.fix else ""
+        table.add_row(_MARKS[one.state], one.name, escape(one.found) + fix)
     Console().print(table)
     if rows:
         Console().print(_fps(rows))
@@ -117,7 +133,7 @@ def _fps(rows: "list[Fps]") -> object:
     from streamer.diagnostics.measure import HEIGHTS_PX
 
     table = Table(box=None, pad_edge=False, header_style="dim", title_justify="left")
-    table.title = "\nframes a second to expect of one live stream, by --height"
+    table.title = "\nframes per second to expect of one live stream, by --height"
     table.add_column("model")
     for height_px in HEIGHTS_PX:
         table.add_column(f"{height_px} px", justify="right")

@@ -1,6 +1,6 @@
-"""The command line: flags in, the right part started, failures shown as one line.
+"""The command line: finds the command, and shows failures as one line.
 
-Heavy libraries are imported by the command that needs them, so `streamer --help` is instant.
+Only the wanted command's module is imported, so `streamer --help` is instant.
 """
 
 import importlib
@@ -12,16 +12,15 @@ import typer
 from streamer import __version__
 from streamer.errors import StreamerError, UsageError
 
-# Commands that live beside what they do: name, module, attribute, line in the help.
-_ELSEWHERE = (
-    ("serve", "streamer.cli.serve", "serve", "Serve the page, WHIP and WHEP: live, stylized."),
-    ("file", "streamer.cli.file", "file", "Stylize a video file into another file."),
-    ("camera", "streamer.cli.camera", "camera", "Stylize a camera, for Zoom, Meet and OBS."),
-    ("styles", "streamer.cli.styles", "styles_app", "List, check and fetch styles."),
-    ("doctor", "streamer.cli.doctor", "doctor", "Check this machine, and say what to fix."),
-    ("bench", "streamer.cli.bench", "bench", "Find the fastest settings for this machine."),
-    ("distill", "streamer.cli.train", "distill", "Teach a fast network slow styles."),
-    ("train", "streamer.cli.train", "train", "Teach a fast network to stylize like a painting."),
+_COMMANDS = (  # name, module, attribute, summary for `streamer --help`
+    ("serve", "streamer.cli.serve", "serve", "Serve the page, WHIP and WHEP: stylize live video."),
+    ("file", "streamer.cli.file", "file", "Stylize video files and photos."),
+    ("camera", "streamer.cli.camera", "camera", "Stylize a camera for Zoom, Meet and OBS."),
+    ("styles", "streamer.cli.styles", "styles_app", "List, show, add and remove styles."),
+    ("doctor", "streamer.cli.doctor", "doctor", "Check this machine, and say how to fix it."),
+    ("bench", "streamer.cli.bench", "bench", "Find the fastest workers for this machine."),
+    ("distill", "streamer.cli.train", "distill", "Train a fast network to imitate slow styles."),
+    ("train", "streamer.cli.train", "train", "Train a fast network on a painting."),
 )
 
 
@@ -36,17 +35,18 @@ def main() -> None:
 
 
 def _commands(arguments: list[str]) -> typer.Typer:
-    """All commands; of those that live elsewhere only the one asked for is imported."""
+    """All commands; only the one that is wanted is imported."""
     app = typer.Typer(
         help="Stylize live video with a neural style, frame by frame.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
+        context_settings={"help_option_names": ["--help", "-h"]},
     )
     app.callback()(_common)
     wanted = next((word for word in arguments if not word.startswith("-")), None)
-    for name, module, attribute, summary in _ELSEWHERE:
-        found: Any = _elsewhere
+    for name, module, attribute, summary in _COMMANDS:
+        found: Any = _not_imported
         if name == wanted:
             found = getattr(importlib.import_module(module), attribute)
         if isinstance(found, typer.Typer):
@@ -56,19 +56,20 @@ def _commands(arguments: list[str]) -> typer.Typer:
     return app
 
 
-def _elsewhere() -> None:
-    """Stands in the help for a command that was not asked for."""
+def _not_imported() -> None:
+    """Stands for a command in the help of all."""
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(wanted: bool) -> None:
+    if wanted:
         print(f"streamer {__version__}")
         raise typer.Exit
 
 
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Stylize live video with a neural style, frame by frame."""

@@ -3,148 +3,201 @@
 import logging
 import secrets
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
-from streamer.engine.backend import Backend
-from streamer.server.config import (
-    Config,
-    is_loopback,
+from streamer.cli.options import (
+    BackendOption,
+    GpusOption,
+    RayAddressOption,
+    ThreadsOption,
+    WorkersOption,
+    choose_setup,
     parse_bitrate,
     parse_height,
     parse_ice_server,
     parse_ports,
     parse_virtual_camera,
 )
+from streamer.server.config import Config, is_loopback
 
 _DEFAULT = Config()
 
-_REACH = "Who may reach it"
-_RING = "Workers"
-_PICTURE = "Picture"
+_ACCESS = "Access"
+_VIDEO = "Video"
 _NETWORK = "Media over the network"
 
 
 def serve(  # noqa: PLR0917 - Typer reads every option from here
     host: Annotated[
-        str | None, typer.Option(help="Default 127.0.0.1; any other needs a token.")
+        str | None,
+        typer.Option(help="Address to listen on; any but 127.0.0.1 needs a token."),
     ] = None,
-    port: Annotated[int, typer.Option(help="0 takes any free port.")] = _DEFAULT.port,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")
+    ] = _DEFAULT.port,
     token: Annotated[
         str | None,
         typer.Option(
             envvar="STREAMER_TOKEN",
-            help="What every request must bring; made and printed when --host needs one.",
-            rich_help_panel=_REACH,
+            help="Token that every request must carry. Better given by the variable: other users "
+            "can see command lines. Default: generated and printed when --host needs one.",
+            rich_help_panel=_ACCESS,
         ),
     ] = None,
     allow_origin: Annotated[
         list[str] | None,
-        typer.Option(help="Another web page that may use this server.", rich_help_panel=_REACH),
+        typer.Option(
+            metavar="ORIGIN",
+            help="Web page that may also use this server, such as https://example.org; repeatable.",
+            rich_help_panel=_ACCESS,
+        ),
     ] = None,
     https: Annotated[
         bool,
-        typer.Option("--https", help="To phones nearby, own certificate.", rich_help_panel=_REACH),
+        typer.Option(
+            "--https",
+            help="HTTPS with a self-signed certificate, listening on the LAN.",
+            rich_help_panel=_ACCESS,
+        ),
     ] = False,
     tls_cert: Annotated[
-        Path | None, typer.Option(help="PEM; with --tls-key: https.", rich_help_panel=_REACH)
+        Path | None,
+        typer.Option(help="PEM file of the certificate for HTTPS.", rich_help_panel=_ACCESS),
     ] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="PEM.", rich_help_panel=_REACH)] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of the certificate's private key.", rich_help_panel=_ACCESS),
+    ] = None,
     max_peers: Annotated[
-        int, typer.Option(help="More are answered 503.", rich_help_panel=_REACH)
+        int,
+        typer.Option(
+            min=1, max=10_000, help="Publishers at once; more get 503.", rich_help_panel=_ACCESS
+        ),
     ] = _DEFAULT.max_peers,
     max_viewers: Annotated[
-        int, typer.Option(help="Who watch others' streams, by WHEP.", rich_help_panel=_REACH)
+        int,
+        typer.Option(
+            min=0, max=10_000, help="WHEP viewers at once; more get 503.", rich_help_panel=_ACCESS
+        ),
     ] = _DEFAULT.max_viewers,
     max_body_mib: Annotated[
-        int, typer.Option(help="Largest photo in MiB.", rich_help_panel=_REACH)
+        int, typer.Option(min=1, help="Largest photo upload in MiB.", rich_help_panel=_ACCESS)
     ] = _DEFAULT.max_body_bytes // 2**20,
     max_photo_megapixels: Annotated[
-        int, typer.Option(help="Largest photo in megapixels.", rich_help_panel=_REACH)
+        int, typer.Option(min=1, help="Largest photo in megapixels.", rich_help_panel=_ACCESS)
     ] = _DEFAULT.max_photo_pixels // 1_000_000,
-    max_film_mib: Annotated[
-        int, typer.Option(help="Largest film in MiB.", rich_help_panel=_REACH)
-    ] = _DEFAULT.max_film_bytes // 2**20,
-    backend: Annotated[
-        str | None,
-        typer.Option(help="onnx (default), torch, or none: pass through.", rich_help_panel=_RING),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Default: one per core or GPU.", rich_help_panel=_RING)
-    ] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Per worker; default 1.", rich_help_panel=_RING)
-    ] = None,
-    gpus: Annotated[
-        int | None, typer.Option(help="Default: all, with torch.", rich_help_panel=_RING)
-    ] = None,
-    ray_address: Annotated[
-        str | None,
-        typer.Option(help="Join this Ray cluster: auto, or HOST:PORT.", rich_help_panel=_RING),
-    ] = None,
+    max_video_mib: Annotated[
+        int, typer.Option(min=1, help="Largest video upload in MiB.", rich_help_panel=_ACCESS)
+    ] = _DEFAULT.max_video_bytes // 2**20,
+    backend: BackendOption = None,
+    workers: WorkersOption = None,
+    threads: ThreadsOption = None,
+    gpus: GpusOption = None,
+    ray_address: RayAddressOption = None,
     style: Annotated[
-        str | None, typer.Option(help="What a stream starts with.", rich_help_panel=_PICTURE)
+        str | None,
+        typer.Option(
+            help="Style of a new stream, or a blend such as a:0.7,b:0.3. Default: the first.",
+            rich_help_panel=_VIDEO,
+        ),
     ] = None,
     smooth: Annotated[
-        float, typer.Option(help="Against flicker, 0 to 0.95.", rich_help_panel=_PICTURE)
+        float,
+        typer.Option(
+            min=0,
+            max=0.95,
+            help="Reduce flicker: weight of the previous frame where nothing moves.",
+            rich_help_panel=_VIDEO,
+        ),
     ] = _DEFAULT.smooth,
     height: Annotated[
-        str, typer.Option(help="Pixels to stylize at, or auto.", rich_help_panel=_PICTURE)
+        str,
+        typer.Option(
+            help="Height in pixels to stylize at, or auto: as high as --fps allows.",
+            rich_help_panel=_VIDEO,
+        ),
     ] = "auto",
     fps: Annotated[
-        float, typer.Option(help="What auto height aims at.", rich_help_panel=_PICTURE)
+        float,
+        typer.Option(
+            min=1, max=240, help="Frame rate that --height auto keeps.", rich_help_panel=_VIDEO
+        ),
     ] = _DEFAULT.target_fps,
     deadline: Annotated[
         float | None,
-        typer.Option(help="Seconds after which a frame is let go.", rich_help_panel=_PICTURE),
+        typer.Option(
+            min=0.02,
+            max=10,
+            help="Age in seconds at which a frame is dropped. Default: from the workers' speed.",
+            rich_help_panel=_VIDEO,
+        ),
     ] = None,
     bitrate: Annotated[
-        str, typer.Option(help="To start with, bit/s.", rich_help_panel=_NETWORK)
+        str,
+        typer.Option(
+            help="Bit rate that the stylized stream starts with, such as 800k or 2.5M.",
+            rich_help_panel=_NETWORK,
+        ),
     ] = "2.5M",
-    min_bitrate: Annotated[str, typer.Option(rich_help_panel=_NETWORK)] = "300k",
-    max_bitrate: Annotated[str, typer.Option(rich_help_panel=_NETWORK)] = "8M",
+    min_bitrate: Annotated[
+        str,
+        typer.Option(help="Lowest bit rate of the stylized stream.", rich_help_panel=_NETWORK),
+    ] = "300k",
+    max_bitrate: Annotated[
+        str,
+        typer.Option(help="Highest bit rate of the stylized stream.", rich_help_panel=_NETWORK),
+    ] = "8M",
     ice_server: Annotated[
         list[str] | None,
         typer.Option(
             metavar="URL",
-            help="stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT; none by default.",
+            help="STUN or TURN server, stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT; repeatable. "
+            "Default: none.",
             rich_help_panel=_NETWORK,
         ),
     ] = None,
     udp_ports: Annotated[
-        str | None, typer.Option(metavar="LOW-HIGH", rich_help_panel=_NETWORK)
+        str | None,
+        typer.Option(
+            metavar="LOW-HIGH",
+            help="UDP ports for media, such as 40000-40100. Default: any.",
+            rich_help_panel=_NETWORK,
+        ),
     ] = None,
     virtual_camera: Annotated[
         str | None,
-        typer.Option(metavar="STREAM[@WxH]", help="Show it as a camera of this machine."),
+        typer.Option(
+            metavar="STREAM[@WxH]",
+            help="Show this live stream on the machine's virtual camera.",
+        ),
     ] = None,
-    browser: Annotated[bool, typer.Option(help="Open the page when ready.")] = True,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")] = False,
+    browser: Annotated[
+        bool, typer.Option(help="Open the page in a browser once the workers are ready.")
+    ] = True,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log debug messages, too.")
+    ] = False,
 ) -> None:
-    """Serve the web page and WHIP: camera in, stylized stream out.
+    """Serve the web page, WHIP and WHEP: camera in, stylized stream out.
 
     [bold]Examples[/bold]
 
     streamer serve
-        this machine only, http://127.0.0.1:8000
+        for this machine only, at http://127.0.0.1:8000
 
     streamer serve --backend torch --gpus 2
 
     streamer serve --https
-        for the phones in the house; prints a QR code with the URL and its token
+        for phones on the LAN; prints a QR code with the URL and its token
     """
     host = host or ("0.0.0.0" if https else _DEFAULT.host)
     if https:
         from streamer.server.certificate import ours
 
         tls_cert, tls_key = ours(tls_cert or tls_key)
-    from streamer.diagnostics.saved import recall
-
-    found = recall("live", backend, workers, threads, gpus, ray_address)
-    if found:
-        size, note = found
-        backend, workers, threads, gpus = size.backend, size.workers, size.threads, size.gpus
+    setup, note = choose_setup("live", backend, workers, threads, gpus, ray_address)
     config = Config(
         host=host,
         port=port,
@@ -156,12 +209,9 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         max_viewers=max_viewers,
         max_body_bytes=max_body_mib * 2**20,
         max_photo_pixels=max_photo_megapixels * 1_000_000,
-        max_film_bytes=max_film_mib * 2**20,
+        max_video_bytes=max_video_mib * 2**20,
         open_browser=browser,
-        backend=cast(Backend, backend or _DEFAULT.backend),
-        workers=workers,
-        threads=threads,
-        gpus=gpus,
+        setup=setup,
         ray_address=ray_address,
         style=style,
         smooth=smooth,
@@ -176,7 +226,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         virtual_camera=parse_virtual_camera(virtual_camera) if virtual_camera else None,
     )
     _log(verbose)
-    if found:
+    if note:
         print(note, flush=True)
     from streamer.server.serve import run  # which imports Ray, aiortc and FastAPI
 
@@ -184,6 +234,6 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
 
 
 def _log(verbose: bool) -> None:
-    """Ours from INFO on, everyone else's from WARNING on."""
+    """Ours from INFO on, that of libraries from WARNING on."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("streamer").setLevel(logging.DEBUG if verbose else logging.INFO)

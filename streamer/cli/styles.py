@@ -1,12 +1,13 @@
-"""`streamer styles`: what there is to stylize with, and how to get more."""
+"""`streamer styles`: list, show, pull, add and remove styles."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import Progress
 from rich.table import Table
 
 from streamer.errors import MediaError, UsageError
@@ -14,52 +15,54 @@ from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE
 
 styles_app = typer.Typer(
-    help="List, check and fetch styles.", no_args_is_help=True, rich_markup_mode="rich"
+    help="List, show, add and remove styles.", no_args_is_help=True, rich_markup_mode="rich"
 )
 _SHEET = Path("styles.jpg")
 
 
 @styles_app.command("list")
 def list_() -> None:
-    """Every style there is, and those that can be pulled."""
+    """List every style, and those that can be pulled."""
     from streamer.library.pull import is_here, published
 
     catalogue = Catalogue.load()
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("style", no_wrap=True, style="bold")
     table.add_column("model", no_wrap=True)
-    table.add_column("looks like")
+    table.add_column("description")
     for name in catalogue:
         if name != NONE:
-            model, look = catalogue.find(name)
-            about = look.description or (f"({model.source})" if model.added else "")
+            model, entry = catalogue.find(name)
+            about = entry.description or (f"({model.source})" if model.added else "")
             table.add_row(name, model.name, escape(about))
     for more in published().values():
         if not is_here(more):
-            table.add_row(f"[dim]{more.style}[/dim]", "[dim]to pull[/dim]", more.description)
+            table.add_row(
+                f"[dim]{more.style}[/dim]", "[dim]to pull[/dim]", escape(more.description)
+            )
     console = Console()
     console.print(table)
-    console.print(f"\n[dim]A stream starts with {catalogue.default}.[/dim]")
+    console.print(f"\n[dim]The default is {catalogue.default}.[/dim]")
 
 
 @styles_app.command()
 def show(style: str) -> None:
-    """All that is known of one style."""
+    """Show where a style comes from, its licence and its checksum."""
     catalogue = Catalogue.load()
-    model, look = catalogue.find(style)
+    model, entry = catalogue.find(style)
     data = model.read()
-    shared = [other.name for other in model.styles if other.name != look.name]
+    shared = [other.name for other in model.styles if other.name != entry.name]
     facts = {
         "style": catalogue.check(style),
-        "also called": ", ".join(look.aliases),
-        "title": look.title,
-        "looks like": look.description,
+        "also called": ", ".join(entry.aliases),
+        "title": entry.title,
+        "looks like": entry.description,
         "model": f"{model.name}, {'added by you' if model.added else 'built in'}",
-        "blends at no cost with": ", ".join(shared),
-        "layout": model.layout + (", also in 8 bits" if model.int8 else ""),
+        "blends at no extra cost with": ", ".join(shared),
+        "layout": model.layout + (", also int8" if model.int8 else ""),
         "file": str(model.path),
         "size": f"{len(data) / 1e6:.1f} MB",
-        "sha256": model.sha256 + ", as it should be",
+        "sha256": model.sha256 + ", verified",
         "licence": model.license,
         "source": model.source,
     }
@@ -75,14 +78,16 @@ def show(style: str) -> None:
 @styles_app.command()
 def sheet(
     picture: Path,
-    output: Annotated[Path, typer.Option("--output", "-o", help="A .jpg or .png.")] = _SHEET,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="The .jpg or .png to write.")
+    ] = _SHEET,
     style: Annotated[
-        list[str] | None, typer.Option(help="Only this style; may be repeated.")
+        list[str] | None, typer.Option(help="Show only this style; repeat for more.")
     ] = None,
-    columns: Annotated[int, typer.Option(min=1, max=20)] = 4,
-    width: Annotated[int, typer.Option(min=64, max=1920, help="Of one tile, in pixels.")] = 320,
+    columns: Annotated[int, typer.Option(min=1, max=20, help="Tiles in a row.")] = 4,
+    width: Annotated[int, typer.Option(min=64, max=1920, help="Width of a tile in pixels.")] = 320,
 ) -> None:
-    """One picture in every style, on one sheet."""
+    """Write a contact sheet: one picture in every style."""
     from streamer.engine.stylizer import StylizerSpec
     from streamer.library.sheet import sheet as lay_out
     from streamer.library.sheet import stylized, tile
@@ -91,7 +96,7 @@ def sheet(
     if output.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UsageError(f"{output} must end in .jpg or .png")
     if not picture.is_file():
-        raise UsageError(f"there is no picture {picture}")
+        raise UsageError(f"no such file: {picture}")
     catalogue = Catalogue.load()
     names = [catalogue.check(name) for name in style or catalogue]
     image = tile(decode_photo(picture.read_bytes(), max_pixels=100_000_000), width)
@@ -109,69 +114,69 @@ def sheet(
 
 @styles_app.command()
 def pull(
-    names: Annotated[list[str] | None, typer.Argument(help="See `streamer styles list`.")] = None,
-    all_: Annotated[bool, typer.Option("--all", help="All that are not here yet.")] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Networks that `streamer styles list` shows as to pull."),
+    ] = None,
+    all_: Annotated[
+        bool, typer.Option("--all", help="Pull every network that is not here yet.")
+    ] = False,
     name: Annotated[
-        str | None, typer.Option(help="Call the style this instead; for one at a time.")
+        str | None, typer.Option(help="Name of the style, if only one network is pulled.")
     ] = None,
 ) -> None:
-    """Fetch networks that others publish, checked by their SHA-256."""
-    from streamer.library import pull as styles_pull
+    """Download published networks, checked by their SHA-256."""
+    from streamer.library import pull as library
+    from streamer.library.download import progress_bar
 
-    wanted = [styles_pull.find(word) for word in names or ()]
+    wanted = [library.find(word) for word in names or ()]
     if all_:
-        wanted += [m for m in styles_pull.published().values() if m not in wanted]
+        wanted += [model for model in library.published().values() if model not in wanted]
     if not wanted:
-        raise UsageError(f"pull which? {', '.join(styles_pull.published())}, or --all")
+        raise UsageError(f"pull which? {', '.join(library.published())}, or --all")
     if name and len(wanted) > 1:
         raise UsageError("--name is for pulling one network")
-    console = Console(stderr=True)
     for model in wanted:
-        if styles_pull.is_here(model):
-            console.print(f"{model.name} is here already", highlight=False)
+        if library.is_here(model):
+            print(f"{model.name} is here already", file=sys.stderr)
             continue
-        columns = (TextColumn(model.name), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        quiet = not console.is_terminal
-        with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
-            task = progress.add_task(model.name, total=model.bytes)
-
-            def advance(have: int, progress: Progress = progress, task: object = task) -> None:
-                progress.update(task, completed=have)  # type: ignore[arg-type]
-
-            style = styles_pull.pull(model, name, advance)
-        print(f"{style} is here; it takes about 1 s for a 640x360 frame on one core")
+        with progress_bar(model.name, model.bytes) as progress:
+            style = library.pull(model, name, progress)
+        print(f"{style} is here; a 640x360 frame takes about 1 s on one core")
 
 
 @styles_app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A network or a picture.")],
-    name: Annotated[str | None, typer.Option(help="Default: that of the file.")] = None,
-    title: Annotated[str | None, typer.Option(help="How pages show it.")] = None,
+    file: Annotated[Path, typer.Argument(help="A network (.onnx, .pth, .model) or a picture.")],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the style; default: the file's name.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title on the page.")] = None,
     license: Annotated[
-        str | None, typer.Option(help="Of the weights; default: what the file says.")
+        str | None, typer.Option(help="Licence of the weights; default: what the file says.")
     ] = None,
     values: Annotated[
         str | None,
-        typer.Option(help="What black..white is to it: 0..255, 0..1 or -1..1; default: found out."),
+        typer.Option(help="Range of its input: 0..255, 0..1 or -1..1; default: detected."),
     ] = None,
 ) -> None:
     """Add a network or a picture as a style.
 
-    [bold].onnx[/bold]  a network with one picture in and one out, or one of streamer's own
+    [bold].onnx[/bold]  a network with one image in and one out, or one of streamer's own
 
     [bold].pth .model[/bold]  the state dict of a TransformerNet (PyTorch examples)
 
-    [bold].jpg .png ...[/bold]  any picture; a network then stylizes like it
+    [bold].jpg .png ...[/bold]  any picture; a network imitates it
     """
-    from streamer.library.add import adopt
+    from streamer.library.add import import_model
 
-    styles = adopt(file, name=name, title=title, license=license, values=values)
+    styles = import_model(file, name=name, title=title, license=license, values=values)
     print(f"{', '.join(styles)} {'is' if len(styles) == 1 else 'are'} here")
 
 
 @styles_app.command()
 def remove(style: str) -> None:
-    """Remove what was pulled or added: a style, with all others of its model."""
-    from streamer.library.store import remove as forget
+    """Remove a pulled or added style, and all others of its model."""
+    from streamer.library import store
 
-    print(f"removed {forget(style)}")
+    print(f"removed {store.remove(style)}")

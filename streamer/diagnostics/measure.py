@@ -1,4 +1,4 @@
-"""doctor, bench → **measure** → ring: how many frames a second, with real workers."""
+"""doctor, bench → **measure** → ring: frames per second of real workers."""
 
 import asyncio
 import statistics
@@ -13,7 +13,7 @@ from streamer.ring.ring import Ring
 from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder
 from streamer.webrtc.jitter_buffer import EncodedFrame
 
-SIZE = (1280, 720)  # of the camera
+SIZE = (1280, 720)  # of a camera's frames
 HEIGHTS_PX = (180, 270, 360, 540, 720)
 
 
@@ -25,8 +25,8 @@ class Speed:
     service_s: float
 
 
-def picture(width: int, height: int, moved_px: int = 0) -> Image:
-    """Something with edges and colours, that may move."""
+def sample_image(width: int, height: int, moved_px: int = 0) -> Image:
+    """Edges and colours, shifted by `moved_px`."""
     rows, columns = np.mgrid[0:height, moved_px : moved_px + width].astype(np.float32)
     luma = 128 + 60 * np.sin(columns / 17) + 40 * np.sin((rows + columns) / 31)
     image = Image(width, height, np.full(i420_size(width, height), 128, np.uint8))
@@ -45,11 +45,12 @@ async def speed(
     seconds: float = 1.0,
     size: tuple[int, int] = SIZE,
 ) -> Speed:
-    """Feed a ring with pictures of `size`, to be stylized at `height_px`, for `seconds`.
+    """Have `ring` stylize images of `size` (width, height) at `height_px` for `seconds` or longer.
 
-    The first frame of each worker does not count; two that count are waited for. Raises RingError.
+    The first frame of each worker does not count; at least two more are measured. Raises
+    RingError, and StylizeError for a style that fails.
     """
-    frame = Frame(picture(*size), 0, VIDEO_TIME_BASE, time.monotonic(), style, height_px)
+    frame = Frame(sample_image(*size), 0, VIDEO_TIME_BASE, time.monotonic(), style, height_px)
     flow = ring.open(live=False, window=2 * len(ring))
     enough = asyncio.Event()
     feeding = asyncio.create_task(_feed(flow, frame, enough))
@@ -82,11 +83,11 @@ async def _count(flow: Flow, warm: int, seconds: float, enough: asyncio.Event) -
 
 
 def coding_s(codec: Codec, width: int, height: int, rounds: int = 8) -> float:
-    """CPU seconds to decode one frame and encode another. Raises av.FFmpegError."""
+    """Median CPU seconds to encode and decode one frame. Raises av.FFmpegError."""
     encoder, decoder = Encoder(codec, Bitrate()), Decoder(codec, max_pixels=2**26)
     times = []
     for number in range(rounds):
-        image = picture(width, height, moved_px=5 * number)
+        image = sample_image(width, height, moved_px=5 * number)
         frame = Frame(image, number * 3000, VIDEO_TIME_BASE, 0.0)
         began = time.thread_time()
         packets = encoder.encode(frame, Bitrate().start, keyframe=number == 0)
@@ -97,7 +98,7 @@ def coding_s(codec: Codec, width: int, height: int, rounds: int = 8) -> float:
 
 
 def live_fps(stylize_fps: float, coding_each_s: float, cores: int, on_gpu: bool) -> float:
-    """What is left of `stylize_fps` when the same cores decode and encode every frame as well."""
+    """What is left of `stylize_fps` when the same cores also decode and encode each frame."""
     if on_gpu:
         return min(stylize_fps, cores / coding_each_s)
     return cores / (cores / stylize_fps + coding_each_s)

@@ -1,4 +1,4 @@
-"""bench → **saved** → serve, file, doctor: what `streamer bench` found best on this machine."""
+"""bench → **saved** → serve, file, doctor: the best workers for this machine, kept by `bench`."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -9,62 +9,59 @@ from streamer.errors import StreamerError
 from streamer.paths import data_dir
 from streamer.ring.setup import Setup, cores, gpus
 
-Use = Literal["live", "film"]
+Use = Literal["live", "file"]
 
 
 @dataclass(frozen=True, slots=True)
-class Tuned:
-    """What `streamer bench` found, and for which machine."""
+class Saved:
+    """The best for live streams and for files; it counts only on a machine of the same kind."""
 
     live: Setup
-    film: Setup
+    file: Setup
     date: str
     cores: int
     gpus: int
 
 
-def recall(use: Use, *asked: object) -> tuple[Setup, str] | None:
-    """What the bench found best, and a line that says so; None when anything was `asked` for."""
-    if any(one is not None for one in asked):
+def load_saved(use: Use, *given: object) -> tuple[Setup, str] | None:
+    """What `bench` saved, and a line that says so; None when any option is `given`."""
+    saved = None if any(option is not None for option in given) else load()
+    if saved is None:
         return None
-    tuned = load()
-    if tuned is None:
-        return None
-    best = tuned.live if use == "live" else tuned.film
-    return best, f"as `streamer bench` found best on {tuned.date}: {best}"
+    best = saved.live if use == "live" else saved.file
+    return best, f"using what `streamer bench` found best on {saved.date}: {best}"
 
 
-def place() -> Path:
-    """The file in which findings are kept."""
+def path() -> Path:
     return data_dir() / "bench.json"
 
 
-def load() -> Tuned | None:
-    """The findings for this machine, if there are any; those of another machine do not count."""
+def load() -> Saved | None:
+    """What was saved on this machine, if anything can be read."""
     try:
-        told = json.loads(place().read_text(encoding="utf-8"))
-        live, film = Setup(**told.pop("live")), Setup(**told.pop("film"))
-        tuned = Tuned(live, film, **told)
+        found = json.loads(path().read_text(encoding="utf-8"))
+        live, file = Setup(**found.pop("live")), Setup(**found.pop("file"))
+        saved = Saved(live, file, **found)
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return None
-    return tuned if (tuned.cores, tuned.gpus) == (cores(), gpus()) else None
+    return saved if (saved.cores, saved.gpus) == (cores(), gpus()) else None
 
 
-def save(live: Setup, film: Setup, date: str) -> Path:
-    """Keep findings; returns where. Raises StreamerError."""
-    tuned, path = Tuned(live, film, date, cores(), gpus()), place()
-    draft = path.with_suffix(".draft")
+def save(live: Setup, file: Setup, date: str) -> Path:
+    """Returns where. Raises StreamerError."""
+    saved, target = Saved(live, file, date, cores(), gpus()), path()
+    draft = target.with_suffix(".draft")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(asdict(tuned), indent=2) + "\n", encoding="utf-8")
-        draft.replace(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(json.dumps(asdict(saved), indent=2) + "\n", encoding="utf-8")
+        draft.replace(target)
     except OSError as error:
-        raise StreamerError(f"cannot write {path}: {error.strerror}") from None
-    return path
+        raise StreamerError(f"cannot write {target}: {error.strerror}") from None
+    return target
 
 
-def forget() -> bool:
-    """Remove the findings; whether there were any."""
-    there = place().exists()
-    place().unlink(missing_ok=True)
-    return there
+def clear() -> bool:
+    """Whether there was anything to delete."""
+    existed = path().exists()
+    path().unlink(missing_ok=True)
+    return existed

@@ -1,6 +1,6 @@
-"""bench_cli → **trials** → ring: every sensible ring on this machine, measured, and the best.
+"""cli/bench → **trials** → measure, ring: tries every sensible ring, and picks the best.
 
-Pure but for `trial`, which starts and stops a ring.
+Pure except for `trial`, which starts and stops a ring.
 """
 
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ from streamer.ring.setup import Setup
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 
-ALIKE = 0.95  # of the best frame rate: too near to tell, so that latency decides
+ALIKE = 0.95  # of the best frame rate: within the noise, so latency decides
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One ring: how fast it was, or why it was not."""
+    """One ring, with its speed or its failure."""
 
     setup: Setup
     speed: Speed | None
@@ -29,14 +29,14 @@ class Trial:
 
 
 def engines() -> tuple[Backend, ...]:
-    """What is installed here."""
+    """The installed ones."""
     return ("onnx", "torch") if find_spec("torch") and find_spec("onnx") else ("onnx",)
 
 
 def candidates(backends: Iterable[Backend], cores: int, gpus: int) -> list[Setup]:
-    """Rings that use all cores: with one thread a worker, with two, four, ... up to all.
+    """Rings that use all cores: workers with 1, 2, 4, ... threads.
 
-    And with one core left for decoding and encoding; and one worker a GPU for Torch.
+    Also one that leaves a core for decoding and encoding; and for Torch, one worker per GPU.
     """
     found: list[Setup] = []
     for backend in backends:
@@ -55,7 +55,7 @@ def candidates(backends: Iterable[Backend], cores: int, gpus: int) -> list[Setup
 async def trial(
     one: Setup, catalogue: Catalogue, style: Style, height_px: int, seconds: float
 ) -> Trial:
-    """Start this ring, have it stylize at `height_px` for `seconds`, stop it."""
+    """Start this ring, measure it at `height_px` for `seconds`, and stop it."""
     try:
         async with ring_of(one, catalogue, style) as ring:
             return Trial(one, await measure.speed(ring, style, height_px, seconds=seconds))
@@ -63,13 +63,13 @@ async def trial(
         return Trial(one, None, str(failure))
 
 
-def best_film(trials: Iterable[Trial]) -> Setup:
-    """The most frames a second. Raises StreamerError when no ring worked."""
+def best_file(trials: Iterable[Trial]) -> Setup:
+    """The one with the highest frame rate. Raises StreamerError when no ring worked."""
     return _fastest(_worked(trials))[0]
 
 
 def best_live(trials: Iterable[Trial], target_fps: float) -> Setup:
-    """Of those that hold `target_fps` the one with the least latency; else the most frames.
+    """The lowest latency among those that reach `target_fps`, else the highest frame rate.
 
     Raises StreamerError when no ring worked.
     """
@@ -89,5 +89,5 @@ def _worked(trials: Iterable[Trial]) -> list[tuple[Setup, Speed]]:
     worked = [(one.setup, one.speed) for one in every if one.speed is not None]
     if not worked:
         reasons = "; ".join(dict.fromkeys(one.failure for one in every))
-        raise StreamerError(f"none of these rings works here: {reasons}")
+        raise StreamerError(f"no ring works on this machine: {reasons}")
     return worked

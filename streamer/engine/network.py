@@ -1,6 +1,6 @@
-"""stylizer → **network** → stylizer_onnx, stylizer_torch → **network** → stylizer.
+"""stylizer → **network** → onnx_network, torch_network → **network** → stylizer.
 
-Images made to fit a network, run by those of one size, and back at their own.
+Images are fitted to a network, run together where their sizes agree, and returned at their own.
 """
 
 import math
@@ -25,26 +25,30 @@ from streamer.styles.model import LAYOUTS, ModelFile
 
 
 class Network(Protocol):
-    """One loaded model: stylizes pictures of one size, each in a blend of its own.
+    """One loaded model. It stylizes several images of one size, each in its own blend.
 
-    `styles` is how many weights it takes; `batches` says whether many at once are faster than
-    one after the other.
+    `styles` is the length of each vector of weights, which sums to 1; `batches` says whether
+    several images at once are faster than one after the other.
     """
 
     styles: int
     batches: bool
 
-    def run_rgb(self, pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]: ...
+    def run_rgb(self, images: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
+        """Stylize RGB images, uint8 (height, width, 3)."""
+        ...
 
-    def run_i420(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]: ...
+    def run_i420(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
+        """Stylize pairs of luma, uint8 (1, 1, h, w), and chroma, uint8 (1, 2, h/2, w/2)."""
+        ...
 
 
 def run(
     network: Network, model: ModelFile, images: Sequence[Image], weights: Sequence[Weights]
 ) -> list[Image]:
-    """Each image stylized by a network and back at its own size.
+    """Stylize each image and return it at its own size. Raises ModelError.
 
-    Those of one size are stylized in one run, as far as the memory for one large picture goes.
+    Images of one size go in one run, of at most as many pixels as one large image may have.
     """
     fitted = [_fit(image, model) for image in images]
     alike: dict[tuple[int, int], list[int]] = {}
@@ -60,9 +64,9 @@ def run(
 
 
 def _stylized_size(image: Image, model: ModelFile) -> tuple[int, int]:
-    """Smaller by what memory allows, and so that strokes grow with the picture.
+    """The size to run the network at: as memory allows, and so that strokes grow with the image.
 
-    For strokes by half at most: larger ones than that look out of focus.
+    Strokes grow to twice their size at most: larger ones look out of focus.
     """
     layout = LAYOUTS[model.layout]
     scale = min(1.0, math.sqrt(layout.max_pixels / (image.width * image.height)))
@@ -72,7 +76,6 @@ def _stylized_size(image: Image, model: ModelFile) -> tuple[int, int]:
 
 
 def _fit(image: Image, model: ModelFile) -> Image:
-    """The image at a size that the model takes."""
     layout = LAYOUTS[model.layout]
     multiple = max(layout.side_multiple, model.multiple)
     return pad(
@@ -88,7 +91,7 @@ def _unfit(stylized: Image, image: Image, model: ModelFile) -> Image:
 def _run_alike(
     network: Network, model: ModelFile, images: Sequence[Image], weights: Sequence[Weights]
 ) -> list[Image]:
-    """Images of one size that the network takes as it is."""
+    """Stylize images of one size that the network takes unchanged."""
     width, height = images[0].width, images[0].height
     if model.layout != "i420":
         stylized = [from_rgb(p) for p in network.run_rgb([to_rgb(i) for i in images], weights)]
@@ -98,5 +101,5 @@ def _run_alike(
     for image in stylized:
         if (image.width, image.height) != (width, height):
             sizes = f"{image.width}x{image.height} for {width}x{height}"
-            raise ModelError(f"model {model.name} returns pictures of another size: {sizes}")
+            raise ModelError(f"model {model.name} returns images of another size: {sizes}")
     return stylized

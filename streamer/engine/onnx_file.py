@@ -1,164 +1,88 @@
-"""What has to be known of an ONNX file before an engine may open it, and small changes to it.
+"""A model's bytes → **onnx_file** → onnx_network, torch_graph: what is checked is what runs.
 
-ONNX is Protocol Buffers; the few fields needed here do not justify the `onnx` package, which
-is larger than all of streamer. Numbers are those of onnx.proto.
+The `onnx` package alone reads what a stranger wrote. Engines are handed the parsed model, or the
+bytes that it was serialized to again, so that no second parser can find another meaning in them.
 """
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+import onnx
+from google.protobuf.message import DecodeError, Message
 
 from streamer.errors import ModelError
+from streamer.styles.model import LAYOUTS, ModelFile
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_MAX_DEPTH = 32
-
-# message → {field number: message it holds}; only the ways that lead to a TensorProto.
-_HOLDS: dict[str, dict[int, str]] = {
-    "model": {7: "graph", 20: "training", 25: "function"},
-    "training": {1: "graph", 2: "graph"},
-    "function": {7: "node", 11: "attribute"},
-    "graph": {1: "node", 5: "tensor", 15: "sparse"},
-    "node": {5: "attribute"},
-    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
-    "sparse": {1: "tensor", 2: "tensor"},
-    "tensor": {},
-}
-_EXTERNAL_DATA, _DATA_LOCATION, _TENSOR_NAME = 13, 14, 8
-_GRAPH, _INITIALIZER, _INPUT, _OUTPUT, _VALUE_INFO = 7, 5, 11, 12, 13
-_NAME, _TYPE, _TENSOR_TYPE, _SHAPE, _DIM, _DIM_VALUE, _DIM_PARAM = 1, 2, 1, 2, 1, 1, 2
-_SIDES = {2: b"height", 3: b"width"}
+MAX_NODES = 20_000
+Shape = tuple[int | str, ...]  # a name, perhaps empty, for a dimension of any size
 
 
-class Field(NamedTuple):
-    """One field of a message; `whole` is the field with its key, as it stands in the file."""
+def parse(data: bytes, name: str) -> onnx.ModelProto:
+    """The model in the bytes of an ONNX file, checked; `name` is what errors call it.
 
-    number: int
-    value: int | memoryview
-    whole: memoryview
-
-
-def refuse_external_data(data: bytes) -> None:
-    """Raise ModelError when a tensor's values lie in another file, whose path anyone may choose.
-
-    Also when the bytes are no ONNX file.
+    Raises ModelError when the bytes are no valid ONNX model, when a tensor's values lie in another
+    file (whose path a stranger chose), and when there are more than MAX_NODES nodes.
     """
-    _refuse(memoryview(data), "model", _MAX_DEPTH)
+    try:
+        model = onnx.load_model_from_string(data)
+    except DecodeError:  # nested too deeply, too
+        raise ModelError(f"{name} is not an ONNX file, or is damaged") from None
+    model.DiscardUnknownFields()  # which another parser might know
+    _check_messages(model, name)
+    try:
+        onnx.checker.check_model(model.SerializeToString())
+    except Exception as error:  # ValidationError, and what its C++ raises
+        reason = str(error).partition("\n")[0]
+        raise ModelError(f"{name} is not a valid ONNX model: {reason}") from None
+    return model
 
 
-def free_sides(data: bytes) -> bytes:
-    """The same network for pictures of any height and width, be they fixed in the file or not.
+def _check_messages(model: onnx.ModelProto, name: str) -> None:
+    """Look at every message, however deep in attributes, subgraphs and functions it lies."""
+    nodes, messages = 0, [model]
+    while messages:
+        message = messages.pop()
+        if isinstance(message, onnx.TensorProto):
+            if message.data_location != onnx.TensorProto.DEFAULT or message.external_data:
+                raise ModelError(f"{name} keeps its weights in other files, which is refused")
+        elif isinstance(message, onnx.NodeProto):
+            nodes += 1
+            if nodes > MAX_NODES:
+                raise ModelError(f"{name} has more than {MAX_NODES} nodes")
+        for _, value in message.ListFields():
+            if isinstance(value, Message):
+                messages.append(value)
+            elif not isinstance(value, str | bytes | int | float) and isinstance(value[0], Message):
+                messages.extend(value)
 
-    Changes inputs and outputs of four dimensions, and drops the sizes noted in between. Whether
-    the network itself can do it shows when it runs.
+
+def inputs_of(model: onnx.ModelProto) -> dict[str, Shape]:
+    """Name and shape of each input; weights that are listed as inputs are left out."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    return {
+        value.name: tuple(
+            dim.dim_value if dim.HasField("dim_value") else dim.dim_param
+            for dim in value.type.tensor_type.shape.dim
+        )
+        for value in model.graph.input
+        if value.name not in weights
+    }
+
+
+def styles_of(parsed: onnx.ModelProto, model: ModelFile) -> int:
+    """How many style weights a network takes, 1 for none; raises ModelError for other inputs."""
+    layout, shapes = LAYOUTS[model.layout], list(inputs_of(parsed).values())
+    styles = shapes[-1][0] if layout.blends and shapes and shapes[-1] else 1
+    if len(shapes) != 1 + layout.blends + (model.layout == "i420") or not isinstance(styles, int):
+        raise ModelError(f"model {model.name} does not have the inputs of layout {model.layout}")
+    return styles
+
+
+def make_size_dynamic(model: onnx.ModelProto) -> None:
+    """Let inputs and outputs of four dimensions have any height and width.
+
+    Drops the shapes noted in between. Whether the network can do it shows when it runs.
     """
-    return _replaced(data, _GRAPH, _free_graph)
-
-
-def _refuse(data: memoryview, message: str, depth: int) -> None:
-    if depth == 0:
-        raise ModelError("not an ONNX file: its graphs are nested too deeply")
-    for number, value, _ in fields(data):
-        outside = number == _EXTERNAL_DATA or (number, value) == (_DATA_LOCATION, 1)
-        if message == "tensor" and outside:
-            raise ModelError("an ONNX file with its weights in other files is refused")
-        held = _HOLDS[message].get(number)
-        if held is not None and isinstance(value, memoryview):
-            _refuse(value, held, depth - 1)
-
-
-def _free_graph(graph: memoryview) -> bytes:
-    weights = {_first(f.value, _TENSOR_NAME) for f in fields(graph) if f.number == _INITIALIZER}
-    parts: list[bytes | memoryview] = []
-    for number, value, whole in fields(graph):
-        if number in (_INPUT, _OUTPUT) and _first(value, _NAME) not in weights:
-            parts.append(_field(number, _free_value(value)))
-        elif number != _VALUE_INFO:
-            parts.append(whole)
-    return b"".join(parts)
-
-
-def _free_value(value: int | memoryview) -> bytes:
-    return _replaced(
-        value, _TYPE, lambda t: _replaced(t, _TENSOR_TYPE, lambda x: _replaced(x, _SHAPE, _free))
-    )
-
-
-def _free(shape: memoryview) -> bytes:
-    dims = [f for f in fields(shape) if f.number == _DIM]
-    if len(dims) != 4:
-        return bytes(shape)
-    return b"".join(
-        _field(_DIM, _field(_DIM_PARAM, _SIDES[i])) if i in _SIDES else bytes(dim.whole)
-        for i, dim in enumerate(dims)
-    )
-
-
-def fields(data: int | bytes | memoryview) -> Iterator[Field]:
-    """The fields of one message. Raises ModelError."""
-    if isinstance(data, int):
-        raise ModelError("not an ONNX file")
-    data, at = memoryview(data), 0
-    while at < len(data):
-        start = at
-        key, at = _varint(data, at)
-        if key & 7 == _VARINT:
-            number, at = _varint(data, at)
-            yield Field(key >> 3, number, data[start:at])
-            continue
-        length, at = _length(key & 7, data, at)
-        if at + length > len(data):
-            raise ModelError("not an ONNX file, or one that ends too early")
-        at += length
-        yield Field(key >> 3, data[at - length : at], data[start:at])
-
-
-def _length(kind: int, data: memoryview, at: int) -> tuple[int, int]:
-    if kind == _BYTES:
-        return _varint(data, at)
-    if kind in (_FIXED32, _FIXED64):
-        return (4 if kind == _FIXED32 else 8), at
-    raise ModelError("not an ONNX file")
-
-
-def _first(message: int | memoryview, number: int) -> bytes:
-    for field in fields(message):
-        if field.number == number and isinstance(field.value, memoryview):
-            return bytes(field.value)
-    return b""
-
-
-def _replaced(
-    message: int | bytes | memoryview, number: int, change: Callable[[memoryview], bytes]
-) -> bytes:
-    """The message with every field of this number changed."""
-    return b"".join(
-        _field(number, change(f.value))
-        if f.number == number and isinstance(f.value, memoryview)
-        else bytes(f.whole)
-        for f in fields(message)
-    )
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _encoded(number << 3 | _BYTES) + _encoded(len(content)) + content
-
-
-def _encoded(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*encoded, value])
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if at >= len(data):
-            break
-        byte = data[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-    raise ModelError("not an ONNX file, or one that ends too early")
+    graph, inputs = model.graph, inputs_of(model)
+    for value in (*(i for i in graph.input if i.name in inputs), *graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) == 4:
+            dims[2].dim_param, dims[3].dim_param = "height", "width"
+    del graph.value_info[:]

@@ -1,4 +1,4 @@
-"""stylizer → **stylizer_onnx**: networks on ONNX Runtime, on the CPU."""
+"""stylizer → network → **onnx_network**: networks on ONNX Runtime, on the CPU."""
 
 import logging
 import time
@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from streamer.engine.onnx_file import refuse_external_data
+from streamer.engine.onnx_file import inputs_of, parse, styles_of
 from streamer.errors import ModelError
 from streamer.i420 import Pixels, Planes, Weights
 from streamer.styles.model import LAYOUTS, ModelFile
@@ -17,14 +17,15 @@ from streamer.styles.model import LAYOUTS, ModelFile
 log = logging.getLogger(__name__)
 
 CLEARLY = 1.2  # how many times as fast float has to be, to be preferred
-_LIVE_PIXELS = 1920 * 1088  # the memory of larger pictures is given back after each
+_LIVE_PIXELS = 1920 * 1088  # the memory of larger images is freed after each
+_KEPT_SIZES = 8  # as streams have them; after a run of any other size, as of photos, it is freed
 
 
 def fastest(model: ModelFile, threads: int) -> "OnnxNetwork":
-    """The network as it is or in 8 bits, whichever this processor runs faster.
+    """The network in float or in 8 bits, whichever this processor runs faster.
 
-    Near a tie it is always the same one: of two workers that stylize alternate frames, one in
-    each form, the picture would flicker. Raises ModelError.
+    Near a tie it is always the 8-bit one: the video would flicker if two workers that stylize
+    alternate frames chose differently. Raises ModelError.
     """
     plain = OnnxNetwork(model, model.read(), threads)
     if model.int8 is None:
@@ -33,14 +34,14 @@ def fastest(model: ModelFile, threads: int) -> "OnnxNetwork":
     try:
         small = OnnxNetwork(model.int8, data, threads)
     except ModelError as refusal:  # an ONNX Runtime without its own operators
-        log.warning("%s; in float it works, more slowly", refusal)
+        log.warning("%s; using the slower float network", refusal)
         return plain
     plain_s, small_s = _times_s(plain, small)
     return plain if plain_s * CLEARLY < small_s else small
 
 
 def _times_s(*networks: "OnnxNetwork") -> list[float]:
-    """The shortest of three runs of each on one small frame; they take turns."""
+    """The shortest of three runs of each on one small frame, run alternately."""
     y, uv = np.full((1, 1, 184, 320), 128, np.uint8), np.full((1, 2, 92, 160), 128, np.uint8)
     times: list[list[float]] = [[] for _ in networks]
     for _ in range(4):
@@ -53,26 +54,24 @@ def _times_s(*networks: "OnnxNetwork") -> list[float]:
 
 
 class OnnxNetwork:
-    """One model, made of the bytes of its file. Raises ModelError for those of another layout."""
+    """One model, from the bytes of its file. Raises ModelError if they are not of its layout."""
 
     batches = False  # a core is as busy with one as with many
 
     def __init__(self, model: ModelFile, data: bytes, threads: int) -> None:
         self._layout = LAYOUTS[model.layout]
-        self._session = _open(data, model.name, threads)
-        inputs = self._session.get_inputs()
-        if len(inputs) != 1 + self._layout.blends + (model.layout == "i420"):
-            raise ModelError(f"model {model.name} has not the inputs of layout {model.layout}")
-        self._names = [tensor.name for tensor in inputs]
-        self.styles: int = inputs[-1].shape[0] if self._layout.blends else 1
+        parsed = parse(data, f"model {model.name}")
+        self.styles = styles_of(parsed, model)
+        self._names = list(inputs_of(parsed))
+        self._session = _open(parsed.SerializeToString(), model.name, threads)
+        self._sizes: dict[tuple[int, ...], None] = {}  # of the last runs, the newest at the end
 
-    def run_rgb(self, pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
-        """Stylize (height, width, 3) RGB, each in the blend that its weights give."""
-        return [self._rgb(*one) for one in zip(pictures, weights, strict=True)]
+    def run_rgb(self, images: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
+        return [self._rgb(*one) for one in zip(images, weights, strict=True)]
 
-    def _rgb(self, picture: Pixels, weights: Weights) -> Pixels:
+    def _rgb(self, image: Pixels, weights: Weights) -> Pixels:
         black, scale = self._layout.black, (self._layout.white - self._layout.black) / 255
-        tensor = picture.transpose(2, 0, 1)[None].astype(np.float32)
+        tensor = image.transpose(2, 0, 1)[None].astype(np.float32)
         tensor *= scale
         tensor += black
         stylized = self.stylize(tensor, weights)[0] * np.float32(1 / scale)
@@ -80,48 +79,49 @@ class OnnxNetwork:
         return np.asarray(stylized.clip(0, 255).astype(np.uint8).transpose(1, 2, 0), order="C")
 
     def stylize(self, tensor: NDArray[np.float32], weights: Weights) -> NDArray[np.float32]:
-        """What the network itself makes of (1, 3, height, width) in its own range of values."""
+        """Run the network on a (1, 3, height, width) tensor in its own range of values."""
         stylized: NDArray[np.float32] = self._run(tensor, weights)[0]
         return stylized
 
     def run_i420(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
-        """Stylize (1, 1, h, w) luma and (1, 2, h/2, w/2) chroma."""
         runs = (self._run(y, uv, w) for (y, uv), w in zip(planes, weights, strict=True))
         return [(y, uv) for y, uv in runs]
 
     def _run(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
         options = None
-        if inputs[0].shape[-1] * inputs[0].shape[-2] > _LIVE_PIXELS:
+        if self._is_unusual(inputs[0].shape[-2:]):
             options = ort.RunOptions()
             options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         named = dict(zip(self._names, inputs, strict=False))
         outputs: list[NDArray[Any]] = self._session.run(None, named, options)
         return outputs
 
+    def _is_unusual(self, size: tuple[int, ...]) -> bool:
+        """Whether to give back the memory of a run, which ONNX Runtime otherwise keeps for good."""
+        known = size in self._sizes
+        self._sizes.pop(size, None)
+        self._sizes[size] = None
+        if len(self._sizes) > _KEPT_SIZES:
+            del self._sizes[next(iter(self._sizes))]
+        return not known or size[0] * size[1] > _LIVE_PIXELS
+
 
 def engine() -> str:
-    """The version of ONNX Runtime, and what it says it can run on; workers use the CPU."""
+    """ONNX Runtime's version and the devices that it offers; workers use the CPU."""
     devices = [name.removesuffix("ExecutionProvider") for name in ort.get_available_providers()]
     return f"{ort.__version__}, offers {', '.join(devices)}"
 
 
-def describe(data: bytes, name: str) -> tuple[dict[str, Sequence[int | str]], dict[str, str]]:
-    """The inputs of an ONNX file with their shapes, and what it says of itself."""
-    session = _open(data, name, threads=1)
-    inputs = {tensor.name: tensor.shape for tensor in session.get_inputs()}
-    return inputs, dict(session.get_modelmeta().custom_metadata_map)
-
-
 def _open(data: bytes, name: str, threads: int) -> Any:
-    refuse_external_data(data)
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # A worker that waits for a frame must leave the core to whoever has one.
+    # A worker that waits for a frame must leave the core to one that has work.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.load_model_format", "ONNX")
     # Planning memory ahead doubles it here (254 against 134 MB at 640x360) and gains no time.
     options.enable_mem_pattern = False
-    options.log_severity_level = 3  # errors; what it warns of is how a file could be smaller
+    options.log_severity_level = 3  # errors; its warnings are about how a file could be smaller
     try:
         return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has an exception of its own for each of its codes

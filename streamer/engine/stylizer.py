@@ -1,10 +1,9 @@
 """worker → **stylizer** → network → **stylizer** → worker: an image in, a stylized one out.
 
 A style is a blend of one model's styles (one run of the network), of several models' (one run
-each), of the camera picture itself (`none`), or of all of these.
+each), of the source image itself (`none`), or of all of these.
 """
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,7 +18,7 @@ from streamer.i420 import Weights, mix, recolor
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE, ModelFile
 
-_NOTHING = 1 / 1024  # a smaller share of the picture changes no pixel by more than a quarter
+_NEGLIGIBLE = 1 / 1024  # a smaller share of the image changes no pixel by more than a quarter
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +29,7 @@ class StylizerSpec:
     threads: int = 1
     device: str = "cpu"  # or cuda, cuda:1, ...; Torch only
     models: tuple[ModelFile, ...] = ()
-    follow_catalogue: bool = False  # finds styles that are added on this machine later on, too
+    follow_catalogue: bool = False  # find styles that are added on this machine later on, too
 
     def load(self) -> "Stylizer":
         """Load every model. Raises ModelError."""
@@ -39,7 +38,7 @@ class StylizerSpec:
             return Identity()
         open_network = self._engine()
         networks = {model: open_network(model) for model in self.models}
-        return Stylizer(networks, _Added(open_network) if self.follow_catalogue else None)
+        return Stylizer(networks, CatalogueLookup(open_network) if self.follow_catalogue else None)
 
     def _engine(self) -> Callable[[ModelFile], Network]:
         if self.backend == "onnx":
@@ -47,19 +46,16 @@ class StylizerSpec:
 
             return lambda model: fastest(model, self.threads)
         try:
-            importlib.import_module("torch")
-            importlib.import_module("onnx")
-        except ImportError as missing:
+            from streamer.engine.torch_network import TorchNetwork
+        except ModuleNotFoundError as missing:
             hint = "pip install 'streamer[torch]'"
             raise ModelError(f"the torch backend needs {missing.name}: {hint}") from None
-        from streamer.engine.torch_network import TorchNetwork
-
         return lambda model: TorchNetwork(model, self.device, self.threads)
 
 
 @dataclass(frozen=True, slots=True)
-class _Added:
-    """Finds the network of a style that was added since the catalogue was read."""
+class CatalogueLookup:
+    """Opens the network of a style that was added since the catalogue was read."""
 
     open_network: Callable[[ModelFile], Network]
 
@@ -72,32 +68,32 @@ class _Added:
 class Stylizer:
     """Stylizes images; not for two threads at once.
 
-    `more` finds the network of a style that is in none of `networks`; raises UnknownStyleError.
+    `lookup` opens the network of a style that is in none of `networks`; raises UnknownStyleError.
     """
 
     def __init__(
         self,
         networks: Mapping[ModelFile, Network],
-        more: Callable[[str], tuple[ModelFile, Network]] | None = None,
+        lookup: Callable[[str], tuple[ModelFile, Network]] | None = None,
     ) -> None:
         self._networks: dict[ModelFile, Network] = {}
-        self._places: dict[str, tuple[ModelFile, int]] = {}
-        self._more = more
+        self._entries: dict[str, tuple[ModelFile, int]] = {}
+        self._lookup = lookup
         for model, network in networks.items():
-            self._take(model, network)
+            self._add(model, network)
 
-    def _take(self, model: ModelFile, network: Network) -> None:
+    def _add(self, model: ModelFile, network: Network) -> None:
         self._networks[model] = network
-        for look in model.styles:
-            if not 0 <= look.index < network.styles:
-                raise ModelError(f"model {model.name} has no style number {look.index}")
-            for name in (look.name, f"{look.name}@{model.name}"):
-                self._places.setdefault(name, (model, look.index))
+        for entry in model.styles:
+            if not 0 <= entry.index < network.styles:
+                raise ModelError(f"model {model.name} has no style number {entry.index}")
+            for name in (entry.name, f"{entry.name}@{model.name}"):
+                self._entries.setdefault(name, (model, entry.index))
 
     @property
     def styles(self) -> tuple[str, ...]:
-        """The styles it can stylize, `none` among them."""
-        return (NONE, *self._places)
+        """The styles it can stylize with, `none` among them."""
+        return (NONE, *self._entries)
 
     @property
     def batches(self) -> bool:
@@ -105,51 +101,50 @@ class Stylizer:
         return any(network.batches for network in self._networks.values())
 
     def stylize(self, image: Image, style: Style) -> Image:
-        """`image` in `style`, at its own size. Raises UnknownStyleError."""
+        """`image` in `style`, at its own size. Raises UnknownStyleError, ModelError."""
         return self.stylize_all([image], [style])[0]
 
     def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
         """Each image in its style; those of one size and model together. Raises as `stylize`."""
         parts: list[list[tuple[float, Image]]] = [[] for _ in images]
         runs: dict[ModelFile, list[tuple[int, float, Weights]]] = {}
-        for place, (image, style) in enumerate(zip(images, styles, strict=True)):
-            camera, shares = self._shares(style)
-            if camera > _NOTHING:
-                parts[place].append((camera, image))
-            for model, vector in shares.items():
+        for i, (image, style) in enumerate(zip(images, styles, strict=True)):
+            source_share, vectors = self._shares(style)
+            if source_share > _NEGLIGIBLE:
+                parts[i].append((source_share, image))
+            for model, vector in vectors.items():
                 share = float(vector.sum())
-                if share > _NOTHING:
-                    runs.setdefault(model, []).append((place, share, vector / np.float32(share)))
-        for model, wishes in runs.items():
-            seen, vectors = [images[place] for place, _, _ in wishes], [v for _, _, v in wishes]
-            stylized = run(self._networks[model], model, seen, vectors)
-            for (place, share, _), image in zip(wishes, stylized, strict=True):
-                parts[place].append((share, image))
+                if share > _NEGLIGIBLE:
+                    runs.setdefault(model, []).append((i, share, vector / np.float32(share)))
+        for model, requests in runs.items():
+            chosen, weights = [images[i] for i, _, _ in requests], [w for _, _, w in requests]
+            stylized = run(self._networks[model], model, chosen, weights)
+            for (i, share, _), image in zip(requests, stylized, strict=True):
+                parts[i].append((share, image))
         return [_finish(*one) for one in zip(images, styles, parts, strict=True)]
 
     def _shares(self, style: Style) -> tuple[float, dict[ModelFile, Weights]]:
-        """The camera picture's share, and those of each model's styles."""
-        camera, shares = 1 - style.strength, dict[ModelFile, Weights]()
+        """The share of the source image, and for each model that of each of its styles."""
+        source_share, vectors = 1 - style.strength, dict[ModelFile, Weights]()
         for name, weight in style.blend:
             if name == NONE:
-                camera += style.strength * weight
+                source_share += style.strength * weight
             else:
                 model, index = self._find(name)
-                blank = np.zeros(self._networks[model].styles, np.float32)
-                vector = shares.setdefault(model, blank)
-                vector[index] += style.strength * weight
-        return camera, shares
+                zeros = np.zeros(self._networks[model].styles, np.float32)
+                vectors.setdefault(model, zeros)[index] += style.strength * weight
+        return source_share, vectors
 
     def _find(self, name: str) -> tuple[ModelFile, int]:
-        if name not in self._places and self._more is not None:
-            self._take(*self._more(name))
-        if name not in self._places:
+        if name not in self._entries and self._lookup is not None:
+            self._add(*self._lookup(name))
+        if name not in self._entries:
             raise UnknownStyleError(name, self.styles)
-        return self._places[name]
+        return self._entries[name]
 
 
 class Identity(Stylizer):
-    """Returns every image as it came, whatever the style: the system without a network."""
+    """Returns every image unchanged, whatever the style: the system without a network."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -168,7 +163,7 @@ class Identity(Stylizer):
 
 
 def _finish(image: Image, style: Style, parts: Sequence[tuple[float, Image]]) -> Image:
-    """What an image's parts make together."""
+    """Mix an image's parts, whose shares sum to 1."""
     if len(parts) == 1 and parts[0][1] is image:
         return image
     stylized = mix(parts)

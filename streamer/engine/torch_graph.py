@@ -1,6 +1,6 @@
-"""stylizer_torch → **stylizer_torch_graph**: an ONNX graph, run node by node by Torch.
+"""torch_network → **torch_graph** → torch_operators: an ONNX graph, run node by node by Torch.
 
-So that one file serves both engines. Knows the operators that style networks are made of
+One model file thus serves both engines. Knows the operators that style networks are made of
 (opset 9 and later) and refuses the rest by name.
 """
 
@@ -12,11 +12,11 @@ import onnx
 import torch
 from onnx import helper, numpy_helper
 
-from streamer.engine.torch_operators import OPERATORS
-from streamer.engine.torch_spatial import Attributes
+from streamer.engine.onnx_file import inputs_of
+from streamer.engine.torch_operators import OPERATORS, Attributes
 from streamer.errors import ModelError
 
-# What these inputs say is read by the host for each call, so it has to stay in its memory.
+# The host reads these inputs at each call, so they stay in its memory.
 _HOST_INPUTS = {"Resize": (1, 2, 3), "Upsample": (1,)}
 
 
@@ -29,20 +29,17 @@ class _Step:
 
 
 class TorchGraph:
-    """Call with one tensor for each of `inputs` (name, shape); returns one for each output.
+    """Call with one tensor for each of `inputs`; returns one tensor for each output.
 
-    Nodes that depend on no input are run once, while loading. Raises ModelError for operators
-    it does not know.
+    Shapes and types are those of the graph. Nodes that depend on no input run once, while loading.
+    Raises ModelError for operators it does not know.
     """
 
-    def __init__(self, data: bytes, device: torch.device, name: str, half: bool = False) -> None:
-        graph = onnx.load_model_from_string(data).graph
+    def __init__(
+        self, model: onnx.ModelProto, device: torch.device, name: str, half: bool = False
+    ) -> None:
+        graph, self.inputs = model.graph, inputs_of(model)
         self._values = {t.name: _tensor(t) for t in graph.initializer}
-        self.inputs = [
-            (i.name, [d.dim_value or d.dim_param for d in i.type.tensor_type.shape.dim])
-            for i in graph.input
-            if i.name not in self._values
-        ]
         self._outputs = [output.name for output in graph.output]
         self._steps: list[_Step] = []
         for node in graph.node:
@@ -52,9 +49,7 @@ class TorchGraph:
         self._move(device, graph.node, half)
 
     def __call__(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
-        """Shapes and types as the graph has them."""
-        values = dict(self._values)
-        values.update((name, value) for (name, _), value in zip(self.inputs, inputs, strict=True))
+        values = self._values | dict(zip(self.inputs, inputs, strict=True))
         for step in self._steps:
             _run(step, values)
         return [values[name] for name in self._outputs]
@@ -69,10 +64,10 @@ class TorchGraph:
             self._steps.append(step)
 
     def _move(self, device: torch.device, nodes: Sequence[onnx.NodeProto], half: bool) -> None:
-        """Arrays of floats go to the device. The host reads whole numbers, which are shapes and
-        axes, and Torch takes single numbers from anywhere.
+        """Move arrays of floats to the device.
 
-        With `half`, kernels are halved, and convolutions follow them.
+        The host reads integers, which are shapes and axes; Torch takes scalars from anywhere.
+        With `half`, kernels are in half precision, which convolutions follow.
         """
         kernels = {node.input[1] for node in nodes if node.op_type == "Conv"} if half else set()
         host = {

@@ -1,25 +1,19 @@
-"""stylizer_torch_graph → **stylizer_torch_ops**: ONNX operators in terms of Torch's.
+"""torch_graph → **torch_operators**: ONNX operators in terms of Torch's.
 
-Each takes the node's attributes and its inputs; an input left out is None. What an operator
-means is told by the ONNX operator reference, opset 9 to 21.
+Each takes the node's attributes and its inputs; an input left out is None. The ONNX operator
+reference, opset 9 to 21, defines them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from streamer.engine.torch_spatial import (
-    Attributes,
-    conv,
-    depth_to_space,
-    ints,
-    pad,
-    resize,
-    space_to_depth,
-)
+from streamer.errors import ModelError
+
+Attributes = Mapping[str, Any]
 
 _DTYPES = {
     1: torch.float32,
@@ -33,12 +27,18 @@ _DTYPES = {
 }
 
 
+def _ints(at: Attributes, name: str, given: Tensor | None) -> list[int] | None:
+    """A list that is an attribute in older opsets and an input in newer ones."""
+    found = at.get(name) if given is None else given.reshape(-1).tolist()
+    return None if found is None else list(found)
+
+
 def _slice(at: Attributes, x: Tensor, *given: Tensor | None) -> Tensor:
     """Inputs starts, ends, axes, steps."""
     starts, ends, axes, steps = (*given, None, None, None, None)[:4]
-    begins, stops = ints(at, "starts", starts) or [], ints(at, "ends", ends) or []
-    where = ints(at, "axes", axes) or range(len(begins))
-    strides = ints({}, "", steps) or [1] * len(begins)
+    begins, stops = _ints(at, "starts", starts) or [], _ints(at, "ends", ends) or []
+    where = _ints(at, "axes", axes) or range(len(begins))
+    strides = _ints({}, "", steps) or [1] * len(begins)
     for begin, stop, axis, stride in zip(begins, stops, where, strides, strict=True):
         window = slice(begin, stop, stride)
         if stride > 0:
@@ -58,7 +58,7 @@ def _reshape(at: Attributes, x: Tensor, shape: Tensor) -> Tensor:
 
 def _reduce(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     def run(at: Attributes, x: Tensor, axes: Tensor | None = None) -> Tensor:
-        dims = ints(at, "axes", axes) or list(range(x.dim()))
+        dims = _ints(at, "axes", axes) or list(range(x.dim()))
         return function(x, dim=dims, keepdim=bool(at.get("keepdims", 1)))
 
     return run
@@ -79,12 +79,12 @@ def _gemm(at: Attributes, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tens
 
 
 def _squeeze(at: Attributes, x: Tensor, axes: Tensor | None = None) -> Tensor:
-    dims = ints(at, "axes", axes)
+    dims = _ints(at, "axes", axes)
     return x.squeeze() if dims is None else x.squeeze(tuple(dims))
 
 
 def _unsqueeze(at: Attributes, x: Tensor, axes: Tensor | None = None) -> Tensor:
-    dims = ints(at, "axes", axes) or []
+    dims = _ints(at, "axes", axes) or []
     rank = x.dim() + len(dims)
     for dim in sorted(d % rank for d in dims):
         x = x.unsqueeze(dim)
@@ -98,7 +98,7 @@ def _gather(at: Attributes, x: Tensor, index: Tensor) -> Tensor:
 
 
 def _split(at: Attributes, x: Tensor, sizes: Tensor | None = None) -> tuple[Tensor, ...]:
-    axis, parts = at.get("axis", 0), ints(at, "split", sizes)
+    axis, parts = at.get("axis", 0), _ints(at, "split", sizes)
     return torch.split(x, parts or -(-x.shape[axis] // at["num_outputs"]), axis)
 
 
@@ -124,6 +124,113 @@ def _div(at: Attributes, a: Tensor, b: Tensor) -> Tensor:
     return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
 
 
+# --- operators that know height and width -------------------------------------------------------
+
+
+def _conv(at: Attributes, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    kernel, rank = weight.shape[2:], weight.dim() - 2
+    strides = at.get("strides", [1] * rank)
+    dilations = at.get("dilations", [1] * rank)
+    pads = list(at.get("pads", [0] * 2 * rank))
+    if at.get("auto_pad", "NOTSET").startswith("SAME"):
+        pads = _same(at["auto_pad"], x.shape[2:], kernel, strides, dilations)
+    if pads[:rank] != pads[rank:]:
+        x, pads = F.pad(x, _torch_pads(pads)), [0] * 2 * rank
+    convolve = {1: F.conv1d, 2: F.conv2d}[rank]
+    kind = weight.dtype  # half on CUDA; the result is float, for sums and normalisations
+    bias = None if bias is None else bias.to(kind)
+    convolved = convolve(
+        x.to(kind), weight, bias, strides, pads[:rank], dilations, at.get("group", 1)
+    )
+    return convolved.float()
+
+
+def _same(mode: str, size: Any, kernel: Any, strides: Any, dilations: Any) -> list[int]:
+    begins, ends = [], []
+    for length, k, stride, dilation in zip(size, kernel, strides, dilations, strict=True):
+        reach = (-(-length // stride) - 1) * stride + dilation * (k - 1) + 1
+        total = max(reach - length, 0)
+        less, more = total // 2, total - total // 2
+        begins.append(less if mode == "SAME_UPPER" else more)
+        ends.append(more if mode == "SAME_UPPER" else less)
+    return begins + ends
+
+
+def _torch_pads(pads: list[int]) -> list[int]:
+    """ONNX: all begins, then all ends. Torch: begin and end by dimension, the last one first."""
+    rank = len(pads) // 2
+    return [pads[side] for d in reversed(range(rank)) for side in (d, d + rank)]
+
+
+def _pad(
+    at: Attributes,
+    x: Tensor,
+    given: Tensor | None = None,
+    value: Tensor | None = None,
+    axes: Tensor | None = None,
+) -> Tensor:
+    pads = _ints(at, "pads", given) or []
+    if axes is not None:
+        whole = torch.zeros(2, x.dim(), dtype=torch.int64)
+        whole[:, axes] = torch.tensor(pads).reshape(2, -1)
+        pads = whole.reshape(-1).tolist()
+    mode = str(at.get("mode", "constant")).replace("edge", "replicate")
+    if mode == "constant":
+        fill = float(value) if value is not None else at.get("value", 0.0)
+        return F.pad(x, _torch_pads(pads), value=fill)
+    torch_pads = _torch_pads(pads)
+    if x.dim() != 4 or any(torch_pads[4:]):
+        return _pad_anywhere(x, pads, mode)
+    return F.pad(x, torch_pads[:4], mode=mode)
+
+
+def _pad_anywhere(x: Tensor, pads: list[int], mode: str) -> Tensor:
+    """What `F.pad` does for the last two dimensions only, as with channels last."""
+    for axis, size in enumerate(x.shape):
+        before, after = pads[axis], pads[axis + x.dim()]
+        if before or after:
+            places = torch.arange(-before, size + after, device=x.device)
+            if mode == "reflect":
+                places = size - 1 - (size - 1 - places.abs()).abs()
+            x = x.index_select(axis, places.clamp(0, size - 1))
+    return x
+
+
+def _resize(at: Attributes, x: Tensor, *rest: Tensor | None) -> Tensor:
+    """Inputs roi, scales, sizes; `Upsample` has the scales alone, or as an attribute."""
+    inputs = [*rest, None, None, None]
+    scales = inputs[0] if len(rest) == 1 else inputs[1]
+    if inputs[2] is not None and inputs[2].numel():
+        size = inputs[2].tolist()[2:]
+    else:
+        factors = scales.tolist() if scales is not None else at["scales"]
+        size = [int(n * f) for n, f in zip(x.shape[2:], factors[2:], strict=True)]
+    mode = at.get("mode", "nearest")
+    where = at.get("coordinate_transformation_mode", "half_pixel")
+    if mode == "nearest" and all(n % m == 0 for n, m in zip(size, x.shape[2:], strict=True)):
+        return F.interpolate(x, size, mode="nearest")
+    if mode == "linear" and where in ("half_pixel", "pytorch_half_pixel", "align_corners"):
+        aligned = where == "align_corners"
+        return F.interpolate(x, size, mode="bilinear", align_corners=aligned)
+    raise ModelError(f"Torch cannot resize by {mode}, {where}")
+
+
+def _depth_to_space(at: Attributes, x: Tensor) -> Tensor:
+    block = at["blocksize"]
+    if at.get("mode", "DCR") == "CRD":
+        return F.pixel_shuffle(x, block)
+    n, c, h, w = x.shape
+    parts = x.reshape(n, block, block, c // block**2, h, w).permute(0, 3, 4, 1, 5, 2)
+    return parts.reshape(n, c // block**2, h * block, w * block)
+
+
+def _space_to_depth(at: Attributes, x: Tensor) -> Tensor:
+    block = at["blocksize"]
+    n, c, h, w = x.shape
+    parts = x.reshape(n, c, h // block, block, w // block, block).permute(0, 3, 5, 1, 2, 4)
+    return parts.reshape(n, c * block**2, h // block, w // block)
+
+
 OPERATORS: dict[str, Callable[..., Any]] = {
     "Add": lambda at, a, b: a + b,
     "Cast": lambda at, x: x.to(_DTYPES[at["to"]]),
@@ -131,8 +238,8 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Concat": lambda at, *parts: torch.cat(parts, at["axis"]),
     "Constant": _constant,
     "ConstantOfShape": _filled,
-    "Conv": conv,
-    "DepthToSpace": depth_to_space,
+    "Conv": _conv,
+    "DepthToSpace": _depth_to_space,
     "Div": _div,
     "Expand": lambda at, x, shape: x * x.new_ones(shape.tolist()),
     "Gather": _gather,
@@ -145,19 +252,19 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Max": lambda at, a, b: torch.maximum(a, b),
     "Min": lambda at, a, b: torch.minimum(a, b),
     "Mul": lambda at, a, b: a * b,
-    "Pad": pad,
+    "Pad": _pad,
     "Pow": _pow,
     "Reciprocal": lambda at, x: 1 / x,
     "ReduceMean": _reduce(torch.mean),
     "ReduceSum": _reduce(torch.sum),
     "Relu": lambda at, x: F.relu(x),
     "Reshape": _reshape,
-    "Resize": resize,
+    "Resize": _resize,
     "Round": lambda at, x: x.round(),
     "Shape": lambda at, x: torch.tensor(x.shape),
     "Sigmoid": lambda at, x: x.sigmoid(),
     "Slice": _slice,
-    "SpaceToDepth": space_to_depth,
+    "SpaceToDepth": _space_to_depth,
     "Split": _split,
     "Sqrt": lambda at, x: x.sqrt(),
     "Squeeze": _squeeze,
@@ -165,5 +272,5 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Tanh": lambda at, x: x.tanh(),
     "Transpose": lambda at, x: x.permute(at.get("perm", list(reversed(range(x.dim()))))),
     "Unsqueeze": _unsqueeze,
-    "Upsample": resize,
+    "Upsample": _resize,
 }

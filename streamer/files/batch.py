@@ -1,7 +1,4 @@
-"""command line → **batch** → film, still.
-
-Everything that was given, one after the other, through one ring.
-"""
+"""command line → **batch** → job, transcode, photo: all inputs, one after the other, one ring."""
 
 import asyncio
 import contextlib
@@ -12,20 +9,19 @@ import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamer.engine.backend import Backend
 from streamer.errors import StreamerError, UsageError
 from streamer.files.inputs import PIPE, Item, items
-from streamer.files.job import Job, Order, prepare
+from streamer.files.job import TranscodeJob, TranscodeOptions, prepare
 from streamer.files.report import Reporter, reporter
 from streamer.files.transcode import transcode
 from streamer.frame import Style
 from streamer.photo import FORMATS, Photo, read_photo, write_photo
 from streamer.ring.ring import Ring
-from streamer.ring.setup import setup
+from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE
@@ -34,136 +30,124 @@ INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What the command line was told."""
+class BatchOptions:
+    """What the command line was given; `transcode` says how each video is done."""
 
     inputs: tuple[str, ...]
     output: str | None = None
     style: str | None = None
     strength: float = 1.0
     preserve_color: bool = False
-    smooth: float = 0.0
-    height_px: int | None = None
-    start_s: Fraction | None = None
-    end_s: Fraction | None = None
-    codec: str | None = None
-    crf: int | None = None
-    encoder: str = "auto"
-    deinterlace: bool = True
+    transcode: TranscodeOptions = field(default_factory=TranscodeOptions)
     backend: Backend = "onnx"
     workers: int | None = None
     threads: int = 1
     gpus: int = 0
     ray_address: str | None = None
-    overwrite: bool = False
-    resume: bool = False
     as_json: bool = False
     dry_run: bool = False
 
 
-def run(wish: Wish) -> int:
+def run(options: BatchOptions) -> int:
     """Do all of it; returns the exit code. Raises StreamerError when none of it can be done."""
     catalogue = Catalogue.load()
-    blend = catalogue.parse(wish.style or catalogue.default)
-    style = Style(blend, wish.strength, wish.preserve_color)
-    with _pipes(wish) as (inputs, output):
-        made = items(inputs, output, style)
-        telling = reporter(wish.as_json, wish.output == PIPE)
-        with contextlib.closing(telling):
+    blend = catalogue.parse(options.style or catalogue.default)
+    style = Style(blend, options.strength, options.preserve_color)
+    with _pipes(options) as (inputs, output):
+        found = items(inputs, output, style)
+        with contextlib.closing(reporter(options.as_json, options.output == PIPE)) as reports:
             try:
-                return asyncio.run(_Batch(wish, catalogue, style, telling).run(made))
+                return asyncio.run(_Batch(options, catalogue, style, reports).run(found))
             except (KeyboardInterrupt, asyncio.CancelledError):
-                telling.note("stopped; the same command with --resume goes on")
+                reports.note("stopped; the same command with --resume continues")
                 return INTERRUPTED
 
 
 @dataclass(frozen=True, slots=True)
 class _Batch:
-    wish: Wish
+    options: BatchOptions
     catalogue: Catalogue
     style: Style
-    telling: Reporter
+    reports: Reporter
 
-    async def run(self, made: list[Item]) -> int:
-        """Returns the exit code. A file that cannot be done does not keep the others from it."""
+    async def run(self, found: list[Item]) -> int:
+        """Returns the exit code. One file's failure does not stop the others."""
         task = asyncio.current_task()
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        outcomes = [await self._prepare(item) for item in made]
+        outcomes = [await self._prepare(item) for item in found]
         todo = [
             (item, outcome)
-            for item, outcome in zip(made, outcomes, strict=True)
+            for item, outcome in zip(found, outcomes, strict=True)
             if not isinstance(outcome, StreamerError)
         ]
         failures = [outcome for outcome in outcomes if isinstance(outcome, StreamerError)]
-        if self.wish.dry_run:
+        if self.options.dry_run:
             for item, job in todo:
-                self._tell_plan(item, job)
+                self._report_plan(item, job)
         elif todo:
             async with self._ring() as ring:
                 failures += [
-                    error for item, job in todo if (error := await self._do(item, job, ring))
+                    error for item, job in todo if (error := await self._stylize(item, job, ring))
                 ]
-        return _exit_code(failures, alone=len(made) == 1)
+        return _exit_code(failures, alone=len(found) == 1)
 
-    async def _prepare(self, item: Item) -> Job | StreamerError | None:
-        """The job; None for a photo; the failure, told already."""
-        self.telling.begin(item.source, item.target)
+    async def _prepare(self, item: Item) -> TranscodeJob | StreamerError | None:
+        """The job; None for a photo; the failure, already reported."""
+        self.reports.begin(item.source, item.target)
+        wanted = self.options.transcode
         try:
             if item.is_photo:
-                check_photo(item.source, item.target, self.wish.overwrite)
+                check_photo(item.source, item.target, wanted.overwrite)
                 return None
-            return await asyncio.to_thread(prepare, self._order(item))
+            wanted = dataclasses.replace(wanted, style=self.style, models=self._models())
+            return await asyncio.to_thread(prepare, item.source, item.target, wanted)
         except StreamerError as error:
-            self.telling.failed(item.source, str(error))
+            self.reports.failed(item.source, str(error))
             return error
 
-    async def _do(self, item: Item, job: Job | None, ring: Ring) -> StreamerError | None:
-        """Returns the failure, told already."""
-        self.telling.begin(item.source, item.target)
+    async def _stylize(
+        self, item: Item, job: TranscodeJob | None, ring: Ring
+    ) -> StreamerError | None:
+        """Returns the failure, already reported."""
+        self.reports.begin(item.source, item.target)
         try:
             if job is None:
                 await stylize_photo(item.source, item.target, self.style, ring)
             else:
-                await self._film(job, ring)
+                await self._stylize_video(job, ring)
         except StreamerError as error:
-            self.telling.failed(item.source, str(error))
+            self.reports.failed(item.source, str(error))
             return error
         return None
 
-    async def _film(self, job: Job, ring: Ring) -> None:
-        result = await transcode(job, ring.open(live=False), self.telling.progress)
+    async def _stylize_video(self, job: TranscodeJob, ring: Ring) -> None:
+        result = await transcode(job, ring.open(live=False), self.reports.progress)
         for note in result.notes:
-            self.telling.note(note)
-        self.telling.done(result)
+            self.reports.note(note)
+        self.reports.done(result)
 
-    def _order(self, item: Item) -> Order:
-        names = {field.name for field in dataclasses.fields(Order)}
-        same = {field.name for field in dataclasses.fields(Wish)} & names - {"style"}
-        options = {name: getattr(self.wish, name) for name in same}
-        return Order(item.source, item.target, self.style, self._look(), **options)
-
-    def _look(self) -> str:
+    def _models(self) -> str:
         """Names the bytes that stylize: other weights or another engine give other frames."""
         named = [name for name, _ in self.style.blend if name != NONE]
         models = sorted({self.catalogue.find(name)[0].sha256 for name in named})
-        return hashlib.sha256(" ".join([self.wish.backend, *models]).encode()).hexdigest()[:16]
+        return hashlib.sha256(" ".join([self.options.backend, *models]).encode()).hexdigest()[:16]
 
     def _ring(self) -> Ring:
-        wish = self.wish
-        made = setup(wish.backend, wish.workers, wish.threads, wish.gpus)
-        return ring_of(made, self.catalogue, self.style, address=wish.ray_address)
+        options = self.options
+        size = resolve(options.backend, options.workers, options.threads, options.gpus)
+        return ring_of(size, self.catalogue, self.style, address=options.ray_address)
 
-    def _tell_plan(self, item: Item, job: Job | None) -> None:
-        self.telling.begin(item.source, item.target)
+    def _report_plan(self, item: Item, job: TranscodeJob | None) -> None:
+        self.reports.begin(item.source, item.target)
         if job is None:
-            self.telling.note(f"a photo, becomes {item.target}")
+            self.reports.note(f"a photo, becomes {item.target}")
             return
-        shape = f"{job.film.width}x{job.film.height}, {job.total or 'unknown'} frames"
-        encoding = job.assembly.encoding
+        shape = f"{job.video.width}x{job.video.height}, {job.total or 'unknown'} frames"
+        encoding = job.plan.encoding
         how = f"becomes {item.target}, {encoding.codec} by {encoding.encoder}"
         for note in (shape, how, *job.notes):
-            self.telling.note(note)
+            self.reports.note(note)
 
 
 async def stylize_photo(source: Path, target: Path, style: Style, ring: Ring) -> None:
@@ -174,15 +158,15 @@ async def stylize_photo(source: Path, target: Path, style: Style, ring: Ring) ->
 
 
 def check_photo(source: Path, target: Path, overwrite: bool) -> None:
-    """Whether it can be done at all. Raises UsageError."""
+    """Raises UsageError when it cannot be done at all."""
     if not source.exists():
-        raise UsageError(f"{source}: there is no such file")
+        raise UsageError(f"{source}: no such file")
     if target.suffix.lower() not in FORMATS:
-        raise UsageError(f"{target}: a photo becomes one of {' '.join(FORMATS)}")
+        raise UsageError(f"{target}: photos can be written as {' '.join(FORMATS)}")
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} is there already; --overwrite replaces it")
+        raise UsageError(f"{target} exists already; --overwrite replaces it")
     if not target.parent.is_dir():
-        raise UsageError(f"{target.parent}: there is no such folder")
+        raise UsageError(f"{target.parent}: no such folder")
 
 
 def _exit_code(failures: list[StreamerError], *, alone: bool) -> int:
@@ -193,17 +177,17 @@ def _exit_code(failures: list[StreamerError], *, alone: bool) -> int:
 
 
 @contextlib.contextmanager
-def _pipes(wish: Wish) -> Iterator[tuple[tuple[str, ...], str | None]]:
-    """Inputs and output with files in place of pipes: films are read and written in any order."""
-    takes, gives = PIPE in wish.inputs, wish.output == PIPE
-    gives = gives or (takes and wish.output is None)
+def _pipes(options: BatchOptions) -> Iterator[tuple[tuple[str, ...], str | None]]:
+    """Inputs and output with files in place of pipes: videos are read and written in any order."""
+    takes, gives = PIPE in options.inputs, options.output == PIPE
+    gives = gives or (takes and options.output is None)
     if not takes and not gives:
-        yield wish.inputs, wish.output
+        yield options.inputs, options.output
         return
-    if len(wish.inputs) > 1:
+    if len(options.inputs) > 1:
         raise UsageError("a pipe takes one input and gives one output")
     with tempfile.TemporaryDirectory(prefix="streamer-pipe-") as home:
-        inputs, output = wish.inputs, wish.output
+        inputs, output = options.inputs, options.output
         if takes:
             inputs = (str(_spool(Path(home) / "stdin")),)
         if gives:
@@ -226,5 +210,5 @@ def _spool(path: Path) -> Path:
     with path.open("rb") as file:
         start = file.read(12)
     magic = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png"}
-    suffix = ".webp" if start[8:] == b"WEBP" else magic.get(start[:3], ".film")
+    suffix = ".webp" if start[8:] == b"WEBP" else magic.get(start[:3], ".video")
     return path.rename(path.with_suffix(suffix))

@@ -1,23 +1,30 @@
-"""encode → **checkpoint** → mux.
+"""ring → encode → **checkpoint** → mux: the encoded frames of an unfinished video, on disk.
 
-What is done of a film, on disk: a hidden folder beside the target, with one file of encoded
-frames for each stretch of the film. A stretch is whole once its .json is there; whatever else
-lies around after a crash is ignored and overwritten. The target appears only when it is whole.
+A hidden folder beside the target holds one file per segment. A segment counts once its .json is
+there; anything else left by a crash is ignored and overwritten. The target appears only when it
+is complete.
 """
 
+import hashlib
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.errors import MediaError
+from streamer.files.encode import Encoding, SegmentWriter
+from streamer.frame import Image
+from streamer.paths import written_whole
+from streamer.pipeline.smoother import Smoother
 
 VERSION = 1  # of the layout of this folder and of what makes two runs alike
+FRAMES = 240  # of a segment: the most that an interruption costs; each starts with a keyframe
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of encoded frames that can be decoded on its own; times in the film's ticks."""
+    """Encoded frames that can be decoded on their own; times in the video's time_base."""
 
     path: Path
     pts: tuple[int, ...]  # in display order
@@ -28,12 +35,12 @@ class Checkpoint:
     """The folder of one target. Raises MediaError when it cannot be written."""
 
     def __init__(self, target: Path) -> None:
-        self.folder = target.with_name(f".{target.name}.streamer")
+        self.folder = target.with_name(f".{short(target.name)}.streamer")
         self.unfinished = self.folder / f"whole{target.suffix}"
         self._job = self.folder / "job.json"
 
     def begin(self, job: dict[str, object]) -> None:
-        """Start anew: `job` is everything that decides how the frames will look."""
+        """Start again: `job` is everything that decides how the frames will look."""
         try:
             self.clear()
             self.folder.mkdir()
@@ -42,7 +49,7 @@ class Checkpoint:
             raise MediaError(f"{self.folder.parent}: {error.strerror}") from error
 
     def job(self) -> dict[str, object] | None:
-        """What was begun here; None: nothing, or by another version of this program."""
+        """What was started here; None: nothing, or by another version of this program."""
         try:
             job = json.loads(self._job.read_text())
         except (OSError, ValueError):
@@ -50,38 +57,38 @@ class Checkpoint:
         return job if isinstance(job, dict) and job.get("version") == VERSION else None
 
     def segments(self) -> list[Segment]:
-        """All that is done, without a gap."""
+        """The complete segments, up to the first gap."""
         done: list[Segment] = []
         while (segment := self._read(len(done))) is not None:
             done.append(segment)
         return done
 
     def path(self, number: int) -> Path:
-        """Where the frames of a stretch go."""
+        """The file of a segment."""
         return self.folder / f"{number:06}.nut"
 
     def close(self, number: int, pts: tuple[int, ...], last_duration: int, smooth: bytes) -> None:
-        """The file of this stretch is complete; `smooth` is what smoothing goes on from."""
-        record = self.path(number).with_suffix(".json")
-        unfinished = record.with_suffix(".part")
+        """The segment is complete, and on disk from now on; `smooth` is the state of smoothing."""
+        record = json.dumps({"pts": pts, "last_duration": last_duration})
         try:
-            record.with_suffix(".yuv").write_bytes(smooth)
-            unfinished.write_text(json.dumps({"pts": pts, "last_duration": last_duration}))
-            unfinished.replace(record)
+            sync(self.path(number))
+            self.path(number).with_suffix(".yuv").write_bytes(smooth)
+            with written_whole(self.path(number).with_suffix(".json")) as file:
+                file.write(record.encode())
         except OSError as error:
             raise MediaError(f"{self.folder.parent}: {error.strerror}") from error
         if number > 0:
             self.path(number - 1).with_suffix(".yuv").unlink(missing_ok=True)
 
     def smooth(self, number: int) -> bytes:
-        """What smoothing goes on from after a stretch; empty: nothing."""
+        """The state of smoothing after a segment; empty: none."""
         try:
             return self.path(number).with_suffix(".yuv").read_bytes()
         except OSError:
             return b""
 
     def settle(self) -> bool:
-        """After a failure: keep whole stretches only. Returns whether there are any."""
+        """After a failure: keep complete segments only. Returns whether there are any."""
         done = len(self.segments())
         if done == 0:
             self.clear()
@@ -91,7 +98,7 @@ class Checkpoint:
         return True
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Delete the folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _read(self, number: int) -> Segment | None:
@@ -101,6 +108,68 @@ class Checkpoint:
             return Segment(path, tuple(record["pts"]), record["last_duration"])
         except (OSError, ValueError, KeyError):
             return None
+
+
+class Segments:
+    """Encodes frames into segments; complete ones survive whatever happens."""
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        encoding: Encoding,
+        first: int,
+        smoother: Smoother,
+        smooth: float,
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._encoding = encoding
+        self._number = first
+        self._smoother = smoother
+        self._smooth = smooth
+        self._writer: SegmentWriter | None = None
+        self._pts: list[int] = []
+        self._duration = 0
+
+    def write(self, image: Image, pts: int, duration: int) -> None:
+        """Smooth and encode a frame."""
+        if self._writer is None:
+            self._writer = SegmentWriter(self._checkpoint.path(self._number), self._encoding)
+            self._pts = []
+        self._writer.write(self._smoother(image, self._smooth), pts, duration)
+        self._pts.append(pts)
+        self._duration = duration
+        if len(self._pts) == FRAMES:
+            self.close()
+
+    def close(self) -> None:
+        """Complete the current segment, so that it counts."""
+        if self._writer is None:
+            return
+        with self._writer:
+            self._writer = None
+        state = self._smoother.state
+        self._checkpoint.close(self._number, tuple(self._pts), self._duration, state)
+        self._number += 1
+
+    def abandon(self) -> None:
+        """Leave the current segment incomplete: it does not count."""
+        if self._writer is not None:
+            self._writer.abandon()
+            self._writer = None
+
+
+def short(name: str, most: int = 200) -> str:
+    """A file name of at most `most` bytes that still tells it from others."""
+    if len(name.encode()) <= most:
+        return name
+    told_by = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return f"{name.encode()[: most - 9].decode(errors='ignore')}-{told_by}"
+
+
+def sync(path: Path) -> None:
+    """Wait until a file's bytes are on disk. Raises OSError."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _json(job: dict[str, object]) -> str:

@@ -1,59 +1,164 @@
-"""decode → **color** → ring; encode uses the way back.
+"""decode, camera → **color** → ring → **color** → encode: any video frame ↔ images of one kind.
 
-Any picture FFmpeg decodes becomes 8-bit I420 in video range, and goes back as its film had it.
+Whatever FFmpeg decodes becomes 8-bit I420 in video range, with one size, shape of samples,
+rotation and matrix, as a player shows a video whose frames change: fitted with bars, never
+stretched.
 """
 
-from dataclasses import replace
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 from streamer.avframe import to_frame, to_image
-from streamer.files.container import BT709, FULL, HLG, LIMITED, UNKNOWN, Colors, Film
+from streamer.files.container import BT709, FULL, LIMITED, UNKNOWN, Colors, VideoInfo, colors_of
 from streamer.files.tonemap import cube
 from streamer.frame import Image
 
-SDR = Colors(LIMITED, BT709, BT709, BT709)
-HDR_MATRIX = {9: "bt2020nc", 10: "bt2020c", 1: "bt709", 5: "smpte170m", 6: "smpte170m"}
+SDR: Final = Colors(LIMITED, BT709, BT709, BT709)
+BT601: Final = Colors(LIMITED, 6, 6, 6)
+HLG: Final = 18
+# FFmpeg's names of the matrix coefficients of ITU-T H.273 that its scaler converts.
+MATRICES: Final = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m"}
+MATRICES_HDR: Final = {1: "bt709", 5: "smpte170m", 6: "smpte170m", 10: "bt2020c"}
+EXACT: Final = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+TURNS: Final[tuple[list[tuple[str, str | None]], ...]] = (
+    [], [("transpose", "cclock")], [("hflip", None), ("vflip", None)], [("transpose", "clock")]
+)  # fmt: skip
+HD_PX: Final = 720  # height from which untagged video is taken for BT.709, as players do
 
 
-def output_colors(film: Film) -> Colors:
-    """The tags of the stylized film: its own, unless its colours had to be made anew."""
-    if film.colors.hdr or film.is_rgb:
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the samples of a frame lie and what they mean; `rotation` in degrees, anticlockwise."""
+
+    width: int
+    height: int
+    aspect: Fraction = Fraction(1)  # of one sample
+    rotation: int = 0
+    colors: Colors = SDR
+
+    @property
+    def matrix(self) -> str:
+        """The scaler's name of the matrix coefficients, guessed for untagged video."""
+        guess = "bt709" if min(self.width, self.height) >= HD_PX else "bt601"
+        return MATRICES.get(self.colors.matrix, guess)
+
+
+def shape_of(frame: VideoFrame, aspect: Fraction | None) -> Shape:
+    """The shape of a decoded frame; PyAV's frames lack the `aspect` of their samples."""
+    return Shape(frame.width, frame.height, aspect or Fraction(1), frame.rotation, colors_of(frame))
+
+
+def output_colors(video: VideoInfo) -> Colors:
+    """The tags of the stylized video: its own, unless its colours had to be made anew."""
+    if video.colors.hdr or video.is_rgb:
         return SDR
-    if film.pix_fmt.startswith("gray") and film.colors.matrix == 0:
-        return replace(film.colors, matrix=UNKNOWN)
-    return film.colors
+    if video.pix_fmt.startswith("gray") and video.colors.matrix == 0:
+        return replace(video.colors, matrix=UNKNOWN)
+    return video.colors
 
 
 class ToImage:
-    """Turns decoded frames of one film into images, all of one size."""
+    """Turns decoded frames into images of one shape; `peak_nits` of HDR, where it is known."""
 
-    def __init__(self, film: Film) -> None:
-        self._size = film.width, film.height
-        self._full = film.colors.range == FULL
-        self._rgb = film.is_rgb
-        self._to_sdr = ToneMap(film) if film.colors.hdr else None
+    def __init__(self, canvas: Shape, peak_nits: float | None = None) -> None:
+        self.fits = False  # a frame of another shape was fitted
+        self._canvas = canvas
+        self._peak_nits = peak_nits
+        self._graph: Graph | None = None
+        self._key: tuple[Shape, str] | None = None
 
-    def __call__(self, frame: VideoFrame) -> Image:
+    def __call__(self, frame: VideoFrame, shape: Shape) -> Image:
         """The image of one frame, in video range (16-235)."""
-        if self._to_sdr is not None:
-            frame = self._to_sdr(frame)
-        return to_image(
-            frame.reformat(
-                *self._size,
-                format="yuv420p",
-                dst_colorspace=Colorspace.ITU709 if self._rgb else None,
-                src_color_range=ColorRange.JPEG if self._full else None,
-                dst_color_range=ColorRange.MPEG if self._full else None,
-                threads=1,
-            )
-        )
+        if frame.format.name == "yuv420p" and _is_alike(shape, self._canvas):
+            return to_image(frame)
+        key = (shape, frame.format.name)
+        if self._graph is None or key != self._key:
+            self._graph, self._key = self._build(frame, shape), key
+            self.fits |= replace(shape, colors=SDR) != replace(self._canvas, colors=SDR)
+        pts, frame.pts = frame.pts, 0  # the graph takes any order of time
+        self._graph.vpush(frame)
+        frame.pts = pts
+        return to_image(self._graph.vpull())
+
+    def _build(self, frame: VideoFrame, shape: Shape) -> Graph:
+        with TemporaryDirectory(prefix="streamer-tone-") as home:
+            table = Path(home) / "sdr.cube"
+            if shape.colors.hdr:
+                hlg = shape.colors.transfer == HLG
+                table.write_text(_cube_text(cube(hlg, self._peak_nits)))
+            return graph_of(frame, *_steps(frame, shape, self._canvas, table))
+
+
+def _is_alike(shape: Shape, canvas: Shape) -> bool:
+    """Whether nothing has to be done to an I420 frame."""
+    same = (shape.width, shape.height, shape.aspect, shape.rotation, shape.matrix)
+    wanted = (canvas.width, canvas.height, canvas.aspect, canvas.rotation, canvas.matrix)
+    return same == wanted and not shape.colors.hdr and shape.colors.range != FULL
+
+
+def _steps(
+    frame: VideoFrame, shape: Shape, canvas: Shape, table: Path
+) -> list[tuple[str, str | None]]:
+    steps: list[tuple[str, str | None]] = []
+    is_rgb = frame.format.is_rgb or frame.format.has_palette
+    span = "full" if shape.colors.range == FULL or is_rgb else "limited"
+    source = f"in_range={span}" if is_rgb else f"in_color_matrix={shape.matrix}:in_range={span}"
+    if shape.colors.hdr:
+        matrix = MATRICES_HDR.get(shape.colors.matrix, "bt2020nc")
+        steps.append(("scale", f"in_color_matrix={matrix}:in_range={span}"))
+        steps += [("format", "gbrp16le"), ("lut3d", f"file={table}:interp=tetrahedral")]
+        source = "in_range=full"
+    turn = (shape.rotation - canvas.rotation) % 360 // 90
+    steps += TURNS[turn]
+    width, height = fitted(shape, canvas)
+    target = f"out_color_matrix={canvas.matrix}:out_range=limited"
+    steps.append(("scale", f"{width}:{height}:{source}:{target}:{EXACT}"))
+    steps.append(("format", "yuv420p"))
+    if (width, height) != (canvas.width, canvas.height):
+        left, top = (canvas.width - width) // 4 * 2, (canvas.height - height) // 4 * 2
+        steps.append(("pad", f"{canvas.width}:{canvas.height}:{left}:{top}:black"))
+    return steps
+
+
+def fitted(shape: Shape, canvas: Shape) -> tuple[int, int]:
+    """Size in samples of the canvas at which a frame fills it as far as its shape lets it."""
+    wide = shape.width * shape.aspect / shape.height
+    if (shape.rotation - canvas.rotation) % 180 == 90:
+        wide = 1 / wide
+    room = canvas.width * canvas.aspect / canvas.height
+    width = canvas.width if wide >= room else _even(canvas.width * wide / room)
+    height = canvas.height if wide <= room else _even(canvas.height * room / wide)
+    near = 2  # a bar thinner than a chroma sample is a rounding
+    return (
+        canvas.width if canvas.width - width < near else width,
+        canvas.height if canvas.height - height < near else height,
+    )
+
+
+def _even(side: Fraction) -> int:
+    return max(2, round(side / 2) * 2)
+
+
+def graph_of(frame: VideoFrame, *steps: tuple[str, str | None]) -> Graph:
+    """FFmpeg's filters one after the other, for frames like this one; push and pull."""
+    size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
+    tags = f"colorspace={int(frame.colorspace)}:range={int(frame.color_range)}"
+    source = f"{size}:time_base=1/90000:{tags}"
+    graph = Graph()
+    chain = (("buffer", source), *steps, ("buffersink", None))
+    graph.link_nodes(*(graph.add(name, args) for name, args in chain)).configure()
+    return graph
 
 
 def from_image(image: Image, width: int, height: int, colors: Colors) -> VideoFrame:
@@ -61,7 +166,7 @@ def from_image(image: Image, width: int, height: int, colors: Colors) -> VideoFr
     frame = to_frame(image, width, height)
     if colors.range == FULL:
         frame = frame.reformat(
-            format="yuvj420p",
+            format="yuv420p",
             src_color_range=ColorRange.MPEG,
             dst_color_range=ColorRange.JPEG,
             threads=1,
@@ -71,48 +176,6 @@ def from_image(image: Image, width: int, height: int, colors: Colors) -> VideoFr
     frame.color_primaries = colors.primaries
     frame.color_trc = colors.transfer
     return frame
-
-
-class ToneMap:
-    """HDR frames (PQ or HLG, BT.2020) to SDR BT.709, by a colour cube that FFmpeg applies."""
-
-    def __init__(self, film: Film) -> None:
-        self._colors = film.colors
-        self._cube = _cube_text(cube(film.colors.transfer == HLG, film.peak_nits))
-        self._graph: Graph | None = None
-        self._key: tuple[object, ...] = ()
-
-    def __call__(self, frame: VideoFrame) -> VideoFrame:
-        key = (frame.width, frame.height, frame.format.name)
-        if self._graph is None or key != self._key:
-            self._graph, self._key = self._build(frame), key
-        frame.pts = 0  # the graph takes any order of time; the decoder keeps the real one
-        self._graph.vpush(frame)
-        return self._graph.vpull()
-
-    def _build(self, frame: VideoFrame) -> Graph:
-        with TemporaryDirectory(prefix="streamer-tone-") as home:
-            path = Path(home) / "sdr.cube"
-            path.write_text(self._cube)
-            return _graph(frame, self._colors, path)
-
-
-def _graph(frame: VideoFrame, colors: Colors, table: Path) -> Graph:
-    matrix = HDR_MATRIX.get(colors.matrix, "bt2020nc")
-    span = "pc" if colors.range == FULL else "tv"
-    size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
-    chain = (
-        ("buffer", f"{size}:time_base=1/1000:colorspace={matrix}:range={span}"),
-        ("scale", f"in_color_matrix={matrix}"),
-        ("format", "gbrp16le"),
-        ("lut3d", f"file={table}:interp=tetrahedral"),
-        ("scale", "out_color_matrix=bt709:out_range=tv"),
-        ("format", "yuv420p"),
-        ("buffersink", None),
-    )
-    graph = Graph()
-    graph.link_nodes(*(graph.add(name, args) for name, args in chain)).configure()
-    return graph
 
 
 def _cube_text(table: NDArray[np.float64]) -> str:

@@ -1,12 +1,9 @@
-"""file → **container** → decode → ring.
-
-Opens films, also hostile ones, and says what is in them.
-"""
+"""file → **container** → decode: opens video files, hostile ones too, and finds what is in them."""
 
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -30,7 +27,7 @@ DEMUXERS: Final = (
 )
 MAX_PIXELS: Final = 1 << 27  # 16384x8192; more is a damaged or hostile header
 MAX_FAILURES: Final = 100  # in a row: beyond that, nothing more will come
-PQ, HLG = 16, 18  # transfer characteristics of HDR pictures (ITU-T H.273)
+PQ, HLG = 16, 18  # transfer characteristics of HDR video (ITU-T H.273)
 LIMITED, FULL = 1, 2  # color_range
 BT709 = 1  # matrix, primaries and transfer alike
 UNKNOWN = 2  # colour tags that say nothing
@@ -47,13 +44,13 @@ class Colors:
 
     @property
     def hdr(self) -> bool:
-        """Whether the picture is brighter than a usual screen shows."""
+        """Whether it takes an HDR screen to show these colours (PQ or HLG)."""
         return self.transfer in (PQ, HLG)
 
 
 @dataclass(frozen=True, slots=True)
-class Film:
-    """What is known of a film before it is played through."""
+class VideoInfo:
+    """What is known of a video before all of it is decoded."""
 
     path: Path
     index: int  # of the stream that is stylized
@@ -66,16 +63,16 @@ class Film:
     time_base: Fraction
     rate: Fraction
     frames: int  # 0: unknown
-    start_s: Fraction
     duration_s: float  # 0: unknown
     colors: Colors
     peak_nits: float | None  # of an HDR master, where it says so
     aspect: Fraction | None  # of one sample
-    rotation: tuple[int, ...] | None  # display matrix: nine fixed-point numbers
+    rotation: int  # in degrees, anticlockwise
+    display_matrix: tuple[int, ...] | None  # nine fixed-point numbers
 
 
-def open_film(path: Path) -> InputContainer:
-    """The open file. Raises MediaError in one line fit for the user."""
+def open_video(path: Path) -> InputContainer:
+    """Open for reading. Raises MediaError."""
     try:
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: the file is empty")
@@ -90,15 +87,15 @@ def open_film(path: Path) -> InputContainer:
 
 
 def reason(error: BaseException) -> str:
-    """What an error of FFmpeg or the system says, without numbers and file names."""
+    """The text of an error of FFmpeg or the system, without numbers and file names."""
     if isinstance(error, av.InvalidDataError):
-        return "no film, or damaged beyond reading"
+        return "not a video file, or too badly damaged"
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return str(text)
 
 
 def is_cover(stream: VideoStream) -> bool:
-    """A picture that stands for the film: not part of it."""
+    """Whether it is cover art or a thumbnail."""
     return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
 
 
@@ -110,7 +107,7 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     marked = [s for s in streams if s.disposition & Disposition.default]
     stream = max(marked or streams, key=lambda s: s.width * s.height)
     if stream.width * stream.height > MAX_PIXELS:
-        raise MediaError(f"{path}: {stream.width}x{stream.height} is too large to be true")
+        raise MediaError(f"{path}: {stream.width}x{stream.height} is larger than any real video")
     return stream
 
 
@@ -123,8 +120,10 @@ def readable(
     while failures < MAX_FAILURES:
         try:
             packet = next(packets)
-        except (StopIteration, IndexError):  # PyAV fails where streams appear in mid-film
+        except StopIteration:
             return
+        except IndexError:  # a stream that appears in mid-video ends PyAV's generator
+            packets = container.demux(streams)
         except (av.FFmpegError, ValueError):
             failures += 1
             packets = container.demux(streams)  # an error ends the generator, not the file
@@ -135,50 +134,45 @@ def readable(
                 yield packet
 
 
-def pictures(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame | None]:
-    """Every decoded frame; None for each stretch that cannot be read or decoded."""
-    stream.thread_type = "AUTO"
-    damaged: set[int | None] = set()
-    for packet in readable(container, [stream]):
+def decoded_frames(
+    packets: Iterable[Packet[Stream] | None], stream: VideoStream
+) -> Iterator[VideoFrame | None]:
+    """Every decoded frame; None for each part that cannot be read or decoded."""
+    for packet in packets:
         if packet is None:
             yield None
-            continue
-        if packet.is_corrupt:
-            damaged.add(packet.pts)
-            yield None
-        yield from _whole(stream, packet, damaged)
-    yield from _whole(stream, None, damaged)
+        else:
+            yield from _decoded(stream, packet)
+    yield from _decoded(stream, None)
 
 
-def _whole(
-    stream: VideoStream, packet: Packet[Stream] | None, damaged: set[int | None]
-) -> Iterator[VideoFrame | None]:
+def _decoded(stream: VideoStream, packet: Packet[Stream] | None) -> Iterator[VideoFrame | None]:
     try:
         frames = stream.codec_context.decode(packet)
     except (av.FFmpegError, ValueError):
         yield None
         return
     for frame in frames:
-        if frame.pts in damaged:  # told already
-            damaged.discard(frame.pts)
-        else:
-            yield None if frame.is_corrupt else frame
+        yield None if frame.is_corrupt else frame
 
 
-def probe(path: Path) -> Film:
-    """Look into a film as far as its first picture. Raises MediaError."""
-    with open_film(path) as container:
+def probe(path: Path) -> VideoInfo:
+    """Read a video up to its first frame. Raises MediaError."""
+    with open_video(path) as container:
         stream = main_video(container, path)
-        first = next((frame for frame in pictures(container, stream) if frame is not None), None)
+        frames = decoded_frames(readable(container, [stream]), stream)
+        first = next((frame for frame in frames if frame is not None), None)
         if first is None:
-            raise MediaError(f"{path}: no picture of its video stream can be decoded")
-        return _film(path, container, stream, first)
+            raise MediaError(f"{path}: no frame of its video stream can be decoded")
+        return _video(path, container, stream, first)
 
 
-def _film(path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame) -> Film:
+def _video(
+    path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame
+) -> VideoInfo:
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     duration_s = _duration_s(container, stream)
-    return Film(
+    return VideoInfo(
         path=path,
         index=stream.index,
         width=first.width,
@@ -190,12 +184,12 @@ def _film(path: Path, container: InputContainer, stream: VideoStream, first: Vid
         time_base=stream.time_base or Fraction(1, 90000),
         rate=rate,
         frames=stream.frames or round(duration_s * rate),
-        start_s=Fraction(container.start_time or 0, av.time_base),
         duration_s=duration_s,
-        colors=_colors(first),
+        colors=colors_of(first),
         peak_nits=_peak_nits(first),
         aspect=stream.sample_aspect_ratio or None,
-        rotation=_rotation(first),
+        rotation=first.rotation,
+        display_matrix=_display_matrix(first),
     )
 
 
@@ -205,7 +199,8 @@ def _duration_s(container: InputContainer, stream: VideoStream) -> float:
     return (container.duration or 0) / av.time_base
 
 
-def _colors(frame: VideoFrame) -> Colors:
+def colors_of(frame: VideoFrame) -> Colors:
+    """The tags of a decoded frame."""
     full = frame.color_range == FULL or frame.format.name.startswith("yuvj")
     color_range = FULL if full else frame.color_range
     return Colors(color_range, frame.colorspace, frame.color_primaries, frame.color_trc)
@@ -216,7 +211,7 @@ def _side_data(frame: VideoFrame, kind: SideData) -> bytes | None:
     return bytes(found) if found is not None else None
 
 
-def _rotation(frame: VideoFrame) -> tuple[int, ...] | None:
+def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
     matrix = _side_data(frame, SideData.DISPLAYMATRIX)
     return struct.unpack("=9i", matrix) if matrix else None
 

@@ -1,29 +1,30 @@
-"""file → container → **decode** → ring.
-
-Every picture of a film in display order, as it is to be stylized.
-"""
+"""container → **decode** → color → ring: every frame of a video, in display order."""
 
 import itertools
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 
 import av
 from av.container import InputContainer
 from av.filter import Graph
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
 from streamer.errors import MediaError
-from streamer.files.color import ToImage
-from streamer.files.container import Film, main_video, open_film, pictures, reason
-from streamer.files.trim import Cut
+from streamer.files.clock import Clock, from_keyframe, growing
+from streamer.files.color import Shape, ToImage, graph_of, output_colors, shape_of
+from streamer.files.container import VideoInfo, decoded_frames, main_video, open_video, reason
+from streamer.files.trim import TimeRange
 from streamer.frame import Image
+
+Timed = tuple[tuple[VideoFrame, Shape], int | None, int]  # with pts and duration
+BWDIF = "mode=send_frame:parity=auto:deint=interlaced"
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """An image and its place in the new film; pts and duration in the film's time_base."""
+class DecodedFrame:
+    """An image and its place in the new video; pts and duration in the video's time_base."""
 
     image: Image
     pts: int
@@ -33,147 +34,152 @@ class Picture:
 class Decoder:
     """Iterate to decode. `damaged` counts what could not be decoded so far.
 
-    `after` continues a run that got as far as this pts (of the new film).
+    `after` continues a run that got as far as this pts (of the new video).
     """
 
     def __init__(
-        self, film: Film, cut: Cut, *, deinterlace: bool = True, after: int | None = None
+        self,
+        video: VideoInfo,
+        trim: TimeRange,
+        *,
+        deinterlace: bool = True,
+        after: int | None = None,
     ) -> None:
         self.damaged = 0
-        self._film = film
-        self._cut = cut
-        self._shift = cut.shift(film.time_base)
+        self._video = video
+        self._trim = trim
+        self._shift = trim.shift(video.time_base)
         self._after = after
         self._deinterlacer = Deinterlacer() if deinterlace else None
-        self._to_image = ToImage(film)
+        aspect = video.aspect or Fraction(1)
+        shape = Shape(video.width, video.height, aspect, video.rotation, output_colors(video))
+        self._to_image = ToImage(shape, video.peak_nits)
 
     @property
     def deinterlaced(self) -> bool:
-        """Whether interlaced frames were met and made whole."""
+        """Whether interlaced frames were found and deinterlaced."""
         return self._deinterlacer is not None and self._deinterlacer.at_work
 
-    def __iter__(self) -> Iterator[Picture]:
-        try:
-            yield from self._pictures()
-        except (av.FFmpegError, ValueError) as error:  # what no skipping helps against
-            raise MediaError(f"{self._film.path}: {reason(error)}") from error
+    @property
+    def fits(self) -> bool:
+        """Whether frames of another shape than the first were found and fitted."""
+        return self._to_image.fits
 
-    def _pictures(self) -> Iterator[Picture]:
-        for frame, pts, duration in self._timed():
-            if self._cut.is_after(pts, self._film.time_base):
+    def __iter__(self) -> Iterator[DecodedFrame]:
+        try:
+            yield from self._wanted()
+        except (av.FFmpegError, ValueError) as error:  # nothing that could be skipped
+            raise MediaError(f"{self._video.path}: {reason(error)}") from error
+
+    def _wanted(self) -> Iterator[DecodedFrame]:
+        step = max(1, round(1 / (self._video.rate * self._video.time_base)))
+        for (frame, shape), pts, duration in growing(self._progressive(), step):
+            if self._trim.is_after(pts, self._video.time_base):
                 return
             if not self._is_skipped(pts):
-                yield Picture(self._to_image(frame), pts - self._shift, duration)
+                yield DecodedFrame(self._to_image(frame, shape), pts - self._shift, duration)
 
     def _is_skipped(self, pts: int) -> bool:
         if self._after is not None:
             return pts - self._shift <= self._after
-        return self._cut.is_before(pts, self._film.time_base)
+        return self._trim.is_before(pts, self._video.time_base)
 
-    def _timed(self) -> Iterator[tuple[VideoFrame, int, int]]:
-        """Decoded frames with pts that always grow, whatever the file says."""
-        step = max(1, round(1 / (self._film.rate * self._film.time_base)))
-        least, usual = None, 0
-        for frame, said, duration in self._whole():
-            pts = usual if said is None else said
-            pts = pts if least is None else max(pts, least)
-            least, usual = pts + 1, pts + (duration or step)
-            yield frame, pts, duration
-
-    def _whole(self) -> Iterator[tuple[VideoFrame, int | None, int]]:
-        for frame in self._decoded():
+    def _progressive(self) -> Iterator[Timed]:
+        for frame, shape in self._decoded():
+            pts = frame.dts if frame.pts is None else frame.pts
             if self._deinterlacer is None:
-                yield frame, frame.pts, frame.duration
+                yield (frame, shape), pts, frame.duration
             else:
-                yield from self._deinterlacer.push(frame)
+                yield from self._deinterlacer.push(frame, shape, pts)
         if self._deinterlacer is not None:
             yield from self._deinterlacer.flush()
 
-    def _decoded(self) -> Iterator[VideoFrame]:
+    def _decoded(self) -> Iterator[tuple[VideoFrame, Shape]]:
         wanted = self._first_wanted()
         for seek_to in (wanted, None) if wanted is not None else (None,):
-            with open_film(self._film.path) as container:
+            with open_video(self._video.path) as container:
                 frames = self._from(container, seek_to)
                 first = next(frames, None)
-                landed_late = first is None or first.pts is None or first.pts > (seek_to or 0)
+                landed_late = first is None or first[0].pts is None or first[0].pts > (seek_to or 0)
                 if seek_to is not None and landed_late:
                     continue  # a poor index: decode from the beginning instead
                 yield from itertools.chain([first] if first else [], frames)
                 return
 
     def _first_wanted(self) -> int | None:
-        """The pts in the file to seek to: there, or at a keyframe before, decoding begins."""
+        """Decoding begins at this pts, or at a keyframe before it."""
         if self._after is not None:
             return self._after + self._shift
-        return self._shift if self._cut.start_s is not None else None
+        return self._shift if self._trim.start_s is not None else None
 
-    def _from(self, container: InputContainer, seek_to: int | None) -> Iterator[VideoFrame]:
+    def _from(
+        self, container: InputContainer, seek_to: int | None
+    ) -> Iterator[tuple[VideoFrame, Shape]]:
         self.damaged = 0
-        stream = self._stream(container)
-        if seek_to is not None:
+        stream = main_video(container, self._video.path)
+        stream.thread_type = "AUTO"
+        clock = Clock(container)
+        packets = clock.packets([stream])
+        if seek_to is not None and clock.jumps:  # no seeking by time in a file whose clock jumps
+            packets = from_keyframe(packets, seek_to)
+        elif seek_to is not None:
             try:
-                container.seek(seek_to, stream=stream)
+                start = round(clock.start_s / self._video.time_base)
+                container.seek(seek_to + start, stream=stream)
             except av.FFmpegError:
                 return  # no index at all
-        for frame in pictures(container, stream):
+        in_stream: Fraction | None = None
+        for frame in decoded_frames(packets, stream):
             if frame is None:
                 self.damaged += 1
-            else:
-                yield frame
-
-    def _stream(self, container: InputContainer) -> VideoStream:
-        return main_video(container, self._film.path)
+                continue
+            aspect = stream.codec_context.sample_aspect_ratio
+            in_stream = aspect if in_stream is None else in_stream
+            # The container's word counts, as long as the codec's stays what it was.
+            yield frame, shape_of(frame, self._video.aspect if aspect == in_stream else aspect)
 
 
 class Deinterlacer:
-    """One whole picture for each frame of two fields; progressive frames pass untouched.
+    """One progressive frame for each interlaced one; progressive ones pass untouched.
 
-    bwdif looks one frame ahead, and doubles the time base: pts and durations are kept aside.
+    bwdif looks one frame ahead and doubles the time base: times and shapes are kept aside.
     """
 
     def __init__(self) -> None:
+        self.at_work = False  # an interlaced frame was found
         self._graph: Graph | None = None
-        self._times: deque[tuple[int | None, int]] = deque()
+        self._key: tuple[object, ...] = ()
+        self._kept: deque[tuple[Shape, int | None, int]] = deque()
 
-    @property
-    def at_work(self) -> bool:
-        """Whether an interlaced frame was met."""
-        return self._graph is not None
-
-    def push(self, frame: VideoFrame) -> Iterator[tuple[VideoFrame, int | None, int]]:
-        """Frames that are ready once this one is known, with their pts and durations."""
+    def push(self, frame: VideoFrame, shape: Shape, pts: int | None) -> Iterator[Timed]:
+        """Frames that are ready once this one is known."""
+        key = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
+        if self._graph is not None and key != self._key:
+            yield from self.flush()
         if self._graph is None:
             if not frame.interlaced_frame:
-                yield frame, frame.pts, frame.duration
+                yield (frame, shape), pts, frame.duration
                 return
-            self._graph = self._build(frame)
-        self._times.append((frame.pts, frame.duration))
+            self.at_work = True
+            self._graph, self._key = graph_of(frame, ("bwdif", BWDIF)), key
+        self._kept.append((shape, pts, frame.duration))
         self._graph.vpush(frame)
         yield from self._pull()
 
-    def flush(self) -> Iterator[tuple[VideoFrame, int | None, int]]:
-        """What is left when the film is over."""
+    def flush(self) -> Iterator[Timed]:
+        """What is left when nothing more comes, or frames of another kind."""
         if self._graph is not None:
             self._graph.vpush(None)
             yield from self._pull()
+            self._graph = None
+            self._kept.clear()
 
-    def _pull(self) -> Iterator[tuple[VideoFrame, int | None, int]]:
+    def _pull(self) -> Iterator[Timed]:
         assert self._graph is not None
-        while self._times:
+        while self._kept:
             try:
                 frame = self._graph.vpull()
             except (av.BlockingIOError, av.EOFError):
                 return
-            yield frame, *self._times.popleft()
-
-    def _build(self, frame: VideoFrame) -> Graph:
-        graph = Graph()
-        size = f"video_size={frame.width}x{frame.height}:pix_fmt={frame.format.name}"
-        nodes = (
-            graph.add("buffer", f"{size}:time_base=1/90000"),
-            graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced"),
-            graph.add("buffersink"),
-        )
-        graph.link_nodes(*nodes)
-        graph.configure()
-        return graph
+            shape, pts, duration = self._kept.popleft()
+            yield (frame, shape), pts, duration

@@ -1,7 +1,4 @@
-"""ring → **encode** → checkpoint.
-
-Codecs, what their encoders are asked for, and files of encoded frames.
-"""
+"""ring → **encode** → checkpoint: encoders with their options, and files of encoded frames."""
 
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
@@ -17,13 +14,13 @@ from typing import Final
 import av
 import cv2
 import numpy as np
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamer.errors import MediaError, UsageError
 from streamer.files.color import from_image, output_colors
-from streamer.files.container import FULL, Colors, Film, reason
+from streamer.files.container import Colors, VideoInfo, reason
 from streamer.frame import Image, i420_size
 
 _AVX512F: Final = 13  # OpenCV's number of it (CV_CPU_AVX_512F), which its Python side lacks
@@ -46,7 +43,7 @@ REORDER: Final = {"h264": 2, "hevc": 2, "av1": 0, "vp9": 0}
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """How the frames of one film are encoded."""
+    """How the frames of one video are encoded."""
 
     codec: str
     encoder: str
@@ -65,39 +62,39 @@ class Encoding:
         return depth if depth == 0 or self.encoder.startswith("lib") else depth + 1
 
 
-def choose(film: Film, codec: str, encoder: str, crf: int | None) -> Encoding:
-    """The encoding for a film; `encoder` is auto, software or one of HARDWARE.
+def choose(video: VideoInfo, codec: str, encoder: str, crf: int | None) -> Encoding:
+    """The encoding for a video; `encoder` is auto, software or one of HARDWARE.
 
     auto takes the first hardware encoder that really encodes here, else software. Raises
     UsageError for what cannot be, MediaError for an encoder that does not work here.
     """
     if encoder == "software":
-        return _working(film, codec, "software", crf)
+        return _working(video, codec, "software", crf)
     if encoder != "auto":
-        return _working(film, codec, encoder, crf)
+        return _working(video, codec, encoder, crf)
     for kind in HARDWARE:
         try:
-            return _working(film, codec, kind, crf)
+            return _working(video, codec, kind, crf)
         except (MediaError, UsageError):
             continue
-    return _working(film, codec, "software", crf)
+    return _working(video, codec, "software", crf)
 
 
-def _working(film: Film, codec: str, kind: str, crf: int | None) -> Encoding:
+def _working(video: VideoInfo, codec: str, kind: str, crf: int | None) -> Encoding:
     name, options = _software(codec, crf) if kind == "software" else _hardware(codec, kind, crf)
     if name == "libx264":
-        options |= _repeatable(film.width)
+        options |= _repeatable(video.width)
     even = codec in ("h264", "hevc") or kind != "software"  # 4:2:0 there has no half samples
     encoding = Encoding(
         codec,
         name,
         tuple(sorted(options.items())),
-        film.width + film.width % 2 if even else film.width,
-        film.height + film.height % 2 if even else film.height,
-        film.time_base,
-        film.rate,
-        output_colors(film),
-        film.aspect,
+        video.width + video.width % 2 if even else video.width,
+        video.height + video.height % 2 if even else video.height,
+        video.time_base,
+        video.rate,
+        output_colors(video),
+        video.aspect,
     )
     _try(encoding, kind)
     return encoding
@@ -121,7 +118,7 @@ def _repeatable(width: int) -> dict[str, str]:
 def _hardware(codec: str, kind: str, crf: int | None) -> tuple[str, dict[str, str]]:
     name = f"{codec}_{kind}"
     if name not in av.codecs_available:
-        raise UsageError(f"{kind} has no encoder for {codec} here")
+        raise UsageError(f"{kind} has no {codec} encoder on this machine")
     quality = str(SOFTWARE[codec][1] if crf is None else crf)
     return name, {
         "nvenc": {"preset": "p4", "rc": "vbr", "cq": quality, "b": "0"},
@@ -133,11 +130,8 @@ def _hardware(codec: str, kind: str, crf: int | None) -> tuple[str, dict[str, st
 
 def _try(encoding: Encoding, kind: str) -> None:
     """Encode one grey frame: drivers, sizes and options are checked by the encoder itself."""
-    size = i420_size(encoding.width, encoding.height)
-    grey = Image(encoding.width, encoding.height, np.full(size, 128, np.uint8))
     try:
-        with SegmentWriter(io.BytesIO(), encoding) as writer:
-            writer.write(grey, 0, 1)
+        grey_frame(encoding)
     except MediaError as error:
         shape = f"{encoding.width}x{encoding.height}"
         raise MediaError(
@@ -145,13 +139,22 @@ def _try(encoding: Encoding, kind: str) -> None:
         ) from error
 
 
+def grey_frame(encoding: Encoding) -> io.BytesIO:
+    """A segment of one grey frame. Raises MediaError."""
+    size = i420_size(encoding.width, encoding.height)
+    file = io.BytesIO()
+    with SegmentWriter(file, encoding) as writer:
+        writer.write(Image(encoding.width, encoding.height, np.full(size, 128, np.uint8)), 0, 1)
+    return io.BytesIO(file.getvalue())
+
+
 def open_encoder(container: OutputContainer, encoding: Encoding) -> VideoStream:
-    """A stream of `container` that encodes."""
+    """A new stream of `container` with its encoder."""
     os.environ.setdefault("SVT_LOG", "1")  # else SVT-AV1 reports its settings on stderr
     stream = container.add_stream(encoding.encoder, encoding.rate, dict(encoding.options))
     assert isinstance(stream, VideoStream)
     stream.width, stream.height = encoding.width, encoding.height
-    stream.pix_fmt = "yuvj420p" if encoding.colors.range == FULL else "yuv420p"
+    stream.pix_fmt = "yuv420p"
     stream.time_base = stream.codec_context.time_base = encoding.time_base
     stream.codec_context.gop_size = GOP
     # PyAV asks for slices, which x264 takes as a loss of quality for speed nobody needs.
@@ -161,7 +164,7 @@ def open_encoder(container: OutputContainer, encoding: Encoding) -> VideoStream:
 
 
 def tag(stream: VideoStream, encoding: Encoding) -> None:
-    """Say on a stream what its picture is to look like."""
+    """Write colours and sample aspect ratio to a stream."""
     context, colors = stream.codec_context, encoding.colors
     context.color_range, context.colorspace = colors.range, colors.matrix
     context.color_primaries, context.color_trc = colors.primaries, colors.transfer
@@ -173,13 +176,13 @@ class SegmentWriter:
     """A file of encoded frames that starts with a keyframe: `with SegmentWriter(...) as w`.
 
     NUT keeps any time base exactly. A new encoder for each file makes its frames depend on
-    nothing before it, so an interrupted film continues as if it had not been.
+    nothing before it, so an interrupted video continues as if it had not been.
     """
 
     def __init__(self, target: Path | io.BytesIO, encoding: Encoding) -> None:
         self._encoding = encoding
         self._where = str(target.parent.parent) if isinstance(target, Path) else encoding.encoder
-        with self._told():
+        with self._media_errors():
             file = str(target) if isinstance(target, Path) else target
             self._container = av.open(file, "w", format="nut")
             self._stream = open_encoder(self._container, encoding)
@@ -190,14 +193,14 @@ class SegmentWriter:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
             if kind is None:
-                with self._told():
+                with self._media_errors():
                     self._container.mux(self._stream.encode(None))
         finally:
             self.abandon()
 
     def abandon(self) -> None:
         """Close without the frames that the encoder still holds."""
-        with self._told():
+        with self._media_errors():
             self._container.close()
 
     def write(self, image: Image, pts: int, duration: int) -> None:
@@ -205,19 +208,24 @@ class SegmentWriter:
         encoding = self._encoding
         frame = from_image(image, encoding.width, encoding.height, encoding.colors)
         frame.pts, frame.time_base, frame.duration = pts, encoding.time_base, duration
-        with self._told():
+        with self._media_errors():
             self._container.mux(self._stream.encode(frame))
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Failures in the words of this program."""
+    def _media_errors(self) -> Iterator[None]:
+        """Raises MediaError for whatever PyAV or the system raises."""
         try:
             yield
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(f"{self._where}: {reason(error)}") from error
 
 
-def packets(path: Path) -> Iterator[Packet[VideoStream]]:
+def open_segment(file: Path | io.BytesIO) -> InputContainer:
+    """Open the file of a segment for reading."""
+    return av.open(str(file) if isinstance(file, Path) else file, "r", format="nut")
+
+
+def packets(file: Path | io.BytesIO) -> Iterator[Packet[VideoStream]]:
     """The encoded frames of a segment, in coding order."""
-    with av.open(str(path), "r", format="nut") as container:
+    with open_segment(file) as container:
         yield from (packet for packet in container.demux(video=0) if packet.size)

@@ -1,4 +1,4 @@
-"""What `streamer file` was given: files, folders and pipes, and where each result goes."""
+"""batch → **inputs**: the files that `streamer file` was given, and where each result goes."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from streamer.errors import UsageError
 from streamer.frame import Style
 
 PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-# Films that are written as what they were, and those that become something else.
+# Videos that are written as what they were, and those that become something else.
 KEPT: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".m2ts", ".mts"})
 CHANGED: Final = {
     **dict.fromkeys((".gif", ".3gp"), ".mp4"),
@@ -30,7 +30,7 @@ class Item:
 
     @property
     def is_photo(self) -> bool:
-        """Whether it is a still picture."""
+        """By its suffix."""
         return self.source.suffix.lower() in PHOTOS
 
 
@@ -38,7 +38,7 @@ def parse_time(text: str) -> Fraction:
     """Seconds of `90`, `1:30` or `0:01:30.5`. Raises UsageError."""
     found = _CLOCK.fullmatch(text.strip())
     if found is None:
-        raise UsageError(f"{text!r} is no time; write 90, 1:30 or 0:01:30.5")
+        raise UsageError(f"{text!r} is not a time; write 90, 1:30 or 0:01:30.5")
     hours, minutes, seconds = (Fraction(part or 0) for part in found.groups())
     return hours * 3600 + minutes * 60 + seconds
 
@@ -53,12 +53,12 @@ def items(inputs: Iterable[str], output: str | None, style: Style) -> list[Item]
     name = label(style)
     sources = [source for given in inputs for source in _expand(Path(given), name)]
     if not sources:
-        raise UsageError("there is no film and no photo in what was given")
+        raise UsageError("no video or photo found")
     made = [Item(source, _target(source, output, name, len(sources) == 1)) for source in sources]
     targets = [item.target.absolute() for item in made]
     for item, target in zip(made, targets, strict=True):
         if targets.count(target) > 1:
-            raise UsageError(f"more than one input would become {item.target}")
+            raise UsageError(f"two inputs would both become {item.target}")
     return made
 
 
@@ -78,7 +78,7 @@ def _target(source: Path, output: str | None, name: str, alone: bool) -> Path:
         return Path(output) / _name(source, name)
     if alone and not output.endswith("/"):
         return Path(output)
-    raise UsageError(f"{output} is no folder, and more than one file would go there")
+    raise UsageError(f"{output} is not a folder, and several files would be written to it")
 
 
 def _name(source: Path, name: str) -> str:

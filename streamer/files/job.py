@@ -1,31 +1,27 @@
-"""file → **order** → film.
-
-What is to be done to one film, checked before the first frame is touched.
-"""
+"""batch, uploads → **job** → transcode: what to do to one video, checked before the first frame."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 from streamer.errors import UsageError
-from streamer.files.container import Film, probe
+from streamer.files.checkpoint import FRAMES
+from streamer.files.container import VideoInfo, probe
 from streamer.files.encode import VERSION, Encoding, choose
-from streamer.files.mux import Assembly
-from streamer.files.segments import FRAMES
-from streamer.files.tracks import Track, format_of, plan
-from streamer.files.trim import Cut
+from streamer.files.mux import MuxPlan
+from streamer.files.passthrough import plan
+from streamer.files.tracks import Track, format_of
+from streamer.files.trim import TimeRange
 from streamer.frame import Style
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What the user asked for. `look` names the models' bytes: other bytes, other frames."""
+class TranscodeOptions:
+    """What the user asked for. `models` names the bytes of the models: others give other frames."""
 
-    source: Path
-    target: Path
-    style: Style
-    look: str = ""
+    style: Style = field(default_factory=Style)
+    models: str = ""
     height_px: int | None = None
     smooth: float = 0.0
     start_s: Fraction | None = None
@@ -39,103 +35,102 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """An order that can be carried out, and how."""
+class TranscodeJob:
+    """One video that can be stylized as asked, and how."""
 
-    order: Order
-    assembly: Assembly
+    source: Path
+    target: Path
+    options: TranscodeOptions
+    plan: MuxPlan
     notes: tuple[str, ...]
 
     @property
-    def film(self) -> Film:
-        """The film to be stylized."""
-        return self.assembly.film
+    def video(self) -> VideoInfo:
+        return self.plan.video
 
     @property
     def total(self) -> int:
-        """How many frames there should be; 0: nobody knows."""
-        part = self.assembly.cut.fraction_of(self.film.start_s, self.film.duration_s)
-        return round(self.film.frames * part)
+        """How many frames to expect; 0: unknown."""
+        part = self.plan.trim.fraction_of(self.video.duration_s)
+        return round(self.video.frames * part)
 
 
-def prepare(order: Order) -> Job:
-    """Look at everything that can be known before the first frame. Raises StreamerError."""
-    _check_paths(order)
-    target_format = format_of(order.target)
-    film = probe(order.source)
-    codec = order.codec or ("vp9" if target_format == "webm" else "h264")
-    encoding = choose(film, codec, order.encoder, order.crf)
+def prepare(source: Path, target: Path, options: TranscodeOptions) -> TranscodeJob:
+    """Check all that can be known before the first frame. Raises StreamerError."""
+    _check_paths(source, target, options.overwrite)
+    target_format = format_of(target)
+    video = probe(source)
+    codec = options.codec or ("vp9" if target_format == "webm" else "h264")
+    encoding = choose(video, codec, options.encoder, options.crf)
     _check_format(target_format, codec)
-    tracks = plan(film, target_format)
-    cut = _cut(order, film)
-    notes = _notes(film, encoding, tracks, target_format, order.target.suffix)
-    return Job(order, Assembly(film, cut, encoding, tracks), tuple(notes))
+    tracks = plan(video, target_format)
+    notes = _notes(video, encoding, tracks, target_format, target.suffix)
+    mux_plan = MuxPlan(video, _trim(options), encoding, tracks)
+    mux_plan.rehearse(target_format)
+    return TranscodeJob(source, target, options, mux_plan, tuple(notes))
 
 
-def _check_paths(order: Order) -> None:
-    if not order.source.exists():
-        raise UsageError(f"{order.source}: there is no such file")
-    if order.target.exists():
-        if order.target.samefile(order.source):
-            raise UsageError(f"{order.target}: the film would overwrite itself")
-        if not order.overwrite:
-            raise UsageError(f"{order.target} is there already; --overwrite replaces it")
-    if not order.target.parent.is_dir():
-        raise UsageError(f"{order.target.parent}: there is no such folder")
+def _check_paths(source: Path, target: Path, overwrite: bool) -> None:
+    if not source.exists():
+        raise UsageError(f"{source}: no such file")
+    if target.exists():
+        if target.samefile(source):
+            raise UsageError(f"{target}: the result would overwrite its source")
+        if not overwrite:
+            raise UsageError(f"{target} exists already; --overwrite replaces it")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent}: no such folder")
 
 
 def _check_format(target_format: str, codec: str) -> None:
     if target_format == "webm" and codec not in ("vp9", "av1"):
-        raise UsageError(f"webm cannot hold {codec}; it holds vp9 and av1")
+        raise UsageError(f"WebM cannot hold {codec}; it holds vp9 and av1")
     if target_format == "mpegts" and codec not in ("h264", "hevc"):
         raise UsageError(f"MPEG-TS cannot hold {codec}; it holds h264 and hevc")
 
 
-def _cut(order: Order, film: Film) -> Cut:
-    start, end = order.start_s, order.end_s
+def _trim(options: TranscodeOptions) -> TimeRange:
+    start, end = options.start_s, options.end_s
     if end is not None and end <= (start or 0):
         raise UsageError("--end must be after --start")
-    return Cut(
-        None if start is None else start + film.start_s,
-        None if end is None else end + film.start_s,
-    )
+    return TimeRange(start, end)
 
 
 def _notes(
-    film: Film, encoding: Encoding, tracks: tuple[Track, ...], target_format: str, suffix: str
+    video: VideoInfo, encoding: Encoding, tracks: tuple[Track, ...], target_format: str, suffix: str
 ) -> Iterator[str]:
-    if film.colors.hdr:
-        yield f"HDR with {film.bits} bits becomes SDR (BT.709) with 8 bits"
-    elif film.bits > 8:
-        yield f"{film.bits} bits become 8"
-    if film.has_alpha:
+    if video.colors.hdr:
+        yield f"{video.bits}-bit HDR becomes 8-bit SDR (BT.709)"
+    elif video.bits > 8:
+        yield f"{video.bits} bits become 8"
+    if video.has_alpha:
         yield "transparency is dropped"
-    if (film.width, film.height) != (encoding.width, encoding.height):
-        sizes = f"{film.width}x{film.height} becomes {encoding.width}x{encoding.height}"
-        yield f"{sizes}: {encoding.codec} has even sides only"
-    if film.rotation is not None and target_format == "mpegts":
-        yield "MPEG-TS cannot hold the rotation of this film: it will lie on its side"
+    if (video.width, video.height) != (encoding.width, encoding.height):
+        sizes = f"{video.width}x{video.height} becomes {encoding.width}x{encoding.height}"
+        yield f"{sizes}: {encoding.codec} needs even sides"
+    if video.rotation and target_format == "mpegts":
+        yield "MPEG-TS cannot hold the rotation of this video: it will lie on its side"
     step = {"matroska": Fraction(1, 1000), "webm": Fraction(1, 1000)}.get(target_format)
-    if step is not None and (film.time_base / step).denominator != 1:
-        yield f"{suffix} keeps time in milliseconds: pts are rounded to them"
+    if step is not None and (video.time_base / step).denominator != 1:
+        yield f"{suffix} keeps time in milliseconds: timestamps are rounded"
     yield from filter(None, (track.note(suffix) for track in tracks))
 
 
-def identity(job: Job) -> dict[str, object]:
-    """All that decides how frames look; equal orders give equal frames."""
-    order, encoding = job.order, job.assembly.encoding
-    status = order.source.stat()
+def fingerprint(job: TranscodeJob) -> dict[str, object]:
+    """All that decides how frames look: jobs with the same one give the same frames."""
+    options, encoding = job.options, job.plan.encoding
+    status = job.source.stat()
     return {
-        "film": [str(order.source.resolve()), status.st_size, status.st_mtime_ns],
-        "style": [list(part) for part in order.style.blend],
-        "strength": order.style.strength,
-        "preserve-color": order.style.preserve_color,
-        "model": order.look,
-        "height": order.height_px,
-        "smooth": order.smooth,
-        "start": str(order.start_s),
-        "end": str(order.end_s),
-        "deinterlace": order.deinterlace,
+        "video": [str(job.source.resolve()), status.st_size, status.st_mtime_ns],
+        "style": [list(part) for part in options.style.blend],
+        "strength": options.style.strength,
+        "preserve-color": options.style.preserve_color,
+        "model": options.models,
+        "height": options.height_px,
+        "smooth": options.smooth,
+        "start": str(options.start_s),
+        "end": str(options.end_s),
+        "deinterlace": options.deinterlace,
         "encoder": [encoding.encoder, *(list(option) for option in encoding.options)],
         "segment": FRAMES,
         "PyAV": VERSION,

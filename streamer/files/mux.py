@@ -1,11 +1,9 @@
-"""checkpoint → **mux** → file.
-
-Puts encoded frames and everything else of the old film into the new one.
-"""
+"""checkpoint, passthrough → **mux** → file: encoded frames and all other streams, in one file."""
 
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
 import heapq
+import io
 import itertools
 import threading
 from collections.abc import Iterable, Iterator
@@ -20,13 +18,14 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from streamer.errors import MediaError
+from streamer.errors import MediaError, UsageError
 from streamer.files.checkpoint import Segment
-from streamer.files.container import Film, open_film, reason
-from streamer.files.copier import Copier
-from streamer.files.encode import Encoding, packets, tag
-from streamer.files.tracks import Track, format_of, still_true
-from streamer.files.trim import Cut
+from streamer.files.clock import Clock
+from streamer.files.container import VideoInfo, open_video, reason
+from streamer.files.encode import Encoding, grey_frame, open_segment, packets, tag
+from streamer.files.passthrough import SAMPLED, Copier
+from streamer.files.tracks import Track, carried_metadata, format_of
+from streamer.files.trim import TimeRange
 
 if TYPE_CHECKING:
     from av.container.core import Chapter  # in the stub only
@@ -40,11 +39,11 @@ MP4_KEYS: Final = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
-    """All it takes to write one film from its encoded frames."""
+class MuxPlan:
+    """How to write one video file from its encoded frames."""
 
-    film: Film
-    cut: Cut
+    video: VideoInfo
+    trim: TimeRange
     encoding: Encoding
     tracks: tuple[Track, ...]
 
@@ -54,10 +53,27 @@ class Assembly:
         Ends early, with half a file, when `stop` is set. Raises MediaError.
         """
         try:
-            with open_film(self.film.path) as source, _output(target, source) as out:
+            with open_video(self.video.path) as source, _output(target, source) as out:
                 return self._write(segments, source, out, stop)
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise MediaError(f"{target.parent.parent}: {reason(error)}") from error
+            raise MediaError(f"cannot write the result: {reason(error)}") from error
+
+    def rehearse(self, target_format: str) -> None:
+        """Try header, first packets and trailer of the whole file in memory. Raises UsageError."""
+        try:
+            with (
+                open_video(self.video.path) as source,
+                av.open(io.BytesIO(), "w", format=target_format) as out,
+            ):
+                video, copier = self._begin(out, source, grey_frame(self.encoding))
+                frames = packets(grey_frame(self.encoding))
+                for packet in (*_of(video, frames), *itertools.islice(copier.packets(), SAMPLED)):
+                    copier.write(out, packet)
+        except (av.FFmpegError, ValueError) as error:
+            raise UsageError(
+                f"{self.video.path}: {target_format} cannot hold these streams together "
+                f"({reason(error)}); write .mkv instead"
+            ) from error
 
     def _write(
         self,
@@ -66,44 +82,52 @@ class Assembly:
         out: OutputContainer,
         stop: threading.Event,
     ) -> int:
-        video = self._add_video(out, segments[0], source)
-        copier = Copier(source, out, self.tracks, self.cut)
-        out.set_chapters(self._chapters(source))
-        out.metadata.update(still_true(source.metadata))
+        video, copier = self._begin(out, source, segments[0].path)
         frames = with_dts(_timed(segments, self.encoding), self.encoding)
         both = heapq.merge(_of(video, frames), copier.packets(), key=_seconds)
         for packet in both:
             if stop.is_set():
                 break
-            copier.keep(out, packet)
+            copier.write(out, packet)
         return copier.damaged
 
+    def _begin(
+        self, out: OutputContainer, source: InputContainer, segment: Path | io.BytesIO
+    ) -> tuple[VideoStream, Copier]:
+        """All that comes before the packets."""
+        video = self._add_video(out, segment, source)
+        copier = Copier(source, out, self.tracks, self.trim)
+        out.set_chapters(self._chapters(source))
+        out.metadata.update(carried_metadata(source.metadata))
+        return video, copier
+
     def _add_video(
-        self, out: OutputContainer, first: Segment, source: InputContainer
+        self, out: OutputContainer, file: Path | io.BytesIO, source: InputContainer
     ) -> VideoStream:
-        old = source.streams[self.film.index]
-        with av.open(str(first.path), "r", format="nut") as segment:
+        old = source.streams[self.video.index]
+        with open_segment(file) as segment:
             stream = out.add_stream_from_template(segment.streams.video[0], opaque=True)
         stream.time_base = self.encoding.time_base
         stream.codec_context.framerate = self.encoding.rate
         if self.encoding.codec == "hevc" and out.format.name in ("mp4", "mov"):
             stream.codec_context.codec_tag = "hvc1"  # Apple's players know no other
         tag(stream, self.encoding)
-        stream.metadata.update(still_true(old.metadata))
+        stream.metadata.update(carried_metadata(old.metadata))
         stream.disposition = old.disposition
-        stream.set_display_matrix(self.film.rotation)
+        stream.set_display_matrix(self.video.display_matrix)
         return stream
 
     def _chapters(self, source: InputContainer) -> list[Chapter]:
         kept = []
+        start_s = Clock(source).start_s
         for chapter in source.chapters():
             base = chapter["time_base"] or Fraction(1, 1000)
-            first, last = self.cut.start_s, self.cut.end_s
-            start = max(chapter["start"], round(first / base) if first is not None else 0)
-            end = min(chapter["end"], round(last / base) if last is not None else chapter["end"])
+            shift = round((start_s + (self.trim.start_s or 0)) / base)
+            start, end = max(0, chapter["start"] - shift), chapter["end"] - shift
+            if self.trim.end_s is not None:
+                end = min(end, round((start_s + self.trim.end_s) / base) - shift)
             if start < end:
-                moved = {"start": start - self.cut.shift(base), "end": end - self.cut.shift(base)}
-                kept.append({**chapter, **moved})
+                kept.append({**chapter, "start": start, "end": end})
         return kept  # type: ignore[return-value]  # a Chapter with other times is a Chapter
 
 
@@ -111,11 +135,9 @@ def _output(target: Path, source: InputContainer) -> OutputContainer:
     kind = format_of(target)
     options = {}
     if kind in ("mp4", "mov"):
-        rare = {key for key in still_true(source.metadata) if key not in MP4_KEYS}
+        rare = {key for key in carried_metadata(source.metadata) if key not in MP4_KEYS}
         options["movflags"] = "+faststart" + ("+use_metadata_tags" if rare else "")
         options["movie_timescale"] = "90000"  # usual: 1000, which would round a late start
-    if kind == "mpegts":
-        options["mpegts_copyts"] = "1"
     return av.open(
         str(target.resolve()),
         "w",
@@ -147,7 +169,7 @@ def _with_pts(segment: Segment) -> Iterator[tuple[Packet[VideoStream], int]]:
     found = list(packets(segment.path))
     moved = sorted(packet.pts or 0 for packet in found)
     if len(moved) != len(segment.pts):
-        raise MediaError(f"{segment.path}: damaged; --overwrite starts anew")
+        raise MediaError(f"{segment.path}: damaged; --overwrite starts again")
     own = dict(zip(moved, segment.pts, strict=True))
     return ((packet, own[packet.pts or 0]) for packet in found)
 
@@ -172,7 +194,7 @@ def with_dts(
 
 
 def usual_duration(encoding: Encoding) -> int:
-    """How long a frame is shown, in ticks, when frames come at the film's average rate."""
+    """How long a frame is shown, in ticks, when frames come at the video's average rate."""
     return max(1, round(1 / (encoding.rate * encoding.time_base)))
 
 

@@ -1,32 +1,222 @@
-"""tracks → **convert** → mux.
+"""container → **passthrough** → mux: every stream that is not stylized, copied or converted.
 
-Sound and subtitles for formats that cannot hold them as they are.
+What the target can hold is tried beforehand, with a packet of each stream.
 """
 
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
-from collections.abc import Iterator
+import contextlib
+import errno
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import Protocol
+from typing import Final, Protocol
 
 import av
 from av.audio.codeccontext import AudioCodecContext
-from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
-from av.container import OutputContainer
+from av.container import InputContainer, OutputContainer
+from av.filter import Graph
 from av.packet import Packet
-from av.stream import Stream
+from av.stream import Discard, Stream
 from av.subtitles.stream import SubtitleStream
+from av.video.stream import VideoStream
 
-from streamer.files.tracks import describe
+from streamer.files.clock import Clock
+from streamer.files.container import VideoInfo, is_cover, open_video, readable
+from streamer.files.tracks import Track, codec_name, copy_stream, describe
+from streamer.files.trim import TimeRange
 
+AUDIO_INTO: Final = {"webm": "libopus"}  # others: aac
+TEXT_INTO: Final = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "subrip"}
+TEXTS: Final = frozenset({"ass", "ssa", "subrip", "srt", "mov_text", "webvtt", "text", "mpl2"})
 MS = Fraction(1, 1000)
+NO_TEXT: Final = b"\0\0"  # MP4 fills the time between subtitles with these; its muxer adds them
+FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+SAMPLED: Final = 400  # packets that are looked at to find one of each stream
+LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
+SYNC_S: Final = 0.02  # gaps and overlaps of audio that are longer are filled or cut
+
+
+def plan(video: VideoInfo, target_format: str) -> tuple[Track, ...]:
+    """Every stream but the stylized one, with what becomes of it. Raises MediaError."""
+    with open_video(video.path) as container:
+        streams = [
+            s for s in container.streams if s.index != video.index and not _is_chapter_track(s)
+        ]
+        samples = _samples(container, streams)
+        return tuple(_plan_one(s, samples.get(s.index, []), target_format) for s in streams)
+
+
+def _is_chapter_track(stream: Stream) -> bool:
+    """QuickTime stores chapter titles in a track; they are copied as chapters instead."""
+    return stream.type == "data" and stream.discard == Discard.all
+
+
+def _samples(
+    container: InputContainer, streams: Sequence[Stream]
+) -> dict[int, list[Packet[Stream]]]:
+    """The first packets of each stream, as far as they are near the beginning."""
+    found: dict[int, list[Packet[Stream]]] = {}
+    if streams:
+        for count, packet in enumerate(readable(container, streams)):
+            if packet is not None:
+                found.setdefault(packet.stream_index, []).append(packet)
+            if len(found) == len(streams) or count > SAMPLED:
+                break
+    return found
+
+
+def _plan_one(stream: Stream, sample: Sequence[Packet[Stream]], target_format: str) -> Track:
+    kind = "cover" if isinstance(stream, VideoStream) and is_cover(stream) else str(stream.type)
+    codec = codec_name(stream)
+    into = _into(stream, codec, target_format)
+    actions = ["copy"] if _may_copy(kind, codec, target_format) else []
+    for action in actions + ["convert"] * bool(into):
+        track = Track(stream.index, kind, codec, "copy" if action == "copy" else "convert", into)
+        if _can_hold(target_format, stream, track, sample):
+            return track
+    # A timecode track travels as metadata, from which the muxer makes a new one.
+    silent = target_format in ("mp4", "mov") and "timecode" in stream.metadata
+    return Track(stream.index, "timecode" if silent else kind, codec, "drop")
+
+
+def _may_copy(kind: str, codec: str, target_format: str) -> bool:
+    """Muxers write some things that players do not read."""
+    if target_format in ("mp4", "mov") and not codec:
+        return False  # MOV and MP4 can copy, but not describe, data of unknown kinds
+    return not (target_format == "mp4" and codec.startswith("pcm_"))
+
+
+def _into(stream: Stream, codec: str, target_format: str) -> str:
+    if stream.codec_context is None:
+        return ""
+    if stream.type == "audio":
+        return AUDIO_INTO.get(target_format, "aac")
+    if stream.type == "subtitle" and codec in TEXTS:
+        return TEXT_INTO.get(target_format, "")
+    return ""
+
+
+def _can_hold(
+    target_format: str, stream: Stream, track: Track, sample: Sequence[Packet[Stream]]
+) -> bool:
+    """Whether a file of that format takes a stream: its header, packets and trailer are tried."""
+    try:
+        with av.open(io.BytesIO(), "w", format=target_format) as trial:
+            conversion = None
+            if track.action == "copy":
+                copy = copy_stream(trial, stream)
+            else:
+                conversion = converter(trial, stream, track.into)
+            trial.start_encoding()
+            for packet in map(_copy_of, sample):
+                if conversion is None:
+                    packet.stream = copy
+                    trial.mux(packet)
+                else:
+                    trial.mux(list(conversion.convert(packet)))
+            if conversion is not None:
+                trial.mux(list(conversion.flush()))
+    except (av.FFmpegError, ValueError):
+        return False
+    return True
+
+
+def _copy_of(packet: Packet[Stream]) -> Packet[Stream]:
+    copy: Packet[Stream] = Packet(bytes(packet))
+    copy.pts, copy.dts, copy.duration = packet.pts, packet.dts, packet.duration
+    copy.time_base, copy.is_keyframe = packet.time_base, packet.is_keyframe
+    return copy
+
+
+class Copier:
+    """The streams that are not stylized, copied or converted packet by packet."""
+
+    def __init__(
+        self,
+        source: InputContainer,
+        out: OutputContainer,
+        tracks: tuple[Track, ...],
+        trim: TimeRange,
+    ) -> None:
+        self.damaged = 0
+        self._source = source
+        self._trim = trim
+        self._copies: dict[int, Stream] = {}
+        self._converters: dict[int, Converter] = {}
+        self._last: dict[int, int] = {}
+        self._covers = {track.index for track in tracks if track.kind == "cover"}
+        self._texts = {track.index for track in tracks if track.codec == "mov_text"}
+        self._headless = {track.index for track in tracks if track.kind == "video"}
+        for track in tracks:
+            stream = source.streams[track.index]
+            if track.action == "copy":
+                self._copies[track.index] = copy_stream(out, stream)
+            elif track.action == "convert":
+                self._converters[track.index] = converter(out, stream, track.into)
+
+    def packets(self) -> Iterator[Packet[Stream]]:
+        """Packets for the new file, with their new times."""
+        wanted = [self._source.streams[i] for i in (*self._copies, *self._converters)]
+        if not wanted:
+            return
+        clock = Clock(self._source)
+        if self._trim.start_s is not None and not clock.jumps:
+            with contextlib.suppress(av.FFmpegError):  # no index: read from the beginning
+                self._source.seek(int((self._trim.start_s + clock.start_s) * av.time_base))
+        for packet in clock.packets(wanted):
+            if packet is not None and self._is_wanted(packet):
+                yield from self._remap(packet)
+        for conversion in self._converters.values():
+            yield from conversion.flush()
+
+    def write(self, out: OutputContainer, packet: Packet[Stream]) -> None:
+        """Write a packet; one that the muxer refuses is counted as damaged."""
+        index = packet.stream_index
+        last = self._last.get(index)
+        if packet.dts is not None and last is not None and packet.dts <= last:
+            packet.dts = last + 1  # as FFmpeg's own tools do it: what overlaps is not lost
+            packet.pts = max(packet.pts or 0, packet.dts)
+        dts = packet.dts
+        try:
+            out.mux(packet)
+        except (av.FFmpegError, ValueError) as error:
+            if getattr(error, "errno", None) in FULL_DISK:
+                raise
+            self.damaged += 1
+            return
+        if dts is not None:
+            self._last[index] = dts
+
+    def _is_wanted(self, packet: Packet[Stream]) -> bool:
+        index = packet.stream_index
+        if packet.pts is None or index in self._covers:
+            return True
+        if self._trim.is_before(packet.pts, packet.time_base):
+            return False
+        if index in self._headless and not packet.is_keyframe:
+            return False  # nothing can be seen of a video before its first keyframe
+        self._headless.discard(index)
+        return not self._trim.is_after(packet.pts, packet.time_base)
+
+    def _remap(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
+        index = packet.stream_index
+        shift = 0 if index in self._covers else self._trim.shift(packet.time_base)
+        packet.pts = None if packet.pts is None else packet.pts - shift
+        packet.dts = None if packet.dts is None else packet.dts - shift
+        if index in self._converters:
+            try:
+                yield from self._converters[index].convert(packet)
+            except (av.FFmpegError, ValueError):
+                self.damaged += 1
+        elif not (index in self._texts and bytes(packet) == NO_TEXT):
+            packet.stream = self._copies[index]
+            yield packet
 
 
 class Converter(Protocol):
     """Turns packets of one stream into packets of another."""
-
-    stream: Stream
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         """What becomes of a packet. Raises av.FFmpegError."""
@@ -36,7 +226,7 @@ class Converter(Protocol):
 
 
 def converter(container: OutputContainer, stream: Stream, encoder: str) -> Converter:
-    """A converter from `stream` into a new stream of `container`."""
+    """A converter from `stream` into a new stream of `container`. Raises av.FFmpegError."""
     if isinstance(stream, AudioStream):
         return AudioConverter(container, stream, encoder)
     assert isinstance(stream, SubtitleStream)
@@ -44,45 +234,99 @@ def converter(container: OutputContainer, stream: Stream, encoder: str) -> Conve
 
 
 class AudioConverter:
-    """Decodes and encodes sound; rate and channels stay where the encoder can do them."""
+    """Decodes and encodes audio, in step: gaps are filled with silence, overlaps cut."""
 
     def __init__(self, container: OutputContainer, source: AudioStream, encoder: str) -> None:
-        rate = 48000 if encoder == "libopus" else source.rate
+        self._source = source.codec_context
+        if not self._source.is_open and source.layout.name.endswith("channels"):
+            self._source.layout = LAYOUTS.get(source.channels, "stereo")  # AVI and ASF name none
+        rate, layout = _encodable(encoder, source.rate, self._source.layout.name)
         stream = container.add_stream(encoder, rate)
         assert isinstance(stream, AudioStream)
-        stream.layout = source.layout.name
-        stream.bit_rate = 96_000 * max(1, source.channels)
+        stream.layout = layout
+        stream.bit_rate = 96_000 * stream.channels
         describe(stream, source)
-        self.stream: Stream = stream
-        self._source = source
+        self._stream: Stream = stream
         self._context: AudioCodecContext = stream.codec_context
-        self._resampler: AudioResampler | None = None
+        self._context.open(strict=False)
+        self._graph: Graph | None = None
+        self._key: tuple[object, ...] = ()
+        self._due: int | None = None  # where the next decoded frame begins
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        """See Converter."""
-        for frame in self._source.codec_context.decode(packet):
+        for frame in self._source.decode(packet):
             yield from self._encode(frame)
 
     def flush(self) -> Iterator[Packet[Stream]]:
-        """See Converter."""
-        for frame in (*self._source.codec_context.decode(None), None):
+        for frame in self._source.decode(None):
             yield from self._encode(frame)
+        yield from self._drain()
         yield from self._of_stream(self._context.encode(None))
 
-    def _encode(self, frame: av.AudioFrame | None) -> Iterator[Packet[Stream]]:
-        if self._resampler is None:
-            self._context.open(strict=False)
-            self._resampler = AudioResampler(
-                self._context.format, self._context.layout, self._context.rate,
-                self._context.frame_size or None,
-            )  # fmt: skip
-        for piece in self._resampler.resample(frame):
+    def _encode(self, frame: av.AudioFrame) -> Iterator[Packet[Stream]]:
+        key = (frame.format.name, frame.sample_rate, frame.layout.name, frame.time_base)
+        if key != self._key:
+            yield from self._drain()
+            self._graph, self._key = self._build(frame), key
+        assert self._graph is not None
+        frame.pts = self._due if frame.pts is None else frame.pts
+        if frame.pts is not None and frame.time_base:
+            duration = Fraction(frame.samples, frame.sample_rate) / frame.time_base
+            self._due = frame.pts + round(duration)
+        self._graph.push(frame)
+        yield from self._pull()
+
+    def _drain(self) -> Iterator[Packet[Stream]]:
+        if self._graph is not None:
+            self._graph.push(None)
+            yield from self._pull()
+            self._graph = None
+
+    def _pull(self) -> Iterator[Packet[Stream]]:
+        assert self._graph is not None
+        while True:
+            try:
+                piece = self._graph.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            assert isinstance(piece, av.AudioFrame)
             yield from self._of_stream(self._context.encode(piece))
 
-    def _of_stream(self, packets: list[Packet[Stream]]) -> Iterator[Packet[Stream]]:
+    def _build(self, frame: av.AudioFrame) -> Graph:
+        context, base = self._context, frame.time_base or Fraction(1, frame.sample_rate)
+        source = f"sample_rate={frame.sample_rate}:sample_fmt={frame.format.name}"
+        shape = f"sample_fmts={context.format.name}:sample_rates={context.rate}"
+        chain = [
+            ("abuffer", f"{source}:channel_layout={frame.layout.name}:time_base={base}"),
+            ("aresample", f"{context.rate}:async=1:min_hard_comp={SYNC_S}"),
+            ("aformat", f"{shape}:channel_layouts={context.layout.name}"),
+        ]
+        if context.frame_size:
+            chain.append(("asetnsamples", f"n={context.frame_size}:p=0"))
+        graph = Graph()
+        nodes = [graph.add(name, args) for name, args in chain]
+        graph.link_nodes(*nodes, graph.add("abuffersink")).configure()
+        return graph
+
+    def _of_stream(self, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
         for packet in packets:
-            packet.stream = self.stream
+            packet.stream = self._stream
             yield packet
+
+
+def _encodable(encoder: str, rate: int, layout: str) -> tuple[int, str]:
+    """The sample rate and channel layout an encoder takes that are next to these."""
+    rates = sorted(av.Codec(encoder, "w").audio_rates or (rate,))
+    near = next((each for each in rates if each >= rate), rates[-1])
+    context = av.CodecContext.create(encoder, "w")
+    assert isinstance(context, AudioCodecContext)
+    try:
+        context.sample_rate, context.layout = near, layout
+        context.format = (av.Codec(encoder, "w").audio_formats or [context.format])[0]
+        context.open()
+    except (av.FFmpegError, ValueError):
+        return near, "stereo"
+    return near, layout
 
 
 class TextConverter:
@@ -95,12 +339,11 @@ class TextConverter:
         stream.codec_context.subtitle_header = source.codec_context.subtitle_header
         stream.codec_context.time_base = stream.time_base = MS
         describe(stream, source)
-        self.stream: Stream = stream
+        self._stream: Stream = stream
         self._source = source.codec_context
         self._encoder = stream.codec_context
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        """See Converter."""
         if packet.pts is None:
             return
         subtitle = self._source.decode2(packet)
@@ -111,13 +354,12 @@ class TextConverter:
         line = b"\\N".join(_text(lines))
         text = av.subtitles.subtitle.SubtitleSet.create(line, 0, shown_ms)
         out = self._encoder.encode_subtitle(text)
-        out.stream, out.time_base = self.stream, packet.time_base
+        out.stream, out.time_base = self._stream, packet.time_base
         out.pts = out.dts = packet.pts
         out.duration = packet.duration
         yield out
 
     def flush(self) -> Iterator[Packet[Stream]]:
-        """See Converter."""
         return iter(())
 
 

@@ -1,4 +1,4 @@
-"""film → **progress** → terminal, or a program that reads JSON lines; silent elsewhere."""
+"""transcode → **report** → terminal: a progress bar, JSON lines for programs, or only warnings."""
 
 import json
 import sys
@@ -9,7 +9,7 @@ from streamer.files.transcode import Progress, Result
 
 
 class Reporter(Protocol):
-    """Hears of everything worth telling."""
+    """What users are told while videos are transcoded."""
 
     def begin(self, source: Path, target: Path) -> None:
         """A file is next."""
@@ -44,10 +44,10 @@ class JsonLines:
         self._out = out
 
     def begin(self, source: Path, target: Path) -> None:
-        self._tell("begin", source=str(source), target=str(target))
+        self._write("begin", source=str(source), target=str(target))
 
     def progress(self, progress: Progress) -> None:
-        self._tell(
+        self._write(
             "progress",
             frames=progress.frames,
             total=progress.total or None,
@@ -57,7 +57,7 @@ class JsonLines:
         )
 
     def done(self, result: Result) -> None:
-        self._tell(
+        self._write(
             "done",
             target=str(result.target),
             frames=result.frames,
@@ -67,15 +67,15 @@ class JsonLines:
         )
 
     def note(self, text: str) -> None:
-        self._tell("note", text=text)
+        self._write("note", text=text)
 
     def failed(self, source: Path, message: str) -> None:
-        self._tell("error", source=str(source), message=message)
+        self._write("error", source=str(source), message=message)
 
     def close(self) -> None:
         pass
 
-    def _tell(self, event: str, **rest: object) -> None:
+    def _write(self, event: str, **rest: object) -> None:
         print(json.dumps({"event": event, **rest}), file=self._out, flush=True)
 
 
@@ -105,7 +105,7 @@ class Quiet:
 
 
 class Bar(Quiet):
-    """A bar with frames, speed, time left and the stage that everything waits for."""
+    """A bar with frames, speed, time left and the slowest stage."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -123,7 +123,7 @@ class Bar(Quiet):
             MofNCompleteColumn(),
             TextColumn("{task.fields[fps]:.1f} fps"),
             TextColumn("{task.fields[left]}"),
-            TextColumn("waits for {task.fields[stage]}"),
+            TextColumn("limited by {task.fields[stage]}"),
             console=self._console,
             transient=True,
         )
@@ -157,7 +157,7 @@ class Bar(Quiet):
 
 
 def clock(seconds: float | None) -> str:
-    """Time left, as people say it."""
+    """`1:02:03 left`; empty when unknown."""
     if seconds is None:
         return ""
     minutes, rest = divmod(round(seconds), 60)

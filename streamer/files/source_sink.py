@@ -1,6 +1,6 @@
-"""decode → **files** → ring → **files** → encode.
+"""decode → **source_sink** → ring → **source_sink** → encode: a video file as Source and Sink.
 
-A video file as Source and as Sink. Decoding and encoding each have a thread of their own, with
+ Decoding and encoding each have a thread of their own, with
 a few frames between it and the event loop: all three work at the same time, memory stays put.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from streamer.files.decode import Picture
+from streamer.files.decode import DecodedFrame
 from streamer.frame import Frame, Image, Style, i420_size
 
 BUFFER_BYTES = 64 << 20  # of frames waiting at either end
@@ -32,18 +32,18 @@ class Busy:
     waiting_s: float = 0.0
 
     @property
-    def share(self) -> float:
+    def utilization(self) -> float:
         """Part of the time spent working, 0..1."""
         total = self.working_s + self.waiting_s
         return self.working_s / total if total else 0.0
 
 
 class FileSource:
-    """Pictures of a film as frames of one style. Raises what decoding raises."""
+    """Pictures of a video as frames of one style. Raises what decoding raises."""
 
     def __init__(
         self,
-        pictures: Iterable[Picture],
+        pictures: Iterable[DecodedFrame],
         time_base: Fraction,
         style: Style,
         *,
@@ -65,7 +65,7 @@ class FileSource:
         self._thread.start()
 
     async def ready(self) -> bool:
-        """Wait for the next frame; False at the end of the film."""
+        """Wait for the next frame; False at the end of the video."""
         while not self._frames and not self._finished:
             self._changed.clear()
             await self._changed.wait()
@@ -101,7 +101,7 @@ class FileSource:
         finally:
             self._loop.call_soon_threadsafe(self._finish)
 
-    def _frame(self, picture: Picture) -> Frame:
+    def _frame(self, picture: DecodedFrame) -> Frame:
         return Frame(
             picture.image,
             picture.pts,

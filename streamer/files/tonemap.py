@@ -1,4 +1,4 @@
-"""HDR to SDR as one table: which BT.709 colour a PQ or HLG colour becomes (pure).
+"""color → **tonemap**: HDR to SDR as one table, from PQ or HLG codes to BT.709 (pure).
 
 PQ and HLG curves: ITU-R BT.2100. Roll-off of highlights: the EETF of ITU-R BT.2390 section 5.4.
 Reference white, 203 nits in HDR, becomes white of the SDR picture: ITU-R BT.2408.

@@ -1,20 +1,13 @@
-"""container → **tracks** → mux.
+"""container → **tracks** → mux: what becomes of every stream that is not stylized."""
 
-What becomes of everything in a film that is not its picture.
-"""
-
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-import av
 from av.container import OutputContainer
-from av.stream import Discard, Stream
-from av.video.stream import VideoStream
+from av.stream import Stream
 
 from streamer.errors import UsageError
-from streamer.files.container import Film, is_cover, open_film
 
 # FFmpeg's name of the format each file name ending stands for.
 FORMATS: Final = {
@@ -27,10 +20,7 @@ FORMATS: Final = {
     ".m2ts": "mpegts",
     ".mts": "mpegts",
 }
-AUDIO_INTO: Final = {"webm": "libopus"}  # others: aac
-TEXT_INTO: Final = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "subrip"}
-TEXTS: Final = frozenset({"ass", "ssa", "subrip", "srt", "mov_text", "webvtt", "text", "mpl2"})
-# Facts about the old file that are not true of the new one.
+# Facts about the source that are not true of the result.
 STALE: Final = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", "bps"}
     | {"number_of_frames", "number_of_bytes"}
@@ -41,7 +31,7 @@ Action = Literal["copy", "convert", "drop"]
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One stream of the old film beside the stylized one."""
+    """A stream of the source other than the stylized one."""
 
     index: int
     kind: str
@@ -50,14 +40,16 @@ class Track:
     into: str = ""  # the encoder, when converted
 
     def note(self, holder: str) -> str | None:
-        """What the user should know about it; None: it is kept as it is."""
-        name = f"{self.kind} stream {self.index} ({self.codec or 'of unknown kind'})"
+        """What the user should know about it; None: it is kept unchanged."""
+        name = f"{self.kind} stream {self.index} ({self.codec or 'unknown codec'})"
+        if self.kind == "timecode":
+            return None
         if self.action == "drop":
             return f"{name} is dropped: {holder} cannot hold it"
         if self.action == "convert":
             return f"{name} becomes {self.into}: {holder} cannot hold it as it is"
         if self.kind == "video":
-            return f"{name} is copied as it is: one video stream is stylized"
+            return f"{name} is copied unchanged: one video stream is stylized"
         return None
 
 
@@ -67,28 +59,7 @@ def format_of(path: Path) -> str:
         return FORMATS[path.suffix.lower()]
     except KeyError:
         known = " ".join(FORMATS)
-        raise UsageError(f"{path}: cannot write this kind of file; known: {known}") from None
-
-
-def plan(film: Film, target_format: str) -> tuple[Track, ...]:
-    """What becomes of every other stream."""
-    with open_film(film.path) as container:
-        others = (s for s in container.streams if s.index != film.index)
-        return tuple(_plan_one(s, target_format) for s in others if not _is_chapter_track(s))
-
-
-def _is_chapter_track(stream: Stream) -> bool:
-    """QuickTime keeps chapter titles in a track of their own: they travel as chapters."""
-    return stream.type == "data" and stream.discard == Discard.all
-
-
-def _plan_one(stream: Stream, target_format: str) -> Track:
-    kind = "cover" if isinstance(stream, VideoStream) and is_cover(stream) else str(stream.type)
-    codec = codec_name(stream)
-    if can_hold(target_format, stream):
-        return Track(stream.index, kind, codec, "copy")
-    into = _into(stream, codec, target_format)
-    return Track(stream.index, kind, codec, "convert" if into else "drop", into)
+        raise UsageError(f"{path}: unsupported file type; supported: {known}") from None
 
 
 def codec_name(stream: Stream) -> str:
@@ -96,27 +67,6 @@ def codec_name(stream: Stream) -> str:
     context = stream.codec_context
     name = getattr(stream, "name", None) if context is None else context.codec.canonical_name
     return "" if name in (None, "none") else str(name)
-
-
-def _into(stream: Stream, codec: str, target_format: str) -> str:
-    if stream.codec_context is None:
-        return ""
-    if stream.type == "audio":
-        return AUDIO_INTO.get(target_format, "aac")
-    if stream.type == "subtitle" and codec in TEXTS:
-        return TEXT_INTO.get(target_format, "")
-    return ""
-
-
-def can_hold(target_format: str, stream: Stream) -> bool:
-    """Whether a file of that format takes this stream as it is: its muxer is asked."""
-    try:
-        with av.open(io.BytesIO(), "w", format=target_format) as trial:
-            copy_stream(trial, stream)
-            trial.start_encoding()
-    except (av.FFmpegError, ValueError):
-        return False
-    return True
 
 
 def copy_stream(container: OutputContainer, stream: Stream) -> Stream:
@@ -127,13 +77,13 @@ def copy_stream(container: OutputContainer, stream: Stream) -> Stream:
 
 
 def describe(copy: Stream, stream: Stream) -> None:
-    """Give a new stream the tags, language, title and disposition of an old one."""
-    copy.metadata.update(still_true(stream.metadata))
+    """Copy tags, language, title and disposition to another stream."""
+    copy.metadata.update(carried_metadata(stream.metadata))
     copy.disposition = stream.disposition
 
 
-def still_true(metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata that hold for the new film too."""
+def carried_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Metadata of the source that are true of the result too."""
     kept = {
         key: value
         for key, value in metadata.items()

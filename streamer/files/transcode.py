@@ -1,7 +1,4 @@
-"""source → **film** → file.
-
-One film from beginning to end.
-"""
+"""job → **transcode** → mux: one video from beginning to end, with progress, resumable."""
 
 import asyncio
 import contextlib
@@ -12,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.errors import MediaError, StreamerError, UsageError
-from streamer.files.checkpoint import Checkpoint, Segment
+from streamer.files.checkpoint import Checkpoint, Segment, Segments, sync
 from streamer.files.decode import Decoder
-from streamer.files.job import Job, identity
-from streamer.files.segments import Segments
+from streamer.files.job import TranscodeJob, fingerprint
 from streamer.files.source_sink import FileSink, FileSource, depth_of
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.smoother import Smoother
@@ -26,7 +22,7 @@ REPORT_S = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a film is. `total` is what the file promises (0: nothing); `fps` is of this run."""
+    """How far a video is. `total` is what its file promises (0: unknown); `fps` is of this run."""
 
     frames: int
     total: int
@@ -37,7 +33,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A finished film."""
+    """A finished video."""
 
     target: Path
     frames: int
@@ -47,9 +43,12 @@ class Result:
     notes: tuple[str, ...]
 
 
-async def transcode(job: Job, flow: Flow, report: Callable[[Progress], None]) -> Result:
-    """Do the job. What is whole when it fails or is cancelled stays for `resume`."""
-    checkpoint = Checkpoint(job.order.target)
+async def transcode(job: TranscodeJob, flow: Flow, report: Callable[[Progress], None]) -> Result:
+    """Do the job. When it fails or is cancelled, complete segments stay for `resume`.
+
+    Raises StreamerError.
+    """
+    checkpoint = Checkpoint(job.target)
     started = time.monotonic()
     resumed = await asyncio.to_thread(_begin, job, checkpoint)
     try:
@@ -58,67 +57,70 @@ async def transcode(job: Job, flow: Flow, report: Callable[[Progress], None]) ->
     except BaseException as error:
         kept = await asyncio.to_thread(checkpoint.settle)
         if kept and isinstance(error, StreamerError):
-            raise type(error)(f"{error} (what is done is kept: --resume goes on)") from error
+            raise type(error)(f"{error} (finished frames are kept: --resume continues)") from error
         raise
-    notes = (*job.notes, *_afterthoughts(decoder, damaged))
+    notes = (*job.notes, *_afterthoughts(job, decoder, damaged))
     seconds = time.monotonic() - started
-    return Result(job.order.target, frames, resumed, seconds, decoder.damaged, notes)
+    return Result(job.target, frames, resumed, seconds, decoder.damaged, notes)
 
 
-def _afterthoughts(decoder: Decoder, damaged_packets: int) -> Iterator[str]:
+def _afterthoughts(job: TranscodeJob, decoder: Decoder, damaged_packets: int) -> Iterator[str]:
+    if decoder.fits:
+        size = f"{job.video.width}x{job.video.height}"
+        yield f"the size of its frames changes: all are fitted into {size}"
     if decoder.deinterlaced:
-        yield "it was interlaced: fields were made into whole pictures"
+        yield "deinterlaced: it has interlaced frames"
     if decoder.damaged:
-        yield f"{decoder.damaged} damaged stretches of the picture were skipped"
+        yield f"the video is damaged in {decoder.damaged} places"
     if damaged_packets:
-        yield f"{damaged_packets} damaged packets of other streams were skipped"
+        yield f"{damaged_packets} damaged packets of other streams were left out"
 
 
-def _begin(job: Job, checkpoint: Checkpoint) -> int:
-    """Begin or take up again; returns how many frames are there. Raises StreamerError."""
-    wanted = identity(job)
+def _begin(job: TranscodeJob, checkpoint: Checkpoint) -> int:
+    """Start, or resume; returns how many frames are there already. Raises StreamerError."""
+    wanted = fingerprint(job)
     begun = checkpoint.job()
     if begun is None or not (segments := checkpoint.segments()):
         checkpoint.begin(wanted)
         return 0
-    if not job.order.resume:
-        if job.order.overwrite:
+    if not job.options.resume:
+        if job.options.overwrite:
             checkpoint.begin(wanted)
             return 0
         raise UsageError(
-            f"{job.order.target} was begun before: --resume goes on, --overwrite starts anew"
+            f"{job.target} was started before: --resume continues, --overwrite starts again"
         )
     differing = sorted(key for key, value in wanted.items() if begun.get(key) != value)
     if differing:
         raise UsageError(
-            f"{job.order.target} was begun with another {', '.join(differing)}: "
-            "--resume needs the same, --overwrite starts anew"
+            f"{job.target} was started with another {', '.join(differing)}: "
+            "--resume needs the same, --overwrite starts again"
         )
     return _count(segments)
 
 
 async def _encode(
-    job: Job, flow: Flow, checkpoint: Checkpoint, report: Callable[[Progress], None]
+    job: TranscodeJob, flow: Flow, checkpoint: Checkpoint, report: Callable[[Progress], None]
 ) -> Decoder:
-    order, film, assembly = job.order, job.film, job.assembly
+    options, video, plan = job.options, job.video, job.plan
     done = checkpoint.segments()
     smoother = Smoother(checkpoint.smooth(len(done) - 1))
     decoder = Decoder(
-        film,
-        assembly.cut,
-        deinterlace=order.deinterlace,
+        video,
+        plan.trim,
+        deinterlace=options.deinterlace,
         after=done[-1].pts[-1] if done else None,
     )
-    depth = depth_of(film.width, film.height)
-    segments = Segments(checkpoint, assembly.encoding, len(done), smoother, order.smooth)
+    depth = depth_of(video.width, video.height)
+    segments = Segments(checkpoint, plan.encoding, len(done), smoother, options.smooth)
     source = FileSource(
-        decoder, film.time_base, order.style, height_px=order.height_px, depth=depth
+        decoder, video.time_base, options.style, height_px=options.height_px, depth=depth
     )
     sink = FileSink(segments.write, depth=depth)
     before = _count(done)
     try:
         async with _reporting(job, source, sink, before, report):
-            with _plainly():
+            with _ungrouped():
                 await pipeline.run(source, flow, sink)
             await sink.finish()
         await asyncio.to_thread(segments.close)
@@ -130,16 +132,17 @@ async def _encode(
     return decoder
 
 
-async def _assemble(job: Job, checkpoint: Checkpoint) -> tuple[int, int]:
-    """Returns how many frames the film has, and how many packets of other streams were bad."""
+async def _assemble(job: TranscodeJob, checkpoint: Checkpoint) -> tuple[int, int]:
+    """Returns how many frames the video has, and how many packets of other streams were bad."""
     segments = await asyncio.to_thread(checkpoint.segments)
     if not segments:
-        raise UsageError(f"{job.order.source}: no frame lies between --start and --end")
-    target, unfinished = job.order.target, checkpoint.unfinished
-    damaged = await _in_thread(lambda stop: job.assembly.write(segments, unfinished, stop))
-    if target.exists() and not job.order.overwrite:
-        raise UsageError(f"{target} appeared meanwhile; --overwrite replaces it")
+        raise UsageError(f"{job.source}: there is no frame between --start and --end")
+    target, unfinished = job.target, checkpoint.unfinished
+    damaged = await _in_thread(lambda stop: job.plan.write(segments, unfinished, stop))
+    if target.exists() and not job.options.overwrite:
+        raise UsageError(f"{target} exists already; --overwrite replaces it")
     try:
+        await asyncio.to_thread(sync, unfinished)
         unfinished.replace(target)
     except OSError as error:
         raise MediaError(f"{target}: {error.strerror}") from error
@@ -164,8 +167,8 @@ def _count(segments: list[Segment]) -> int:
 
 
 @contextlib.contextmanager
-def _plainly() -> Iterator[None]:
-    """A group of failures is told by its first."""
+def _ungrouped() -> Iterator[None]:
+    """Raises the first failure of a group instead of the group."""
     try:
         yield
     except BaseExceptionGroup as group:
@@ -177,34 +180,40 @@ def _plainly() -> Iterator[None]:
 
 @contextlib.asynccontextmanager
 async def _reporting(
-    job: Job, source: FileSource, sink: FileSink, before: int, report: Callable[[Progress], None]
+    job: TranscodeJob,
+    source: FileSource,
+    sink: FileSink,
+    before: int,
+    report: Callable[[Progress], None],
 ) -> AsyncIterator[None]:
     started = time.monotonic()
 
-    def tell() -> None:
+    def report_now() -> None:
         report(_progress(job, source, sink, before, time.monotonic() - started))
 
-    async def keep_telling() -> None:
+    async def keep_reporting() -> None:
         while True:
             await asyncio.sleep(REPORT_S)
-            tell()
+            report_now()
 
-    task = asyncio.create_task(keep_telling())
+    task = asyncio.create_task(keep_reporting())
     try:
         yield
     finally:
         task.cancel()
-    tell()
+    report_now()
 
 
 def _progress(
-    job: Job, source: FileSource, sink: FileSink, before: int, elapsed_s: float
+    job: TranscodeJob, source: FileSource, sink: FileSink, before: int, elapsed_s: float
 ) -> Progress:
     frames = before + sink.written
     fps = sink.written / elapsed_s if elapsed_s > 0 else 0.0
     total = max(job.total, frames) if job.total else 0
     eta_s = (total - frames) / fps if total and fps else None
-    return Progress(frames, total, fps, eta_s, bottleneck(source.busy.share, sink.busy.share))
+    return Progress(
+        frames, total, fps, eta_s, bottleneck(source.busy.utilization, sink.busy.utilization)
+    )
 
 
 def bottleneck(decoding: float, encoding: float) -> str:

@@ -1,14 +1,14 @@
-"""Which part of a film is wanted, in the time of any of its streams (pure)."""
+"""decode, passthrough → **trim**: which part of a video is wanted, in any time base (pure)."""
 
 from dataclasses import dataclass
 from fractions import Fraction
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class TimeRange:
     """From `start_s` up to, not including, `end_s`: media time in seconds; None: no limit.
 
-    What is kept moves to time 0 when there is a start, and stays where it is otherwise.
+    What is kept moves to time 0.
     """
 
     start_s: Fraction | None = None
@@ -26,11 +26,9 @@ class Cut:
         """Whether `pts` comes after the wanted part."""
         return self.end_s is not None and pts * time_base >= self.end_s
 
-    def fraction_of(self, begin_s: Fraction, duration_s: float) -> float:
-        """How much of a film of that length is wanted, 0..1."""
+    def fraction_of(self, duration_s: float) -> float:
+        """How much of a video of that length is wanted, 0..1."""
         if duration_s <= 0:
             return 1.0
-        end_s = begin_s + Fraction(duration_s)
-        start = max(self.start_s or begin_s, begin_s)
-        end = min(end_s if self.end_s is None else self.end_s, end_s)
-        return max(0.0, float(end - start)) / duration_s
+        end_s = duration_s if self.end_s is None else min(float(self.end_s), duration_s)
+        return max(0.0, end_s - float(self.start_s or 0)) / duration_s

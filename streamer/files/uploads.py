@@ -1,16 +1,14 @@
-"""page → **film_jobs** → film.
+"""server → **uploads** → job, transcode.
 
-Films that were uploaded: one is stylized at a time, a few wait, results are kept for a while.
-All of them lie in one temporary folder that goes when the server stops.
+Of the uploaded videos one is stylized at a time, a few wait, and results are kept for an hour.
+All files are in one temporary folder, which is deleted when the server stops.
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
 import shutil
 import tempfile
-import time
 from collections.abc import AsyncIterable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +16,7 @@ from typing import BinaryIO, Literal
 
 from streamer.errors import MediaError, ServerFullError, StreamerError, UsageError
 from streamer.files.inputs import CHANGED, KEPT, label
-from streamer.files.job import Order, prepare
+from streamer.files.job import TranscodeOptions, prepare
 from streamer.files.transcode import Progress, transcode
 from streamer.frame import Style
 from streamer.ring.flow import Flow
@@ -26,43 +24,42 @@ from streamer.ring.flow import Flow
 log = logging.getLogger(__name__)
 
 JOBS = 8  # uploading, waiting, stylizing and finished ones together
-KEPT_S = 3600.0  # a result nobody fetches is removed after this
-SPARE_BYTES = 1 << 30  # of the disk that is left alone
+KEPT_S = 3600.0  # then a result is deleted
+SPARE_BYTES = 1 << 30  # of the disk that stay free
 
 State = Literal["uploading", "waiting", "stylizing", "done", "failed"]
 
 
 @dataclass(slots=True, eq=False)
-class FilmJob:
-    """One film from its upload to its removal."""
+class VideoJob:
+    """One video from its upload to its removal."""
 
-    name: str  # as the person called the file
+    name: str  # the file name on the user's machine
     style: Style
     folder: Path
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "uploading"
     progress: Progress = field(default_factory=lambda: Progress(0, 0, 0.0, None, "ring"))
     message: str = ""
-    finished_at: float = 0.0  # monotonic
     task: asyncio.Task[None] | None = None
 
     @property
     def source(self) -> Path:
-        """The film as it was sent."""
-        return self.folder / f"film{Path(self.name).suffix.lower()}"
+        """The video as it was uploaded."""
+        return self.folder / f"video{Path(self.name).suffix.lower()}"
 
     @property
     def target(self) -> Path:
-        """The stylized one; an MP4 plays everywhere."""
+        """The stylized video; MP4 plays everywhere."""
         return self.folder / "stylized.mp4"
 
     @property
     def result_name(self) -> str:
-        """What the stylized one is called where it is saved."""
+        """The file name that the result is saved under."""
         return f"{Path(self.name).stem}.{label(self.style)}.mp4"
 
     def as_dict(self) -> dict[str, object]:
-        """As `GET /films/{id}` says it."""
+        """As `GET /videos/{id}` says it."""
         progress = self.progress
         return {
             "state": self.state,
@@ -74,27 +71,27 @@ class FilmJob:
         }
 
 
-class FilmJobs:
-    """Every uploaded film; at most `JOBS`. Use `aclose` at the end."""
+class VideoJobs:
+    """Every uploaded video, at most `JOBS`. Call `aclose` at the end."""
 
-    def __init__(self, open_lane: Callable[[], Flow]) -> None:
-        self._open_flow = open_lane
+    def __init__(self, open_flow: Callable[[], Flow], kept_s: float = KEPT_S) -> None:
+        self._open_flow = open_flow
+        self._kept_s = kept_s
         self._home: Path | None = None
-        self._jobs: dict[str, FilmJob] = {}
+        self._jobs: dict[str, VideoJob] = {}
         self._turn = asyncio.Semaphore(1)
 
-    async def upload(self, name: str, style: Style, body: AsyncIterable[bytes]) -> FilmJob:
-        """Take a film in and have it stylized.
+    async def upload(self, name: str, style: Style, body: AsyncIterable[bytes]) -> VideoJob:
+        """Store a video and queue it.
 
-        Raises ServerFullError, UsageError for a file that is no film by its name, and MediaError
-        when the disk is full; whatever stops the upload leaves nothing behind.
+        Raises ServerFullError, UsageError for an unsupported file type, MediaError when the disk
+        is full. An upload that fails leaves nothing behind.
         """
         if Path(name).suffix.lower() not in KEPT | CHANGED.keys():
-            raise UsageError(f"{name} is no film by its name: {' '.join(sorted(KEPT))} are")
-        self._forget_old()
+            raise UsageError(f"{name}: unsupported file type; send {' '.join(sorted(KEPT))}")
         if len(self._jobs) >= JOBS:
-            raise ServerFullError(f"{JOBS} films are here already; remove one, or try again later")
-        job = FilmJob(name, style, Path(tempfile.mkdtemp(dir=self._folder())))
+            raise ServerFullError(f"{JOBS} videos are here already; remove one or try again later")
+        job = VideoJob(name, style, await asyncio.to_thread(self._new_folder))
         self._jobs[job.id] = job
         try:
             await self._receive(job, body)
@@ -102,16 +99,14 @@ class FilmJobs:
             await self.remove(job.id)
             raise
         job.state = "waiting"
-        job.task = asyncio.create_task(self._stylize(job))
+        job.task = asyncio.create_task(self._run(job))
         return job
 
-    def find(self, job_id: str) -> FilmJob | None:
-        """The film of that id, if it is still here."""
-        self._forget_old()
+    def find(self, job_id: str) -> VideoJob | None:
         return self._jobs.get(job_id)
 
     async def remove(self, job_id: str) -> bool:
-        """Stop it, wherever it is, and delete its files; False when there is none."""
+        """Stop it, whatever its state, and delete its files; False when there is none."""
         job = self._jobs.pop(job_id, None)
         if job is None:
             return False
@@ -126,47 +121,44 @@ class FilmJobs:
         for job_id in list(self._jobs):
             await self.remove(job_id)
         if self._home is not None:
-            shutil.rmtree(self._home, ignore_errors=True)
+            await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
 
-    def _folder(self) -> Path:
+    def _new_folder(self) -> Path:
         if self._home is None:
-            self._home = Path(tempfile.mkdtemp(prefix="streamer-films-"))
-        return self._home
+            self._home = Path(tempfile.mkdtemp(prefix="streamer-videos-"))
+        return Path(tempfile.mkdtemp(dir=self._home))
 
-    def _forget_old(self) -> None:
-        now = time.monotonic()
-        for job in list(self._jobs.values()):
-            if job.finished_at and now - job.finished_at > KEPT_S:
-                del self._jobs[job.id]
-                shutil.rmtree(job.folder, ignore_errors=True)
-
-    async def _receive(self, job: FilmJob, body: AsyncIterable[bytes]) -> None:
+    async def _receive(self, job: VideoJob, body: AsyncIterable[bytes]) -> None:
         with job.source.open("wb") as file:
             async for part in body:
                 await asyncio.to_thread(_write, file, part)
 
-    async def _stylize(self, job: FilmJob) -> None:
+    async def _run(self, job: VideoJob) -> None:
+        """From the queue to the end of the time for which the result is kept."""
+        await self._finish(job)
+        await asyncio.sleep(self._kept_s)
+        self._jobs.pop(job.id, None)
+        await asyncio.to_thread(shutil.rmtree, job.folder, ignore_errors=True)
+
+    async def _finish(self, job: VideoJob) -> None:
         try:
             async with self._turn:
                 job.state = "stylizing"
-                await self._run(job)
+                await self._stylize(job)
             job.state = "done"
         except StreamerError as error:
-            job.state, job.message = "failed", _for_the_page(job, str(error))
+            job.state, job.message = "failed", _public(job, str(error))
         except Exception:
-            log.exception("x film %s broke", job.id[:6])
-            job.state, job.message = "failed", "the server made a mistake; its log tells which"
-        finally:
-            job.finished_at = time.monotonic()
-            with contextlib.suppress(OSError):
-                job.source.unlink()
+            log.exception("video %s failed", job.id[:6])
+            job.state, job.message = "failed", "internal error; see the server log"
+        await asyncio.to_thread(job.source.unlink, missing_ok=True)
 
-    async def _run(self, job: FilmJob) -> None:
+    async def _stylize(self, job: VideoJob) -> None:
         def report(progress: Progress) -> None:
             job.progress = progress
 
-        order = Order(job.source, job.target, job.style)
-        prepared = await asyncio.to_thread(prepare, order)
+        options = TranscodeOptions(job.style)
+        prepared = await asyncio.to_thread(prepare, job.source, job.target, options)
         result = await transcode(prepared, self._open_flow(), report)
         job.message = "; ".join(result.notes)
 
@@ -174,14 +166,14 @@ class FilmJobs:
 def _write(file: BinaryIO, part: bytes) -> None:
     try:
         if shutil.disk_usage(file.name).free < SPARE_BYTES + len(part):
-            raise MediaError("the server's disk is full; send a shorter film")
+            raise MediaError("the server's disk is full; send a shorter video")
         file.write(part)
     except OSError as error:
-        raise MediaError(f"the film cannot be kept: {error.strerror}") from None
+        raise MediaError(f"the video cannot be stored: {error.strerror}") from None
 
 
-def _for_the_page(job: FilmJob, message: str) -> str:
+def _public(job: VideoJob, message: str) -> str:
     """Without the server's paths and the command line's flags."""
-    for path in (job.source, job.target):
+    for path in (job.source, job.target, job.folder):
         message = message.replace(str(path), job.name)
     return message.partition(" (what is done is kept")[0]

@@ -1,4 +1,4 @@
-"""A file from the first mirror that has it whole: resumed, counted, checked."""
+"""pull, training → **download**: a file from the first mirror that has it, checked by SHA-256."""
 
 import contextlib
 import hashlib
@@ -15,7 +15,7 @@ from streamer.errors import ModelError, StreamerError
 TIMEOUT_S = 20.0  # without a byte
 _CHUNK_BYTES = 64 * 1024
 
-Progress = Callable[[int], None]  # bytes there are so far
+Progress = Callable[[int], None]  # bytes received so far
 
 
 class DownloadError(StreamerError):
@@ -24,72 +24,56 @@ class DownloadError(StreamerError):
 
 def download(
     urls: Sequence[str], part: Path, size: int, sha256: str, progress: Progress = lambda _: None
-) -> bytes:
-    """The bytes at one of `urls`, of this size and SHA-256. Raises as `complete` does."""
-    complete(urls, part, size, sha256, progress)
-    data = part.read_bytes()
-    part.unlink()
-    return data
-
-
-def complete(
-    urls: Sequence[str], part: Path, size: int, sha256: str, progress: Progress = lambda _: None
 ) -> None:
     """Make `part` the file at one of `urls`, of this size and SHA-256.
 
-    It keeps what has come so far: an interrupted download goes on there the next time, on
-    whichever mirror. It is gone when it is whole and not the file it should be. Raises
-    DownloadError, or ModelError when nothing can be written here.
+    `part` keeps what an interrupted download received, and the next one resumes there, on any
+    mirror; a whole file that is not the right one is deleted. Raises DownloadError, or ModelError
+    when nothing can be written here.
     """
     failures = []
     for url in urls:
         try:
-            return _complete(url, part, size, sha256, progress)
+            while True:
+                resumed = _receive(url, part, size, progress)
+                if _sha256(part) == sha256:
+                    return
+                part.unlink()
+                if not resumed:
+                    raise DownloadError("the file is not the published one (its SHA-256 differs)")
         except (DownloadError, OSError, http.client.HTTPException) as error:
             failures.append(f"{urlsplit(url).netloc}: {_reason(error)}")
     raise DownloadError("; ".join(failures))
 
 
-def _complete(url: str, part: Path, size: int, sha256: str, progress: Progress) -> None:
-    if _fetch(url, part, size, progress):
-        with contextlib.suppress(DownloadError):
-            return _check(part, sha256)
-        _fetch(url, part, size, progress)  # the beginning was none of this file: all of it, then
-    return _check(part, sha256)
-
-
-def _fetch(url: str, part: Path, size: int, progress: Progress) -> bool:
-    """Complete `part`; returns whether it keeps anything from before."""
+def _receive(url: str, part: Path, size: int, progress: Progress) -> bool:
+    """Complete `part`; returns whether its beginning was there before."""
     have = part.stat().st_size if part.exists() else 0
-    if have >= size:  # whole, or too much; the checksum will tell
+    if have >= size:
         return True
-    request = urllib.request.Request(url, headers={"User-Agent": f"streamer/{__version__}"})
-    if have:
-        request.add_header("Range", f"bytes={have}-")
+    headers = {"User-Agent": f"streamer/{__version__}", "Range": f"bytes={have}-"}
+    request = urllib.request.Request(url, headers=headers)
     with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-        resumed = _resumes(response, have)
-        start = have if resumed else 0
-        _check_length(response, size - start)
-        with _written(part, "ab" if resumed else "wb") as write:
-            _copy(response, write, start, size, progress)
-    return start > 0
-
-
-def _resumes(response: http.client.HTTPResponse, have: int) -> bool:
-    """A server may ignore what it does not know, and send the file from its beginning."""
-    span = response.headers.get("Content-Range", "")
-    return response.status == http.client.PARTIAL_CONTENT and span.startswith(f"bytes {have}-")
-
-
-def _check_length(response: http.client.HTTPResponse, expected: int) -> None:
-    announced = response.headers.get("Content-Length")
-    if announced is not None and announced != str(expected):
-        raise DownloadError(f"offers {announced} bytes where {expected} were expected")
+        resumed: bool = response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        have = have if resumed else 0  # else the server sends the whole file
+        announced = response.headers.get("Content-Length", str(size - have))
+        if announced != str(size - have):
+            raise DownloadError(f"offers {announced} bytes where {size - have} were expected")
+        with _appending(part, have) as write:
+            progress(have)
+            while have < size:
+                chunk = response.read1(min(_CHUNK_BYTES, size - have))
+                if not chunk:
+                    raise DownloadError(f"broke off after {have} of {size} bytes")
+                write(chunk)
+                have += len(chunk)
+                progress(have)
+    return resumed
 
 
 @contextlib.contextmanager
-def _written(part: Path, mode: str) -> Iterator[Callable[[bytes], None]]:
-    """A function that appends to the file. Raises ModelError; a full disk gets its room back."""
+def _appending(part: Path, have: int) -> Iterator[Callable[[bytes], None]]:
+    """A function that appends to `part`. Raises ModelError, and frees a full disk."""
 
     def write(chunk: bytes) -> None:
         try:
@@ -101,36 +85,36 @@ def _written(part: Path, mode: str) -> Iterator[Callable[[bytes], None]]:
 
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        file = part.open(mode, buffering=0)
+        file = part.open("ab", buffering=0)
+        file.truncate(have)
     except OSError as error:
         raise ModelError(f"cannot write {part}: {error.strerror}") from None
     with file:
         yield write
 
 
-def _copy(
-    response: http.client.HTTPResponse,
-    write: Callable[[bytes], None],
-    have: int,
-    size: int,
-    progress: Progress,
-) -> None:
-    progress(have)
-    while have < size:
-        chunk = response.read1(min(_CHUNK_BYTES, size - have))  # whatever is there
-        if not chunk:
-            raise DownloadError(f"broke off after {have} of {size} bytes")
-        write(chunk)
-        have += len(chunk)
-        progress(have)
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _check(part: Path, sha256: str) -> None:
-    with part.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != sha256:
-        part.unlink()
-        raise DownloadError("the file is not the published one (its SHA-256 differs)")
+@contextlib.contextmanager
+def progress_bar(label: str, total: int) -> Iterator[Progress]:
+    """A function that shows on the terminal how many bytes were received."""
+    from rich import progress
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    columns = (
+        progress.TextColumn(label),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+    )
+    quiet = not console.is_terminal
+    with progress.Progress(*columns, console=console, transient=True, disable=quiet) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda have: bar.update(task, completed=have)
 
 
 def _reason(error: Exception) -> str:

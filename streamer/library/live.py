@@ -1,7 +1,7 @@
-"""HTTP, sessions → **styles_live** → styles: the catalogue of a server that runs.
+"""HTTP, sessions → **live** → add, catalogue: the catalogue of a running server.
 
-A picture that somebody sends becomes a style while everything goes on. It is kept in the data
-directory, where the workers of this machine look up a name that is new to them (`stylizer.py`).
+A picture that somebody sends becomes a style at once. It is kept in the data directory, where the
+workers of this machine look up a name that is new to them (`engine/stylizer.py`).
 """
 
 import tempfile
@@ -13,14 +13,13 @@ from streamer.errors import UnavailableError, UsageError
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import Blend
 
-MOST_ADDED = 64  # each takes memory in every worker that stylized it once
+MAX_ADDED = 64  # each takes memory in every worker that has stylized with it
 
 
 class LiveCatalogue:
-    """What the catalogue is now; `here`: the workers share this machine's disk.
+    """The current catalogue, which is replaced, never changed, when a style is added.
 
-    Whoever holds it sees a new style at once: the catalogue itself never changes, another one
-    takes its place.
+    `here`: the workers share this machine's disk.
     """
 
     def __init__(self, catalogue: Catalogue, *, max_pixels: int, here: bool = True) -> None:
@@ -29,39 +28,39 @@ class LiveCatalogue:
         self._here = here
 
     def parse(self, style: str | Mapping[str, float]) -> Blend:
-        """The blend a name or a mapping stands for; raises UnknownStyleError, UsageError."""
-        return self._catalogue.parse(style)
+        """As `Catalogue.parse_live`."""
+        return self._catalogue.parse_live(style)
 
     def listing(self) -> dict[str, Any]:
-        """What `GET /styles` says."""
+        """The body of `GET /styles`."""
         return self._catalogue.listing()
 
     def add(self, picture: bytes, file_name: str, name: str | None = None) -> dict[str, Any]:
-        """Make the picture a style called `name`, else after its file; its entry in the listing.
+        """Make the picture a style called `name`, else after its file; returns its listing entry.
 
         Takes seconds; not for two threads at once. Raises UnavailableError, UsageError (a name
         that is taken, too many styles), MediaError, TooLargeError, ModelError.
         """
-        from streamer.library import store as library
-        from streamer.library.add import PICTURES, adopt
+        from streamer.library import store
+        from streamer.library.add import PICTURES, import_model
         from streamer.photo import decode_photo
 
         self._check_room()
-        decode_photo(picture, self._max_pixels)  # refuses what is no picture, or too large
+        decode_photo(picture, self._max_pixels)  # refuses other files, and large pictures
         file = Path(file_name)
-        called = library.to_name(name) if name else library.free_name(file.stem)
+        style_name = store.to_name(name) if name else store.free_name(file.stem)
         ending = file.suffix.lower()
         with tempfile.TemporaryDirectory(prefix="streamer-style-") as folder:
-            path = Path(folder, called + (ending if ending in PICTURES else ".png"))
+            path = Path(folder, style_name + (ending if ending in PICTURES else ".png"))
             path.write_bytes(picture)
-            (style,) = adopt(path, name=called)
+            (style,) = import_model(path, name=style_name)
         self._catalogue = Catalogue.load()
         return self._catalogue.entry(style)
 
     def _check_room(self) -> None:
         if not self._here:
-            text = "the workers of a cluster read their own disks: use `streamer styles add` there"
+            text = "the workers are on other machines: run `streamer styles add` there"
             raise UnavailableError(f"{text}, then start the server again")
-        if sum(model.added for model in self._catalogue.models) >= MOST_ADDED:
-            text = f"there are {MOST_ADDED} styles of your own already"
-            raise UsageError(f"{text}; forget one with: streamer styles remove NAME")
+        if sum(model.added for model in self._catalogue.models) >= MAX_ADDED:
+            text = f"you have added {MAX_ADDED} styles, which is the limit"
+            raise UsageError(f"{text}; remove one with: streamer styles remove NAME")

@@ -1,4 +1,4 @@
-"""A small pen for ONNX graphs: every operator is a call that returns its output's name."""
+"""from_pytorch, training → **onnx_graph**: a small writer of ONNX graphs."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,13 +15,12 @@ OPSET, IR_VERSION = 17, 8  # read by every ONNX Runtime since 1.12
 
 @dataclass
 class Graph:
-    """ONNX nodes as calls: every operator returns the name of its output."""
+    """A graph under construction: every operator is a call that returns its output's name."""
 
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: list[onnx.TensorProto] = field(default_factory=list)
 
     def constant(self, value: Array | np.generic) -> str:
-        """Add a constant; dtype as given."""
         name = f"c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
@@ -39,7 +38,6 @@ class Graph:
         return self._node(CONTRIB, operator, inputs, "", attributes)
 
     def split(self, value: str, sizes: list[int], axis: int) -> list[str]:
-        """Cut a tensor up."""
         outputs = [f"s{len(self.nodes)}_{i}" for i in range(len(sizes))]
         inputs = [value, self.integers(*sizes)]
         self.nodes.append(helper.make_node("Split", inputs, outputs, axis=axis))
@@ -56,7 +54,6 @@ class Graph:
     def model(
         self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
     ) -> onnx.ModelProto:
-        """What was written so far, as a model."""
         graph = helper.make_graph(self.nodes, "style", inputs, outputs, self.constants)
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)

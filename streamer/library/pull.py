@@ -1,12 +1,12 @@
-"""`models/published.toml` → **styles_pull** → the library: networks that others publish."""
+"""`models/published.toml` → **pull** → download → store: networks that others publish."""
 
 import contextlib
 import tomllib
 from dataclasses import dataclass
 
-from streamer.engine.onnx_file import free_sides, refuse_external_data
+from streamer.engine.onnx_file import make_size_dynamic, parse
 from streamer.errors import ModelError, UsageError
-from streamer.library import store as library
+from streamer.library import store
 from streamer.library.download import DownloadError, Progress, download
 from streamer.paths import built_in_models, user_models
 from streamer.styles.catalogue import Catalogue
@@ -15,10 +15,10 @@ from streamer.styles.model import LayoutName, StyleEntry
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A network somewhere else."""
+    """A network that can be pulled."""
 
     name: str
-    style: str  # what it will be called here
+    style: str  # its name in the catalogue
     bytes: int
     sha256: str
     layout: LayoutName
@@ -28,14 +28,13 @@ class Published:
 
 
 def published() -> dict[str, Published]:
-    """Every network that can be pulled, by name."""
     table = tomllib.loads((built_in_models() / "published.toml").read_text(encoding="utf-8"))
     models = [Published(**{**entry, "urls": tuple(entry["urls"])}) for entry in table["model"]]
     return {model.name: model for model in models}
 
 
 def find(name: str) -> Published:
-    """By the name it is published under or will have here. Raises UsageError."""
+    """By the name of the network or of its style. Raises UsageError."""
     models = published()
     by_style = {model.style: model for model in models.values()}
     model = models.get(name) or by_style.get(name)
@@ -45,7 +44,6 @@ def find(name: str) -> Published:
 
 
 def is_here(model: Published) -> bool:
-    """Whether it was pulled already."""
     return any(m.added and m.source == model.urls[0] for m in Catalogue.load().models)
 
 
@@ -53,22 +51,25 @@ def pull(model: Published, name: str | None = None, progress: Progress = lambda 
     """Fetch a network and add it; returns the name of its style.
 
     Raises UsageError when the name is taken and ModelError when no mirror has it; then nothing
-    is left behind but, of a download that broke off, what the next one can go on from.
+    is left behind but what a download that broke off can resume.
     """
-    style = library.to_name(name or model.style)
-    library.check_free(style)
+    style = store.to_name(name or model.style)
+    store.check_free(style)
     part = user_models() / f"{model.sha256}.part"
     try:
-        data = download(model.urls, part, model.bytes, model.sha256, progress)
+        download(model.urls, part, model.bytes, model.sha256, progress)
+        data = part.read_bytes()
+        part.unlink()
     except DownloadError as error:
-        kept = "; pull it again to go on from there" if part.exists() else ""
-        raise ModelError(f"cannot fetch {model.name}: {error}{kept}") from None
+        hint = "; pull it again to resume" if part.exists() else ""
+        raise ModelError(f"cannot fetch {model.name}: {error}{hint}") from None
     finally:
         with contextlib.suppress(OSError):  # it is not there, or not empty
             part.parent.rmdir()
-    refuse_external_data(data)
-    look = StyleEntry(style, style.replace("-", " ").capitalize(), model.description)
-    new = library.NewModel(
-        style, free_sides(data), model.layout, (look,), model.license, model.urls[0]
+    parsed = parse(data, model.name)
+    make_size_dynamic(parsed)
+    entry = StyleEntry(style, style.replace("-", " ").capitalize(), model.description)
+    new = store.NewModel(
+        style, parsed.SerializeToString(), model.layout, (entry,), model.license, model.urls[0]
     )
-    return library.add(new)[0]
+    return store.add(new)[0]

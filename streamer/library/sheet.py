@@ -1,4 +1,4 @@
-"""A contact sheet: one picture in every style, with its name."""
+"""cli, training → **sheet**: a contact sheet, one image in every style with its name."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,26 +18,25 @@ _PAPER, _INK = "#faf8f4", "#222222"
 def tile(image: Image, width_px: int) -> Image:
     """The image at the width of one tile."""
     height = max(16, round(image.height * width_px / image.width))
-    picture = Pillow.fromarray(to_rgb(image)).resize((width_px, height), Pillow.Resampling.LANCZOS)
-    return from_rgb(np.asarray(picture))
+    small = Pillow.fromarray(to_rgb(image)).resize((width_px, height), Pillow.Resampling.LANCZOS)
+    return from_rgb(np.asarray(small))
 
 
 def stylized(stylizer: Stylizer, image: Image, styles: Sequence[str]) -> Iterator[Pixels]:
-    """The image in each style, one after the other."""
     for style in styles:
         yield to_rgb(stylizer.stylize(image, Style(((style, 1.0),))))
 
 
-def sheet(pictures: Sequence[Pixels], captions: Sequence[str], columns: int) -> Pillow.Image:
-    """Pictures of one size in rows, each above its caption."""
-    height, width = pictures[0].shape[:2]
+def sheet(tiles: Sequence[Pixels], captions: Sequence[str], columns: int) -> Pillow.Image:
+    """Lay out RGB tiles of one size in rows, each above its caption."""
+    height, width = tiles[0].shape[:2]
     step_x, step_y = width + GAP_PX, height + CAPTION_PX + GAP_PX
-    rows = -(-len(pictures) // columns)
+    rows = -(-len(tiles) // columns)
     canvas = Pillow.new("RGB", (columns * step_x + GAP_PX, rows * step_y + GAP_PX), _PAPER)
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(CAPTION_PX * 0.62)
-    for i, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+    for i, (pixels, caption) in enumerate(zip(tiles, captions, strict=True)):
         x, y = GAP_PX + i % columns * step_x, GAP_PX + i // columns * step_y
-        canvas.paste(Pillow.fromarray(picture), (x, y))
+        canvas.paste(Pillow.fromarray(pixels), (x, y))
         middle = (x + width / 2, y + height + CAPTION_PX / 2)
         draw.text(middle, caption, _INK, font, anchor="mm")
     return canvas

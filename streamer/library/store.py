@@ -1,4 +1,4 @@
-"""The models a user pulled or added: their files and their manifest, in the data directory."""
+"""pull, add → **store**: the models a user added, their files and manifest, on disk."""
 
 import contextlib
 import hashlib
@@ -6,30 +6,33 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import filelock
+
 from streamer.errors import ModelError, UsageError
-from streamer.paths import user_models
+from streamer.paths import data_dir, user_models
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.manifest import MANIFEST, NAME, read_models, read_table
 from streamer.styles.model import LayoutName, StyleEntry
 
+_LOCK_TIMEOUT_S = 20.0
 _HEAD = "# Written by `streamer styles`; change it with pull, add and remove.\nformat = 1\n"
 
 
 def to_name(text: str) -> str:
-    """`text` in the form of a style's name: a-z, 0-9 and single dashes. Raises UsageError."""
+    """`text` as a style's name, of a-z, 0-9 and single dashes. Raises UsageError."""
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64].strip("-")
     if not NAME.fullmatch(name):
-        raise UsageError(f"{text!r} makes no name; give one with --name, of a-z, 0-9 and dashes")
+        raise UsageError(f"{text!r} cannot be a name; give one of a-z, 0-9 and dashes with --name")
     return name
 
 
 def free_name(text: str) -> str:
-    """A name after `text` that nothing has: starry-night, else starry-night-2, and so on."""
+    """A name after `text` that is not taken: starry-night, else starry-night-2, and so on."""
     try:
         name = to_name(text)[:58].strip("-")
     except UsageError:  # written in other letters
@@ -42,7 +45,7 @@ def free_name(text: str) -> str:
 
 
 def check_free(name: str) -> None:
-    """Raise UsageError when a style or model is called `name` already."""
+    """Raise UsageError when a style or model has this name."""
     catalogue = Catalogue.load()
     owners = [m.name for m in catalogue.models if m.name == name]
     if name in catalogue:
@@ -54,8 +57,6 @@ def check_free(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NewModel:
-    """A network that is to be kept."""
-
     name: str
     data: bytes
     layout: LayoutName
@@ -63,30 +64,31 @@ class NewModel:
     license: str
     source: str
     int8: bytes | None = None
-    multiple: int = 0  # of both sides of a picture, where the layout's own does not do
+    multiple: int = 0  # of both sides of an image; 0: the layout's own
 
 
 def add(new: NewModel) -> tuple[str, ...]:
-    """Keep a model under a name that is free; returns what its styles are called from now on.
+    """Keep a model under a name that is free; returns the names of its styles.
 
-    The manifest comes last: until then nothing is known of the new files. Raises UsageError, or
+    The manifest is written last: until then nobody knows of the new files. Raises UsageError, or
     ModelError when nothing can be written there; then nothing is left behind.
     """
-    check_free(new.name)
-    entry, files = _entry(new)
-    read_models(user_models(), {"model": [entry]})  # what cannot be read again is not written
-    written: list[Path] = []
-    try:
-        for path, content in files.items():
-            _write(path, content)
-            written.append(path)
-        _write_manifest([*_entries(), entry])
-    except ModelError:
-        for path in written:
-            path.unlink(missing_ok=True)
-        raise
+    with _lock():
+        check_free(new.name)
+        entry, files = _entry(new)
+        read_models(user_models(), {"model": [entry]})  # what cannot be read again is not written
+        written: list[Path] = []
+        try:
+            for path, content in files.items():
+                _write(path, content)
+                written.append(path)
+            _write_manifest([*_entries(), entry])
+        except ModelError:
+            for path in written:
+                path.unlink(missing_ok=True)
+            raise
     catalogue = Catalogue.load()
-    return tuple(catalogue.check(f"{look.name}@{new.name}") for look in new.entries)
+    return tuple(catalogue.check(f"{style.name}@{new.name}") for style in new.entries)
 
 
 def _entry(new: NewModel) -> tuple[dict[str, Any], dict[Path, bytes]]:
@@ -111,21 +113,41 @@ def _entry(new: NewModel) -> tuple[dict[str, Any], dict[Path, bytes]]:
 
 
 def remove(name: str) -> str:
-    """Forget the model that was added as `name`, or that has the style; returns its name.
+    """Remove the model that was added as `name`, or that has the style; returns its name.
 
-    Raises UnknownStyleError, or UsageError for what came with streamer.
+    Raises UnknownStyleError, ModelError, or UsageError for a model that came with streamer.
     """
-    catalogue = Catalogue.load()
-    found = [model for model in catalogue.models if model.name == name]
-    model = found[0] if found else catalogue.find(name)[0]
-    if not model.added:
-        raise UsageError(f"{name} came with streamer; only pulled and added styles can be removed")
-    _write_manifest([entry for entry in _entries() if entry["name"] != model.name])
+    with _lock():
+        catalogue = Catalogue.load()
+        found = [model for model in catalogue.models if model.name == name]
+        model = found[0] if found else catalogue.find(name)[0]
+        if not model.added:
+            text = f"{name} came with streamer; only pulled and added styles can be removed"
+            raise UsageError(text)
+        _write_manifest([entry for entry in _entries() if entry["name"] != model.name])
     for path in (model.path, model.int8.path if model.int8 else None):
         if path is not None and path.parent == user_models():  # not a file of a package
             with contextlib.suppress(OSError):  # nobody knows of it any more
                 path.unlink()
     return model.name
+
+
+@contextlib.contextmanager
+def _lock() -> Iterator[None]:
+    """Keep other processes from changing the manifest meanwhile. Raises ModelError."""
+    path = data_dir() / "models.lock"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(path, _LOCK_TIMEOUT_S)
+        lock.acquire()
+    except filelock.Timeout:
+        raise ModelError(f"another process is changing the styles; it holds {path}") from None
+    except OSError as error:
+        raise ModelError(f"cannot write {path}: {error.strerror}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _entries() -> list[dict[str, Any]]:
@@ -140,12 +162,12 @@ def _write_manifest(entries: Iterable[Mapping[str, Any]]) -> None:
     tables = [_HEAD]
     for entry in entries:
         tables.append(_table("model", entry))
-        tables += [_table("model.style", look) for look in entry["style"]]
+        tables += [_table("model.style", style) for style in entry["style"]]
     _write(user_models() / MANIFEST, "\n".join(tables).encode(errors="replace"))
 
 
 def _table(name: str, values: Mapping[str, Any]) -> str:
-    """TOML; its strings, numbers and lists are written as in JSON, but for the DEL character."""
+    """TOML writes strings, numbers and lists as JSON does, except for the DEL character."""
     lines = [f"[[{name}]]"]
     lines += [
         f"{key} = {json.dumps(value, ensure_ascii=False).replace(chr(127), '')}"
@@ -156,10 +178,7 @@ def _table(name: str, values: Mapping[str, Any]) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whoever reads `path` meanwhile sees the old file or the new one, never half of it.
-
-    Raises ModelError.
-    """
+    """Replace a file at once: a reader sees the old one or the new one. Raises ModelError."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -73,8 +73,8 @@ class Session:
                     self._flow,
                     self,
                     stats=self.stats,
-                    dress=self._apply_style,
-                    left=self._on_delivered,
+                    apply_style=self._apply_style,
+                    on_delivered=self._on_delivered,
                     deadline_s=self._deadline_s,
                 )
                 reporting.cancel()
@@ -173,7 +173,7 @@ class Session:
         for seconds in peer.encode_s[max(len(peer.encode_s) - encoded, 0) :]:
             self.stats.stages["encode"].add(seconds)
         self._style.update(
-            now, peer.frames_in, self.stats.left.fps(now), self._ring.busy_s, len(self._ring)
+            now, peer.frames_in, self.stats.delivered.fps(now), self._ring.busy_s, len(self._ring)
         )
         latency_s = self.stats.latency.quantile(0.5)
         self._peer.set_latency(latency_s)

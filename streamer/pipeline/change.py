@@ -1,6 +1,6 @@
-"""page → **control** → session.
+"""page → **change** → style control: what a client wants to look different.
 
-The messages of the data channel `control`, read and checked; nothing of them is trusted.
+Messages of the data channel and of `PATCH /streams/NAME`, checked; nothing in them is trusted.
 """
 
 import json
@@ -50,7 +50,7 @@ def read_change(text: str) -> Change:
     try:
         message = json.loads(text)
     except (ValueError, RecursionError):
-        raise UsageError("a message is JSON") from None
+        raise UsageError("a message must be JSON") from None
     wanted = message.get("set") if isinstance(message, dict) else None
     if not isinstance(wanted, dict) or not wanted:
         raise UsageError('a message looks like {"id": 1, "set": {"style": "mosaic"}}')

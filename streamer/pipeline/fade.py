@@ -1,7 +1,4 @@
-"""session → **fade** → pipeline.
-
-Which style a frame taken now is to get: the one asked for, or a point on the way to it.
-"""
+"""style control → **fade** → pipeline: the style of a frame taken now, during a cross-fade too."""
 
 from streamer.frame import Style
 

@@ -1,7 +1,4 @@
-"""pipeline → **governor** → pipeline.
-
-Which height to stylize at, so that the ring keeps up with the camera.
-"""
+"""style control → **governor**: the height to stylize at, so that the ring keeps up."""
 
 HEIGHTS_PX = (180, 270, 360, 540, 720)
 

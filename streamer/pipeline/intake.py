@@ -1,6 +1,6 @@
-"""peer → **intake** → pipeline.
+"""peer → **intake** → pipeline: one place between a live source and the ring.
 
-The bounded mouth of a live source: keeps the newest item, counts the ones it lets go.
+It keeps the newest item and counts those it drops.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Intake(Generic[T]):
-    """One place, newest wins: a slow ring costs frames, never memory or latency.
+    """The newest item wins: a slow ring costs frames, never memory or latency.
 
     Not thread-safe: `put` belongs on the event loop that awaits `ready`.
     """

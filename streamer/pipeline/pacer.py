@@ -1,12 +1,11 @@
-"""reorder → **pacer** → sink.
+"""reorder → **pacer** → sink: when to show a frame, so that motion is as even as it was filmed.
 
-When to show a frame so that it plays at its own pts: workers finish in bunches, motion
-must not show it.
+Workers finish in bunches. This estimates a playout delay, as jitter buffers do for the network.
 """
 
-import math
 from collections import deque
-from collections.abc import Collection
+
+from streamer.pipeline.stats import quantile
 
 
 class Pacer:
@@ -50,7 +49,7 @@ class Pacer:
             self._delays.clear()
             self._offset = delay
         self._delays.append(delay)
-        wanted = _quantile(self._delays, self._quantile)
+        wanted = quantile(self._delays, self._quantile)
         if abs(wanted - self._offset) > self._dead_band_s:
             self._offset = wanted
         return ready_at + min(max(self._offset - delay, 0.0), self._longest_hold_s(pts_s))
@@ -59,8 +58,4 @@ class Pacer:
         if self._last_pts_s is not None and pts_s > self._last_pts_s:
             self._intervals.append(pts_s - self._last_pts_s)
         self._last_pts_s = pts_s
-        return min(_quantile(self._intervals, 0.5), self._max_hold_s)
-
-
-def _quantile(values: Collection[float], share: float) -> float:
-    return sorted(values)[math.ceil(share * len(values)) - 1]
+        return min(quantile(self._intervals, 0.5), self._max_hold_s)

@@ -1,7 +1,4 @@
-"""ring → **reorder** → pacer.
-
-Hands frames back in the order in which the ring took them in, whatever order they came out.
-"""
+"""ring → **reorder** → pacer: frames in the order in which the ring accepted them."""
 
 from typing import Generic, TypeVar
 

@@ -6,6 +6,7 @@ Carries the frames of one stream, as two tasks: one feeds the ring, one delivers
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from streamer.frame import Frame, Sink, Source
@@ -17,6 +18,8 @@ from streamer.ring.flow import Completion, Flow
 
 MIN_DEADLINE_S = 0.5
 MIN_REORDER_WAIT_S = 0.15
+# Not the default executor: uploads and photos would hold live frames up there.
+_SMOOTHING = ThreadPoolExecutor(2, thread_name_prefix="smoothing")
 
 
 async def run(
@@ -25,26 +28,27 @@ async def run(
     sink: Sink,
     *,
     stats: Stats | None = None,
-    dress: Callable[[Frame], Frame] = lambda frame: frame,
-    left: Callable[[int, Frame], None] = lambda seq, frame: None,
+    apply_style: Callable[[Frame], Frame] = lambda frame: frame,
+    on_delivered: Callable[[int, Frame], None] = lambda seq, frame: None,
     deadline_s: float | None = None,
 ) -> None:
     """Carry frames from `source` to `sink` until the source ends.
 
-    `dress` gives a frame its style the moment the ring takes it; `left` hears of every frame
-    that has gone to the sink. On a live flow a frame older than `deadline_s` (None: three times
-    the usual latency, at least half a second) is dropped. Raises what source, ring or sink raise.
+    `apply_style` gives a frame its style the moment the ring takes it; `on_delivered` gets every
+    frame, with its seq, after the sink. On a live flow a frame older than `deadline_s` (None:
+    three times the usual latency, at least half a second) is dropped. Raises what source, ring
+    or sink raise.
     """
-    delivery = _Delivery(flow, sink, stats or Stats(), left, deadline_s)
+    delivery = _Delivery(flow, sink, stats or Stats(), on_delivered, deadline_s)
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_feed(source, flow, dress))
+        tasks.create_task(_feed(source, flow, apply_style))
         tasks.create_task(delivery.run())
 
 
-async def _feed(source: Source, flow: Flow, dress: Callable[[Frame], Frame]) -> None:
+async def _feed(source: Source, flow: Flow, apply_style: Callable[[Frame], Frame]) -> None:
     """Wait for a frame, then for a turn; only then take it, so that it is the newest."""
     while await source.ready():
-        await flow.submit(lambda: dress(source.take()))
+        await flow.submit(lambda: apply_style(source.take()))
     flow.finish()
 
 
@@ -56,13 +60,13 @@ class _Delivery:
         flow: Flow,
         sink: Sink,
         stats: Stats,
-        left: Callable[[int, Frame], None],
+        on_delivered: Callable[[int, Frame], None],
         deadline_s: float | None,
     ) -> None:
         self._flow = flow
         self._sink = sink
         self._stats = stats
-        self._left = left
+        self._on_delivered = on_delivered
         self._deadline_s = deadline_s
         self._reorder = ReorderBuffer[Completion](
             MIN_REORDER_WAIT_S if flow.live else None, flow.window
@@ -112,13 +116,14 @@ class _Delivery:
             self._stats.dropped["deadline"] += 1
             return
         await self._sink.send(frame)
-        self._left(done.seq, frame)
+        self._on_delivered(done.seq, frame)
         self._count(done, now, latency_s)
 
     async def _smoothed(self, frame: Frame) -> Frame:
         smooth = frame.style.smooth
         if smooth > 0:
-            image = await asyncio.to_thread(self._smoother, frame.image, smooth)
+            loop = asyncio.get_running_loop()
+            image = await loop.run_in_executor(_SMOOTHING, self._smoother, frame.image, smooth)
             return replace(frame, image=image)
         self._smoother.forget()
         return frame
@@ -138,4 +143,4 @@ class _Delivery:
         stages["reorder"].add(self._ready_at - done.finished_at)
         stages["pace"].add(now - self._ready_at)
         self._stats.latency.add(latency_s)
-        self._stats.left.tick(now)
+        self._stats.delivered.tick(now)

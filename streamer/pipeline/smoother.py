@@ -1,7 +1,7 @@
-"""reorder → **smooth** → pacer: calms what flickers from frame to frame.
+"""reorder → **smoother** → pacer: a motion-adaptive temporal filter against flicker.
 
-A pixel that hardly changed since the frame before is flicker, and moves only part of the way; one
-that changed much is motion, and is shown as it is, so nothing leaves a ghost behind.
+A pixel that hardly changed since the last frame is flicker and moves only part of the way. One
+that changed much is motion and is shown as it is, so nothing leaves a ghost behind.
 """
 
 from functools import lru_cache
@@ -17,7 +17,7 @@ MOTION = 32.0  # of 255: a change of this size keeps a third of its smoothing, o
 class Smoother:
     """Gives each frame, in order, a part `weight` (0..0.95) of the one shown before it.
 
-    `state` is all it remembers: the picture shown last, as bytes; empty when there is none.
+    `state` is all it remembers: the image shown last, as bytes; empty when there is none.
     """
 
     def __init__(self, state: bytes = b"") -> None:

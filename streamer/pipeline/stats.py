@@ -1,13 +1,20 @@
-"""pipeline → **stats** → page, /stats, /metrics.
+"""pipeline → **stats** → page, /stats, /metrics: what a stream does and where its time goes.
 
-What a stream does and where its time goes; the recent past only, in bounded memory. Pure.
+The recent past only, in bounded memory. Pure.
 """
 
+import math
 from collections import deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 STAGES = ("wait", "transfer", "inference", "reorder", "pace", "encode")
 DROPS = ("intake", "deadline", "lost", "late", "skipped", "encode")
+
+
+def quantile(values: Collection[float], share: float) -> float:
+    """The smallest of the values that `share` of them do not exceed (nearest rank)."""
+    return sorted(values)[max(math.ceil(share * len(values)) - 1, 0)]
 
 
 class Rate:
@@ -42,15 +49,11 @@ class Recent:
         return len(self._values)
 
     def add(self, seconds: float) -> None:
-        """Remember one more."""
         self._values.append(seconds)
 
     def quantile(self, share: float) -> float:
-        """The smallest value that `share` of the values do not exceed; 0 without any."""
-        if not self._values:
-            return 0.0
-        ordered = sorted(self._values)
-        return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+        """0 without any values; else as `quantile`."""
+        return quantile(self._values, share) if self._values else 0.0
 
     def as_ms(self) -> dict[str, float]:
         """`p50` and `p95` in milliseconds."""
@@ -65,7 +68,7 @@ def _per_stage() -> dict[str, Recent]:
 class Stats:
     """One stream's numbers."""
 
-    left: Rate = field(default_factory=Rate)
+    delivered: Rate = field(default_factory=Rate)
     latency: Recent = field(default_factory=Recent)
     stages: dict[str, Recent] = field(default_factory=_per_stage)
     dropped: dict[str, int] = field(default_factory=lambda: dict.fromkeys(DROPS, 0))
@@ -73,7 +76,7 @@ class Stats:
     def as_dict(self, now: float) -> dict[str, object]:
         """What the page and `/stats` show; times in milliseconds."""
         return {
-            "out_fps": round(self.left.fps(now), 1),
+            "out_fps": round(self.delivered.fps(now), 1),
             "dropped": dict(self.dropped),
             "latency_ms": self.latency.as_ms(),
             "stages_ms": {stage: recent.as_ms() for stage, recent in self.stages.items()},

@@ -162,7 +162,7 @@ class Ring:
         """The one that will be done first; `avoid` only when no other is up."""
         up = [handle for handle in self._handles if handle.up.is_set()]
         free = [handle for handle in up if handle.free > 0 and (handle is not avoid or len(up) < 2)]
-        return min(free, key=lambda h: (h.failures_in_row, len(h), h.last_at), default=None)
+        return min(free, key=lambda h: (h.failures_in_row, h.load, h.last_at), default=None)
 
     def _next_waiting(self) -> tuple[Flow, asyncio.Future[WorkerHandle]] | None:
         """The flow that has had the least of the workers' time; first come, first served.

@@ -1,7 +1,4 @@
-"""command line → **setup** → start: how many workers with how many threads, on what.
-
-As asked; where nothing was asked, one worker a core or GPU.
-"""
+"""command line → **setup** → start: how many workers, with how many threads or GPUs."""
 
 import os
 from dataclasses import dataclass
@@ -9,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamer.engine.backend import Backend
+from streamer.errors import UsageError
 
 GPU_DEPTH = 8
 
@@ -49,8 +47,15 @@ def gpus() -> int:
     return sum(device.name[6:].isdecimal() for device in Path("/dev").glob("nvidia[0-9]*"))
 
 
-def setup(backend: Backend, workers: int | None, threads: int | None, gpu: int | None) -> Setup:
-    """As asked, the rest from the machine."""
+def resolve(
+    backend: Backend, workers: int | None, threads: int | None, gpu_count: int | None
+) -> Setup:
+    """What is not given comes from the machine: one worker per core or GPU, of one thread.
+
+    Raises UsageError for GPUs with a backend that cannot use them.
+    """
+    if gpu_count and backend != "torch":
+        raise UsageError(f"--gpus needs --backend torch; {backend} runs on the CPU")
     each = threads or 1
-    used = (gpus() if gpu is None else gpu) if backend == "torch" else 0
+    used = (gpus() if gpu_count is None else gpu_count) if backend == "torch" else 0
     return Setup(backend, workers or used or max(1, cores() // each), each, used)

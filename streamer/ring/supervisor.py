@@ -42,13 +42,15 @@ class Supervisor:
         self._home = Path(tempfile.mkdtemp(prefix="streamer-ring-"))
         self._listener = socket.socket(socket.AF_UNIX)
         self._workers: Workers | None = None
+        # One thread for all the time: Linux kills what Ray started with the thread that did.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ring-workers")
 
     async def start(self) -> None:
         """Until enough workers are up. Raises RingError, and whatever `start` raises."""
         self._listener.bind(str(self._home / "ring"))
         self._listener.listen()
         self._listener.setblocking(False)
-        self._workers = await _in_thread(self._start)
+        self._workers = await self._start_workers()
         self.handles += [
             WorkerHandle(index, self._depth, self._workers, self._ring)
             for index in range(len(self._workers))
@@ -69,7 +71,8 @@ class Supervisor:
         self._listener.close()
         shutil.rmtree(self._home, ignore_errors=True)
         if self._workers is not None:
-            await asyncio.to_thread(self._workers.stop)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._workers.stop)
+        self._thread.shutdown(wait=False)
 
     def own(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run a task of this ring."""
@@ -88,6 +91,15 @@ class Supervisor:
         """Have a worker's process replaced by another; what it holds goes to others."""
         handle.disconnect()
         self.own(self._kill(handle), f"end of worker {handle.index}")
+
+    async def _start_workers(self) -> Workers:
+        """A thread cannot be cancelled: what nobody waits for any more is stopped there."""
+        starting = self._thread.submit(self._start)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(starting))
+        except asyncio.CancelledError:
+            starting.add_done_callback(_stop)
+            raise
 
     async def _until_up(self) -> None:
         try:
@@ -170,20 +182,8 @@ class Supervisor:
         if left := sum(one.failure is None for one in self.handles):
             log.error("%s; %d workers are left", reason, left)
         else:
-            self._ring.fail(RingError(reason))
+            self._ring.fail(RingError(self.handles[0].failure))
         self._ring.share_out()
-
-
-async def _in_thread(start: Callable[[], Workers]) -> Workers:
-    """A thread cannot be cancelled: workers that nobody waits for any more are stopped there."""
-    thread = ThreadPoolExecutor(1, thread_name_prefix="ring-start")
-    starting = thread.submit(start)
-    thread.shutdown(wait=False)
-    try:
-        return await asyncio.shield(asyncio.wrap_future(starting))
-    except asyncio.CancelledError:
-        starting.add_done_callback(_stop)
-        raise
 
 
 def _stop(started: Future[Workers]) -> None:

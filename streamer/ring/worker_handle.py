@@ -67,14 +67,16 @@ class WorkerHandle:
         self._held: deque[InFlight] = deque()
         self._timers: dict[InFlight, asyncio.TimerHandle] = {}
 
-    def __len__(self) -> int:
+    @property
+    def load(self) -> int:
+        """Frames it holds."""
         return len(self._held)
 
     @property
     def free(self) -> int:
         """Slots that can be reserved; none while it holds a frame that was given up."""
         stalled = any(frame.given_up for frame in self._held)
-        return self._depth - len(self) - self._reserved if self.up.is_set() and not stalled else 0
+        return self._depth - self.load - self._reserved if self.up.is_set() and not stalled else 0
 
     def as_dict(self) -> dict[str, object]:
         """What `/stats` shows; the state is `ready`, `busy`, `restarting` or `failed`."""
@@ -121,7 +123,7 @@ class WorkerHandle:
             return patience.hung_s
         if flow.service_s is None:
             return patience.unknown_stall_s
-        return (1 + len(self)) * max(patience.stall_s, patience.stall_factor * flow.service_s)
+        return (1 + self.load) * max(patience.stall_s, patience.stall_factor * flow.service_s)
 
     def _receive(self) -> None:
         """The worker's socket is readable."""

@@ -1,4 +1,4 @@
-"""Work that takes long → **turnstile** → so much of it at once, a short line, and a clear no."""
+"""Bounds work that takes long: a few at once, a few more waiting, the rest refused at once."""
 
 import asyncio
 import contextlib
@@ -8,21 +8,23 @@ from streamer.errors import ServerFullError
 
 
 class AdmissionLimit:
-    """Lets `at_once` through, keeps `waiting` more in line, and turns the rest away."""
+    """`at_once` requests may work and `waiting` more may wait; `what` names them in the plural."""
 
     def __init__(self, at_once: int, waiting: int, what: str) -> None:
-        self._room = at_once + waiting
-        self._turns = asyncio.Semaphore(at_once)
-        self._what = what  # in the plural
+        self._free = at_once + waiting
+        self._at_once = asyncio.Semaphore(at_once)
+        self._what = what
 
     @contextlib.asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Inside it is one's turn. Raises ServerFullError."""
-        if self._room == 0:
+    async def place(self) -> AsyncIterator[asyncio.Semaphore]:
+        """Hold a place, to read the body in; work only inside of the semaphore it gives.
+
+        Raises ServerFullError when all places are taken.
+        """
+        if self._free == 0:
             raise ServerFullError(f"too many {self._what} at once; try again in a few seconds")
-        self._room -= 1
+        self._free -= 1
         try:
-            async with self._turns:
-                yield
+            yield self._at_once
         finally:
-            self._room += 1
+            self._free += 1

@@ -1,7 +1,6 @@
-"""A certificate of this machine's own, so that browsers give the camera over the network.
+"""A self-signed certificate for `serve --https`: browsers give the camera to https pages only.
 
-Browsers warn of it once, because nobody vouches for it; what is sent is encrypted all the same.
-It is kept, so that a phone that was told to go on is not asked again.
+Browsers warn of it once, because it is self-signed. It is kept, so that they warn only once.
 """
 
 import datetime
@@ -18,21 +17,23 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from streamer.errors import StreamerError, UsageError
 from streamer.paths import data_dir
-from streamer.server.listen import own_addresses
+from streamer.server.listen import network_addresses
 
 VALID = datetime.timedelta(days=397)  # browsers refuse what is valid for longer
 RENEW = datetime.timedelta(days=30)
 
 
 def ours(given: Path | None) -> tuple[Path, Path]:
-    """Certificate and key for `--https`. Raises UsageError when one is `given` already."""
+    """Certificate and key for `--https`. Raises UsageError when the user gave one, too."""
     if given is not None:
-        raise UsageError("--https makes a certificate; leave it out with --tls-cert and --tls-key")
-    return ensure(data_dir() / "https", own_addresses())
+        raise UsageError(
+            "--https makes a certificate; do not combine it with --tls-cert and --tls-key"
+        )
+    return ensure(data_dir() / "https", ("127.0.0.1", "::1", *network_addresses()))
 
 
 def ensure(folder: Path, addresses: Iterable[str]) -> tuple[Path, Path]:
-    """Certificate and key in `folder` for these IP addresses: those there are, or new ones.
+    """Certificate and key in `folder` for these IP addresses; new ones unless those there fit.
 
     Raises StreamerError when they cannot be written.
     """
@@ -85,7 +86,7 @@ def _make(certificate: Path, key: Path, addresses: _Addresses) -> None:
 
 
 def _write(path: Path, data: bytes, mode: int) -> None:
-    """A key is never readable by others, not for a moment."""
+    """With `mode` from the start: a key is never readable by others, not for a moment."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(data)

@@ -1,4 +1,4 @@
-"""How the server says no: one JSON shape, one line that tells what to do.
+"""Errors over HTTP: one JSON shape, and one line that says what to do.
 
 {"error": {"code": "unknown_style", "message": "unknown style 'x'; there are: none, mosaic"}}
 """
@@ -17,6 +17,7 @@ from streamer.errors import (
     RingError,
     ServerFullError,
     StreamerError,
+    StylizeError,
     TooLargeError,
     UnavailableError,
     UnknownStyleError,
@@ -36,28 +37,38 @@ _STATUS: tuple[tuple[type[StreamerError], int, str], ...] = (
     (TooLargeError, 413, "too_large"),
     (MediaError, 415, "unsupported_media"),
     (UnavailableError, 501, "unavailable"),
+    (StylizeError, 422, "cannot_stylize"),
     (RingError, 503, "not_ready"),
     (StreamerError, 500, "failed"),
 )
-_CODES = {400: "bad_request", 404: "not_found", 405: "method_not_allowed", 413: "too_large"}
+_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "too_slow",
+    413: "too_large",
+    422: "invalid",
+}
 
 
 def error(
     status: int, code: str, message: str, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """An error as every route answers it; one that passes says when to come back."""
-    content = {"error": {"code": code, "message": message}}
-    passes = status == 503 or code == "not_live"
-    retry = {"Retry-After": str(RETRY_AFTER_S)} if passes else {}
+    """An error as every route answers it; a temporary one has Retry-After."""
+    # A lone surrogate, from JSON such as "\\ud800", cannot be encoded as UTF-8.
+    printable = message.encode("utf-8", "backslashreplace").decode()
+    content = {"error": {"code": code, "message": printable}}
+    temporary = status == 503 or code == "not_live"
+    retry = {"Retry-After": str(RETRY_AFTER_S)} if temporary else {}
     return JSONResponse(content, status, {**retry, **(headers or {})})
 
 
 def install(app: FastAPI) -> None:
-    """Make `app` answer every failure in that shape."""
+    """Answer every failure of `app` in that shape."""
     app.exception_handler(StreamerError)(_on_streamer_error)
     app.exception_handler(HTTPException)(_on_http_exception)
     app.exception_handler(RequestValidationError)(_on_invalid)
-    app.exception_handler(Exception)(_on_bug)
+    app.exception_handler(Exception)(_on_exception)
 
 
 async def _on_streamer_error(request: Request, failure: StreamerError) -> Response:
@@ -71,9 +82,9 @@ async def _on_http_exception(request: Request, failure: HTTPException) -> Respon
     status = failure.status_code
     message = failure.detail
     if status == 404:
-        message = f"there is no {request.url.path} here; the routes are listed at /docs"
+        message = f"there is no {request.scope['path']}; /docs lists the routes"
     elif status == 405:
-        message = f"{request.method} cannot be used on {request.url.path}; see /docs"
+        message = f"{request.scope['path']} does not take {request.method}; see /docs"
     return error(status, _CODES.get(status, "failed"), message, failure.headers)
 
 
@@ -83,5 +94,5 @@ async def _on_invalid(request: Request, failure: RequestValidationError) -> Resp
     return error(422, "invalid", f"{place}: {first['msg']}; see /docs")
 
 
-async def _on_bug(request: Request, failure: Exception) -> Response:
-    return error(500, "internal", "the server made a mistake; its log tells which")
+async def _on_exception(request: Request, failure: Exception) -> Response:
+    return error(500, "internal", "internal error; see the server log")

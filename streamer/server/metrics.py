@@ -1,28 +1,37 @@
-"""Numbers for Prometheus, read from the ring and the sessions when it asks."""
+"""Health, statistics, and metrics for Prometheus, read from ring and sessions on request."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
-from prometheus_client import CollectorRegistry, Histogram, ProcessCollector, generate_latest
+from fastapi import APIRouter
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from starlette.responses import Response
+
+from streamer import __version__
+from streamer.server.interfaces import Live, Ring, require
 
 _PHOTO_BUCKETS_S = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-
-class Snapshot(Protocol):
-    """What GET /stats shows."""
-
-    def __call__(self) -> Mapping[str, Any]: ...
+Snapshot = Callable[[], Mapping[str, Any]]  # what GET /stats answers
 
 
 class Metrics:
-    """A registry of its own, so that several servers in one process do not mix."""
+    """In its own registry, so that several servers in one process do not mix."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, ring: Ring, live: Live) -> None:
+        self._ring = ring
+        self._live = live
         self._registry = CollectorRegistry()
-        self._registry.register(_Streams(snapshot))
+        self._registry.register(_Streams(self.snapshot))
         ProcessCollector(registry=self._registry)
         self.photo_s = Histogram(
             "streamer_photo_seconds",
@@ -31,9 +40,45 @@ class Metrics:
             registry=self._registry,
         )
 
+    def snapshot(self) -> dict[str, Any]:
+        return {
+            "version": __version__,
+            "ready": self._ring.ready,
+            "workers": self._ring.stats(),
+            "streams": self._live.publishers.stats(),
+            "viewers": self._live.viewers.stats(),
+        }
+
     def text(self) -> bytes:
-        """Everything, in Prometheus' text format."""
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self._registry)
+
+
+def metric_routes(ring: Ring, metrics: Metrics) -> APIRouter:
+    routes = APIRouter(tags=["monitoring"])
+
+    @routes.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """Whether the process is alive."""
+        return {"status": "alive"}
+
+    @routes.get("/readyz")
+    async def readyz() -> dict[str, str]:
+        """Whether frames can be stylized; 503 until the workers are warm."""
+        require(ring)
+        return {"status": "ready"}
+
+    @routes.get("/stats")
+    async def stats() -> Mapping[str, Any]:
+        """Workers, live streams and viewers."""
+        return metrics.snapshot()
+
+    @routes.get("/metrics", response_class=Response)
+    async def prometheus() -> Response:
+        """The same for Prometheus."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+    return routes
 
 
 class _Streams(Collector):
@@ -52,7 +97,7 @@ class _Streams(Collector):
 
 
 def _viewers(streams: Mapping[str, Mapping[str, Any]]) -> Metric:
-    watching = GaugeMetricFamily("streamer_viewers", "Who watch by WHEP", labels=["name", "codec"])
+    watching = GaugeMetricFamily("streamer_viewers", "Viewers by WHEP", labels=["name", "codec"])
     for name, codecs in streams.items():
         for codec, numbers in codecs.items():
             watching.add_metric([name, codec], numbers["viewers"])
@@ -74,16 +119,18 @@ def _worker_metrics(workers: list[Mapping[str, Any]]) -> Iterator[Metric]:
 def _stream_metrics(streams: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric]:
     of = ["stream", "name"]
     fps = GaugeMetricFamily("streamer_stream_fps", "Frame rate", labels=[*of, "direction"])
-    height = GaugeMetricFamily("streamer_stream_height_px", "Height of work", labels=of)
-    bitrate = GaugeMetricFamily("streamer_stream_bitrate_bps", "Sent back", labels=of)
+    height = GaugeMetricFamily(
+        "streamer_stream_height_px", "Height at which it is stylized", labels=of
+    )
+    bitrate = GaugeMetricFamily("streamer_stream_bitrate_bps", "Bit rate sent back", labels=of)
     dropped = CounterMetricFamily(
-        "streamer_stream_dropped", "Frames let go", labels=[*of, "reason"]
+        "streamer_stream_dropped", "Frames dropped", labels=[*of, "reason"]
     )
     latency = GaugeMetricFamily(
-        "streamer_stream_latency_seconds", "By stage", labels=[*of, "stage", "quantile"]
+        "streamer_stream_latency_seconds", "Latency by stage", labels=[*of, "stage", "quantile"]
     )
     for session_id, stats in streams.items():
-        # Whoever knows the whole id can hang up; a scraper needs to tell streams apart only.
+        # The whole id would allow ending the stream; this is enough to tell streams apart.
         label = [session_id[:6], stats["name"]]
         fps.add_metric([*label, "in"], stats["in_fps"])
         fps.add_metric([*label, "out"], stats["out_fps"])

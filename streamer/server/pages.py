@@ -1,7 +1,6 @@
-"""What a browser sees: the web page built into the package, the OpenAPI page at /docs, and a
-clean page for each stream at /watch/NAME.
+"""Pages: the web page built into the package, Swagger UI at /docs, one stream at /watch/NAME.
 
-Both come whole from this server; nothing is fetched from anywhere else.
+They load nothing from other servers.
 """
 
 from importlib.resources import files
@@ -14,7 +13,6 @@ from starlette.staticfiles import StaticFiles
 from streamer.server import qr
 
 PAGE = Path(__file__).parents[1] / "web"
-WATCH = Path(__file__).parents[1] / "watch"
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>streamer</title>
 <h1>streamer is running, but its web page is not built</h1>
@@ -34,13 +32,10 @@ _START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", valida
 def add_page(app: FastAPI) -> None:
     """Serve the built page at `/`, or say how to build it.
 
-    A route for each file, no catch-all: what is not there stays a JSON 404.
+    One route a file and no catch-all, so that other paths stay a JSON 404.
     """
-    if not (PAGE / "index.html").is_file():
-        _add_text(app, "/", _NOT_BUILT, "text/html")
-        return
-    _add_file(app, "/", PAGE / "index.html")
-    for path in sorted(PAGE.iterdir()):
+    _add_built(app, "/", "index.html")
+    for path in sorted(PAGE.glob("*")):
         if path.is_dir():
             app.mount(f"/{path.name}", StaticFiles(directory=path), path.name)
         else:
@@ -48,10 +43,10 @@ def add_page(app: FastAPI) -> None:
 
 
 def add_phone(app: FastAPI, url: str | None) -> None:
-    """The address for a phone in the same network, as text and as a picture to scan.
+    """The address for a phone on the same network, as text and as a QR code.
 
-    None: no phone would get a camera there. It holds the token, which whoever gets this far
-    has sent already.
+    None: a phone's browser would not give its camera there. The address contains the token, which
+    a client that gets this far has sent already.
     """
 
     async def phone() -> Response:
@@ -72,9 +67,18 @@ def add_docs(app: FastAPI) -> None:
 
 
 def add_watch(app: FastAPI) -> None:
-    """A page that shows one stream and nothing else: for OBS's browser source, or a projector."""
-    _add_file(app, "/watch/{name}", WATCH / "watch.html")
-    _add_file(app, "/watch.js", WATCH / "watch.js")
+    """A page of one stream's video alone, for OBS's browser source or a projector.
+
+    Its scripts are among the files of `add_page`.
+    """
+    _add_built(app, "/watch/{name}", "watch.html")
+
+
+def _add_built(app: FastAPI, route: str, name: str) -> None:
+    if (PAGE / name).is_file():
+        _add_file(app, route, PAGE / name)
+    else:
+        _add_text(app, route, _NOT_BUILT, "text/html")
 
 
 def _add_file(app: FastAPI, route: str, path: Path) -> None:

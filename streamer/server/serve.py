@@ -1,6 +1,6 @@
-"""`streamer serve`, put together: port → ring → sessions → HTTP, and apart again in that order.
+"""`streamer serve`: starts port, ring, sessions and HTTP in this order, and stops them in reverse.
 
-The port is bound before anything is started, and answers /healthz while the workers load.
+The port is bound before anything else, and answers /healthz while the workers load.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 import webbrowser
@@ -20,7 +21,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from streamer.errors import MediaError
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Style
 from streamer.library.live import LiveCatalogue
 from streamer.live.broadcast import Broadcasts
@@ -30,18 +31,19 @@ from streamer.live.viewers import Viewers
 from streamer.ring.ring import Ring
 from streamer.ring.start import ring_of
 from streamer.server import qr
-from streamer.server.app import Live, create_app
+from streamer.server.app import create_app
 from streamer.server.config import Config
-from streamer.server.listen import bind, check_tls, has_display, ring_size, urls
+from streamer.server.interfaces import Live
+from streamer.server.listen import bind, check_tls, urls
 from streamer.styles.catalogue import Catalogue
 from streamer.webrtc.codecs import Bitrate
 from streamer.webrtc.options import PeerOptions
 
 log = logging.getLogger(__name__)
 
-CLOSING_S = 2  # for answers under way when the server stops
-PATIENCE_S = 30.0  # for all of stopping; a Ray that is just starting cannot be interrupted
-CONNECTIONS = 512  # more HTTP connections than this are turned away
+CLOSING_S = 2  # for requests in progress when the server stops
+PATIENCE_S = 30.0  # to stop everything; a Ray that is starting cannot be interrupted
+CONNECTIONS = 512  # of HTTP; more are answered 503
 
 
 def run(config: Config) -> None:
@@ -69,22 +71,28 @@ async def _serve(config: Config, listener: socket.socket) -> None:
         _announce(config, addresses)
         async with ring, closing:
             gc.collect()
-            gc.freeze()  # what is here stays: to look through it again took 0.3 s each time
+            gc.freeze()  # all this stays; collecting it again took 0.3 s each time
             print(f"ready in {time.monotonic() - began_at:.1f} s; Ctrl-C stops", flush=True)
             if config.open_browser and has_display():
                 await asyncio.to_thread(webbrowser.open, addresses[0])
-            await asyncio.wait({http})
+            failed = asyncio.create_task(ring.failed.wait())
+            await asyncio.wait({http, failed}, return_when=asyncio.FIRST_COMPLETED)
+            failed.cancel()
+            if ring.failure is not None:  # without workers there is nothing to serve
+                raise ring.failure
 
 
 def _assemble(
     config: Config, broadcasts: Broadcasts, addresses: list[str]
 ) -> tuple[Ring, contextlib.AsyncExitStack, ASGIApp]:
-    """Everything, wired and not yet started."""
+    """Everything, connected and not yet started."""
     catalogue = Catalogue.load()
-    size, here = ring_size(config), config.ray_address is None
-    style = Style(catalogue.parse(config.style or catalogue.default), smooth=config.smooth)
+    here = config.ray_address is None
+    style = Style(catalogue.parse_live(config.style or catalogue.default), smooth=config.smooth)
 
-    ring = ring_of(size, catalogue, style, address=config.ray_address, follow_catalogue=here)
+    ring = ring_of(
+        config.setup, catalogue, style, address=config.ray_address, follow_catalogue=here
+    )
     options = peer_options(config)
     styles = LiveCatalogue(catalogue, max_pixels=config.max_photo_pixels, here=here)
     viewers = Viewers(broadcasts, options, config.max_viewers)
@@ -96,28 +104,28 @@ def _assemble(
         max_peers=config.max_peers,
         broadcasts=broadcasts,
     )
-    films = FilmJobs(lambda: ring.open(live=False))
+    videos = VideoJobs(lambda: ring.open(live=False))
     app = create_app(
         config,
         ring,
         Live(sessions, viewers, broadcasts),
         styles,
-        films,
+        videos,
         phone_url=_for_phones(config, addresses),
     )
     closing = contextlib.AsyncExitStack()
-    for part in (sessions, viewers, films):
+    for part in (sessions, viewers, videos):
         closing.push_async_callback(part.aclose)
     return ring, closing, app
 
 
 def _for_phones(config: Config, addresses: list[str]) -> str | None:
-    """The address of the page for other machines; None when they would get no camera there."""
+    """The page's address for other machines; None when their browsers would give no camera."""
     return addresses[-1] if config.scheme == "https" and not config.loopback else None
 
 
 def peer_options(config: Config) -> PeerOptions:
-    """How the server treats every connection."""
+    """The same for every connection."""
     return PeerOptions(
         bitrate=Bitrate(config.start_bitrate_bps, config.min_bitrate_bps, config.max_bitrate_bps),
         ice_servers=config.ice_servers,
@@ -128,7 +136,7 @@ def peer_options(config: Config) -> PeerOptions:
 
 @contextlib.asynccontextmanager
 async def _camera(config: Config, broadcasts: Broadcasts) -> AsyncIterator[None]:
-    """Inside, the virtual camera shows the stream it was asked to, if any."""
+    """Inside, the virtual camera shows the stream of --virtual-camera, if any."""
     if config.virtual_camera is None:
         yield
         return
@@ -144,7 +152,7 @@ async def _camera(config: Config, broadcasts: Broadcasts) -> AsyncIterator[None]
 
     title = f"waiting for {name}"
     with VirtualCamera(width, height, config.target_fps, title=title) as camera:
-        print(f"{name} is shown on the virtual camera {camera.device}", flush=True)
+        print(f"the virtual camera {camera.device} shows the stream {name}", flush=True)
         showing = asyncio.create_task(show())
         try:
             yield
@@ -153,7 +161,7 @@ async def _camera(config: Config, broadcasts: Broadcasts) -> AsyncIterator[None]
 
 
 class _Uvicorn(uvicorn.Server):
-    """Leaves signals alone: `serve` stops more than HTTP, and in its own order."""
+    """Leaves signals alone: `serve` stops more than HTTP."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -164,7 +172,7 @@ class _Uvicorn(uvicorn.Server):
 async def _http(
     config: Config, app: ASGIApp, listener: socket.socket
 ) -> AsyncIterator[asyncio.Task[None]]:
-    """Answer HTTP inside; the task ends early only when Uvicorn fails."""
+    """Inside, HTTP is answered; the task ends early only when Uvicorn fails."""
     server = _Uvicorn(
         uvicorn.Config(
             app,
@@ -190,9 +198,9 @@ async def _http(
 
 
 def _on_signal(stop: Callable[[], object]) -> None:
-    """Call `stop` in the loop at the first signal; at the second, or when that hangs, just end.
+    """Call `stop` in the loop at the first signal; end the process at the second, or after 30 s.
 
-    For the rest of the process: Ray goes on stopping after the loop has.
+    The handlers stay until the process ends, because Ray is still stopping after the loop is.
     """
     loop = asyncio.get_running_loop()
     patience = threading.Timer(PATIENCE_S, _end, (1,))
@@ -209,7 +217,7 @@ def _on_signal(stop: Callable[[], object]) -> None:
 
 
 def _end(code: int) -> None:
-    """End at once, and all we started: Ray's helpers would look for us a while longer."""
+    """End this process and its children; Ray's helpers would notice it seconds later."""
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             child.kill()
@@ -219,10 +227,17 @@ def _end(code: int) -> None:
 def _announce(config: Config, addresses: list[str]) -> None:
     print("\n".join(f"streamer at {address}" for address in addresses), flush=True)
     if (phone := _for_phones(config, addresses)) is not None:
-        print(f"{qr.terminal(phone)}scan it with a phone in this network", flush=True)
+        print(f"{qr.terminal(phone)}scan it with a phone on this network", flush=True)
     elif not config.loopback:
-        log.warning("browsers give the camera to https pages only: add --https")
-    size = ring_size(config)
-    threads = f"{size.threads} CPU thread{'s' * (size.threads > 1)} each"
-    on = f"{size.gpus} GPUs" if size.gpus else threads
-    print(f"starting Ray and {size.workers} {config.backend} workers, {on} ...", flush=True)
+        log.warning("browsers on other machines give no camera to http pages: add --https")
+    setup = config.setup
+    threads = f"{setup.threads} CPU thread{'s' * (setup.threads > 1)} each"
+    on = f"{setup.gpus} GPUs" if setup.gpus else threads
+    print(f"starting Ray and {setup.workers} {setup.backend} workers, {on} ...", flush=True)
+
+
+def has_display() -> bool:
+    """Whether a browser window could appear."""
+    if sys.platform in ("win32", "darwin"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,128 +1,129 @@
-"""programs, stream decks → **streams** → sessions, broadcast: live streams by their names.
+"""programs, stream decks → **streams** → live: live streams by name.
 
-What is on, a picture of it, pictures one after the other, and another look for it.
+Lists them, gives the newest image as JPEG or all of them as MJPEG, and changes the style.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import APIRouter, Body
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from streamer.errors import ServerFullError
 from streamer.frame import Frame
-from streamer.live.broadcast import Broadcast, Broadcasts
+from streamer.live.broadcast import Broadcast
 from streamer.photo import encode_jpeg
-from streamer.pipeline.change import Change, change
+from streamer.pipeline.change import change
 from streamer.pipeline.intake import Intake
-from streamer.server.whip import Connections, Name
+from streamer.server.interfaces import Live
+from streamer.server.whip import Name
 
 BOUNDARY = "frame"
-MJPEG_MAX = 8  # who take whole pictures at once; viewers by WHEP take far less of the network
-PATIENCE_S = 10.0  # without a picture
-
-
-class Publishers(Connections, Protocol):
-    """Every publisher of the server, by name."""
-
-    def change(self, name: str, wanted: Change) -> dict[str, object]: ...
-    def active(self) -> dict[str, dict[str, object]]: ...
-    def stats(self) -> dict[str, dict[str, object]]: ...
-
-
-class Watchers(Connections, Protocol):
-    """Every viewer of the server."""
-
-    def count(self, name: str) -> int: ...
-    def stats(self) -> dict[str, dict[str, object]]: ...
-
-
-def streams(publishers: Publishers, watchers: Watchers, broadcasts: Broadcasts) -> APIRouter:
-    """The routes below /streams."""
-    routes = APIRouter(prefix="/streams", tags=["live"])
-    jpegs: dict[str, _Jpegs] = {}
-    taking: set[object] = set()
-
-    def jpeg_of(broadcast: Broadcast) -> _Jpegs:
-        for gone in [name for name in jpegs if name not in publishers.active()]:
-            del jpegs[gone]
-        return jpegs.setdefault(broadcast.name, _Jpegs())
-
-    @routes.get("")
-    async def listing() -> dict[str, dict[str, Any]]:
-        """What can be watched, at /watch/NAME and by WHEP at /whep/NAME."""
-        return {
-            name: {**numbers, "viewers": watchers.count(name), "watch": f"/watch/{name}"}
-            for name, numbers in publishers.active().items()
-        }
-
-    @routes.get("/{name}.jpg", response_class=Response, responses=_picture("image/jpeg"))
-    async def picture(name: Name) -> Response:
-        """The newest stylized picture."""
-        broadcast = broadcasts.live(name)
-        assert broadcast.newest is not None
-        jpeg = await jpeg_of(broadcast).of(broadcast.newest)
-        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
-
-    @routes.get("/{name}.mjpeg", response_class=Response, responses=_picture(_MULTIPART))
-    async def pictures(name: Name) -> Response:
-        """One JPEG after the other, for players that know nothing better."""
-        broadcast = broadcasts.live(name)
-        if len(taking) >= MJPEG_MAX:
-            raise ServerFullError(f"{MJPEG_MAX} take this already; watch it at /watch/{name}")
-        parts = _parts(broadcast, jpeg_of(broadcast), taking)
-        return StreamingResponse(parts, media_type=_MULTIPART)
-
-    @routes.patch("/{name}")
-    async def alter(name: Name, wanted: dict[str, Any] = _WANTED) -> dict[str, object]:
-        """Change its look from the next frame on, as the page does."""
-        return publishers.change(name, change(wanted))
-
-    return routes
-
+MJPEG_MAX = 8  # clients at once; viewers by WHEP take far less bandwidth
+MJPEG_PATIENCE_S = 10.0  # without a frame
 
 _MULTIPART = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
-_WANTED = Body(
+_CHANGE = Body(
     examples=[{"style": "mosaic", "transition_s": 2}, {"style": {"mosaic": 0.7, "candy": 0.3}}]
 )
 
 
-def _picture(kind: str) -> dict[int | str, dict[str, Any]]:
+def stream_routes(live: Live) -> APIRouter:
+    routes = APIRouter(prefix="/streams", tags=["live"])
+    jpegs: dict[str, _NewestJpeg] = {}
+    readers: set[object] = set()
+
+    def jpeg_of(broadcast: Broadcast) -> _NewestJpeg:
+        active = live.publishers.active()
+        for name in jpegs.keys() - active.keys():
+            del jpegs[name]
+        return jpegs.setdefault(broadcast.name, _NewestJpeg())
+
+    @routes.get("")
+    async def listing() -> dict[str, dict[str, Any]]:
+        """The streams that can be watched, at /watch/NAME and by WHEP at /whep/NAME."""
+        return {
+            name: {**stats, "viewers": live.viewers.count(name), "watch": f"/watch/{name}"}
+            for name, stats in live.publishers.active().items()
+        }
+
+    @routes.get("/{name}.jpg", response_class=Response, responses=_responses("image/jpeg"))
+    async def newest(name: Name) -> Response:
+        """The newest stylized image."""
+        broadcast = live.broadcasts.live(name)
+        assert broadcast.newest is not None
+        jpeg = await jpeg_of(broadcast).of(broadcast.newest)
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
+
+    @routes.get("/{name}.mjpeg", response_class=Response, responses=_responses(_MULTIPART))
+    async def mjpeg(name: Name) -> Response:
+        """One JPEG after the other, for players without WebRTC."""
+        broadcast = live.broadcasts.live(name)
+        if len(readers) >= MJPEG_MAX:
+            raise ServerFullError(
+                f"{MJPEG_MAX} clients read MJPEG already; watch it at /watch/{name}"
+            )
+        return _Mjpeg(broadcast, jpeg_of(broadcast), readers)
+
+    @routes.patch("/{name}")
+    async def change_style(name: Name, wanted: dict[str, Any] = _CHANGE) -> dict[str, object]:
+        """Change style, blend or strength from the next frame on, as the page does."""
+        return live.publishers.change(name, change(wanted))
+
+    return routes
+
+
+def _responses(kind: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {kind: {}}}, 404: {"description": "nobody publishes it"}}
 
 
-class _Jpegs:
-    """The newest frame of one stream as a JPEG, made once for all who want it."""
+class _NewestJpeg:
+    """The newest frame of one stream as a JPEG, encoded once for all clients."""
 
     def __init__(self) -> None:
         self._frame: Frame | None = None
-        self._made: asyncio.Future[bytes] | None = None
+        self._encoding: asyncio.Future[bytes] | None = None
 
     async def of(self, frame: Frame) -> bytes:
-        if self._made is None or frame is not self._frame:
+        if self._encoding is None or frame is not self._frame:
             self._frame = frame
-            self._made = asyncio.ensure_future(asyncio.to_thread(encode_jpeg, frame.image))
-        return await asyncio.shield(self._made)
+            self._encoding = asyncio.ensure_future(asyncio.to_thread(encode_jpeg, frame.image))
+        return await asyncio.shield(self._encoding)
 
 
-async def _parts(broadcast: Broadcast, jpegs: _Jpegs, taking: set[object]) -> AsyncIterator[bytes]:
-    """As fast as they are taken; what comes in between is left out."""
+class _Mjpeg(StreamingResponse):
+    """As fast as the client reads; the frames in between are skipped.
+
+    In `readers` from its creation on, not from its first byte: many requests at the same moment
+    must not all find a free place.
+    """
+
+    def __init__(self, broadcast: Broadcast, jpeg: _NewestJpeg, readers: set[object]) -> None:
+        super().__init__(_parts(broadcast, jpeg), media_type=_MULTIPART)
+        self._readers = readers
+        readers.add(self)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._readers.discard(self)
+
+
+async def _parts(broadcast: Broadcast, jpeg: _NewestJpeg) -> AsyncIterator[bytes]:
     tap: Intake[Frame] = Intake()
-    taking.add(tap)
-    try:
-        with broadcast.tap(tap):
-            while await _there(tap):
-                jpeg = await jpegs.of(tap.take())
-                head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"
-                yield head.encode() + b"\r\n\r\n" + jpeg + b"\r\n"
-    finally:
-        taking.discard(tap)
+    with broadcast.tap(tap):
+        while await _ready(tap):
+            data = await jpeg.of(tap.take())
+            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}"
+            yield head.encode() + b"\r\n\r\n" + data + b"\r\n"
 
 
-async def _there(tap: Intake[Frame]) -> bool:
+async def _ready(tap: Intake[Frame]) -> bool:
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(MJPEG_PATIENCE_S):
             return await tap.ready()
     except TimeoutError:
         return False

@@ -1,49 +1,48 @@
-"""page → **styles_http** → styles_live: the styles there are, and a picture as one more."""
+"""browser → **styles** → library/live: lists the styles, and makes an uploaded picture a style."""
 
 import asyncio
-from typing import Annotated, Any, Protocol
+from typing import Any
 
-from fastapi import APIRouter, Form, UploadFile
+from fastapi import APIRouter, Request
+from fastapi.exceptions import HTTPException
 
 from streamer.server.admission import AdmissionLimit
+from streamer.server.forms import form_schema, read_image
+from streamer.server.interfaces import Catalogue
 
 ADDED_AT_ONCE = 1
 ADDED_WAITING = 4
+NAME_CHARACTERS = 64
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    400: {"description": "the name is taken or invalid"},
+    413: {"description": "too many bytes or pixels"},
+    415: {"description": "not an image"},
+    501: {"description": "this installation cannot do it; the message says what is missing"},
+}
 
 
-class Catalogue(Protocol):
-    """What HTTP needs of `streamer.library.live.LiveCatalogue`."""
-
-    def listing(self) -> dict[str, Any]: ...
-    def parse(self, style: str) -> tuple[tuple[str, float], ...]: ...
-    def add(self, picture: bytes, file_name: str, name: str | None) -> dict[str, Any]: ...
-
-
-def styles(catalogue: Catalogue) -> APIRouter:
-    """The routes of styles."""
+def style_routes(catalogue: Catalogue) -> APIRouter:
     routes = APIRouter(prefix="/styles", tags=["styles"])
-    turns = AdmissionLimit(ADDED_AT_ONCE, ADDED_WAITING, "new styles")
+    limit = AdmissionLimit(ADDED_AT_ONCE, ADDED_WAITING, "new styles")
 
     @routes.get("")
     async def listing() -> dict[str, Any]:
-        """The styles there are, and which one a stream starts with."""
+        """The styles, and the one a stream starts with."""
         return catalogue.listing()
 
-    @routes.post("", status_code=201, responses=_REFUSALS)
-    async def add(
-        image: UploadFile, name: Annotated[str | None, Form(max_length=64)] = None
-    ) -> dict[str, Any]:
-        """Make a painting a style, from now on; called `name`, else after its file."""
-        async with turns.slot():
-            data = await image.read()
-            return await asyncio.to_thread(catalogue.add, data, image.filename or "", name)
+    name_field = {"type": "string", "maxLength": NAME_CHARACTERS}
+
+    @routes.post(
+        "", status_code=201, responses=_RESPONSES, openapi_extra=form_schema(name=name_field)
+    )
+    async def add(request: Request) -> dict[str, Any]:
+        """Make a picture a style; called `name`, or after its file. Streams can use it at once."""
+        async with limit.place() as slot:
+            data, file_name, name = await read_image(request)
+            if name is not None and len(name) > NAME_CHARACTERS:
+                raise HTTPException(422, f"name: at most {NAME_CHARACTERS} characters")
+            async with slot:
+                return await asyncio.to_thread(catalogue.add, data, file_name, name)
 
     return routes
-
-
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    400: {"description": "the name is taken, or is none"},
-    413: {"description": "too many bytes or pixels"},
-    415: {"description": "not an image"},
-    501: {"description": "the extra any-style is not installed, or the workers are elsewhere"},
-}

@@ -1,19 +1,19 @@
-"""page → **film_http** → film_jobs: films over HTTP.
+"""browser → **videos** → files/uploads: video files over HTTP.
 
-POST the file as the body, GET how far it is, GET the result, DELETE it at any time. The id is
-only known to who sent the film.
+POST the file as the body, GET its progress, GET the result, DELETE it at any time. Only the
+client that sent a file knows its id.
 """
 
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, Response
 
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Style
 from streamer.server.error_responses import error
-from streamer.server.whip import Readiness, require
+from streamer.server.interfaces import Catalogue, Ring, require
 
 _BODY = {
     "requestBody": {
@@ -23,15 +23,8 @@ _BODY = {
 }
 
 
-class Names(Protocol):
-    """What a film needs of the catalogue."""
-
-    def parse(self, style: str) -> tuple[tuple[str, float], ...]: ...
-
-
-def films(ring: Readiness, styles: Names, jobs: FilmJobs) -> APIRouter:
-    """The routes of films."""
-    routes = APIRouter(prefix="/films", tags=["films"])
+def video_routes(ring: Ring, catalogue: Catalogue, jobs: VideoJobs) -> APIRouter:
+    routes = APIRouter(prefix="/videos", tags=["videos"])
 
     @routes.post("", status_code=201, openapi_extra=_BODY)
     async def upload(
@@ -41,39 +34,38 @@ def films(ring: Readiness, styles: Names, jobs: FilmJobs) -> APIRouter:
         strength: Annotated[float, Query(ge=0, le=1)] = 1.0,
         preserve_color: bool = False,
     ) -> Response:
-        """Send a film to be stylized; `name` is the file's, `style` may be a blend."""
-        look = Style(styles.parse(style), strength, preserve_color)
+        """Send a video file to be stylized; `name` is its file name, `style` may be a blend."""
+        look = Style(catalogue.parse(style), strength, preserve_color)
         require(ring)
         try:
             job = await jobs.upload(name, look, request.stream())
-        except ClientDisconnect:  # the person changed their mind; nobody reads the answer
+        except ClientDisconnect:  # nobody reads the answer
             return Response(status_code=400)
-        return JSONResponse(job.as_dict(), 201, {"Location": f"/films/{job.id}"})
+        return JSONResponse(job.as_dict(), 201, {"Location": f"/videos/{job.id}"})
 
     @routes.get("/{job_id}")
-    async def look(job_id: str) -> Any:
-        """How far it is."""
+    async def progress(job_id: str) -> Any:
+        """State, frames done, frames per second, and the estimated time left."""
         job = jobs.find(job_id)
-        return _gone() if job is None else job.as_dict()
+        return _not_found() if job is None else job.as_dict()
 
     @routes.get("/{job_id}/result", response_class=FileResponse)
     async def result(job_id: str) -> Response:
-        """The stylized film, an MP4 with the sound of the one that was sent."""
+        """The stylized video: an MP4 with the audio of the original."""
         job = jobs.find(job_id)
         if job is None:
-            return _gone()
+            return _not_found()
         if job.state != "done":
             return error(409, "not_done", job.message or f"it is still {job.state}")
         return FileResponse(job.target, media_type="video/mp4", filename=job.result_name)
 
     @routes.delete("/{job_id}")
     async def remove(job_id: str) -> Response:
-        """Stop it and delete its files."""
-        return Response() if await jobs.remove(job_id) else _gone()
+        """Cancel it and delete its files."""
+        return Response() if await jobs.remove(job_id) else _not_found()
 
     return routes
 
 
-def _gone() -> Response:
-    message = "there is no such film; results are kept for an hour, and until the server stops"
-    return error(404, "not_found", message)
+def _not_found() -> Response:
+    return error(404, "not_found", "no such video; results are deleted after an hour")

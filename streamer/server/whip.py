@@ -1,61 +1,32 @@
-"""browser, OBS → **whip** → session, viewer: offers come in over HTTP, answers go back.
+"""browser, OBS → **whip** → live/session, live/viewers: SDP offers in, answers out.
 
 Publishers by WHIP (RFC 9725): a sendrecv offer gets the stylized track back on the same
-connection. Viewers by WHEP (draft-ietf-wish-whep), which is the same the other way round. The
-answer holds every candidate of ours; the client's may come with its offer, later by PATCH, or
-never. An ICE restart is refused: a new POST costs no more.
+connection. Viewers use WHEP (draft-ietf-wish-whep), the same with the media direction reversed. The
+answer holds all candidates of the server; those of the client may come with the offer, later by
+PATCH, or never. ICE restarts are refused, because a new POST costs no more.
 """
 
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from streamer.errors import MediaError, NotLiveError, RingError, UsageError
+from streamer.errors import MediaError, NotLiveError, UsageError
 from streamer.server.error_responses import error
+from streamer.server.interfaces import Connections, Ring, require
 from streamer.webrtc.ice_server import IceServer
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
-ETAG = '"1"'  # names the ICE session: without restarts there is only one
+ETAG = '"1"'  # of the ICE session; without restarts there is only one
 
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="names the stream")]
 
 
-class Answered(Protocol):
-    """A connection that was answered."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def answer_sdp(self) -> str: ...
-
-
-class Connections(Protocol):
-    """Every publisher or every viewer of the server, as HTTP sees them."""
-
-    async def answer(self, name: str, offer_sdp: str) -> Answered: ...
-    async def trickle(self, session_id: str, fragment: str, /) -> bool | None: ...
-    async def close(self, session_id: str, /) -> bool: ...
-
-
-class Readiness(Protocol):
-    """Whether frames can be stylized yet."""
-
-    @property
-    def ready(self) -> bool: ...
-
-
-def require(ring: Readiness) -> None:
-    """Raise RingError until the workers are warm, so that the client comes back later."""
-    if not ring.ready:
-        raise RingError("the workers are still being loaded; try again in a few seconds")
-
-
-def signalling(
-    protocol: str, ring: Readiness, connections: Connections, ice_servers: tuple[IceServer, ...]
+def signalling_routes(
+    protocol: str, ring: Ring, connections: Connections, ice_servers: tuple[IceServer, ...]
 ) -> APIRouter:
-    """The routes of `protocol` ("whip" or "whep"), one endpoint for each stream name."""
+    """The routes of `protocol`, "whip" or "whep"."""
     routes = APIRouter(prefix=f"/{protocol}/{{name}}", tags=["live"])
     links = [_link(server) for server in ice_servers]
     _add_offers(routes, protocol, ring, connections, links)
@@ -65,11 +36,11 @@ def signalling(
 
 
 def _add_offers(
-    routes: APIRouter, protocol: str, ring: Readiness, connections: Connections, links: list[str]
+    routes: APIRouter, protocol: str, ring: Ring, connections: Connections, links: list[str]
 ) -> None:
     @routes.post("", status_code=201, response_class=Response, openapi_extra=_OFFER)
     async def offer(name: Name, request: Request) -> Response:
-        """Begin to publish or to watch: offer in, answer and the session's Location out."""
+        """Start publishing or watching: SDP offer in, SDP answer and the session's Location out."""
         if _content_type(request) != SDP:
             return error(415, "unsupported_media", f"send the offer with Content-Type: {SDP}")
         require(ring)
@@ -87,7 +58,7 @@ def _add_offers(
 def _add_sessions(routes: APIRouter, connections: Connections) -> None:
     @routes.patch("/{session_id}", status_code=204, openapi_extra=_TRICKLE)
     async def trickle(name: Name, session_id: str, request: Request) -> Response:
-        """More candidates of the client; an ICE restart is answered 422."""
+        """More ICE candidates of the client; an ICE restart is answered 422."""
         if _content_type(request) != FRAGMENT:
             return error(415, "unsupported_media", f"send it with Content-Type: {FRAGMENT}")
         if (refused := _unmatched(request)) is not None:
@@ -96,36 +67,36 @@ def _add_sessions(routes: APIRouter, connections: Connections) -> None:
         if taken is None:
             return error(404, "not_found", _NO_SESSION)
         if not taken:
-            return error(422, "no_ice_restart", "ICE cannot be restarted here; POST a new offer")
+            return error(422, "no_ice_restart", "ICE restarts are not supported; POST a new offer")
         return Response(status_code=204)
 
     @routes.delete("/{session_id}")
-    async def hang_up(name: Name, session_id: str) -> Response:
-        """End it."""
+    async def end(name: Name, session_id: str) -> Response:
+        """End the session."""
         if await connections.close(session_id):
             return Response()
         return error(404, "not_found", _NO_SESSION)
 
 
 def _add_options(routes: APIRouter, links: list[str]) -> None:
-    async def nothing_to_see(name: Name) -> Response:
+    async def no_content(name: Name) -> Response:
         return Response(status_code=204)
 
     for path in ("", "/{session_id}"):
         routes.add_api_route(
-            path, nothing_to_see, methods=["GET", "HEAD"], status_code=204, include_in_schema=False
+            path, no_content, methods=["GET", "HEAD"], status_code=204, include_in_schema=False
         )
 
     @routes.options("", include_in_schema=False)
     @routes.options("/{session_id}", include_in_schema=False)
     async def options(name: Name, request: Request) -> Response:
-        """A preflight comes without a token, so it must not learn TURN credentials."""
+        """Not to a preflight, which carries no token: it must not learn TURN credentials."""
         response = Response(headers={"Accept-Post": SDP, "Accept-Patch": FRAGMENT})
         preflight = "access-control-request-method" in request.headers
         return response if preflight else _linked(response, links)
 
 
-_NO_SESSION = "there is no such session; it may have ended by itself"
+_NO_SESSION = "no such session; it may have ended already"
 _OFFER = {"requestBody": {"required": True, "content": {SDP: {"schema": {"type": "string"}}}}}
 _TRICKLE = {
     "requestBody": {"required": True, "content": {FRAGMENT: {"schema": {"type": "string"}}}}
@@ -133,7 +104,7 @@ _TRICKLE = {
 
 
 def _unmatched(request: Request) -> Response | None:
-    """RFC 9725, 4.3.1: a PATCH says which ICE session it is for."""
+    """RFC 9725, section 4.3.1: a PATCH names its ICE session."""
     wanted = request.headers.get("if-match")
     if wanted is None:
         return error(428, "if_match_missing", f"send If-Match: {ETAG}, the ETag of the answer")
@@ -156,7 +127,7 @@ def _text(body: bytes) -> str:
 def _checked(body: bytes) -> str:
     offer = _text(body)
     if not offer.startswith("v=0") or "\nm=" not in offer:
-        raise UsageError("the offer is no SDP: it starts with v=0 and has an m= line")
+        raise UsageError("the offer is not SDP: it must start with v=0 and have an m= line")
     return offer
 
 

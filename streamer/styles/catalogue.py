@@ -1,4 +1,4 @@
-"""Names → **styles** → models: the catalogue that knows which weights file stylizes which style.
+"""manifest → **catalogue** → everyone: which model stylizes in which style, by name.
 
 Reads manifests and checks names; loads no model and imports no engine.
 """
@@ -11,28 +11,30 @@ from streamer.errors import UnknownStyleError, UsageError
 from streamer.styles.manifest import read_all
 from streamer.styles.model import NONE, Blend, ModelFile, StyleEntry
 
+MAX_LIVE_NETWORKS = 4  # in one blend: each runs once a frame
+
 
 class Catalogue:
-    """Every style there is. Of two models with a style of one name, the first has the name.
+    """Every style there is, by name.
 
-    The other one is reached as `style@model`.
+    Of two models with a style of one name, the first has the name; the other is `style@model`.
     """
 
     def __init__(self, models: Sequence[ModelFile], default: str = NONE) -> None:
         self.models = tuple(models)
-        self._names: dict[str, str] = {NONE: NONE}  # whatever may be asked for → the style's name
+        self._names: dict[str, str] = {NONE: NONE}  # name, alias or style@model → name
         self._entries: dict[str, tuple[ModelFile, StyleEntry]] = {}
         for model in models:
-            for look in model.styles:
-                self._add(model, look)
+            for entry in model.styles:
+                self._add(model, entry)
         self.default = self._names.get(default, NONE)
 
-    def _add(self, model: ModelFile, look: StyleEntry) -> None:
-        qualified = f"{look.name}@{model.name}"
-        taken = look.name in self._names or not model.listed
-        name = qualified if taken else look.name
-        self._entries[name] = model, look
-        for known_as in (name, qualified, *(look.aliases if model.listed else ())):
+    def _add(self, model: ModelFile, entry: StyleEntry) -> None:
+        qualified = f"{entry.name}@{model.name}"
+        taken = entry.name in self._names or not model.listed
+        name = qualified if taken else entry.name
+        self._entries[name] = model, entry
+        for known_as in (name, qualified, *(entry.aliases if model.listed else ())):
             self._names.setdefault(known_as, name)
 
     @classmethod
@@ -51,22 +53,22 @@ class Catalogue:
         return (name for name, (model, _) in self._entries.items() if model.listed)
 
     def find(self, name: str) -> tuple[ModelFile, StyleEntry]:
-        """The model and look behind a name or alias. Raises UnknownStyleError."""
-        look = self._entries.get(self._names.get(name, ""))
-        if look is None:
+        """The model and entry of a name or alias. Raises UnknownStyleError."""
+        found = self._entries.get(self._names.get(name, ""))
+        if found is None:
             raise UnknownStyleError(name, self)
-        return look
+        return found
 
     def check(self, style: str) -> str:
-        """The name that `style`, perhaps an alias, stands for. Raises UnknownStyleError."""
+        """The name of `style`, which may be an alias. Raises UnknownStyleError."""
         if style not in self._names:
             raise UnknownStyleError(style, self)
         return self._names[style]
 
     def parse(self, style: str | Mapping[str, float]) -> Blend:
-        """Read `mosaic`, `a:0.7,b:0.3` or `{"a": 0.7, "b": 0.3}`; weights will sum to 1.
+        """Read `mosaic`, `a:0.7,b:0.3` or `{"a": 0.7, "b": 0.3}`; the weights then sum to 1.
 
-        Raises UnknownStyleError, or UsageError for weights that make no blend.
+        Raises UnknownStyleError, or UsageError for weights that are negative, infinite or all 0.
         """
         weights = _split(style) if isinstance(style, str) else style
         shares: dict[str, float] = {}
@@ -80,20 +82,29 @@ class Catalogue:
             raise UsageError("a blend needs one weight above 0, as in mosaic:0.7,ember:0.3")
         return tuple((name, share / total) for name, share in shares.items() if share > 0)
 
+    def parse_live(self, style: str | Mapping[str, float]) -> Blend:
+        """As `parse`; raises UsageError for a blend that would hold up other streams, too."""
+        blend = self.parse(style)
+        networks = {self.find(name)[0].name for name, _ in blend if name != NONE}
+        if len(networks) > MAX_LIVE_NETWORKS:
+            limit = f"a live blend takes styles of at most {MAX_LIVE_NETWORKS} networks"
+            raise UsageError(f"{limit}, not of {len(networks)}")
+        return blend
+
     def listing(self) -> dict[str, Any]:
-        """What `GET /styles` says."""
+        """The body of `GET /styles`."""
         styles = [{"name": NONE, "title": "Camera", "model": "", "description": "As it comes"}]
         styles += [self.entry(name) for name in self._listed()]
         return {"default": self.default, "styles": styles}
 
     def entry(self, name: str) -> dict[str, str]:
-        """What the listing says of a style but `none`. Raises UnknownStyleError."""
-        model, look = self.find(name)
+        """A style in the listing, other than `none`. Raises UnknownStyleError."""
+        model, entry = self.find(name)
         return {
             "name": self.check(name),
-            "title": look.title,
+            "title": entry.title,
             "model": model.name,
-            "description": look.description,
+            "description": entry.description,
         }
 
 
@@ -106,5 +117,5 @@ def _split(text: str) -> dict[str, float]:
         try:
             weights[name] = weights.get(name, 0.0) + (float(number) if colon else 1.0)
         except ValueError:
-            raise UsageError(f"{number!r} is no weight; write a:0.7,b:0.3") from None
+            raise UsageError(f"{number!r} is not a weight; write a:0.7,b:0.3") from None
     return weights

@@ -1,6 +1,6 @@
-"""models/styles.toml and the user's own → **manifest** → model, catalogue.
+"""models/styles.toml and the user's own → **manifest** → catalogue: models by their descriptions.
 
-Both have one form, `format = 1`; `models/styles.toml` explains it.
+Both files have one form, `format = 1`; `models/styles.toml` explains it.
 """
 
 import importlib.metadata
@@ -20,7 +20,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def read_all() -> tuple[list[ModelFile], str]:
-    """Every model, the built-in ones first, and the style to start with. Raises ModelError."""
+    """Every model, built-in ones first, and the default style. Raises ModelError."""
     shipped = read_table(built_in_models() / MANIFEST)
     models = read_models(built_in_models(), shipped)
     own = user_models() / MANIFEST
@@ -30,13 +30,13 @@ def read_all() -> tuple[list[ModelFile], str]:
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """A manifest as it stands in its file. Raises ModelError."""
+    """The TOML of a manifest. Raises ModelError."""
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read the manifest {path}: {error}") from None
     if table.get("format") != 1:
-        raise ModelError(f"the manifest {path} is not of format 1")
+        raise ModelError(f"the manifest {path} does not have format 1")
     return table
 
 
@@ -54,13 +54,13 @@ def read_models(folder: Path, table: dict[str, Any], *, added: bool = False) -> 
 
 def _model(folder: Path, entry: dict[str, Any], added: bool) -> ModelFile:
     if entry["layout"] not in LAYOUTS:
-        raise ValueError(f"layout {entry['layout']} is none of {', '.join(LAYOUTS)}")
+        raise ValueError(f"layout {entry['layout']} is not one of {', '.join(LAYOUTS)}")
     model = ModelFile(
         name=_named(entry["name"]),
         path=_locate(folder, entry),
         sha256=_digest(entry["sha256"]),
         layout=entry["layout"],
-        styles=tuple(_look(style) for style in entry["style"]),
+        styles=tuple(_entry(style) for style in entry["style"]),
         license=entry.get("license", ""),
         source=entry.get("source", ""),
         added=added,
@@ -75,7 +75,7 @@ def _model(folder: Path, entry: dict[str, Any], added: bool) -> ModelFile:
     return replace(model, int8=replace(model, path=path, sha256=_digest(entry["int8_sha256"])))
 
 
-def _look(entry: dict[str, Any]) -> StyleEntry:
+def _entry(entry: dict[str, Any]) -> StyleEntry:
     return StyleEntry(
         name=_named(entry["name"]),
         title=entry.get("title") or entry["name"].replace("-", " ").capitalize(),
@@ -87,7 +87,7 @@ def _look(entry: dict[str, Any]) -> StyleEntry:
 
 def _named(name: str) -> str:
     if not NAME.fullmatch(name) or len(name) > 64:
-        raise ValueError(f"{name!r} is no name: use a-z, 0-9 and single dashes")
+        raise ValueError(f"{name!r} is not a name: use a-z, 0-9 and single dashes")
     return name
 
 
@@ -98,7 +98,7 @@ def _digest(sha256: str) -> str:
 
 
 def _locate(folder: Path, entry: dict[str, Any]) -> Path:
-    """A file beside the manifest, or of an installed distribution, none of whose code is run."""
+    """A file beside the manifest, or in an installed distribution, whose code is not run."""
     package = entry.get("package")
     if package is None:
         return folder / Path(entry["file"]).name

@@ -11,7 +11,7 @@ from typing import Literal
 
 from streamer.errors import ModelError
 
-NONE = "none"  # the style that is the camera picture itself
+NONE = "none"  # the style that leaves the image as it is
 Blend = tuple[tuple[str, float], ...]
 LayoutName = Literal["rgb26", "rgb255", "rgb1", "rgb2", "i420"]
 
@@ -22,14 +22,14 @@ class Layout:
 
     side_multiple: int  # both sides have to be multiples of this
     min_side_px: int  # and no smaller: reflecting pads need that many pixels
-    max_pixels: int  # pixels to stylize at once; larger pictures are stylized smaller, and enlarged
+    max_pixels: int  # in one run; a larger image is stylized smaller, and enlarged
     black: float  # the value of black, in and out
     white: float  # the value of white, in and out
-    blends: bool  # takes `style_weights`, one a style
-    reference_side_px: int | None = None  # shorter side at which strokes have their size; None: any
+    blends: bool  # takes `style_weights`, one for each style
+    reference_side_px: int | None = None  # shorter side that its strokes are made for; None: any
 
 
-# A 4000x3000 photo as it is takes rgb26 4.4 GB and rgb255 more: `max_pixels` keeps both near 2 GB.
+# At 4000x3000 rgb26 takes 4.4 GB and rgb255 more: `max_pixels` keeps both near 2 GB.
 _SINGLE = Layout(
     side_multiple=4, min_side_px=32, max_pixels=3_000_000, black=0, white=255, blends=False
 )
@@ -77,21 +77,21 @@ class ModelFile:
     added: bool = False  # by the user, who may remove it
     listed: bool = True  # else its styles are reached as style@model only
     int8: "ModelFile | None" = None  # the same network in 8 bits, for processors good at them
-    multiple: int = 0  # of both sides of a picture, where the layout's own does not do
+    multiple: int = 0  # of both sides of an image; 0: the layout's own
 
     def read(self) -> bytes:
-        """The file's bytes. Raises ModelError when it is missing or not the one it should be."""
+        """The file's bytes. Raises ModelError when it is missing or its SHA-256 differs."""
         try:
             data = self.path.read_bytes()
         except OSError as error:
             reason = error.strerror or error
-            text = f"model {self.name}: cannot read {self.path}: {reason}{self._way_out}"
+            text = f"model {self.name}: cannot read {self.path}: {reason}{self._hint}"
             raise ModelError(text) from None
         if hashlib.sha256(data).hexdigest() != self.sha256:
             text = f"model {self.name}: {self.path} is damaged (its SHA-256 differs)"
-            raise ModelError(f"{text}{self._way_out}")
+            raise ModelError(f"{text}{self._hint}")
         return data
 
     @property
-    def _way_out(self) -> str:
-        return f"; forget it with: streamer styles remove {self.name}" if self.added else ""
+    def _hint(self) -> str:
+        return f"; remove it with: streamer styles remove {self.name}" if self.added else ""

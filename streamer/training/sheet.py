@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import torch
 
+from streamer.library.sheet import sheet as lay_out
 from streamer.training.calibration import Ranges, calibration
 from streamer.training.data import Picture, fitted, to_planes, to_tensor
 from streamer.training.export import export_float, export_int8
@@ -36,7 +37,5 @@ def painted(net: StyleNet, picture: Picture, style: int) -> Picture:
 def sheet(net: StyleNet, picture: Picture, path: Path) -> None:
     """Write a contact sheet: one picture in every style, in the order of their indices."""
     small = fitted(picture, 320)
-    cells = [painted(net, small, i) for i in range(len(net.styles))]
-    cells += [np.zeros_like(small)] * (-len(cells) % COLUMNS)
-    rows = [np.hstack(cells[i : i + COLUMNS]) for i in range(0, len(cells), COLUMNS)]
-    cv2.imwrite(str(path), cv2.cvtColor(np.vstack(rows), cv2.COLOR_RGB2BGR))
+    tiles = [painted(net, small, i) for i in range(len(net.styles))]
+    lay_out(tiles, net.styles, COLUMNS).save(path)

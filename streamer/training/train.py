@@ -6,12 +6,10 @@ from pathlib import Path
 
 import cv2
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-from rich.progress import Progress as Bar
 
 from streamer.errors import UsageError
 from streamer.i420 import to_rgb
+from streamer.library.download import progress_bar
 from streamer.library.store import to_name
 from streamer.photo import decode_photo
 from streamer.training import distill, perceptual, vgg
@@ -130,9 +128,5 @@ def _device(name: str) -> torch.device:
 
 
 def _fetched() -> Path:
-    console = Console(stderr=True)
-    columns = (TextColumn(vgg.FILE), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    quiet = not console.is_terminal
-    with Bar(*columns, console=console, transient=True, disable=quiet) as bar:
-        task = bar.add_task("", total=vgg.BYTES)
-        return vgg.fetched(lambda have: bar.update(task, completed=have))
+    with progress_bar(vgg.FILE, vgg.BYTES) as progress:
+        return vgg.fetched(progress)

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from streamer.errors import ModelError
-from streamer.library.download import DownloadError, complete
-from streamer.library.from_pytorch import read_state
+from streamer.library.download import DownloadError, download
+from streamer.library.from_pytorch import read_state_dict
 from streamer.paths import data_dir
 
 FILE = "vgg16-397923af.pth"  # with the first digits of its SHA-256
@@ -72,7 +72,7 @@ def load(path: Path) -> Vgg:
     """The network in a file; no code in it is run. Raises ModelError."""
     if not path.is_file():
         raise ModelError(f"there is no file {path}")
-    return Vgg(read_state(path))
+    return Vgg(read_state_dict(path))
 
 
 def fetched(progress: Callable[[int], None] = lambda _: None) -> Path:
@@ -81,7 +81,7 @@ def fetched(progress: Callable[[int], None] = lambda _: None) -> Path:
     if not target.is_file():
         part = target.with_suffix(".part")
         try:
-            complete(URLS, part, BYTES, SHA256, progress)
+            download(URLS, part, BYTES, SHA256, progress)
         except DownloadError as error:
             hint = f"or give a copy of {FILE} with --vgg"
             raise ModelError(f"cannot fetch the weights of VGG16: {error}; {hint}") from None

@@ -19,12 +19,12 @@ FRAMES = 6
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
     path = tmp_path / "clip.mp4"
-    with av.open(str(path), "w") as film:
-        video = film.add_stream("libx264", rate=30, options={"crf": "10", "bf": "0"})
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=30, options={"crf": "10", "bf": "0"})
         video.width, video.height, video.pix_fmt = 128, 64, "yuv420p"
         for n in range(FRAMES):
-            film.mux(video.encode(timed_frame(number_frame(n, 128, 64), n * 3000)))
-        film.mux(video.encode())
+            out.mux(video.encode(timed_frame(number_frame(n, 128, 64), n * 3000)))
+        out.mux(video.encode())
     return path
 
 
@@ -76,7 +76,7 @@ async def test_an_address_that_is_away_is_tried_until_it_is_there_and_again_when
 async def test_what_has_no_video_is_told(tmp_path: Path) -> None:
     told: list[str] = []
     path = tmp_path / "text.mp4"
-    path.write_text("no film")
+    path.write_text("no video")
     with contextlib.closing(CameraSource(Address(str(path)), told.append)):
         await eventually(lambda: told)
     assert "Invalid data" in told[0]

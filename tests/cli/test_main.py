@@ -8,6 +8,9 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from typer.main import get_command
+
+from streamer.cli.main import _COMMANDS, _commands
 
 HEAVY = {"aiortc", "av", "cv2", "fastapi", "numpy", "onnxruntime", "ray", "torch", "uvicorn"}
 
@@ -67,23 +70,40 @@ def test_every_command_has_help_of_its_own(command: str) -> None:
     assert f"streamer {command}" in done.stdout
 
 
+def test_every_option_says_what_it_is() -> None:
+    """Help is read one option at a time, so "the same" helps nobody."""
+    for name, *_ in _COMMANDS:
+        group = get_command(_commands([name]))
+        found = group.get_command(group.make_context("streamer", [name]), name)  # type: ignore[attr-defined]
+        for command in [found, *getattr(found, "commands", {}).values()]:
+            for option in command.params:
+                if option.param_type_name == "option":
+                    assert len((option.help or "").split()) > 1, f"{command.name} {option.name}"
+
+
+def test_help_has_a_short_form() -> None:
+    assert streamer("serve", "-h").stdout == streamer("serve", "--help").stdout
+
+
 def test_help_of_serve_shows_examples_and_groups() -> None:
     text = streamer("serve", "--help").stdout
     assert "streamer serve --backend torch --gpus 2" in text
-    for panel in ("Who may reach it", "Workers", "Picture", "Media over the network"):
+    for panel in ("Access", "Workers", "Video", "Media over the network"):
         assert panel in text
 
 
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("serve", "--backend", "x"), "streamer: --backend x is none of onnx, torch, none"),
-        (("serve", "--udp-ports", "x"), "streamer: --udp-ports 'x' is no range"),
-        (("serve", "--bitrate", "fast"), "streamer: 'fast' is no bitrate"),
+        (("serve", "--udp-ports", "x"), "streamer: --udp-ports 'x' is not a range"),
+        (("serve", "--bitrate", "fast"), "streamer: 'fast' is not a bitrate"),
         (("serve", "--token", "short"), "streamer: a --token needs at least 16 characters"),
         (("serve", "--style", "no-such", "--port", "0"), "streamer: unknown style 'no-such'"),
         (("serve", "--https", "--tls-key", "k.pem"), "streamer: --https makes a certificate"),
-        (("serve", "--host", "no.such.invalid"), "streamer: --host no.such.invalid is no address"),
+        (
+            ("serve", "--host", "no.such.invalid"),
+            "streamer: --host no.such.invalid is not an address",
+        ),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], line: str) -> None:
@@ -92,7 +112,10 @@ def test_bad_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], line:
     assert done.stderr.startswith(line)
 
 
-def test_unknown_commands_and_options_are_exit_code_2() -> None:
+def test_unknown_commands_options_and_values_are_exit_code_2() -> None:
+    done = streamer("serve", "--backend", "x")
+    assert done.returncode == 2
+    assert "'x' is not one of 'onnx', 'torch', 'none'" in done.stderr
     assert streamer("no-such-command").returncode == 2
     assert streamer("serve", "--no-such-option").returncode == 2
 

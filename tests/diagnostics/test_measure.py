@@ -6,7 +6,7 @@ import pytest
 
 from streamer.diagnostics import measure
 from streamer.diagnostics.measure import live_fps
-from streamer.errors import RingError
+from streamer.errors import StylizeError
 from streamer.frame import Image, Style
 from streamer.ring.ring import Ring
 from tests.support.fakes import ThreadWorkers
@@ -32,7 +32,7 @@ def refuse(image: Image) -> Image:
 
 async def test_a_ring_that_fails_is_an_error_and_no_number() -> None:
     async with Ring(lambda: ThreadWorkers(1, refuse)) as ring:
-        with pytest.raises(RingError, match="no such style"):
+        with pytest.raises(StylizeError, match="no such style"):
             await measure.speed(ring, Style(), 90, size=(160, 90))
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from streamer.cli import bench as bench_cli
 from streamer.diagnostics.measure import Speed
-from streamer.diagnostics.trials import Trial, best_film, best_live, candidates
+from streamer.diagnostics.trials import Trial, best_file, best_live, candidates
 from streamer.errors import StreamerError, UsageError
 from streamer.ring.setup import Setup
 
@@ -27,9 +27,9 @@ ONE = Trial(Setup("onnx", 1, 8), Speed(32.0, 0.031))
 BROKEN = Trial(Setup("torch", 8, 1), None, "no Torch here")
 
 
-def test_films_want_frames_and_of_equals_the_quicker_one() -> None:
-    assert best_film([MANY, ONE, BROKEN]) == MANY.setup
-    assert best_film([MANY, FEW, ONE, BROKEN]) == FEW.setup
+def test_files_want_frames_and_among_equals_low_latency() -> None:
+    assert best_file([MANY, ONE, BROKEN]) == MANY.setup
+    assert best_file([MANY, FEW, ONE, BROKEN]) == FEW.setup
 
 
 def test_live_streams_want_their_rate_and_then_little_latency() -> None:
@@ -39,8 +39,8 @@ def test_live_streams_want_their_rate_and_then_little_latency() -> None:
 
 
 def test_where_nothing_works_the_reason_is_said_once() -> None:
-    with pytest.raises(StreamerError, match=r"none of these rings works here: no Torch here$"):
-        best_film([BROKEN, BROKEN])
+    with pytest.raises(StreamerError, match=r"no ring works on this machine: no Torch here$"):
+        best_file([BROKEN, BROKEN])
 
 
 @pytest.mark.parametrize(

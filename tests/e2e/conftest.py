@@ -1,4 +1,4 @@
-"""What the tests of the page share: a server and a browser for each module."""
+"""A server for each test, and for the tests of the page a server and browser for each module."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,14 @@ import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
 from tests.support.browser import Server, fake_camera, launch, write_numbers
+from tests.support.served import Served, served_with
+
+
+@pytest.fixture
+def served(request: pytest.FixtureRequest) -> Iterator[Served]:
+    """With the options of an indirect parameter, if any."""
+    with served_with(*getattr(request, "param", ())) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

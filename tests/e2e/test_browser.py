@@ -36,6 +36,8 @@ def test_a_camera_is_painted_in_order_and_changes_style_on_the_same_connection(
         shoot(page, "idle")
         button(page, "Start").click()
         expect_state(page, "live")
+        stage = page.locator('video[aria-label="Stylized picture"]')
+        assert stage.evaluate("video => video.clientWidth === video.parentElement.clientWidth")
 
         plain = frames_seen(page, at_least=60)
         order = numbers(plain)
@@ -46,8 +48,8 @@ def test_a_camera_is_painted_in_order_and_changes_style_on_the_same_connection(
         page.get_by_role("radio", name="Mosaic").check()
         expect(page.get_by_text("applied at frame")).to_be_attached(timeout=LIVE_MS)
         eventually_sync(lambda: color_of(frames_seen(page, at_least=5)) > color_of(plain) + 10)
-        button(page, "Numbers").click()
-        expect(page.get_by_role("region", name="Numbers")).to_contain_text("Mbit/s")
+        button(page, "Stats").click()
+        expect(page.get_by_role("region", name="Stats")).to_contain_text("Mbit/s")
         assert page.evaluate("pcs.length") == 1
         assert "style=mosaic" in page.url
         shoot(page, "live")
@@ -65,9 +67,9 @@ def test_the_sample_picture_needs_no_camera_and_a_full_server_says_so(
     with page_at(chromium, f"{server.url}/?style=none", PHONE, no_camera) as page:
         shoot(page, "phone-idle")
         button(page, "Start").click()
-        expect(page.get_by_role("alert")).to_contain_text("gives no camera")
+        expect(page.get_by_role("alert")).to_contain_text("cannot use the camera")
         shoot(page, "phone-insecure")
-        button(page, "Use the sample picture").click()
+        button(page, "Use the sample video").click()
         expect_state(page, "live")
         frames = frames_seen(page, at_least=5)
         assert not np.array_equal(frames[0], frames[-1]), "it moves"
@@ -84,7 +86,7 @@ def test_the_sample_picture_needs_no_camera_and_a_full_server_says_so(
     ("options", "says"),
     [
         ((), "No camera was found"),
-        (("--use-fake-device-for-media-stream", "--deny-permission-prompts"), "not allowed"),
+        (("--use-fake-device-for-media-stream", "--deny-permission-prompts"), "access was denied"),
     ],
     ids=["no camera", "denied"],
 )
@@ -97,7 +99,7 @@ def test_a_camera_that_cannot_be_had_is_explained(
         button(page, "Start").click()
         expect(page.get_by_role("alert")).to_contain_text(says, timeout=LIVE_MS)
         expect_state(page, "failed")
-        expect(button(page, "Use the sample picture")).to_be_visible()
+        expect(button(page, "Use the sample video")).to_be_visible()
         shoot(page, says.lower().replace(" ", "-"))
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, Playwright
 
-from tests.e2e.test_watch import Ffmpeg
 from tests.support.browser import (
     Server,
     frames_seen,
@@ -20,6 +19,7 @@ from tests.support.browser import (
     page_at,
     shoot,
 )
+from tests.support.served import Ffmpeg
 from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e

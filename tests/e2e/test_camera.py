@@ -21,9 +21,8 @@ from streamer.engine.stylizer import StylizerSpec
 from streamer.frame import Image, Style, i420_size
 from streamer.ring.worker import Worker
 from streamer.styles.catalogue import Catalogue
-from tests.e2e.test_serve import served_with
-from tests.e2e.test_watch import publishing
 from tests.support.clips import number_frame, read_number, timed_frame
+from tests.support.served import publishing, served_with
 from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e
@@ -44,13 +43,13 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("clip") / "in.mp4"
-    with av.open(str(path), "w") as film:
-        video = film.add_stream("libx264", rate=15, options={"crf": "12"})
+    with av.open(str(path), "w") as out:
+        video = out.add_stream("libx264", rate=15, options={"crf": "12"})
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         for n in range(FRAMES):
             picture = timed_frame(number_frame(n, WIDTH, HEIGHT), n * 6000)
-            film.mux(video.encode(picture))
-        film.mux(video.encode())
+            out.mux(video.encode(picture))
+        out.mux(video.encode())
     return path
 
 

@@ -1,4 +1,4 @@
-"""`streamer file` as a user runs it: real Ray, a real network, real films."""
+"""`streamer file` as a user runs it: real Ray, a real network, real videos."""
 
 import json
 import os
@@ -16,8 +16,8 @@ import psutil
 import pytest
 from PIL import Image as Pillow
 
-from tests.support.film_clips import Clip, luma, numbers, real_clip, write_clip
-from tests.support.film_runs import leftovers, read_back, times
+from tests.support.video_clips import Clip, luma, numbers, real_clip, write_clip
+from tests.support.video_runs import leftovers, read_back, times
 
 pytestmark = pytest.mark.e2e
 
@@ -51,7 +51,7 @@ def painters(process: psutil.Process) -> list[psutil.Process]:
     return [child for child in process.children(recursive=True) if "Worker" in child.name()]
 
 
-def test_a_real_film_is_painted_and_its_sound_kept(tmp_path: Path) -> None:
+def test_a_real_video_is_painted_and_its_sound_kept(tmp_path: Path) -> None:
     events: list[Event] = []
     source = real_clip("bigbuckbunny.mp4")
     target = tmp_path / "out.mp4"
@@ -77,18 +77,18 @@ def test_a_real_film_is_painted_and_its_sound_kept(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pts = tuple(range(0, 600 * 512, 512))
     clip = Clip(pts=pts, width=192, height=96, audio=("eng",), gop=100)
-    return write_clip(tmp_path_factory.mktemp("film") / "in.mp4", clip)
+    return write_clip(tmp_path_factory.mktemp("video") / "in.mp4", clip)
 
 
 # Slow enough to be interrupted, and numbers stay readable in it.
 PAINT = ("--style", "copper@multistyle26", "--encoder", "software", "--workers", 2)
 
 
-def test_kill_and_ctrl_c_cost_no_frame(film: Path, tmp_path: Path) -> None:
-    """A worker killed in one run, Ctrl-C in the other: both films have all frames, the same."""
+def test_kill_and_ctrl_c_cost_no_frame(video: Path, tmp_path: Path) -> None:
+    """A worker killed in one run, Ctrl-C in the other: both videos have all frames, the same."""
     killed, stopped = tmp_path / "killed.mp4", tmp_path / "stopped.mp4"
     deaths: list[int] = []
 
@@ -98,7 +98,7 @@ def test_kill_and_ctrl_c_cost_no_frame(film: Path, tmp_path: Path) -> None:
             victim.kill()
             deaths.append(victim.pid)
 
-    code, said = watch(kill, film, "-o", killed, *PAINT)
+    code, said = watch(kill, video, "-o", killed, *PAINT)
     assert code == 0 and deaths
     assert said.count("\n") == 1 and "another takes its place" in said
     assert numbers(killed) == list(range(600))
@@ -107,11 +107,11 @@ def test_kill_and_ctrl_c_cost_no_frame(film: Path, tmp_path: Path) -> None:
         if event["event"] == "progress" and int(str(event["frames"])) > 260:
             process.send_signal(signal.SIGINT)
 
-    code, errors = watch(stop, film, "-o", stopped, *PAINT)
+    code, errors = watch(stop, video, "-o", stopped, *PAINT)
     assert (code, errors) == (130, "")
     assert leftovers(tmp_path, killed) == {".stopped.mp4.streamer"}
     done = json.loads(
-        streamer_file("--json", "--resume", film, "-o", stopped, *PAINT).stdout.splitlines()[-1]
+        streamer_file("--json", "--resume", video, "-o", stopped, *PAINT).stdout.splitlines()[-1]
     )
     assert done["event"] == "done" and done["resumed"] >= 240
     assert stopped.read_bytes() == killed.read_bytes()
@@ -121,13 +121,13 @@ def test_kill_and_ctrl_c_cost_no_frame(film: Path, tmp_path: Path) -> None:
 def test_one_bad_input_does_not_keep_the_others(tmp_path: Path) -> None:
     folder = tmp_path / "album"
     folder.mkdir()
-    (folder / "bad.mp4").write_bytes(b"no film at all" * 100)
+    (folder / "bad.mp4").write_bytes(b"no video at all" * 100)
     write_clip(folder / "good.mkv", Clip(time_base=Fraction(1, 1000), pts=(0, 40, 90, 95)))
     Pillow.new("RGBA", (64, 48), (200, 30, 30, 99)).save(folder / "photo.png")
     done = streamer_file(folder, "--style", "mosaic")
     assert done.returncode == 1 and done.stdout == b""
     assert done.stderr.decode() == (
-        f"streamer: {folder / 'bad.mp4'}: no film, or damaged beyond reading\n"
+        f"streamer: {folder / 'bad.mp4'}: not a video file, or too badly damaged\n"
     )
     made = {path.name for path in folder.iterdir()} - {"bad.mp4", "good.mkv", "photo.png"}
     assert made == {"good.mosaic.mkv", "photo.mosaic.png"}
@@ -143,9 +143,9 @@ def test_one_bad_input_does_not_keep_the_others(tmp_path: Path) -> None:
     assert again.returncode == 2 and b"--overwrite replaces it" in again.stderr
 
 
-def test_pipes_and_a_bar_on_a_terminal(film: Path, tmp_path: Path) -> None:
+def test_pipes_and_a_bar_on_a_terminal(video: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    with film.open("rb") as given, (tmp_path / "out.mp4").open("wb") as out:
+    with video.open("rb") as given, (tmp_path / "out.mp4").open("wb") as out:
         process = subprocess.Popen(
             command("-", "--end", 8, "--style", "none", "--backend", "none"),
             stdin=given,
@@ -162,10 +162,10 @@ def test_pipes_and_a_bar_on_a_terminal(film: Path, tmp_path: Path) -> None:
         pass
     assert process.wait(LIMIT_S) == 0
     assert numbers(tmp_path / "out.mp4") == list(range(200))
-    assert b"200/200" in shown and b" fps" in shown and b"waits for" in shown
+    assert b"200/200" in shown and b" fps" in shown and b"limited by" in shown
 
 
-def test_memory_does_not_grow_with_the_film(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
     """Twenty minutes: what the second half needs, the first half needed too."""
     pts = tuple(range(0, 20 * 60_000, 400))
     clip = Clip(
@@ -195,10 +195,10 @@ def test_memory_does_not_grow_with_the_film(tmp_path: Path) -> None:
 
 
 REFUSED = {
-    ("missing.mp4",): (2, "missing.mp4: there is no such file"),
+    ("missing.mp4",): (2, "missing.mp4: no such file"),
     ("empty.mp4",): (1, "empty.mp4: the file is empty"),
     ("empty.mp4", "--style", "nobody"): (2, "unknown style 'nobody'"),
-    ("empty.mp4", "--start", "x"): (2, "'x' is no time"),
+    ("empty.mp4", "--start", "x"): (2, "'x' is not a time"),
     ("--gpus", "1", "empty.mp4"): (2, "--gpus needs --backend torch"),
 }
 
@@ -216,8 +216,8 @@ def test_a_failure_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
     assert not leftovers(tmp_path, tmp_path / "empty.mp4")
 
 
-def test_a_dry_run_says_what_would_be_done_and_does_nothing(film: Path, tmp_path: Path) -> None:
-    done = streamer_file("--dry-run", film, "-o", tmp_path / "out.mp4", "--encoder", "software")
+def test_a_dry_run_says_what_would_be_done_and_does_nothing(video: Path, tmp_path: Path) -> None:
+    done = streamer_file("--dry-run", video, "-o", tmp_path / "out.mp4", "--encoder", "software")
     assert done.returncode == 0
     assert "192x96, 600 frames" in done.stderr.decode()
     assert f"becomes {tmp_path / 'out.mp4'}, h264 by libx264" in done.stderr.decode()

@@ -12,11 +12,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e.test_serve import Served, served
 from tests.support.http_world import SDP
+from tests.support.served import Served
 from tests.support.waiting import eventually
-
-__all__ = ["served"]  # the fixture
 
 rtc: Any = pytest.importorskip("pylibdatachannel", reason="has no wheel for this Python")
 

@@ -1,45 +1,25 @@
 """Live streams through a running `streamer serve`: real Ray, real WebRTC, real faults."""
 
 import asyncio
-import contextlib
 import itertools
 import json
 import os
 import signal
 import statistics
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from tests.e2e.test_serve import Served, served
 from tests.support.rtc_client import RtcClient
+from tests.support.served import Served, answers, ask, connected
 from tests.support.waiting import eventually
-
-__all__ = ["served"]  # the fixture
 
 pytestmark = pytest.mark.e2e
 
 READY_S = 90.0
-
-
-@contextlib.asynccontextmanager
-async def connected(server: Served, client: RtcClient) -> AsyncIterator[RtcClient]:
-    """`client`, publishing to the server; hung up properly at the end."""
-    async with httpx.AsyncClient(base_url=server.url, timeout=20) as http:
-        sdp = {"Content-Type": "application/sdp"}
-        answer = await http.post("/whip/test", content=await client.offer(), headers=sdp)
-        assert answer.status_code == 201, answer.text
-        try:
-            await client.accept(answer.text)
-            await eventually(lambda: client.channel and client.channel.readyState == "open")
-            yield client
-        finally:
-            assert (await http.delete(answer.headers["Location"])).status_code == 200
-            await client.close()
 
 
 def numbers(client: RtcClient) -> list[int]:
@@ -49,16 +29,6 @@ def numbers(client: RtcClient) -> list[int]:
 def stats(client: RtcClient) -> list[dict[str, Any]]:
     messages = [json.loads(text) for text in client.messages]
     return [message["stats"] for message in messages if "stats" in message]
-
-
-def answers(client: RtcClient) -> dict[int, dict[str, Any]]:
-    messages = [json.loads(text) for text in client.messages]
-    return {message["id"]: message for message in messages if "id" in message}
-
-
-def ask(client: RtcClient, number: int, **wanted: object) -> None:
-    assert client.channel is not None
-    client.channel.send(json.dumps({"id": number, "set": wanted}))
 
 
 def worker_pids(server: Served) -> list[int]:

@@ -13,13 +13,12 @@ import pytest
 from PIL import Image as Pillow
 
 from streamer.frame import Image
-from tests.e2e.test_live import answers, ask, connected
-from tests.e2e.test_serve import served_with
 from tests.support.clips import read_number
-from tests.support.film_clips import Clip, luma, write_clip
 from tests.support.networks import negative_network
 from tests.support.pictures import smooth_rgb
 from tests.support.rtc_client import RtcClient
+from tests.support.served import answers, ask, connected, served_with
+from tests.support.video_clips import Clip, luma, write_clip
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e

@@ -19,8 +19,7 @@ ROOT = Path(__file__).parents[2]
 MIB = 2**20
 IN_WHEEL = re.compile(
     r"streamer/(training/)?\w+\.py|streamer/py\.typed"
-    r"|streamer/watch/[\w.-]+\.(html|js|css)"
-    r"|streamer/web/(index\.html|favicon\.svg|[\w.-]+\.webmanifest|(assets|[a-z]+)/[\w.-]+)"
+    r"|streamer/web/((index|watch)\.html|favicon\.svg|[\w.-]+\.webmanifest|(assets|[a-z]+)/[\w.-]+)"
     r"|streamer/models/[\w.-]+\.(toml|onnx|md)"
     r"|streamer-[\d.]+\.dist-info/[\w/.]+"
 )

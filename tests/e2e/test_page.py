@@ -27,7 +27,7 @@ from tests.support.browser import (
     shoot,
 )
 from tests.support.clips import read_number
-from tests.support.film_clips import Clip, write_clip
+from tests.support.video_clips import Clip, write_clip
 from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e
@@ -44,7 +44,7 @@ def look(server: Server) -> dict[str, Any]:
 
 
 def go_live(page: Page) -> None:
-    button(page, "Use the sample picture").click()
+    button(page, "Use the sample video").click()
     expect_state(page, "live")
 
 
@@ -62,7 +62,7 @@ def test_a_look_is_chosen_mixed_and_shared(server: Server, chromium: Browser) ->
 
         cards.nth(1).drag_to(cards.nth(2))
         eventually_sync(lambda: look(server)["style"] == {first: 0.5, second: 0.5})
-        slider = page.get_by_role("group", name="Mixture").get_by_role("slider").first
+        slider = page.get_by_role("group", name="Blend").get_by_role("slider").first
         slider.fill("0.2")
         eventually_sync(lambda: sorted(look(server)["style"].values()) == [0.2, 0.8])
         page.get_by_role("slider", name="Strength").fill("0.6")
@@ -88,9 +88,9 @@ def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium:
         expect_state(page, "live")
         for key in "cmn":
             page.keyboard.press(key)
-        for part in ("camera=divider", "mirror=1", "numbers=1"):
+        for part in ("camera=divider", "mirror=1", "stats=1"):
             assert part in page.url
-        divider = page.get_by_role("slider", name="Divider between camera and painting")
+        divider = page.get_by_role("slider", name="Divider between the camera")
         divider.press("Home")
         expect(divider).to_have_value("0")
         age = page.locator("[data-age]")
@@ -132,7 +132,7 @@ def test_a_camera_that_comes_back_is_taken_up_again(server: Server, chromium: Br
               video.srcObject.getVideoTracks()[0].dispatchEvent(new Event('ended'));
             }"""
         )
-        expect(page.get_by_role("alert")).to_contain_text("went away")
+        expect(page.get_by_role("alert")).to_contain_text("was disconnected")
         eventually_sync(lambda: server.streams() == {})  # it has one place only
         page.evaluate("navigator.mediaDevices.dispatchEvent(new Event('devicechange'))")
         expect_state(page, "live")
@@ -147,7 +147,7 @@ def test_a_photo_is_painted_compared_and_kept(server: Server, chromium: Browser)
             {"name": "holiday.png", "mimeType": "image/png", "buffer": file.getvalue()}
         )
         expect(page.get_by_role("img", name="Stylized photo")).to_be_visible(timeout=LIVE_MS)
-        expect(page.get_by_role("slider", name="Divider between photo")).to_be_attached()
+        expect(page.get_by_role("slider", name="Divider between the original")).to_be_attached()
         with page.expect_download() as saved:
             button(page, "Download").click()
         assert saved.value.suggested_filename == "holiday.mosaic.jpg"
@@ -156,7 +156,7 @@ def test_a_photo_is_painted_compared_and_kept(server: Server, chromium: Browser)
         page.locator(".drop input[type=file]").set_input_files(
             {"name": "a.png", "mimeType": "image/png", "buffer": b"none"}
         )
-        expect(page.get_by_role("alert")).to_contain_text("no picture the browser can read")
+        expect(page.get_by_role("alert")).to_contain_text("cannot read this picture")
 
 
 TAKE = """
@@ -190,9 +190,9 @@ def test_a_film_is_sent_painted_and_fetched(
     clip = Clip(pts=range(0, FRAMES * 512, 512), audio=("eng",), width=192, height=108)
     source = write_clip(tmp_path / "dance.mp4", clip)
     long = write_clip(tmp_path / "long.mp4", Clip(pts=range(0, 3000 * 512, 512)))
-    with page_at(chromium, f"{server.url}/?tab=film&style=mosaic&strength=0.5") as page:
+    with page_at(chromium, f"{server.url}/?tab=video&style=mosaic&strength=0.5") as page:
         page.locator(".drop input[type=file]").set_input_files(source)
-        films = page.get_by_role("list", name="Films").get_by_role("listitem")
+        films = page.get_by_role("list", name="Videos").get_by_role("listitem")
         expect(films.filter(has_text="dance.mp4")).to_have_attribute(
             "data-state", "done", timeout=2 * LIVE_MS
         )
@@ -248,19 +248,21 @@ def test_a_painting_becomes_a_style(chromium: Browser, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_nobody_is_left_out(server: Server, chromium: Browser, scheme: str) -> None:
-    with page_at(chromium, f"{server.url}/?style=none&numbers=1", color_scheme=scheme) as page:
+    with page_at(chromium, f"{server.url}/?style=none&stats=1", color_scheme=scheme) as page:
         expect(page.locator("[data-style]").first).to_be_visible(timeout=LIVE_MS)
         assert faults(page) == [], "idle"
-        button(page, "Settings and keys").click()
+        button(page, "Settings and shortcuts").click()
         assert faults(page) == [], "settings"
         page.get_by_label("Language").select_option("es")
         button(page, "Cerrar").click()
-        expect(page.get_by_role("heading", name="Tu cámara, repintada en directo.")).to_be_visible()
+        expect(
+            page.get_by_role("heading", name="Tu cámara, con otro estilo y en directo.")
+        ).to_be_visible()
         assert page.evaluate("document.documentElement.lang") == "es"
-        button(page, "Usar la imagen de muestra").click()
+        button(page, "Usar el vídeo de muestra").click()
         expect_state(page, "live")
         page.keyboard.press("c")
-        expect(page.get_by_role("region", name="Números")).to_be_visible(timeout=LIVE_MS)
+        expect(page.get_by_role("region", name="Estadísticas")).to_be_visible(timeout=LIVE_MS)
         assert faults(page) == [], "live"
         page.set_viewport_size(PHONE)
         assert faults(page) == [], "live on a phone"
@@ -278,7 +280,7 @@ def test_a_phone_is_shown_the_way(server: Server, chromium: Browser) -> None:
         picture = {"body": qr.svg(url), "content_type": "image/svg+xml"}
         page.route("**/phone.svg", lambda route: route.fulfill(**picture))
         page.reload()
-        button(page, "On a phone").click()
+        button(page, "Open on a phone").click()
         expect(page.get_by_role("link", name=url)).to_be_visible()
         eventually_sync(lambda: page.locator("img.qr").evaluate("image => image.naturalWidth") > 0)
         assert faults(page) == []
@@ -313,6 +315,6 @@ def test_https_with_a_certificate_of_ones_own(chromium: Browser, tmp_path: Path)
             assert page.evaluate("isSecureContext") and page.url.startswith("https:")
             button(page, "Start").click()
             expect_state(page, "live")
-            assert page.get_by_role("button", name="On a phone").count() == 0, "loopback only"
+            assert page.get_by_role("button", name="Open on a phone").count() == 0, "loopback only"
     finally:
         server.stop()

@@ -2,17 +2,12 @@
 
 import contextlib
 import os
-import re
-import shutil
 import signal
 import socket
 import ssl
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -21,103 +16,17 @@ import pytest
 
 from streamer.server.serve import PATIENCE_S
 from tests.support.certificates import certificate
+from tests.support.served import LONG_S, TOKEN, Served, served_with
 
 pytestmark = pytest.mark.e2e
 
 READY_S = 10.0
 STOP_S = 5.0
-LONG_S = 60.0  # when the time is not the point
-TOKEN = "0123456789abcdef"
-
-
-@dataclass
-class Served:
-    """A running `streamer serve` whose temporary files all lie in `home`."""
-
-    process: subprocess.Popen[str]
-    home: Path
-    url: str = ""
-
-    def wait_until(self, route: str, deadline_s: float) -> float:
-        """Seconds until `route` answers 200."""
-        began_at = time.monotonic()
-        while time.monotonic() < began_at + deadline_s:
-            assert self.process.poll() is None, self.output()
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(self.url + route, headers=BEARER).status_code == 200:
-                    return time.monotonic() - began_at
-            time.sleep(0.05)
-        raise AssertionError(f"{route} did not answer within {deadline_s} s")
-
-    def family(self) -> list[psutil.Process]:
-        parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
-
-    def stop(self, number: int = signal.SIGINT) -> float:
-        """Send a signal; seconds until the process is gone."""
-        began_at = time.monotonic()
-        self.process.send_signal(number)
-        self.process.wait(LONG_S)
-        return time.monotonic() - began_at
-
-    def output(self) -> str:
-        return (self.home / "out").read_text()
-
-
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
-
-
-@pytest.fixture
-def served(request: pytest.FixtureRequest) -> Iterator[Served]:
-    with served_with(*getattr(request, "param", ())) as server:
-        yield server
-
-
-@contextlib.contextmanager
-def served_with(*options: str) -> Iterator[Served]:
-    home = Path(tempfile.mkdtemp(prefix="s-", dir="/tmp"))  # short: sockets lie in it
-    command = [sys.executable, "-m", "streamer", "serve", "--backend", "none", "--no-browser"]
-    with (home / "out").open("w") as out:
-        process = subprocess.Popen(
-            [*command, "--port", "0", *options],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=os.environ | {"TMPDIR": str(home)},
-            start_new_session=True,
-        )
-    server = Served(process, home)
-    try:
-        server.url = first_url(server)
-        yield server
-    finally:
-        for left in family_of(process):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                left.kill()
-        process.wait()
-        shutil.rmtree(home)
 
 
 def slack() -> float:
     """What is promised holds on an idle machine; on a busy one it takes its share longer."""
     return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
-
-
-def family_of(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    with contextlib.suppress(psutil.NoSuchProcess):
-        parent = psutil.Process(process.pid)
-        return [*parent.children(recursive=True), parent]
-    return []
-
-
-def first_url(server: Served) -> str:
-    for _ in range(600):
-        found = re.search(r"(https?://\S+?)/(\?\S*)?$", server.output(), re.MULTILINE)
-        if found is not None:
-            return found[1]
-        assert server.process.poll() is None, server.output()
-        time.sleep(0.05)
-    raise AssertionError(f"no URL was printed: {server.output()}")
 
 
 def assert_nothing_left(family: list[psutil.Process], home: Path) -> None:

@@ -5,10 +5,8 @@ The publisher is FFmpeg's own WHIP muxer, WebRTC stack and all; the viewers are 
 
 import contextlib
 import io
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,68 +16,16 @@ import psutil
 import pytest
 from PIL import Image as Picture
 
-from tests.e2e.test_serve import Served, served
-from tests.support.certificates import certificate
 from tests.support.clips import read_number
 from tests.support.ffmpeg_publisher import HEIGHT, WIDTH
 from tests.support.http_world import OFFER, SDP
 from tests.support.rtc_client import RtcClient
+from tests.support.served import FPS, Served, publishing, streams
 from tests.support.waiting import eventually
-
-__all__ = ["served"]  # the fixture
 
 pytestmark = pytest.mark.e2e
 
 READY_S = 90.0
-FPS = 15
-
-
-class Ffmpeg:
-    """FFmpeg, publishing from a process of its own until `stop`."""
-
-    def __init__(self, url: str, folder: Path, kind: str = "ec", **options: str) -> None:
-        cert, key = certificate(folder, kind=kind)
-        options |= {"cert_file": str(cert), "key_file": str(key)}
-        said = [f"{name}={value}" for name, value in options.items()]
-        self._output = folder / "publisher"
-        with self._output.open("w") as out:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.ffmpeg_publisher", url, str(FPS), *said],
-                stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT,
-            )  # fmt: skip
-
-    @property
-    def ended(self) -> bool:
-        return self._process.poll() is not None
-
-    def stop(self) -> str:
-        """Hang up; what it said, if anything, and "" when all went well."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(10)
-        self._process.kill()
-        return "" if self._process.wait() == 0 else self._output.read_text()
-
-
-@contextlib.contextmanager
-def publishing(server: Served, folder: Path, **options: str) -> Iterator[Ffmpeg]:
-    """FFmpeg, on air as `cam`."""
-    publisher = Ffmpeg(server.url + "/whip/cam", folder, **options)
-    try:
-        for _ in range(300):
-            if publisher.ended or "cam" in streams(server):
-                break
-            time.sleep(0.1)
-        yield publisher
-    finally:
-        said = publisher.stop()
-    assert not said
-
-
-def streams(server: Served) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = httpx.get(server.url + "/streams").json()
-    return found
 
 
 async def all_see(clients: list[RtcClient], more: int) -> None:

@@ -1,4 +1,4 @@
-"""What is known of an ONNX file before an engine opens it."""
+"""ONNX files: what is checked before an engine opens one, and what is refused."""
 
 import contextlib
 from pathlib import Path
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from streamer.engine.onnx_file import refuse_external_data
+from streamer.engine.onnx_file import MAX_NODES, inputs_of, make_size_dynamic, parse
 from streamer.errors import ModelError
-from tests.support.networks import painting_network
+from tests.support.networks import fixed_network, painting_network
 
 
 def external() -> TensorProto:
@@ -59,30 +59,63 @@ def in_sparse() -> onnx.ModelProto:
 def test_data_in_another_file_is_found_wherever_it_hides(make: object) -> None:
     model = make()  # type: ignore[operator]
     with pytest.raises(ModelError, match="other files"):
-        refuse_external_data(model.SerializeToString())
+        parse(model.SerializeToString(), "x.onnx")
 
 
 def test_a_whole_file_passes(tmp_path: Path) -> None:
-    refuse_external_data(painting_network(tmp_path / "p.onnx").read_bytes())
+    parsed = parse(painting_network(tmp_path / "p.onnx").read_bytes(), "x.onnx")
+    assert inputs_of(parsed) == {"input1": (1, 3, "h", "w")}
+
+
+def test_a_fixed_size_is_made_dynamic_and_weights_among_the_inputs_stay(tmp_path: Path) -> None:
+    parsed = parse(fixed_network(tmp_path / "f.onnx", 64).read_bytes(), "x.onnx")
+    assert inputs_of(parsed) == {"input1": (1, 3, 64, 64)}
+    weights = list(parsed.graph.input[1:])
+    make_size_dynamic(parsed)
+    assert inputs_of(parsed) == {"input1": (1, 3, "height", "width")}
+    assert list(parsed.graph.input[1:]) == weights
+    assert [d.dim_param for d in parsed.graph.output[0].type.tensor_type.shape.dim][2:] == [
+        "height",
+        "width",
+    ]
+
+
+def test_too_many_nodes_are_refused_wherever_they_are() -> None:
+    nodes = [helper.make_node("Identity", ["c"], ["x"])] * (MAX_NODES // 2 + 1)
+    branch = helper.make_graph(nodes, "g", [], [])
+    node = helper.make_node("If", ["c"], ["x"], then_branch=branch, else_branch=branch)
+    model = helper.make_model(helper.make_graph([node], "g", [], []))
+    with pytest.raises(ModelError, match="more than"):
+        parse(model.SerializeToString(), "x.onnx")
 
 
 def test_a_file_cut_short_is_refused(tmp_path: Path) -> None:
     data = painting_network(tmp_path / "p.onnx").read_bytes()
     for length in (1, len(data) // 2, len(data) - 1):
         with pytest.raises(ModelError):
-            refuse_external_data(data[:length])
+            parse(data[:length], "x.onnx")
+
+
+def field(number: int, content: bytes) -> bytes:
+    """A length-delimited field of a Protocol Buffers message."""
+    size, length = len(content), bytearray()
+    while size > 0x7F:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    return bytes([number << 3 | 2, *length, size]) + content
 
 
 def test_graphs_in_graphs_without_end_are_refused() -> None:
-    graph = graph_with(numpy_helper.from_array(np.zeros(1, np.float32), "w"))
-    for _ in range(30):
-        node = helper.make_node("If", ["c"], ["x"], then_branch=graph)
-        graph = helper.make_graph([node], "g", [], [])
-    with pytest.raises(ModelError, match="too deeply"):
-        refuse_external_data(helper.make_model(graph).SerializeToString())
+    """`onnx` itself cannot write such a file: a graph in an attribute (6) of a node (1, 5)."""
+    graph = b""
+    for _ in range(5000):
+        graph = field(1, field(5, field(6, graph)))
+    model = helper.make_model(helper.make_graph([], "g", [], [])).SerializeToString()
+    with pytest.raises(ModelError, match="not an ONNX file"):
+        parse(model + field(7, graph), "x.onnx")
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with contextlib.suppress(ModelError):
-        refuse_external_data(data)
+        parse(data, "x.onnx")

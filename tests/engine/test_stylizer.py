@@ -12,13 +12,14 @@ from unittest.mock import MagicMock
 import cv2
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 import torch
 from onnx import external_data_helper, helper, numpy_helper
 
-from streamer.engine import onnx_network as stylizer_onnx
+from streamer.engine import onnx_network
 from streamer.engine.backend import Backend
-from streamer.engine.onnx_file import free_sides
+from streamer.engine.onnx_file import make_size_dynamic
 from streamer.engine.stylizer import Stylizer, StylizerSpec
 from streamer.engine.torch_network import TorchNetwork
 from streamer.errors import ModelError, UnknownStyleError
@@ -278,8 +279,9 @@ def test_cuda_where_there_is_none_is_said_in_words(planes: ModelFile) -> None:
 def test_torch_that_is_not_installed_is_said_in_words(
     planes: ModelFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ModelError, match=r"needs onnx: pip install 'streamer\[torch\]'"):
+    monkeypatch.delitem(sys.modules, "streamer.engine.torch_network")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModelError, match=r"needs torch: pip install 'streamer\[torch\]'"):
         StylizerSpec("torch", models=(planes,)).load()
 
 
@@ -310,7 +312,9 @@ def test_engines_agree_on_every_layout(
     tmp_path: Path, make: Callable[[Path], Path], layout: LayoutName, size: tuple[int, int]
 ) -> None:
     path = make(tmp_path / "net.onnx")
-    path.write_bytes(free_sides(path.read_bytes()))
+    dynamic = onnx.load(path)
+    make_size_dynamic(dynamic)
+    onnx.save(dynamic, path)
     model, image = model_file(path, layout, "own"), picture(*size)
     stylized = [
         StylizerSpec(backend, models=(model,)).load().stylize(image, only("own"))
@@ -335,8 +339,8 @@ def test_half_precision_paints_the_same(
 
 def test_half_precision_is_enough_for_every_built_in_model() -> None:
     for model in Catalogue.load().models:
-        for look in model.styles[::5]:
-            assert_half_is_enough(model, only(f"{look.name}@{model.name}"), picture(160, 90))
+        for entry in model.styles[::5]:
+            assert_half_is_enough(model, only(f"{entry.name}@{model.name}"), picture(160, 90))
 
 
 def assert_half_is_enough(model: ModelFile, style: Style, image: Image) -> None:
@@ -353,7 +357,7 @@ def test_engines_agree_on_every_built_in_model() -> None:
     image = picture(128, 72)
     for built_in in Catalogue.load().models:
         model = replace(built_in, int8=None)  # one file, two engines
-        names = [look.name for look in model.styles]
+        names = [entry.name for entry in model.styles]
         styles = [only(names[0]), Style(tuple((name, 1 / len(names)) for name in names))]
         engines = [StylizerSpec(b, models=(model,)).load() for b in BACKENDS]
         for style in styles:
@@ -368,9 +372,9 @@ def test_eight_bits_look_like_float_in_every_built_in_style() -> None:
         if model.int8 is not None:
             files = (replace(model, int8=None), model.int8)
             whole, bits = (StylizerSpec("onnx", models=(file,)).load() for file in files)
-            for look in model.styles:
-                a, b = (one.stylize(image, only(look.name)) for one in (whole, bits))
-                assert np.abs(a.data.astype(int) - b.data).mean() < 5, look.name
+            for entry in model.styles:
+                a, b = (one.stylize(image, only(entry.name)) for one in (whole, bits))
+                assert np.abs(a.data.astype(int) - b.data).mean() < 5, entry.name
 
 
 # --- float or 8 bits, whichever is faster here --------------------------------------------------
@@ -406,7 +410,7 @@ def test_near_a_tie_it_is_always_8_bits(
             constant.CopyFrom(numpy_helper.from_array(np.array(250, np.float32), "white"))
     onnx.save(model, tmp_path / "int8.onnx")
     both = replace(planes, int8=model_file(tmp_path / "int8.onnx", "i420", "invert", "halve"))
-    monkeypatch.setattr(stylizer_onnx, "_times_s", lambda *networks: (float_s, 1.0))
+    monkeypatch.setattr(onnx_network, "_times_s", lambda *networks: (float_s, 1.0))
     image = picture(64, 64)
     stylized = StylizerSpec("onnx", models=(both,)).load().stylize(image, only("invert"))
     assert int(stylized.data[0]) + int(image.data[0]) == white
@@ -424,7 +428,7 @@ def test_where_8_bits_cannot_run_float_paints(
     image = picture(64, 64)
     stylized = StylizerSpec("onnx", models=(both,)).load().stylize(image, only("invert"))
     assert (stylized.planes[0] == 255 - image.planes[0]).all()
-    assert "in float it works" in caplog.text
+    assert "using the slower float network" in caplog.text
 
 
 def test_8_bits_that_are_damaged_are_refused(planes: ModelFile, tmp_path: Path) -> None:
@@ -484,3 +488,23 @@ def test_a_tampered_built_in_model_is_refused(load: Load) -> None:
     wrong = hashlib.sha256(b"something else").hexdigest()
     with pytest.raises(ModelError, match="SHA-256"):
         load(replace(model, sha256=wrong))
+
+
+def test_memory_is_given_back_after_unusual_sizes(
+    negative: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime keeps what a run needed: fine for a stream, not for photos of many sizes."""
+    options = MagicMock(side_effect=ort.RunOptions)
+    monkeypatch.setattr(ort, "RunOptions", options)
+    stylizer = StylizerSpec("onnx", models=(negative,)).load()
+
+    def given_back(width: int, height: int) -> bool:
+        before = options.call_count
+        stylizer.stylize(picture(width, height), only("negative"))
+        return bool(options.call_count > before)
+
+    streams = [(64, 48), (96, 64)]
+    assert [given_back(*size) for size in streams * 2] == [True, True, False, False]
+    assert all(given_back(64, 100 + 4 * i) for i in range(12))  # photos
+    assert [given_back(*size) for size in streams * 2] == [True, True, False, False]
+    assert [given_back(1920, 1200) for _ in range(2)] == [True, True]

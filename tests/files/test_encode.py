@@ -8,7 +8,7 @@ import pytest
 from streamer.files.container import probe
 from streamer.files.encode import SegmentWriter, choose
 from tests.support.clips import number_frame
-from tests.support.film_clips import Clip, write_clip
+from tests.support.video_clips import Clip, write_clip
 
 HEIGHT = 96
 
@@ -16,8 +16,8 @@ HEIGHT = 96
 @pytest.mark.parametrize("width", [176, 192, 256])
 def test_equal_frames_are_encoded_equally_whatever_memory_held(width: int, tmp_path: Path) -> None:
     """x264's fastest code does not do that by itself at every width."""
-    film = probe(write_clip(tmp_path / "in.mp4", Clip(pts=(0, 512), width=width, height=HEIGHT)))
-    encoding = choose(film, "h264", "software", None)
+    video = probe(write_clip(tmp_path / "in.mp4", Clip(pts=(0, 512), width=width, height=HEIGHT)))
+    encoding = choose(video, "h264", "software", None)
     pictures = [number_frame(n, width, HEIGHT) for n in range(480, 510)]
     made, chance = set(), random.Random(1)
     for _ in range(8):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from streamer.errors import UsageError
 from streamer.files.inputs import items, label, parse_time
-from streamer.files.trim import Cut
+from streamer.files.trim import TimeRange
 from streamer.frame import Style
 
 MOSAIC = Style((("mosaic", 1.0),))
@@ -21,7 +21,7 @@ MOSAIC = Style((("mosaic", 1.0),))
 )
 def test_time_as_people_write_it(text: str, seconds: Fraction | None) -> None:
     if seconds is None:
-        with pytest.raises(UsageError, match="is no time"):
+        with pytest.raises(UsageError, match="is not a time"):
             parse_time(text)
     else:
         assert parse_time(text) == seconds
@@ -29,7 +29,7 @@ def test_time_as_people_write_it(text: str, seconds: Fraction | None) -> None:
 
 @pytest.mark.parametrize("text", ["", "-1", "1:2:3:4", "1e9", "abc", "1:", "٣"])
 def test_anything_else_is_no_time(text: str) -> None:
-    with pytest.raises(UsageError, match="is no time"):
+    with pytest.raises(UsageError, match="is not a time"):
         parse_time(text)
 
 
@@ -44,7 +44,7 @@ def test_anything_else_is_no_time(text: str) -> None:
         ("in", "in.mosaic.mkv"),
     ],
 )
-def test_the_result_goes_beside_the_film(source: str, target: str) -> None:
+def test_the_result_goes_beside_the_video(source: str, target: str) -> None:
     assert items([source], None, MOSAIC)[0].target == Path(target)
 
 
@@ -71,11 +71,11 @@ def test_several_go_into_a_folder_and_one_may_be_named(tmp_path: Path) -> None:
 
 
 def test_what_is_not_clear_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is no folder"):
+    with pytest.raises(UsageError, match="is not a folder"):
         items(["a.mp4", "b.mp4"], "c.mp4", MOSAIC)
-    with pytest.raises(UsageError, match="more than one input would become"):
+    with pytest.raises(UsageError, match="two inputs would both become"):
         items(["x/a.mp4", "y/a.mp4"], str(tmp_path), MOSAIC)
-    with pytest.raises(UsageError, match="no film and no photo"):
+    with pytest.raises(UsageError, match="no video or photo found"):
         items([str(tmp_path)], None, MOSAIC)
 
 
@@ -86,9 +86,9 @@ times = st.fractions(0, 1000)
 def test_a_part_takes_each_moment_once(start: Fraction, length: Fraction, pts: int) -> None:
     base = Fraction(1, 90000)
     before, part, after = (
-        Cut(None, start),
-        Cut(start, start + length),
-        Cut(start + length, None),
+        TimeRange(None, start),
+        TimeRange(start, start + length),
+        TimeRange(start + length, None),
     )
     inside = [
         not c.is_before(pts, base) and not c.is_after(pts, base) for c in (before, part, after)
@@ -98,8 +98,8 @@ def test_a_part_takes_each_moment_once(start: Fraction, length: Fraction, pts: i
     assert before.shift(base) == 0
 
 
-def test_how_much_of_a_film_is_wanted() -> None:
-    assert Cut().fraction_of(Fraction(0), 10.0) == 1
-    assert Cut(Fraction(5)).fraction_of(Fraction(0), 10.0) == pytest.approx(0.5)
-    assert Cut(Fraction(12)).fraction_of(Fraction(0), 10.0) == 0
-    assert Cut(Fraction(2), Fraction(4)).fraction_of(Fraction(1), 10.0) == pytest.approx(0.2)
+def test_how_much_of_a_video_is_wanted() -> None:
+    assert TimeRange().fraction_of(10.0) == 1
+    assert TimeRange(Fraction(5)).fraction_of(10.0) == pytest.approx(0.5)
+    assert TimeRange(Fraction(12)).fraction_of(10.0) == 0
+    assert TimeRange(Fraction(2), Fraction(4)).fraction_of(10.0) == pytest.approx(0.2)

@@ -12,7 +12,7 @@ from streamer.frame import Image, Style
 from streamer.photo import Photo, write_photo
 from streamer.ring.ring import Ring
 from tests.support.fakes import ThreadWorkers
-from tests.support.film_runs import leftovers
+from tests.support.video_runs import leftovers
 
 ORIENTATION, ARTIST = 0x0112, 0x013B
 
@@ -86,7 +86,7 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 
 def test_photos_are_never_overwritten_unasked(tmp_path: Path) -> None:
     source, target = tmp_path / "in.png", tmp_path / "out.png"
-    with pytest.raises(UsageError, match="there is no such file"):
+    with pytest.raises(UsageError, match="no such file"):
         check_photo(source, target, overwrite=False)
     source.touch()
     check_photo(source, target, overwrite=False)
@@ -94,5 +94,5 @@ def test_photos_are_never_overwritten_unasked(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--overwrite"):
         check_photo(source, target, overwrite=False)
     check_photo(source, target, overwrite=True)
-    with pytest.raises(UsageError, match="becomes one of"):
+    with pytest.raises(UsageError, match="can be written as"):
         check_photo(source, tmp_path / "out.bmp", overwrite=False)

@@ -1,4 +1,4 @@
-"""A film as source and sink: bounded, overlapping, failing where it is waited for."""
+"""A video as source and sink: bounded, overlapping, failing where it is waited for."""
 
 import asyncio
 import threading
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from streamer.errors import MediaError
-from streamer.files.decode import Picture
+from streamer.files.decode import DecodedFrame
 from streamer.files.source_sink import FileSink, FileSource, depth_of
 from streamer.frame import Image, Style, i420_size
 from streamer.pipeline import run as pipeline
@@ -20,21 +20,23 @@ from tests.support.fakes import ThreadWorkers, numbered
 BASE = Fraction(1, 25)
 
 
-def picture(number: int) -> Picture:
-    return Picture(Image(32, 16, np.full(i420_size(32, 16), number % 256, np.uint8)), number, 1)
+def picture(number: int) -> DecodedFrame:
+    return DecodedFrame(
+        Image(32, 16, np.full(i420_size(32, 16), number % 256, np.uint8)), number, 1
+    )
 
 
-class Film:
+class VideoInfo:
     """Pictures that count how many were asked for, and can fail or take their time."""
 
     def __init__(self, length: int, fails_at: int = -1, takes_s: float = 0.0) -> None:
         self.decoded = 0
         self._length, self._fails_at, self._takes_s = length, fails_at, takes_s
 
-    def __iter__(self) -> Iterator[Picture]:
+    def __iter__(self) -> Iterator[DecodedFrame]:
         for number in range(self._length):
             if number == self._fails_at:
-                raise MediaError("a bad film")
+                raise MediaError("a bad video")
             time.sleep(self._takes_s)
             self.decoded += 1
             yield picture(number)
@@ -58,27 +60,27 @@ async def test_every_picture_becomes_a_frame_with_its_place_and_style() -> None:
 
 
 async def test_decoding_stops_when_nobody_takes() -> None:
-    film = Film(100)
-    source = FileSource(film, BASE, Style(), depth=4)
+    video = VideoInfo(100)
+    source = FileSource(video, BASE, Style(), depth=4)
     await asyncio.sleep(0.2)
-    assert film.decoded == 5  # four wait, the fifth waits for room
+    assert video.decoded == 5  # four wait, the fifth waits for room
     for _ in range(3):
         assert await source.ready()
         source.take()
     await asyncio.sleep(0.2)
-    assert film.decoded == 8
+    assert video.decoded == 8
     assert await drain(source) == list(range(3, 100))
 
 
-async def test_a_film_that_breaks_gives_what_came_before_and_then_says_so() -> None:
-    source = FileSource(Film(10, fails_at=3), BASE, Style())
-    with pytest.raises(MediaError, match="a bad film"):
+async def test_a_video_that_breaks_gives_what_came_before_and_then_says_so() -> None:
+    source = FileSource(VideoInfo(10, fails_at=3), BASE, Style())
+    with pytest.raises(MediaError, match="a bad video"):
         await drain(source)
     assert source.take is not None
 
 
 async def test_closing_a_source_ends_its_thread_though_frames_wait() -> None:
-    source = FileSource(Film(1000), BASE, Style(), depth=2)
+    source = FileSource(VideoInfo(1000), BASE, Style(), depth=2)
     await source.ready()
     await source.close()
     assert not [t for t in threading.enumerate() if t.name == "decode"]
@@ -130,7 +132,7 @@ async def test_decoding_stylizing_and_encoding_overlap() -> None:
         time.sleep(0.01)
         return image
 
-    source = FileSource(Film(30, takes_s=0.01), BASE, Style())
+    source = FileSource(VideoInfo(30, takes_s=0.01), BASE, Style())
     sink = FileSink(lambda image, pts, duration: time.sleep(0.01))
     async with Ring(lambda: ThreadWorkers(1, stylize)) as ring:
         began_at = time.monotonic()

@@ -1,6 +1,5 @@
 """A server's catalogue while it runs: a painting sent by HTTP is a style, for workers as well."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,15 +9,16 @@ import pytest
 from streamer.engine.network import Network
 from streamer.engine.onnx_network import OnnxNetwork
 from streamer.engine.stylizer import Stylizer, StylizerSpec
-from streamer.errors import ModelError, UnavailableError, UnknownStyleError, UsageError
-from streamer.files.uploads import FilmJobs
+from streamer.errors import ModelError, UnknownStyleError, UsageError
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Image, Style
 from streamer.library import live as styles_live
-from streamer.library.add import adopt
+from streamer.library.add import import_model
 from streamer.library.live import LiveCatalogue
 from streamer.live.broadcast import Broadcasts
 from streamer.paths import user_models
-from streamer.server.app import Live, create_app
+from streamer.server.app import create_app
+from streamer.server.interfaces import Live
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import ModelFile
 from tests.support.http_world import (
@@ -28,7 +28,7 @@ from tests.support.http_world import (
     FakeSessions,
     FakeViewers,
     error_of,
-    no_lane,
+    no_flow,
     photo,
 )
 from tests.support.networks import model_file, negative_network
@@ -40,7 +40,7 @@ def client(*, here: bool = True) -> httpx.AsyncClient:
     live = LiveCatalogue(Catalogue.load(), max_pixels=SMALL.max_photo_pixels, here=here)
     sessions = FakeSessions()
     people = Live(sessions, FakeViewers(sessions), Broadcasts())
-    app = create_app(SMALL, FakeRing(), people, live, FilmJobs(no_lane))
+    app = create_app(SMALL, FakeRing(), people, live, VideoJobs(no_flow))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE)
 
 
@@ -104,14 +104,6 @@ async def test_paintings_have_the_limit_of_photos() -> None:
         assert (await http.post("/styles", files=painting("a.png", large))).status_code == 201
 
 
-async def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    async with client() as http:
-        answer = await http.post("/styles", files=painting("a.png"))
-    assert error_of(answer) == (501, "unavailable")
-    assert "pip install 'streamer[any-style]'" in answer.json()["error"]["message"]
-
-
 async def test_workers_elsewhere_would_not_find_it() -> None:
     async with client(here=False) as http:
         assert error_of(await http.post("/styles", files=painting("a.png"))) == (501, "unavailable")
@@ -119,7 +111,7 @@ async def test_workers_elsewhere_would_not_find_it() -> None:
 
 def test_there_are_only_so_many(monkeypatch: pytest.MonkeyPatch) -> None:
     live = LiveCatalogue(Catalogue.load(), max_pixels=10_000)
-    monkeypatch.setattr(styles_live, "MOST_ADDED", 1)
+    monkeypatch.setattr(styles_live, "MAX_ADDED", 1)
     live.add(photo(), "one.jpg")
     with pytest.raises(UsageError, match="streamer styles remove"):
         live.add(photo(), "two.jpg")
@@ -165,7 +157,7 @@ def test_what_is_added_later_is_painted_where_that_was_asked_for(
     )
     with pytest.raises(UnknownStyleError, match="negative"):
         growing.stylize(image, only("negative"))
-    adopt(negative_network(tmp_path / "negative.onnx"))
+    import_model(negative_network(tmp_path / "negative.onnx"))
     assert inverted(growing.stylize(image, only("negative")))
     with pytest.raises(UnknownStyleError, match="negative"):
         fixed.stylize(image, only("negative"))
@@ -173,14 +165,7 @@ def test_what_is_added_later_is_painted_where_that_was_asked_for(
 
 def test_an_added_network_that_is_damaged_says_so(tmp_path: Path) -> None:
     growing = StylizerSpec("onnx", follow_catalogue=True).load()
-    adopt(negative_network(tmp_path / "negative.onnx"))
+    import_model(negative_network(tmp_path / "negative.onnx"))
     (user_models() / "negative.onnx").write_bytes(b"damaged")
     with pytest.raises(ModelError, match="streamer styles remove negative"):
         growing.stylize(picture(64, 48), only("negative"))
-
-
-async def test_without_its_extra_nothing_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(UnavailableError):
-        LiveCatalogue(Catalogue.load(), max_pixels=10_000).add(photo(), "one.jpg")
-    assert not user_models().exists()

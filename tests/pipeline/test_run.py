@@ -20,18 +20,22 @@ from tests.support.fakes import Killed, ListSink, ListSource, ThreadWorkers, num
 
 
 class Erratic:
-    """Takes a random time, and dies now and then."""
+    """Takes a random time, and dies now and then, of no frame twice."""
 
     def __init__(self, seed: int, deaths: float = 0.0) -> None:
         self._random = random.Random(seed)
         self._deaths = deaths
+        self._died_of: set[int] = set()
         self._lock = threading.Lock()
 
     def __call__(self, image: Image) -> Image:
+        number = int(image.data[0])
         with self._lock:
             pause, fate = self._random.uniform(0, 0.02), self._random.random()
+            dies = fate < self._deaths and number not in self._died_of
+            self._died_of |= {number} if dies else set()
         time.sleep(pause)
-        if fate < self._deaths:
+        if dies:
             raise Killed
         return image
 
@@ -94,7 +98,7 @@ async def test_overload_costs_frames_and_never_latency() -> None:
     assert sink.numbers == sorted(set(sink.numbers))
     assert intake.dropped > 100
     assert len(sink.numbers) > 40
-    assert stats.latency.quantile(0.95) < 0.15
+    assert stats.latency.quantile(0.95) < 0.5  # frames that queued up would be 4 s late
 
 
 async def test_a_frame_past_its_deadline_is_dropped_and_counted() -> None:
@@ -123,15 +127,17 @@ async def test_the_style_is_given_when_the_ring_takes_the_frame() -> None:
     names: Iterator[int] = iter(range(100))
     heard: list[tuple[int, str]] = []
 
-    def dress(frame: Frame) -> Frame:
+    def apply_style(frame: Frame) -> Frame:
         return replace(frame, style=Style(((str(next(names)), 1.0),)))
 
-    def left(seq: int, frame: Frame) -> None:
+    def on_delivered(seq: int, frame: Frame) -> None:
         heard.append((seq, frame.style.blend[0][0]))
 
     async with Ring(lambda: ThreadWorkers(2)) as two:
         flow = two.open(live=False)
-        await pipeline.run(ListSource(10), flow, ListSink(), dress=dress, left=left)
+        await pipeline.run(
+            ListSource(10), flow, ListSink(), apply_style=apply_style, on_delivered=on_delivered
+        )
     assert heard == [(seq, str(seq)) for seq in range(10)]
 
 

@@ -28,7 +28,7 @@ def test_recent_forgets_the_distant_past() -> None:
 
 def test_quantiles() -> None:
     recent = Recent()
-    for value in range(100):
+    for value in range(1, 101):
         recent.add(value / 1000)
     assert recent.as_ms() == {"p50": 50.0, "p95": 95.0}
     assert Recent().quantile(0.5) == 0.0

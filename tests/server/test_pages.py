@@ -38,6 +38,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 async def test_page_that_is_not_built_says_how(world: World, page: Path) -> None:
     async with world.http() as http:
         assert "make web" in (await http.get("/")).text
+        assert "make web" in (await http.get("/watch/cam")).text
 
 
 async def test_built_page_is_served(world: World, page: Path) -> None:
@@ -54,6 +55,15 @@ async def test_built_page_is_served(world: World, page: Path) -> None:
         assert (await http.get("/assets/index-1a2b.js")).text == "let x"
         assert (await http.get("/icon.svg")).headers["content-type"] == "image/svg+xml"
         assert error_of(await http.get("/assets/../../secret")) == (404, "not_found")
+
+
+async def test_the_watch_page_is_the_same_for_every_name(world: World, page: Path) -> None:
+    (page / "watch.html").write_text("<video></video>")
+    async with world.http() as http:
+        for name in ("cam", "other"):
+            response = await http.get(f"/watch/{name}")
+            assert response.headers["content-type"].startswith("text/html")
+            assert response.text == "<video></video>"
 
 
 async def test_what_is_not_there_is_404_in_json(http: httpx.AsyncClient) -> None:

@@ -1,7 +1,9 @@
 """How the server is set up from its config."""
 
+import pytest
+
 from streamer.server.config import Config
-from streamer.server.serve import peer_options
+from streamer.server.serve import has_display, peer_options
 from streamer.webrtc.ice_server import IceServer
 from streamer.webrtc.options import PeerOptions
 
@@ -29,3 +31,12 @@ def test_peers_get_what_was_asked_for() -> None:
     assert (options.udp_ports[0], options.udp_ports[-1]) == (40000, 40100)
     (server,) = options.ice_servers
     assert (server.url, server.username) == ("turn:t.example", "me")
+
+
+def test_browser_needs_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert not has_display()
+    monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
+    assert has_display()

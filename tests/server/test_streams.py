@@ -78,10 +78,3 @@ async def test_a_viewer_of_nothing_is_told_to_come_back(live: httpx.AsyncClient)
     response = await live.post("/whep/other", content=OFFER, headers=SDP)
     assert error_of(response) == (409, "not_live")
     assert int(response.headers["retry-after"]) > 0
-
-
-async def test_the_clean_page_is_the_same_for_every_name(http: httpx.AsyncClient) -> None:
-    page = await http.get("/watch/cam")
-    assert page.headers["content-type"].startswith("text/html")
-    assert "<video" in page.text and "/watch.js" in page.text
-    assert "/whep/" in (await http.get("/watch.js")).text

@@ -73,6 +73,18 @@ def test_what_makes_no_blend_is_refused(
         catalogue.parse(style)
 
 
+def test_a_live_blend_takes_few_networks() -> None:
+    """One of many would hold up every other stream."""
+    styles = [f"style-{i}" for i in range(6)]
+    own = [model(f"own-{name}", StyleEntry(name, name)) for name in styles]
+    catalogue = Catalogue([model("fast", StyleEntry("a", "A"), StyleEntry("b", "B")), *own])
+    few = "a,b,none,style-0,style-1,style-2"
+    assert catalogue.parse_live(few) == catalogue.parse(few)
+    with pytest.raises(UsageError, match=r"at most 4 networks, not of 5$"):
+        catalogue.parse_live(f"{few},style-3")
+    assert len(catalogue.parse(f"{few},style-3")) == 7  # a file takes the time it takes
+
+
 @pytest.mark.parametrize("style", ["", "mosaik", "mosaic,", "mosaic@none", "../mosaic", "Mosaic"])
 def test_unknown_names_are_refused_naming_those_there_are(catalogue: Catalogue, style: str) -> None:
     with pytest.raises(UnknownStyleError, match="none, mosaic, ember, mosaic@slow, dusk"):
@@ -113,12 +125,12 @@ def test_the_built_in_catalogue_is_whole() -> None:
         assert hashlib.sha256(model.read()).hexdigest() == model.sha256
         assert model.license in {"Apache-2.0", "MIT", "BSD-3-Clause"}
         assert model.source
-        indices = [look.index for look in model.styles]
+        indices = [entry.index for entry in model.styles]
         assert len(set(indices)) == len(indices)
-        for look in model.styles:
-            assert look.title
-            assert 10 < len(look.description) < 80
-    assert len({look.description for look in catalogue.models[0].styles}) == len(
+        for entry in model.styles:
+            assert entry.title
+            assert 10 < len(entry.description) < 80
+    assert len({entry.description for entry in catalogue.models[0].styles}) == len(
         catalogue.models[0].styles
     )
 
@@ -152,9 +164,9 @@ def test_a_users_own_styles_come_after_the_built_in_ones() -> None:
     digest = hashlib.sha256(negative_network(folder / "own.onnx").read_bytes()).hexdigest()
     (folder / "styles.toml").write_text(ENTRY.format(digest=digest))
     catalogue = Catalogue.load()
-    model, look = catalogue.find("night-sky")
+    model, entry = catalogue.find("night-sky")
     assert catalogue.models[-1] == model
-    assert (model.added, model.path, look.title) == (True, folder / "own.onnx", "Night sky")
+    assert (model.added, model.path, entry.title) == (True, folder / "own.onnx", "Night sky")
     assert not catalogue.find("mosaic")[0].added
 
 

@@ -61,7 +61,7 @@ async def main(address: str, workers: int) -> None:
         await asyncio.to_thread(sys.stdin.read)
         camera.stopped = True
         await stream
-    print(json.dumps({"dropped": stats.dropped, "sent": stats.left.count}), flush=True)
+    print(json.dumps({"dropped": stats.dropped, "sent": stats.delivered.count}), flush=True)
 
 
 if __name__ == "__main__":

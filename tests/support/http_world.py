@@ -17,13 +17,14 @@ from streamer.errors import (
     UnknownStyleError,
     UsageError,
 )
-from streamer.files.uploads import FilmJobs
+from streamer.files.uploads import VideoJobs
 from streamer.frame import Image, Style
 from streamer.live.broadcast import Broadcasts
 from streamer.pipeline.change import Change
 from streamer.ring.flow import Flow
-from streamer.server.app import Live, create_app
+from streamer.server.app import create_app
 from streamer.server.config import Config
+from streamer.server.interfaces import Live
 
 HERE = "http://127.0.0.1:8000"
 OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"
@@ -134,7 +135,7 @@ class FakeViewers(FakeSessions):
         return {name: {"H264": {"viewers": 1}} for name in self.live.values()}
 
 
-def no_lane() -> Flow:
+def no_flow() -> Flow:
     raise RingError("there is no ring here")
 
 
@@ -159,10 +160,12 @@ class World:
     config: Config = SMALL
     broadcasts: Broadcasts = field(default_factory=Broadcasts)
 
-    def app(self, films: FilmJobs | None = None, phone_url: str | None = None) -> ASGIApp:
+    def app(self, videos: VideoJobs | None = None, phone_url: str | None = None) -> ASGIApp:
         live = Live(self.sessions, FakeViewers(self.sessions), self.broadcasts)
-        films = films or FilmJobs(no_lane)
-        return create_app(self.config, self.ring, live, FakeCatalogue(), films, phone_url=phone_url)
+        videos = videos or VideoJobs(no_flow)
+        return create_app(
+            self.config, self.ring, live, FakeCatalogue(), videos, phone_url=phone_url
+        )
 
     def http(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(transport=httpx.ASGITransport(self.app()), base_url=HERE)

@@ -26,7 +26,7 @@ from tests.support.browser import (
     launch,
     page_at,
 )
-from tests.support.film_clips import Clip, write_clip
+from tests.support.video_clips import Clip, write_clip
 
 DOCS = Path(__file__).parents[2] / "docs"
 SIZES = {"desktop": DESKTOP, "phone": PHONE}
@@ -69,17 +69,17 @@ def _screens(browser: Browser, server: Server, size: str, scheme: str, folder: P
         page.screenshot(path=path, full_page=size == "phone")
 
     options: dict[str, Any] = {"size": SIZES[size], "color_scheme": scheme}
-    with page_at(browser, f"{server.url}/?camera=divider&numbers=1", **options) as page:
+    with page_at(browser, f"{server.url}/?camera=divider&stats=1", **options) as page:
         _thumbnails(page)
         shoot(page, "idle")
         _live(page)
         shoot(page, "live")
-        page.get_by_role("button", name="Mix in").nth(1).click()
-        page.get_by_role("radio", name="Beside").check()
+        page.get_by_role("button", name="Blend in").nth(1).click()
+        page.get_by_role("radio", name="Side by side").check()
         page.keyboard.press("n")
         page.wait_for_timeout(1000)
         shoot(page, "mixture")
-        button(page, "Settings and keys").click()
+        button(page, "Settings and shortcuts").click()
         shoot(page, "settings")
     with page_at(browser, f"{server.url}/?tab=photo", **options) as page:
         _thumbnails(page)
@@ -91,7 +91,7 @@ def _screens(browser: Browser, server: Server, size: str, scheme: str, folder: P
         _thumbnails(page)
         shoot(page, "photo")
     film = write_clip(folder / "dance.mp4", Clip(pts=range(0, 3000 * 512, 512)))
-    with page_at(browser, f"{server.url}/?tab=film", **options) as page:
+    with page_at(browser, f"{server.url}/?tab=video", **options) as page:
         shoot(page, "film-empty")
         page.locator(".drop input[type=file]").set_input_files(film)
         expect(page.get_by_text("of 3000")).to_be_visible(timeout=LIVE_MS)
@@ -137,7 +137,7 @@ def _moving(page: Page) -> Iterator[Picture.Image]:
 
 
 def _live(page: Page) -> None:
-    button(page, "Use the sample picture").click()
+    button(page, "Use the sample video").click()
     expect_state(page, "live")
     page.wait_for_timeout(SETTLED_MS)
     _thumbnails(page)

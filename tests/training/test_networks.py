@@ -14,6 +14,7 @@ import onnxruntime as ort
 import torch
 
 from streamer.errors import ModelError
+from streamer.library.sheet import CAPTION_PX, GAP_PX
 from streamer.training.calibration import Ranges, calibration
 from streamer.training.contrast import match_contrast
 from streamer.training.data import Pairs, Picture, crop, photos, to_planes, to_tensor
@@ -325,7 +326,8 @@ def test_the_sheet_shows_every_style(trained: tuple[Path, float, float], tmp_pat
     sheet(averaged(trained[0]), blobs(7), tmp_path / "sheet.png")
     written = cv2.imread(str(tmp_path / "sheet.png"))
     assert written is not None
-    assert written.shape == (240, 4 * 320, 3)
+    step_x, step_y = 320 + GAP_PX, 240 + CAPTION_PX + GAP_PX
+    assert written.shape == (step_y + GAP_PX, 4 * step_x + GAP_PX, 3)
 
 
 def test_contrast_and_colours_become_those_of_the_teacher() -> None:

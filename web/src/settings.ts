@@ -1,41 +1,41 @@
-/** What the page remembers: devices, language and colours in this browser; the look in the URL. */
+/** What the page remembers: devices and preferences in this browser, look and view in the URL. */
 
-import { read, write } from './blend';
-import type { Look } from './protocol';
-import type { Wanted } from './source';
-import type { Code } from './words.svelte';
+import type { Code } from './i18n/words.svelte';
+import type { Wanted } from './live/source';
+import type { Look } from './rtc/protocol';
+import { read, write } from './styles/blend';
 
 const DEVICES = 'streamer';
-const PAGE = 'streamer-page';
+const PREFERENCES = 'streamer-page';
 
-export const TABS = ['live', 'photo', 'film'] as const;
+export const TABS = ['live', 'photo', 'video'] as const;
 export const COMPARES = ['beside', 'divider', 'hidden'] as const;
 export const THEMES = ['auto', 'light', 'dark'] as const;
 export type Tab = (typeof TABS)[number];
 export type Compare = (typeof COMPARES)[number];
 export type Theme = (typeof THEMES)[number];
 
-/** How the page shows what there is; like the look, to be shared as a URL. */
+/** What the page shows and how; like the look, part of the URL. */
 export interface View {
   tab: Tab;
   compare: Compare;
   mirror: boolean;
-  numbers: boolean;
+  stats: boolean;
 }
 
-/** What is of this browser and its person. */
-export interface Taste {
+/** What belongs to this browser and its user. */
+export interface Preferences {
   language: Code;
   theme: Theme;
   recordBoth: boolean;
 }
 
-export const VIEW: View = { tab: 'live', compare: 'beside', mirror: false, numbers: false };
+export const VIEW: View = { tab: 'live', compare: 'beside', mirror: false, stats: false };
 
 export const loadWanted = () => load<Wanted>(DEVICES);
 export const saveWanted = (wanted: Wanted) => store(DEVICES, wanted);
-export const loadTaste = () => load<Taste>(PAGE);
-export const saveTaste = (taste: Taste) => store(PAGE, taste);
+export const loadPreferences = () => load<Preferences>(PREFERENCES);
+export const savePreferences = (preferences: Preferences) => store(PREFERENCES, preferences);
 
 export function loadLook(query = location.search): Partial<Look> {
   const parameters = new URLSearchParams(query);
@@ -61,7 +61,7 @@ export function loadView(query = location.search): View {
     tab: one('tab', TABS, VIEW.tab),
     compare: one('camera', COMPARES, VIEW.compare),
     mirror: parameters.has('mirror'),
-    numbers: parameters.has('numbers'),
+    stats: parameters.has('stats'),
   };
 }
 
@@ -71,7 +71,7 @@ export function saveUrl(look: Look, view: View): void {
   if (url.href !== location.href) history.replaceState(null, '', url);
 }
 
-/** `query` with look and view in it; what is as usual stays out. */
+/** `query` with look and view in it; defaults are left out. */
 export function writeQuery(look: Look, view: View, query: string): string {
   const parameters = new URLSearchParams(query);
   const put = (key: string, value: string | false) =>
@@ -84,7 +84,7 @@ export function writeQuery(look: Look, view: View, query: string): string {
   put('tab', view.tab !== VIEW.tab && view.tab);
   put('camera', view.compare !== VIEW.compare && view.compare);
   put('mirror', view.mirror && '1');
-  put('numbers', view.numbers && '1');
+  put('stats', view.stats && '1');
   return parameters.toString();
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Look } from '../src/protocol';
+import type { Look } from '../src/rtc/protocol';
 import { loadLook, loadView, VIEW, type View, writeQuery } from '../src/settings';
 
 const LOOK: Look = {
@@ -22,7 +22,7 @@ test('a look survives the URL', () => {
 });
 
 test('so does the view', () => {
-  const view: View = { tab: 'photo', compare: 'divider', mirror: true, numbers: true };
+  const view: View = { tab: 'photo', compare: 'divider', mirror: true, stats: true };
   expect(loadView(writeQuery(LOOK, view, ''))).toEqual(view);
   expect(loadView('?tab=nonsense&camera=')).toEqual(VIEW);
 });

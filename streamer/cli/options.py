@@ -1,0 +1,150 @@
+"""Options that several commands share, and the parsers of their texts.
+
+Parsers raise UsageError.
+"""
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import unquote
+
+import typer
+
+from streamer.engine.backend import Backend
+from streamer.errors import UsageError
+from streamer.ring.setup import Setup
+from streamer.webrtc.ice_server import IceServer
+
+WORKERS_PANEL = "Workers"
+
+BackendOption = Annotated[
+    Backend | None,
+    typer.Option(
+        "--backend",
+        help="Engine that runs the styles; none passes frames through unchanged. Default: what "
+        "`streamer bench` found best, else onnx.",
+        rich_help_panel=WORKERS_PANEL,
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=1,
+        max=1024,
+        help="Number of worker processes. Default: one per CPU core or GPU.",
+        rich_help_panel=WORKERS_PANEL,
+    ),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        max=1024,
+        help="CPU threads of each worker. Default: 1.",
+        rich_help_panel=WORKERS_PANEL,
+    ),
+]
+GpusOption = Annotated[
+    int | None,
+    typer.Option(
+        "--gpus",
+        min=0,
+        max=1024,
+        help="Number of GPUs to use, with --backend torch. Default: all.",
+        rich_help_panel=WORKERS_PANEL,
+    ),
+]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray-address",
+        metavar="ADDRESS",
+        help="Ray cluster to join: auto, or HOST:PORT. Default: start one for this command.",
+        rich_help_panel=WORKERS_PANEL,
+    ),
+]
+
+_STREAM = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ICE_URL = re.compile(r"(?P<scheme>stun|stuns|turn|turns):(?:(?P<user>.+)@)?(?P<rest>[^@]+)")
+_BITRATE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>[kKmM]?)", re.ASCII)
+_UNITS = {"": 1, "k": 1_000, "m": 1_000_000}
+_TURN_FORM = "turn:USER:PASSWORD@HOST:PORT (and stun: without a user)"
+
+
+def choose_setup(  # noqa: PLR0917 - the options as they come
+    use: Literal["live", "file"],
+    backend: Backend | None,
+    workers: int | None,
+    threads: int | None,
+    gpus: int | None,
+    ray_address: str | None,
+) -> tuple[Setup, str]:
+    """The workers to start, and a line that says so when `streamer bench` chose them, else "".
+
+    What `streamer bench` found best counts only when none of the options is given. Raises
+    UsageError.
+    """
+    from streamer.diagnostics.saved import load_saved
+    from streamer.ring.setup import resolve
+
+    found = load_saved(use, backend, workers, threads, gpus, ray_address)
+    return found or (resolve(backend or "onnx", workers, threads, gpus), "")
+
+
+def parse_ice_server(text: str) -> IceServer:
+    """`stun:host:port` or `turn:user:password@host:port?transport=udp`.
+
+    User and password may be percent-encoded, in case they contain a colon or an at sign.
+    """
+    found = _ICE_URL.fullmatch(text)
+    if found is None:
+        raise UsageError(f"--ice-server {text!r} is neither stun:HOST:PORT nor {_TURN_FORM}")
+    username, _, credential = (found["user"] or "").partition(":")
+    is_turn = found["scheme"].startswith("turn")
+    if is_turn != bool(username and credential):
+        raise UsageError(f"--ice-server {found['scheme']}:{found['rest']}: write {_TURN_FORM}")
+    url = f"{found['scheme']}:{found['rest']}"
+    return IceServer(url, unquote(username), unquote(credential)) if is_turn else IceServer(url)
+
+
+def parse_ports(text: str) -> tuple[int, int]:
+    """A range such as `40000-40100`, both included."""
+    low, dash, high = text.partition("-")
+    if not (dash and low.isdecimal() and high.isdecimal()):
+        raise UsageError(f"--udp-ports {text!r} is not a range such as 40000-40100")
+    return int(low), int(high)
+
+
+def parse_height(text: str) -> int | Literal["auto"]:
+    """`auto`, or pixels."""
+    if text == "auto":
+        return "auto"
+    if not text.isdecimal():
+        raise UsageError(f"--height {text!r} is neither auto nor a number of pixels")
+    return int(text)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Such as `1280x720`; both sides are even and from 16 to 4096."""
+    width, cross, height = text.partition("x")
+    sides = [int(side) for side in (width, height) if side.isdecimal()]
+    if not cross or len(sides) != 2 or any(side % 2 or not 16 <= side <= 4096 for side in sides):
+        raise UsageError(f"--size {text!r} is not a size such as 1280x720, with even sides")
+    return sides[0], sides[1]
+
+
+def parse_virtual_camera(text: str) -> tuple[str, int, int]:
+    """Name, width and height of a stream's name or `page@1920x1080`."""
+    name, _, size = text.partition("@")
+    if not _STREAM.fullmatch(name):
+        raise UsageError(f"--virtual-camera {text!r} is not the name of a stream, such as page")
+    return name, *parse_size(size or "1280x720")
+
+
+def parse_bitrate(text: str) -> int:
+    """Bits per second from `800k`, `2.5M` or `2500000`."""
+    found = _BITRATE.fullmatch(text)
+    if found is None:
+        raise UsageError(f"{text!r} is not a bitrate such as 800k or 2.5M")
+    return int(float(found["number"]) * _UNITS[found["unit"].lower()])

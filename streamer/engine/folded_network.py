@@ -1,0 +1,204 @@
+"""A published network at the speed of its convolutions: I420 in and out, any style, any statistics.
+
+Of each size two forms are compiled, once: one takes the statistics it is given, the other finds
+them in the picture. A style, a blend or other statistics are a few small inputs.
+"""
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.engine.canonical import STYLIZED, canonical, style_count
+from streamer.engine.color import gives_i420, takes_yuv
+from streamer.engine.fold import Norms, norms
+from streamer.engine.packed import packed, widened
+from streamer.engine.pictures import pictures
+from streamer.engine.program import RANGES, Feed, Program, positives, program, ranging, step
+from streamer.engine.statistics import Statistics
+
+Plane = NDArray[np.uint8]
+Planes = tuple[Plane, Plane, Plane]
+Weights = NDArray[np.float32]
+Engine = Literal["openvino-bf16", "openvino-int8", "openvino-f32", "onnxruntime"]
+
+ENGINES: tuple[Engine, ...] = ("openvino-bf16", "openvino-int8", "openvino-f32", "onnxruntime")
+MULTIPLE = 4  # of both sides of a picture: its middle layers have a quarter of them
+_SIZES = 4  # how many are kept compiled
+_RANGES_PX = (320, 192)  # of the pictures that ranges are measured on
+
+
+class Run(Protocol):
+    """A program compiled for pictures of one size, for one thread at a time."""
+
+    @property
+    def image(self) -> Plane: ...
+
+    def __call__(self, feed: Feed) -> dict[str, NDArray[Any]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A stylized picture, I420 in one array, and the statistics that were found in it."""
+
+    data: Plane
+    statistics: Statistics
+
+
+class FoldedNetwork:
+    """Raises NotFoldableError for a network of another family, ModelError for no network at all.
+
+    `black` and `white` are the network's own values for them. `prepare` may run in a thread beside
+    the one that stylizes, so that neither size nor style has to wait for the other.
+    """
+
+    def __init__(
+        self,
+        data: bytes,
+        black: float,
+        white: float,
+        engine: Engine,
+        *,
+        threads: int = 1,
+        device: str = "CPU",
+    ) -> None:
+        self._data, self.styles = data, style_count(data)
+        self._engine, self._threads, self._device = engine, threads, device
+        first = canonical(data, self._only(0))
+        self.channels = norms(first).channels
+        blocks = widened(packed(first))
+        self._model = gives_i420(takes_yuv(blocks, black, white), black, white)
+        self._looks: dict[int, tuple[Norms, list[float]]] = {}
+        self._runs: OrderedDict[tuple[int, int, bool], tuple[Program, Run]] = OrderedDict()
+        self._ranging: tuple[Program, Run] | None = None
+        self._kept, self._measuring = threading.Lock(), threading.Lock()
+
+    def prepare(self, width: int, height: int, weights: Weights | None = None) -> None:
+        """Compile what a size needs, and measure what a blend's styles need. Raises ModelError."""
+        for exact in (False, True):
+            self._run(width, height, exact)
+        self._look(weights)
+
+    def ready(self, width: int, height: int, weights: Weights | None = None) -> bool:
+        """Whether nothing has to be prepared any more."""
+        sizes = all((width, height, exact) in self._runs for exact in (False, True))
+        return sizes and all(index in self._looks for index in self._used(weights))
+
+    def stylize(self, planes: Planes, weights: Weights | None, statistics: Statistics) -> Plane:
+        """Y, U, V as I420 in one array, with the statistics given.
+
+        Both sides are multiples of MULTIPLE; `weights` sum to 1, None for a network of one style.
+        """
+        found, steps = self._look(weights)
+        made, run = self._run(*_size(planes), exact=False)
+        affine = found.affine(statistics.mean, statistics.variance)
+        outputs = _outputs(run, planes, made.feed(found, affine, steps))
+        return unpacked(outputs[STYLIZED], *_size(planes))
+
+    def measure(self, planes: Planes, weights: Weights | None) -> Measured:
+        """The same with the picture's own statistics, and these: about three times as dear."""
+        found, steps = self._look(weights)
+        made, run = self._run(*_size(planes), exact=True)
+        own = np.stack([found.scale, found.bias])
+        outputs = _outputs(run, planes, made.feed(found, own, steps))
+        mean, variance = made.moments(found, outputs, steps)
+        return Measured(unpacked(outputs[STYLIZED], *_size(planes)), Statistics.of(mean, variance))
+
+    def _only(self, index: int) -> Weights | None:
+        return None if self.styles is None else np.eye(self.styles, dtype=np.float32)[index]
+
+    def _used(self, weights: Weights | None) -> list[int]:
+        return [0] if weights is None else np.flatnonzero(weights).tolist()
+
+    def _look(self, weights: Weights | None) -> tuple[Norms, list[float]]:
+        """Norms and steps of a blend: weights enter norms linearly."""
+        used = self._used(weights)
+        looks = [self._style(index) for index in used]
+        if weights is None or len(looks) == 1:
+            return looks[0]
+        many = [look for look, _ in looks]
+        scale, bias = (
+            np.tensordot(weights[used], [getattr(look, name) for look in many], 1)
+            for name in ("scale", "bias")
+        )
+        steps = [max(values) for values in zip(*(steps for _, steps in looks), strict=True)]
+        return Norms(many[0].sizes, scale, bias, many[0].epsilon), steps
+
+    def _style(self, index: int) -> tuple[Norms, list[float]]:
+        if index in self._looks:
+            return self._looks[index]
+        with self._measuring:
+            if index not in self._looks:
+                found = norms(canonical(self._data, self._only(index)))
+                steps = self._steps(found) if self._engine == "openvino-int8" else []
+                self._looks[index] = found, steps
+            return self._looks[index]
+
+    def _steps(self, found: Norms) -> list[float]:
+        """Each quantized tensor's step, from what pictures made by code show in 32 bits."""
+        if self._ranging is None:
+            exact = program(self._model, exact=True)
+            showing = Program(ranging(exact.model), exact.layers, exact.tensors, exact=True)
+            self._ranging = showing, self._compile(showing, *_RANGES_PX, "openvino-f32")
+        made, run = self._ranging
+        feed = made.feed(found, np.stack([found.scale, found.bias]))
+        shown = [_outputs(run, planes, feed)[RANGES].copy() for planes in pictures(*_RANGES_PX)]
+        greatest = zip(np.max(shown, 0), positives(self._model), strict=True)
+        return [step(float(value), positive) for value, positive in greatest]
+
+    def _run(self, width: int, height: int, exact: bool) -> tuple[Program, Run]:
+        if width % MULTIPLE or height % MULTIPLE:
+            raise ValueError(f"sides of {width}x{height} pixels are not multiples of {MULTIPLE}")
+        key = width, height, exact
+        with self._kept:
+            if key in self._runs:
+                self._runs.move_to_end(key)
+                return self._runs[key]
+        made = program(self._model, exact, int8=self._engine == "openvino-int8")
+        run = self._compile(made, width, height, self._engine)
+        with self._kept:
+            self._runs.setdefault(key, (made, run))
+            while len(self._runs) > 2 * _SIZES:
+                self._runs.popitem(last=False)
+            return self._runs[key]
+
+    def _compile(self, made: Program, width: int, height: int, engine: Engine) -> Run:
+        if engine == "onnxruntime":
+            from streamer.engine.onnxruntime_engine import OnnxRuntimeRun
+
+            return OnnxRuntimeRun(made, width, height, self._threads)
+        from streamer.engine.openvino_engine import OpenVinoRun
+
+        hint = "bf16" if engine == "openvino-bf16" else "f32"
+        threads, device = self._threads, self._device
+        return OpenVinoRun(made, width, height, hint=hint, threads=threads, device=device)
+
+
+def _size(planes: Planes) -> tuple[int, int]:
+    return planes[0].shape[1], planes[0].shape[0]
+
+
+def _outputs(run: Run, planes: Planes, feed: Feed) -> dict[str, NDArray[Any]]:
+    image = run.image
+    image[0] = planes[0]
+    for plane, whole in zip(planes[1:], image[1:], strict=True):
+        cv2.resize(plane, whole.shape[::-1], dst=whole)
+    return run(feed)
+
+
+def unpacked(blocks: Plane, width: int, height: int) -> Plane:
+    """I420 from (1, rows, columns, 6 x b² / 4): blocks of b x b pixels of luma, then of chroma."""
+    rows, columns, size = blocks.shape[1], blocks.shape[2], height // blocks.shape[1]
+    half, area = size // 2, width * height
+    data = np.empty(area * 3 // 2, np.uint8)
+    # A row of a block is one item, so that NumPy copies it at once.
+    luma, chroma = blocks[0, :, :, : size**2], blocks[0, :, :, size**2 :]
+    lines = luma.view(f"V{size}").transpose(0, 2, 1)
+    data[:area].view(f"V{size}").reshape(rows, size, columns)[:] = lines
+    pairs = chroma.view(f"V{half}").reshape(rows, columns, 2, half).transpose(2, 0, 3, 1)
+    data[area:].view(f"V{half}").reshape(2, rows, half, columns)[:] = pairs
+    return data

@@ -1,0 +1,67 @@
+"""What the norms see on average: a style's steady statistics, over many photographs.
+
+    python -m streamer.engine.steady NETWORK.onnx PHOTOS STATISTICS.npz
+
+writes them for each style of a network with values 0..1, in half precision.
+"""
+
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from streamer.engine.folded_network import FoldedNetwork, Planes
+from streamer.engine.statistics import Statistics, average
+
+WIDTH, HEIGHT = 640, 360
+PHOTOS = 48
+
+
+def read(path: Path) -> tuple[Statistics, ...]:
+    """Each style's, in the order of its network."""
+    with np.load(path) as saved:
+        rows = zip(*(saved[name].astype(np.float32) for name in ("mean", "logs")), strict=True)
+        return tuple(Statistics(mean, logs) for mean, logs in rows)
+
+
+def write(path: Path, styles: list[Statistics]) -> None:
+    """As `read` reads them."""
+    mean = np.array([style.mean for style in styles], np.float16)
+    logs = np.array([style.log_variance for style in styles], np.float16)
+    np.savez_compressed(path, mean=mean, logs=logs)
+
+
+def steady(network: FoldedNetwork, photos: list[Planes]) -> list[Statistics]:
+    """Of each of a network's styles."""
+    count = network.styles or 1
+    blends = np.eye(count, dtype=np.float32)
+    return [average([network.measure(p, blend).statistics for p in photos]) for blend in blends]
+
+
+def photo(path: Path) -> Planes:
+    """The middle of a photo, at the size that statistics are taken at."""
+    bgr = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise SystemExit(f"{path} is not a picture")
+    scale = max(HEIGHT / bgr.shape[0], WIDTH / bgr.shape[1])
+    size = max(WIDTH, round(bgr.shape[1] * scale)), max(HEIGHT, round(bgr.shape[0] * scale))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    whole = cv2.resize(bgr, size, interpolation=way)
+    top, left = (size[1] - HEIGHT) // 2, (size[0] - WIDTH) // 2
+    part = whole[top : top + HEIGHT, left : left + WIDTH]
+    data = cv2.cvtColor(part, cv2.COLOR_BGR2YUV_I420).ravel()
+    u, v = data[WIDTH * HEIGHT :].reshape(2, HEIGHT // 2, WIDTH // 2)
+    return data[: WIDTH * HEIGHT].reshape(HEIGHT, WIDTH), u, v
+
+
+def main() -> None:
+    network, folder, target = map(Path, sys.argv[1:])
+    files = sorted(folder.glob("*.jpg"))
+    photos = [photo(file) for file in files[:: max(1, len(files) // PHOTOS)][:PHOTOS]]
+    folded = FoldedNetwork(network.read_bytes(), 0, 1, "openvino-bf16")
+    write(target, steady(folded, photos))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""What the routes need of the rest of the program; tests put fakes in its place."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from streamer.errors import RingError
+from streamer.frame import Image, Style
+from streamer.live.broadcast import Broadcasts
+from streamer.pipeline.change import Change
+
+
+class Ring(Protocol):
+    """See `streamer.ring.ring.Ring`."""
+
+    @property
+    def ready(self) -> bool: ...
+    async def stylize(self, image: Image, style: Style) -> Image: ...
+    def stats(self) -> list[dict[str, object]]: ...
+
+
+class Catalogue(Protocol):
+    """See `streamer.library.live.LiveCatalogue`."""
+
+    def listing(self) -> dict[str, Any]: ...
+    def parse(self, style: str) -> tuple[tuple[str, float], ...]: ...
+    def add(self, picture: bytes, file_name: str, name: str | None) -> dict[str, Any]: ...
+
+
+class Answered(Protocol):
+    """A connection whose offer was answered."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def answer_sdp(self) -> str: ...
+
+
+class Connections(Protocol):
+    """All publishers or all viewers, as WHIP and WHEP see them."""
+
+    async def answer(self, name: str, offer_sdp: str) -> Answered: ...
+    async def trickle(self, session_id: str, fragment: str, /) -> bool | None: ...
+    async def close(self, session_id: str, /) -> bool: ...
+
+
+class Publishers(Connections, Protocol):
+    """See `streamer.live.sessions.Sessions`."""
+
+    def change(self, name: str, wanted: Change) -> dict[str, object]: ...
+    def active(self) -> dict[str, dict[str, object]]: ...
+    def stats(self) -> dict[str, dict[str, object]]: ...
+
+
+class Viewers(Connections, Protocol):
+    """See `streamer.live.viewers.Viewers`."""
+
+    def count(self, name: str) -> int: ...
+    def stats(self) -> dict[str, dict[str, object]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Everyone who publishes or watches."""
+
+    publishers: Publishers
+    viewers: Viewers
+    broadcasts: Broadcasts
+
+
+def require(ring: Ring) -> None:
+    """Raise RingError until the workers are warm, so that the client comes back later."""
+    if not ring.ready:
+        raise RingError("the workers are still loading; try again in a few seconds")

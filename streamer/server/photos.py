@@ -1,0 +1,59 @@
+"""browser, curl → **photos** → ring: one photo in, the stylized JPEG out."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from streamer.frame import Style
+from streamer.photo import decode_photo, encode_jpeg
+from streamer.server.admission import AdmissionLimit
+from streamer.server.forms import form_schema, read_image
+from streamer.server.interfaces import Catalogue, Ring, require
+
+PHOTOS_AT_ONCE = 2
+PHOTOS_WAITING = 8
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {}}},
+    404: {"description": "unknown style; the message lists the known ones"},
+    413: {"description": "too many bytes or pixels"},
+    415: {"description": "not an image"},
+}
+
+
+def photo_routes(
+    max_pixels: int, ring: Ring, catalogue: Catalogue, observe_s: Callable[[float], object]
+) -> APIRouter:
+    """`observe_s` gets the seconds that each photo took, from its last byte to its answer."""
+    routes = APIRouter(tags=["photos"])
+    limit = AdmissionLimit(PHOTOS_AT_ONCE, PHOTOS_WAITING, "photos")
+
+    @routes.post(
+        "/stylize/{style}",
+        response_class=Response,
+        responses=_RESPONSES,
+        openapi_extra=form_schema(),
+    )
+    async def stylize(
+        style: str,
+        request: Request,
+        strength: Annotated[float, Query(ge=0, le=1)] = 1.0,
+        preserve_color: bool = False,
+    ) -> Response:
+        """Stylize one photo in its full resolution; `style` may be a blend, `a:0.7,b:0.3`."""
+        look = Style(catalogue.parse(style), strength, preserve_color)
+        require(ring)
+        async with limit.place() as slot:
+            data, _, _ = await read_image(request)
+            began_at = time.monotonic()
+            async with slot:
+                photo = await asyncio.to_thread(decode_photo, data, max_pixels)
+                jpeg = await asyncio.to_thread(encode_jpeg, await ring.stylize(photo, look))
+        observe_s(time.monotonic() - began_at)
+        return Response(jpeg, media_type="image/jpeg")
+
+    return routes

@@ -1,0 +1,184 @@
+import importlib.util
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+from streamer.engine import folded_network
+from streamer.engine.canonical import NotFoldableError, canonical
+from streamer.engine.folded_network import Engine, FoldedNetwork, Planes, unpacked
+from streamer.engine.graph import Graph
+from streamer.engine.pictures import pictures
+from streamer.engine.program import program, quantized_tensors
+from tests.engine import small_networks as small
+
+WIDTH, HEIGHT = 192, 128
+HERE: list[Engine] = ["onnxruntime"]
+if importlib.util.find_spec("openvino"):
+    HERE += ["openvino-f32", "openvino-int8"]  # bfloat16 is emulated, slowly, on most machines
+
+
+def shown(seed: int = 0) -> Planes:
+    return pictures(WIDTH, HEIGHT)[seed]
+
+
+def published(data: bytes, planes: Planes, white: float = 1, **weights: np.ndarray) -> np.ndarray:
+    """What the network as it was published makes of a picture, as I420."""
+    size = planes[0].shape[::-1]
+    yuv = np.stack([planes[0], *(cv2.resize(plane, size) for plane in planes[1:])])
+    image = (white * small.to_rgb(yuv))[None].astype(np.float32)
+    (stylized,) = small.run(data, **{"in": image}, **weights).values()
+    y, *chroma = small.to_yuv(stylized[0] / white)
+    halves = [c.reshape(HEIGHT // 2, 2, WIDTH // 2, 2).mean((1, 3)) for c in chroma]
+    return np.concatenate([plane.ravel() for plane in (y, *halves)])
+
+
+def off(ours: np.ndarray, wanted: np.ndarray) -> float:
+    """Mean difference of luma and of chroma, inside of the border, the greater one."""
+    both = np.abs(ours.astype(float) - wanted)
+    luma = both[: WIDTH * HEIGHT].reshape(HEIGHT, WIDTH)[8:-8, 8:-8]
+    chroma = both[WIDTH * HEIGHT :].reshape(2, HEIGHT // 2, WIDTH // 2)[:, 4:-4, 4:-4]
+    return float(max(luma.mean(), chroma.mean()))
+
+
+@pytest.mark.parametrize("engine", HERE)
+def test_with_its_own_statistics_a_picture_is_the_published_networks(engine: Engine) -> None:
+    data = small.network()
+    network = FoldedNetwork(data, 0, 1, engine)
+    wanted = published(data, shown())
+    measured = network.measure(shown(), None)
+    again = network.stylize(shown(), None, measured.statistics)
+    most = 5 if engine == "openvino-int8" else 2
+    assert off(measured.data, wanted) < most
+    assert off(again, wanted) < most
+    assert network.channels == measured.statistics.mean.size == 50
+
+
+@pytest.mark.parametrize("engine", HERE)
+def test_statistics_of_another_picture_make_another_picture(engine: Engine) -> None:
+    network = FoldedNetwork(small.network(), 0, 1, engine)
+    own, other = (network.measure(shown(i), None).statistics for i in (0, 1))
+    ours, theirs = (network.stylize(shown(), None, s) for s in (own, other))
+    between = network.stylize(shown(), None, own.toward(other, 0.5))
+    assert off(ours, theirs) > 2
+    assert off(between, ours) < off(theirs, ours)
+    assert np.array_equal(network.stylize(shown(), None, own), ours)
+
+
+@pytest.mark.parametrize("engine", HERE)
+def test_blends_of_styles_need_no_compiling(engine: Engine) -> None:
+    data = small.network(small.styled)
+    network = FoldedNetwork(data, 0, 1, engine)
+    assert network.styles == small.STYLES
+    blends = [np.array(w, np.float32) for w in ((1, 0, 0), (0, 0, 1), (0.3, 0, 0.7))]
+    network.prepare(WIDTH, HEIGHT, blends[0])
+    assert network.ready(WIDTH, HEIGHT, blends[0])
+    assert not network.ready(WIDTH, HEIGHT, blends[1])
+    assert not network.ready(WIDTH // 2, HEIGHT, blends[0])
+    for blend in blends:
+        wanted = published(data, shown(), style_weights=blend)
+        assert off(network.measure(shown(), blend).data, wanted) < 5
+    assert network.ready(WIDTH, HEIGHT, blends[2])
+
+
+@pytest.mark.parametrize("engine", HERE)
+def test_a_flat_picture_has_no_variance_and_breaks_nothing(engine: Engine) -> None:
+    network = FoldedNetwork(small.network(), 0, 1, engine)
+    flat = tuple(np.full_like(plane, 90) for plane in shown())
+    found = network.measure((flat[0], flat[1], flat[2]), None).statistics
+    assert np.isfinite(found.mean).all() and np.isfinite(found.log_variance).all()
+    assert found.variance[:8].max() < 1e-3
+    network.stylize(shown(), None, found)
+
+
+def test_values_of_0_to_255_and_sizes_of_all_kinds() -> None:
+    data = small.network(white=255)
+    network = FoldedNetwork(data, 0, 255, HERE[0])
+    wanted = published(data, shown(), white=255)
+    assert off(network.measure(shown(), None).data, wanted) < 2
+    for width, height in ((64, 128), (200, 40), (100, 68)):
+        assert (
+            network.measure(pictures(width, height)[0], None).data.size == width * height * 3 // 2
+        )
+
+
+def test_other_sides_are_refused() -> None:
+    network = FoldedNetwork(small.network(), 0, 1, HERE[0])
+    with pytest.raises(ValueError, match="66x64"):
+        network.prepare(66, 64)
+
+
+def test_what_is_prepared_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = FoldedNetwork(small.network(small.styled), 0, 1, HERE[0])
+    first, second = np.eye(3, dtype=np.float32)[:2]
+    own = network.measure(shown(), first).statistics
+    network.prepare(WIDTH, HEIGHT, first)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly(name: str) -> None:
+        original = getattr(network, name)
+
+        def wait(*arguments: object) -> object:
+            begun.set()
+            assert go_on.wait(10)
+            return original(*arguments)
+
+        monkeypatch.setattr(network, name, wait)
+
+    slowly("_compile")
+    monkeypatch.setattr(folded_network, "canonical", lambda *a: go_on.wait(10) and canonical(*a))
+    beside = [
+        threading.Thread(target=network.prepare, args=(64, 64, first)),
+        threading.Thread(target=network.prepare, args=(WIDTH, HEIGHT, second)),
+    ]
+    for thread in beside:
+        thread.start()
+    assert begun.wait(10)
+    network.stylize(shown(), first, own)  # neither the one nor the other is waited for
+    assert all(thread.is_alive() for thread in beside)
+    go_on.set()
+    for thread in beside:
+        thread.join()
+    assert network.ready(64, 64, first) and network.ready(WIDTH, HEIGHT, second)
+
+
+def test_only_so_many_sizes_are_kept() -> None:
+    network = FoldedNetwork(small.network(), 0, 1, "onnxruntime")
+    sizes = [(64 + 8 * i, 64) for i in range(6)]
+    for size in sizes:
+        network.prepare(*size)
+    assert [network.ready(*size) for size in sizes] == [False] * 2 + [True] * 4
+
+
+def test_a_network_without_norms_is_told_apart() -> None:
+    b = small.Builder()
+    b.add("Relu", b.conv("in", 3, 3, 3))
+    with pytest.raises(NotFoldableError):
+        FoldedNetwork(small.model(b, []), 0, 1, HERE[0])
+
+
+def test_in_8_bits_all_that_convolutions_read_is_whole_numbers() -> None:
+    network = FoldedNetwork(small.network(), 0, 1, "onnxruntime")
+    model = network._model
+    made = program(model, int8=True)
+    graph = Graph(made.model)
+    assert made.tensors == len(quantized_tensors(Graph(model))) == 9
+    for conv in (node for node in graph.nodes if node.op_type == "Conv"):
+        source = graph.maker(conv.input[0])
+        while source is not None and source.op_type == "Pad":
+            source = graph.maker(source.input[0])
+        weight = graph.maker(conv.input[1])
+        assert source is not None and source.op_type == "DequantizeLinear"
+        assert weight is not None and graph.constants[weight.input[0]].dtype == np.int8
+
+
+def test_blocks_are_unpacked_to_planes() -> None:
+    size, rows, columns = 4, 3, 5
+    area = rows * columns * size**2
+    data = np.random.default_rng(0).integers(0, 256, area * 3 // 2, np.uint8)
+    width, height, half = columns * size, rows * size, size // 2
+    luma = data[:area].reshape(rows, size, columns, size).transpose(0, 2, 1, 3)
+    chroma = data[area:].reshape(2, rows, half, columns, half).transpose(1, 3, 0, 2, 4)
+    parts = [part.reshape(1, rows, columns, -1) for part in (luma, chroma)]
+    assert np.array_equal(unpacked(np.concatenate(parts, -1), width, height), data)

@@ -1,0 +1,174 @@
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from streamer.engine import steady
+from streamer.engine.statistics import (
+    FOLLOW_S,
+    MEASURE_S,
+    Following,
+    Statistics,
+    StreamStatistics,
+    Thumbnail,
+    average,
+)
+
+
+def statistics(mean: float, variance: float) -> Statistics:
+    one = np.ones(4, np.float32)
+    return Statistics.of(mean * one, variance * one)
+
+
+def same(a: Statistics, b: Statistics, within: float = 1e-4) -> bool:
+    return np.allclose(a.mean, b.mean, atol=within) and np.allclose(
+        a.log_variance, b.log_variance, atol=within
+    )
+
+
+def test_between_two_are_means_and_logarithms_of_variances() -> None:
+    a, b = statistics(0, 1), statistics(2, 16)
+    assert a.toward(b, 0) is a and a.toward(b, 1) is b
+    half = a.toward(b, 0.5)
+    assert np.allclose(half.mean, 1) and np.allclose(half.variance, 4, rtol=1e-3)
+    assert same(average([a, b]), half)
+    assert same(average([a, b], [0.25, 0.75]), a.toward(b, 0.75))
+
+
+def test_no_variance_is_no_variance() -> None:
+    assert np.allclose(statistics(1, 0).variance, 0, atol=1e-7)
+    assert (statistics(1, 0).variance >= 0).all()
+
+
+def test_a_scene_starts_with_what_was_measured() -> None:
+    first = statistics(3, 2)
+    following = Following.start(first, now=10)
+    assert following.current is first
+    assert following.move(11).current.mean[0] == pytest.approx(3)
+
+
+def test_it_follows_smoothly_and_at_the_same_speed_at_any_frame_rate() -> None:
+    a, b = statistics(0, 1), statistics(1, 1)
+    ends = []
+    for fps in (5, 30):
+        following = Following.start(a, now=0).measured(b, now=0)
+        steps = []
+        for frame in range(1, int(FOLLOW_S * fps) + 1):
+            before = following.current.mean[0]
+            following = following.move(frame / fps)
+            steps.append(following.current.mean[0] - before)
+        assert max(steps) <= 1.001 * (1 - math.exp(-1 / fps / FOLLOW_S))  # no jump
+        assert min(steps) > 0
+        ends.append(following.current.mean[0])
+    assert ends == pytest.approx([1 - math.exp(-1)] * 2, abs=1e-3)
+
+
+def test_a_measurement_does_not_move_what_is_shown() -> None:
+    a, b = statistics(0, 1), statistics(1, 4)
+    following = Following.start(a, now=0)
+    told = following.measured(b, now=5)
+    assert same(told.current, a) and told.target is b
+
+
+def test_time_that_goes_back_moves_nothing() -> None:
+    following = Following.start(statistics(0, 1), 5).measured(statistics(1, 1), 5)
+    assert same(following.move(4).current, statistics(0, 1))
+
+
+def scene(seed: int, gain: float = 1, lift: float = 0, shift: int = 0) -> Thumbnail:
+    rng = np.random.default_rng(seed)
+    coarse = rng.uniform(20, 200, (9, 16)).repeat(40, 0).repeat(40, 1)
+    noisy = np.roll(coarse, shift, 1) * gain + lift + rng.normal(0, 4, coarse.shape)
+    return Thumbnail.of(noisy.clip(0, 255).astype(np.uint8))
+
+
+def test_another_scene_is_a_cut() -> None:
+    assert scene(1).cut_from(scene(2))
+
+
+def test_a_light_switched_off_is_a_cut() -> None:
+    assert scene(1, gain=0.25).cut_from(scene(1))
+
+
+@pytest.mark.parametrize("change", [{}, {"shift": 12}, {"gain": 0.9}, {"lift": 15}])
+def test_what_a_camera_does_from_frame_to_frame_is_not(change: dict[str, float]) -> None:
+    assert not scene(1, **change).cut_from(scene(1))  # type: ignore[arg-type]
+
+
+def test_a_wall_with_noise_is_not() -> None:
+    rng = np.random.default_rng(0)
+    walls = [rng.normal(120, 4, (360, 640)).clip(0, 255).astype(np.uint8) for _ in range(2)]
+    a, b = map(Thumbnail.of, walls)
+    assert not a.cut_from(b)
+
+
+def test_steady_statistics_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "some.npz"
+    written = [statistics(0.25, 1), statistics(-3, 0.5)]
+    steady.write(path, written)
+    read = steady.read(path)
+    assert len(read) == 2 and all(same(a, b, 2e-3) for a, b in zip(read, written, strict=True))
+
+
+def luma(seed: int) -> NDArray[np.uint8]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(20, 200, (9, 16), np.uint8).repeat(20, 0).repeat(20, 1)
+
+
+def test_until_statistics_come_back_every_frame_uses_and_sends_its_own() -> None:
+    stream = StreamStatistics()
+    for now in (0.0, 0.03):
+        orders = stream.orders(luma(1), ["mosaic"], now)
+        assert orders.known == {} and orders.measure == {"mosaic"}
+    stream.take(orders.scene, {"mosaic": statistics(1, 1)}, 0.05)
+    orders = stream.orders(luma(1), ["mosaic"], 0.07)
+    assert same(orders.known["mosaic"], statistics(1, 1)) and not orders.measure
+
+
+def started(*styles: str) -> StreamStatistics:
+    stream = StreamStatistics()
+    orders = stream.orders(luma(1), styles, 0)
+    stream.take(orders.scene, {style: statistics(0, 1) for style in styles}, 0)
+    return stream
+
+
+def test_it_is_measured_again_now_and_then_by_one_frame() -> None:
+    stream, asked = started("mosaic"), []
+    for frame in range(1, 61):
+        if stream.orders(luma(1), ["mosaic"], frame / 30).measure:
+            asked.append(frame / 30)
+    assert asked == pytest.approx([MEASURE_S * i for i in (1, 2, 3, 4)], abs=0.05)
+
+
+def test_a_measurement_is_followed_slowly() -> None:
+    stream = started("mosaic")
+    stream.take(0, {"mosaic": statistics(1, 1)}, 0)
+    ways = [
+        stream.orders(luma(1), ["mosaic"], now).known["mosaic"].mean[0]
+        for now in (0.01, FOLLOW_S, 20 * FOLLOW_S)
+    ]
+    assert ways == pytest.approx([0, 1 - math.exp(-1), 1], abs=0.01)
+
+
+def test_a_cut_starts_anew_and_forgets_what_is_under_way() -> None:
+    stream = started("mosaic")
+    before = stream.orders(luma(1), ["mosaic"], 0.1)
+    after = stream.orders(luma(2), ["mosaic"], 0.2)
+    assert after.scene != before.scene and after.known == {} and after.measure == {"mosaic"}
+    stream.take(before.scene, {"mosaic": statistics(9, 9)}, 0.25)
+    assert stream.orders(luma(2), ["mosaic"], 0.3).known == {}
+    stream.take(after.scene, {"mosaic": statistics(2, 2)}, 0.35)
+    assert same(stream.orders(luma(2), ["mosaic"], 0.35).known["mosaic"], statistics(2, 2))
+
+
+def test_a_style_that_fades_in_is_measured_while_the_other_goes_on() -> None:
+    stream = started("mosaic")
+    orders = stream.orders(luma(1), ["mosaic", "starry"], 0.1)
+    assert set(orders.known) == {"mosaic"} and orders.measure == {"starry"}
+    stream.take(orders.scene, {"starry": statistics(5, 1)}, 0.2)
+    assert set(stream.orders(luma(1), ["mosaic", "starry"], 0.3).known) == {"mosaic", "starry"}
+    assert set(stream.orders(luma(1), ["starry"], 0.4).known) == {"starry"}
+    back = stream.orders(luma(1), ["mosaic"], 0.5)
+    assert back.known == {} and back.measure == {"mosaic"}

@@ -1,0 +1,99 @@
+"""Streams beside the stylized one: kept, converted or left out, and known before any work."""
+
+from pathlib import Path
+
+import av
+import pytest
+
+from streamer.files.job import prepare
+from tests.support.flash_beep import beeps, flashes, write
+from tests.support.video_clips import Clip, write_clip
+from tests.support.video_runs import read_back, run, wanted
+
+STEP_S = 0.02
+NO_LAYOUT = {  # containers that name no channel layout, and codecs that MP4 does not hold
+    "wma.wmv": ("wmv2", "wmav2"),
+    "wma.avi": ("mpeg4", "wmav2"),
+    "adpcm.avi": ("mpeg4", "adpcm_ms"),
+    "ima.avi": ("mjpeg", "adpcm_ima_wav"),
+    "pcm.avi": ("mjpeg", "pcm_s16le"),
+    "pcm24.mov": ("libx264", "pcm_s24le"),
+    "pcm.mkv": ("libx264", "pcm_s16be"),
+    "opus.mkv": ("libx264", "libopus"),
+}
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "webm"])
+@pytest.mark.parametrize("name", NO_LAYOUT)
+async def test_any_sound_is_kept_in_step_in_any_format(
+    name: str, suffix: str, tmp_path: Path
+) -> None:
+    source = write(tmp_path / name, 3, codecs=NO_LAYOUT[name])
+    target = tmp_path / f"out.{suffix}"
+    result = await run(wanted(source, target))
+    assert not any("damaged" in note for note in result.notes), result.notes
+    before = [f - b for f, b in zip(flashes(source), beeps(source), strict=True)]
+    after = [f - b for f, b in zip(flashes(target), beeps(target), strict=True)]
+    assert len(after) == 3
+    assert all(abs(a - b) <= STEP_S for a, b in zip(before, after, strict=True)), (before, after)
+    with av.open(str(target)) as container:
+        assert container.streams.audio[0].channels == 2
+        codec = container.streams.audio[0].codec_context.codec.canonical_name
+        assert suffix != "mp4" or codec in ("aac", "opus")
+
+
+def test_what_a_file_cannot_hold_is_known_before_the_first_frame(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.wmv", 1, codecs=NO_LAYOUT["wma.wmv"])
+    one = wanted(source, tmp_path / "out.mp4")
+    job = prepare(one.source, one.target, one.options)
+    assert [(track.codec, track.action, track.into) for track in job.plan.tracks] == [
+        ("wmav2", "convert", "aac")
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4"])
+async def test_a_timecode_stays(suffix: str, tmp_path: Path) -> None:
+    clip = Clip(audio=("eng",), metadata={"timecode": "10:00:00:00"})
+    source, target = write_clip(tmp_path / "in.mov", clip), tmp_path / f"out{suffix}"
+    with av.open(str(source)) as container:
+        assert [s.type for s in container.streams] == ["video", "audio", "data"]
+    result = await run(wanted(source, target))
+    assert result.notes == ()
+    with av.open(str(target)) as container:
+        assert container.streams.video[0].metadata["timecode"] == "10:00:00:00"
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".mp4"])
+async def test_data_of_unknown_kind_is_left_out_and_said(suffix: str, tmp_path: Path) -> None:
+    """As phones write it; MP4 would get a track without a description."""
+    source = write_clip(tmp_path / "in.mp4", Clip(audio=("eng",), subtitles=("a", "b")))
+    data = source.read_bytes().replace(b"sbtl", b"meta").replace(b"tx3g", b"mebx")
+    source.write_bytes(data)
+    result = await run(wanted(source, tmp_path / f"out{suffix}"))
+    assert any("data stream 2 (unknown codec) is dropped" in note for note in result.notes)
+    assert [stream.kind for stream in read_back(tmp_path / f"out{suffix}")] == ["video", "audio"]
+
+
+async def test_a_rate_no_encoder_takes_is_changed(tmp_path: Path) -> None:
+    source = tmp_path / "in.mkv"
+    with av.open(str(source), "w") as out:
+        video = out.add_stream("libx264", 25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        audio = out.add_stream("pcm_s16le", 11024)
+        audio.layout = "mono"
+        for n in range(25):
+            out.mux(video.encode(av.VideoFrame(64, 48, "yuv420p")))
+            sound = av.AudioFrame("s16", "mono", 441)
+            sound.sample_rate, sound.pts = 11024, n * 441
+            out.mux(audio.encode(sound))
+        out.mux([*video.encode(None), *audio.encode(None)])
+    await run(wanted(source, tmp_path / "out.mp4"))
+    sound_made = next(s for s in read_back(tmp_path / "out.mp4") if s.kind == "audio")
+    assert sound_made.codec == "aac"
+
+
+async def test_a_name_of_255_bytes_is_done(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(pts=(0, 512)))
+    target = tmp_path / ("ü" * 125 + ".mp4")
+    assert len(target.name.encode()) == 254
+    assert (await run(wanted(source, target))).frames == 2

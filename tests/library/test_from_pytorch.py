@@ -1,0 +1,127 @@
+"""State dicts of PyTorch become networks; other files are refused, and no code in them runs."""
+
+import pickle
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from streamer.errors import ModelError
+from streamer.i420 import from_rgb, to_rgb
+from streamer.library.add import import_model
+from tests.support.library import nothing_is_left, stylized
+from tests.support.pictures import smooth_rgb
+from tests.support.transformer_net import TransformerNet
+
+
+def transformer_net(channels: int) -> TransformerNet:
+    torch.manual_seed(channels)
+    return TransformerNet(channels).eval()
+
+
+@pytest.mark.parametrize("channels", [8, 16])
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("ending", [".pth", ".model"])
+def test_a_state_dict_paints_what_its_network_paints(
+    tmp_path: Path, channels: int, zipped: bool, ending: str
+) -> None:
+    net = transformer_net(channels)
+    path = tmp_path / f"candy_nc{channels}{ending}"
+    torch.save(net.state_dict(), path, _use_new_zipfile_serialization=zipped)
+    name = f"candy-nc{channels}"
+    assert import_model(path) == (name,)
+    image = from_rgb(smooth_rgb(104, 60))
+    with torch.inference_mode():
+        rgb = torch.from_numpy(to_rgb(image)).permute(2, 0, 1)[None].float()
+        expected = net(rgb)[0].clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
+    assert expected.std() > 20
+    difference = np.abs(stylized(name, image).data.astype(int) - from_rgb(expected).data)
+    assert np.percentile(difference, 99) <= 1
+
+
+Change = Callable[[dict[str, torch.Tensor]], Mapping[str, torch.Tensor]]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: {
+            **state,
+            "in1.running_mean": torch.zeros(8),
+            "in1.running_var": torch.ones(8),
+        },
+        lambda state: {f"module.{name}": value for name, value in state.items()},
+        lambda state: {name: value.half() for name, value in state.items()},
+    ],
+    ids=["of PyTorch 0.3", "of several GPUs", "in half precision"],
+)
+def test_variants_of_a_state_dict_are_read(tmp_path: Path, change: Change) -> None:
+    torch.save(change(transformer_net(8).state_dict()), tmp_path / "net.pth")
+    assert import_model(tmp_path / "net.pth") == ("net",)
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda state: {"fc.weight": torch.zeros(2, 2)}, "no conv1.conv2d.weight"),
+        (lambda state: {**state, "extra": torch.zeros(1)}, "it has extra as well"),
+        (lambda state: {**state, "in1.weight": torch.zeros(5)}, ""),
+        (lambda state: torch.zeros(3), "holds no state dict"),
+        (lambda state: {"state": state}, "holds no state dict"),
+    ],
+)
+def test_state_dicts_of_other_networks_are_refused(
+    tmp_path: Path, models_dir: Path, change: Change, text: str
+) -> None:
+    torch.save(change(transformer_net(8).state_dict()), tmp_path / "net.pth")
+    with pytest.raises(ModelError, match=f"net.pth .*{text}"):
+        import_model(tmp_path / "net.pth")
+    assert nothing_is_left(models_dir)
+
+
+class Bomb:
+    """Unpickled, it writes a file: what a stranger's file could do to its reader."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> Any:
+        return exec, (f"open({str(self.target)!r}, 'w').close()",)
+
+
+@pytest.mark.parametrize("how", ["zip", "legacy", "pickle"])
+def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, models_dir: Path, how: str) -> None:
+    bomb, path = Bomb(tmp_path / "exploded"), tmp_path / "gift.pth"
+    pickle.loads(pickle.dumps(bomb))
+    assert bomb.target.exists()  # it does go off, where it is let
+    bomb.target.unlink()
+    if how == "pickle":
+        path.write_bytes(pickle.dumps({"w": bomb}, protocol=2))
+    else:
+        torch.save({"w": bomb}, path, _use_new_zipfile_serialization=how == "zip")
+    with pytest.raises(ModelError, match=r"gift\.pth is (refused: loading it would run|damaged)"):
+        import_model(path)
+    assert not bomb.target.exists()
+    assert nothing_is_left(models_dir)
+
+
+def test_a_checkpoint_cut_short_is_refused(tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole.pth", tmp_path / "part.pth"
+    for zipped in (True, False):
+        torch.save(transformer_net(8).state_dict(), whole, _use_new_zipfile_serialization=zipped)
+        part.write_bytes(whole.read_bytes()[:-5000])
+        with pytest.raises(ModelError, match=r"part\.pth is damaged"):
+            import_model(part)
+
+
+def test_without_torch_a_checkpoint_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net.pth").write_bytes(b"")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModelError, match=r"needs torch: pip install 'streamer\[torch\]'"):
+        import_model(tmp_path / "net.pth")

@@ -1,0 +1,73 @@
+/** A photo as it was taken, and stylized. */
+
+import { stylize } from '../rtc/api';
+import { Failure } from '../rtc/failure';
+import type { Look } from '../rtc/protocol';
+import { sleep } from '../rtc/retry';
+import { fileLook } from '../styles/blend';
+import { THUMBNAIL_PX } from '../styles/thumbnails.svelte';
+import { capture } from '../ui/save';
+
+const SETTLE_S = 0.15; // a slider that is being dragged does not send every step
+
+export class PhotoUpload {
+  original = $state<string | null>(null);
+  stylized = $state<string | null>(null);
+  busy = $state(false);
+  failure = $state.raw<Failure | null>(null);
+  name = $state('');
+
+  #file: Blob | null = null;
+  #run: AbortController | null = null;
+
+  /** Take another photo; a small copy of it, or null when the browser cannot read it. */
+  async load(file: File): Promise<Blob | null> {
+    this.close();
+    this.name = file.name.replace(/\.\w+$/, '');
+    let picture: ImageBitmap;
+    try {
+      picture = await createImageBitmap(file);
+    } catch {
+      this.failure = new Failure('no_picture');
+      return null;
+    }
+    this.#file = file;
+    this.original = URL.createObjectURL(file);
+    return capture(picture, { height_px: THUMBNAIL_PX, type: 'image/jpeg' });
+  }
+
+  /** Stylize it with this look; a newer call ends this one. */
+  async stylize(look: Look): Promise<void> {
+    const file = this.#file;
+    if (!file || look.style === '') return;
+    this.#run?.abort();
+    const run = new AbortController();
+    this.#run = run;
+    this.busy = true;
+    try {
+      await sleep(SETTLE_S, run.signal);
+      const stylized = await stylize(file, fileLook(look), run.signal);
+      if (run.signal.aborted) return;
+      this.#show(URL.createObjectURL(stylized));
+      this.failure = null;
+    } catch (error) {
+      if (!run.signal.aborted) this.failure = Failure.from(error);
+    } finally {
+      if (this.#run === run) this.busy = false;
+    }
+  }
+
+  close(): void {
+    this.#run?.abort();
+    this.#file = this.failure = null;
+    if (this.original) URL.revokeObjectURL(this.original);
+    this.original = null;
+    this.busy = false;
+    this.#show(null);
+  }
+
+  #show(url: string | null): void {
+    if (this.stylized) URL.revokeObjectURL(this.stylized);
+    this.stylized = url;
+  }
+}
