@@ -51,7 +51,7 @@ class Firefox:
             "const done = arguments[arguments.length - 1];"
             f"(async () => {{ {script} }})().then(done, (error) => done(String(error)))"
         )
-        asked = {"script": body, "args": [], "sandbox": None, "newSandbox": False}
+        asked: dict[str, Any] = {"script": body, "args": [], "sandbox": None, "newSandbox": False}
         return self._do("WebDriver:ExecuteAsyncScript", asked)["value"]
 
     def quit(self) -> None:
@@ -87,7 +87,9 @@ def firefox(profile: Path) -> Iterator[Firefox]:
     path = shutil.which("firefox-esr") or shutil.which("firefox")
     assert path is not None, "no Firefox here: apt-get install firefox-esr"
     profile.mkdir(parents=True)
-    preferences = (f"user_pref({json.dumps(k)}, {json.dumps(v)});\n" for k, v in PREFERENCES.items())
+    preferences = (
+        f"user_pref({json.dumps(k)}, {json.dumps(v)});\n" for k, v in PREFERENCES.items()
+    )
     (profile / "user.js").write_text("".join(preferences))
     command = [path, "--headless", "--marionette", "--no-remote", "--profile", str(profile)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
