@@ -137,9 +137,14 @@ def parse_size(text: str) -> tuple[int, int]:
 def parse_virtual_camera(text: str) -> tuple[str, int, int]:
     """Name, width and height of a stream's name or `page@1920x1080`."""
     name, _, size = text.partition("@")
+    return check_stream(name), *parse_size(size or "1280x720")
+
+
+def check_stream(name: str) -> str:
+    """The name of a stream."""
     if not _STREAM.fullmatch(name):
-        raise UsageError(f"--virtual-camera {text!r} is not the name of a stream, such as page")
-    return name, *parse_size(size or "1280x720")
+        raise UsageError(f"{name!r} is not the name of a stream, such as page")
+    return name
 
 
 def parse_bitrate(text: str) -> int:
