@@ -22,6 +22,7 @@ HOMES = {
     "torch": ("engine/*", "library/from_pytorch", "training/*"),
     "onnx": ("engine/*", "library/*", "training/*"),
     "pyvirtualcam": ("camera/virtual",),
+    "pi_heif": ("photo",),
     "fastapi": ("server/*",),
     "starlette": ("server/*",),
     "uvicorn": ("server/http_server",),

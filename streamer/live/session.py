@@ -180,9 +180,13 @@ class Session:
         self._peer.set_latency(latency_s)
         self._broadcast.set_latency(self.id, latency_s)
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]
-        stamp = self._peer.capture_time()
-        told = {**self.as_dict(), "workers": workers, "stamp": stamp and asdict(stamp)}
-        self._send_json(stats=told)
+        captured = self._peer.capture_time()
+        stats = {
+            **self.as_dict(),
+            "workers": workers,
+            "capture_time": captured and asdict(captured),
+        }
+        self._send_json(stats=stats)
 
     def _send_json(self, **message: object) -> None:
         self._peer.send_message(json.dumps(message))

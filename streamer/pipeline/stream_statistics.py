@@ -3,10 +3,11 @@
 What the norms of a network divide by, as it follows one stream. Pure: `now` is in seconds.
 """
 
+import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -100,3 +101,32 @@ class StreamStatistics:
             known = self._styles.get(name)
             fresh = Following.start(measured, now)
             self._styles[name] = fresh if known is None else known.measured(measured, now)
+
+    def state(self) -> bytes:
+        """All that the next frames depend on."""
+        arrays: dict[str, Any] = {"names": np.array(list(self._styles), np.str_)}
+        if self._before is not None:
+            arrays["before"] = self._before.luma
+        for at, (name, style) in enumerate(self._styles.items()):
+            both = style.target, style.current
+            arrays[f"style{at}"] = [[one.mean, one.log_variance] for one in both]
+            arrays[f"times{at}"] = [style.moved_at, self._asked_at[name]]
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        return file.getvalue()
+
+    @classmethod
+    def restore(cls, state: bytes) -> Self:
+        """From what `state` gave; from nothing at all a new one."""
+        made = cls()
+        if not state:
+            return made
+        with np.load(io.BytesIO(state), allow_pickle=False) as saved:
+            if "before" in saved:
+                made._before = Thumbnail(saved["before"])
+            for at, name in enumerate(saved["names"].tolist()):
+                target, current = (Statistics(*one) for one in saved[f"style{at}"])
+                moved_at, asked_at = saved[f"times{at}"].tolist()
+                made._styles[name] = Following(target, current, moved_at)
+                made._asked_at[name] = asked_at
+        return made

@@ -18,6 +18,7 @@ from aiortc import (
     RTCPeerConnection,
     RTCRtpSender,
     RTCRtpTransceiver,
+    rtp,
 )
 from aiortc.rtcdtlstransport import (
     X509_DIGEST_ALGORITHMS,
@@ -35,6 +36,8 @@ from streamer.webrtc.ice import IceConnection, IceScope
 log = logging.getLogger(__name__)
 
 SUPPORTED = "1.16."
+# Browsers have run out of 96 to 127 and take 35 to 63 as well (RFC 5761, 4, leaves them free).
+rtp.DYNAMIC_PAYLOAD_TYPES = [*range(35, 64), *range(96, 128)]  # type: ignore[assignment]
 WINDOW = 256 * 1024  # bytes of unfinished messages on data channels
 SLACK = 64 * 1024  # for a sender that probes a closed window
 # aiortc's, and the same for RSA certificates (GStreamer's). All have forward secrecy; the other

@@ -182,7 +182,7 @@ async def test_the_numbers_are_told_and_sound_is_delayed_by_the_latency() -> Non
     assert told["height_auto"] and told["height_px"] == 360
     assert (told["width"], told["height"]) == (640, 360)
     assert told["workers"] == [{"state": "ready"}]
-    assert told["stamp"] == {"rtp": 7, "captured_ms": 5.0}
+    assert told["capture_time"] == {"rtp": 7, "captured_ms": 5.0}
     assert told["stages_ms"]["encode"]["p50"] == 4.0
     assert 0 <= peer.latency_s < 1
 
