@@ -1,6 +1,7 @@
 """`streamer file`: flags to options. Nothing heavy is imported before the flags are read."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -98,6 +99,22 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     deinterlace: Annotated[
         bool, typer.Option(help="Deinterlace interlaced frames.", rich_help_panel=_FILE)
     ] = True,
+    preview: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.jpg",
+            help="Write the first stylized frame of each video here at once.",
+            rich_help_panel=_FILE,
+        ),
+    ] = None,
+    keep_location: Annotated[
+        bool,
+        typer.Option(
+            "--keep-location",
+            help="Keep the location (GPS) in the metadata of photos.",
+            rich_help_panel=_FILE,
+        ),
+    ] = False,
     backend: BackendOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
@@ -137,6 +154,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         continues after Ctrl-C
 
     streamer file album/ -o stylized/
+        all videos and photos of a folder, its subfolders included
 
     cat in.mp4 | streamer file - > out.mp4
     """
@@ -167,6 +185,8 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         strength=strength,
         preserve_color=preserve_color,
         transcode=transcode,
+        preview=preview,
+        keep_location=keep_location,
         backend=size.backend,
         workers=size.workers,
         threads=size.threads,

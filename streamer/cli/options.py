@@ -89,7 +89,7 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     from streamer.ring.setup import resolve
 
     found = load_saved(use, backend, workers, threads, gpus, ray_address)
-    return found or (resolve(backend or "onnx", workers, threads, gpus), "")
+    return found or (resolve(backend or "auto", workers, threads, gpus), "")
 
 
 def parse_ice_server(text: str) -> IceServer:
@@ -137,9 +137,14 @@ def parse_size(text: str) -> tuple[int, int]:
 def parse_virtual_camera(text: str) -> tuple[str, int, int]:
     """Name, width and height of a stream's name or `page@1920x1080`."""
     name, _, size = text.partition("@")
+    return check_stream(name), *parse_size(size or "1280x720")
+
+
+def check_stream(name: str) -> str:
+    """The name of a stream."""
     if not _STREAM.fullmatch(name):
-        raise UsageError(f"--virtual-camera {text!r} is not the name of a stream, such as page")
-    return name, *parse_size(size or "1280x720")
+        raise UsageError(f"{name!r} is not the name of a stream, such as page")
+    return name
 
 
 def parse_bitrate(text: str) -> int:
