@@ -1,11 +1,14 @@
 """What travels, an image with its time and style, and the sources and sinks it travels between."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streamer.statistics import Orders, Statistics
 
 Plane = NDArray[np.uint8]
 VIDEO_CLOCK_HZ = 90_000  # RTP clock of video (RFC 3551)
@@ -54,13 +57,16 @@ class Style:
 
     `strength` mixes with the source image: 0 leaves it as it came, 1 shows the style alone.
     `preserve_color` keeps the source's chroma under the style's brush strokes. `smooth` (0..0.95)
-    calms flicker: that much of what hardly changes comes from the frame shown before.
+    calms flicker: that much of what hardly changes comes from the frame shown before. `tone` is
+    where the statistics of the network's norms come from: 0 from the scene itself, 1 from the
+    average of many photos.
     """
 
     blend: tuple[tuple[str, float], ...] = (("none", 1.0),)
     strength: float = 1.0
     preserve_color: bool = False
     smooth: float = 0.0
+    tone: float = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class Frame:
     style: Style = field(default=Style())
     height_px: int | None = None  # height to stylize at; None: the image's own
     duration: int = 0  # in time_base units; 0: unknown
+    orders: Orders | None = None  # statistics of its stream; None: the image's own
+    measured: Mapping[str, Statistics] = field(default_factory=dict)  # comes back with it
 
     @property
     def pts_s(self) -> float:

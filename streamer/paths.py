@@ -24,6 +24,13 @@ def data_dir() -> Path:
     return platformdirs.user_data_path("streamer", appauthor=False)
 
 
+def cache_dir() -> Path:
+    """For what can be made again: `$STREAMER_CACHE_DIR`, else the platform's usual place."""
+    if chosen := os.environ.get("STREAMER_CACHE_DIR"):
+        return Path(chosen)
+    return platformdirs.user_cache_path("streamer", appauthor=False)
+
+
 def user_models() -> Path:
     """The folder of the models that were pulled or added; it need not exist yet."""
     return data_dir() / "models"

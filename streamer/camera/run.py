@@ -75,7 +75,12 @@ async def _carry(
     async with asyncio.TaskGroup() as tasks:
         reporting = tasks.create_task(_report(source, ring, camera, control, stats))
         await pipeline.run(
-            source.frames, ring.open(live=True), camera, stats=stats, apply_style=control.apply
+            source.frames,
+            ring.open(live=True),
+            camera,
+            stats=stats,
+            apply_style=control.apply,
+            on_stylized=control.style.on_stylized,
         )
         reporting.cancel()
 

@@ -85,7 +85,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
             device=device,
             token=token,
             control=control,
-            backend=backend or "onnx",
+            backend=backend or "auto",
             workers=workers,
             threads=threads,
         )

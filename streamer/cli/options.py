@@ -89,7 +89,7 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     from streamer.ring.setup import resolve
 
     found = load_saved(use, backend, workers, threads, gpus, ray_address)
-    return found or (resolve(backend or "onnx", workers, threads, gpus), "")
+    return found or (resolve(backend or "auto", workers, threads, gpus), "")
 
 
 def parse_ice_server(text: str) -> IceServer:

@@ -1,5 +1,10 @@
-"""The engines a worker may run networks on; `none` returns every image as it came."""
+"""What a worker runs networks with.
+
+`auto` runs them folded, by the engine and precision that this machine does fastest; `openvino`
+the same by OpenVINO only; `onnx` and `torch` as they were published; `none` returns every image
+as it came.
+"""
 
 from typing import Literal
 
-Backend = Literal["onnx", "torch", "none"]
+Backend = Literal["auto", "openvino", "onnx", "torch", "none"]

@@ -19,7 +19,7 @@ from streamer.engine.fold import Norms, norms
 from streamer.engine.packed import packed, widened
 from streamer.engine.pictures import pictures
 from streamer.engine.program import RANGES, Feed, Program, positives, program, ranging, step
-from streamer.engine.statistics import Statistics
+from streamer.statistics import Statistics
 
 Plane = NDArray[np.uint8]
 Planes = tuple[Plane, Plane, Plane]

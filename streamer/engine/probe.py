@@ -9,15 +9,16 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 
 from streamer.engine.folded_network import ENGINES, Engine, FoldedNetwork
-from streamer.engine.statistics import Statistics
 from streamer.errors import ModelError
+from streamer.statistics import Statistics
 
 Open = Callable[[Engine], FoldedNetwork]
 
@@ -49,32 +50,37 @@ class Probe:
         )
 
 
-def probe(open_network: Open, cache: Path, threads: int) -> Probe:
+def probe(
+    open_network: Open, cache: Path, threads: int, engines: Sequence[Engine] = ENGINES
+) -> Probe:
     """What this machine does, from the cache directory or measured now; under 3 s.
 
     Raises ModelError when no engine can run the network.
     """
     file = cache / f"engines-{machine(threads)}.json"
     try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(file.with_suffix(".lock")):  # workers that start together measure once
+            known = _read(file) or measured(open_network).milliseconds
+            file.write_text(json.dumps(dict(known)), encoding="utf-8")
+    except OSError:  # nowhere to remember it
+        known = measured(open_network, engines).milliseconds
+    return Probe({engine: known[engine] for engine in engines if engine in known})
+
+
+def _read(file: Path) -> Mapping[Engine, float]:
+    try:
         saved = json.loads(file.read_text(encoding="utf-8"))
-        known = {engine: float(saved[engine]) for engine in ENGINES if engine in saved}
-        if known:
-            return Probe(known)
-    except (OSError, ValueError, TypeError):
-        pass  # never measured, or half written
-    found = measured(open_network)
-    cache.mkdir(parents=True, exist_ok=True)
-    half = file.with_suffix(f".{os.getpid()}")
-    half.write_text(json.dumps(found.milliseconds), encoding="utf-8")
-    half.replace(file)
-    return found
+        return {engine: float(saved[engine]) for engine in ENGINES if engine in saved}
+    except (OSError, ValueError, TypeError):  # never measured, or half written
+        return {}
 
 
-def measured(open_network: Open) -> Probe:
+def measured(open_network: Open, engines: Sequence[Engine] = ENGINES) -> Probe:
     """Time every engine. Raises ModelError when none can run the network."""
     found: dict[Engine, float] = {}
     refusal = ModelError("no engine can run it")
-    for engine in ENGINES:
+    for engine in engines:
         try:
             found[engine] = _milliseconds(open_network(engine), min(found.values(), default=np.inf))
         except (ModelError, ImportError) as error:

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from streamer.engine.folded_network import FoldedNetwork, Planes
-from streamer.engine.statistics import Statistics, average
+from streamer.statistics import Statistics, average
 
 WIDTH, HEIGHT = 640, 360
 PHOTOS = 48

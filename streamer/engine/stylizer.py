@@ -4,6 +4,7 @@ A style is a blend of one model's styles (one run of the network), of several mo
 each), of the source image itself (`none`), or of all of these.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,14 +12,29 @@ import cv2
 import numpy as np
 
 from streamer.engine.backend import Backend
+from streamer.engine.canonical import NotFoldableError
+from streamer.engine.folded_model import FoldedModel, Shares
+from streamer.engine.folded_network import ENGINES
 from streamer.engine.network import Network, run
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
 from streamer.i420 import Weights, mix, recolor
+from streamer.statistics import Orders, Statistics
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE, ModelFile
 
+log = logging.getLogger(__name__)
+
+OPENVINO = tuple(engine for engine in ENGINES if engine.startswith("openvino"))
 _NEGLIGIBLE = 1 / 1024  # a smaller share of the image changes no pixel by more than a quarter
+
+
+@dataclass(frozen=True, slots=True)
+class Stylized:
+    """A stylized image, and the statistics that were measured of the unstylized one, by style."""
+
+    image: Image
+    measured: Mapping[str, Statistics]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +43,7 @@ class StylizerSpec:
 
     backend: Backend
     threads: int = 1
-    device: str = "cpu"  # or cuda, cuda:1, ...; Torch only
+    device: str = "cpu"  # or gpu, npu (OpenVINO), cuda, cuda:1, ... (Torch)
     models: tuple[ModelFile, ...] = ()
     follow_catalogue: bool = False  # find styles that are added on this machine later on, too
 
@@ -36,30 +52,50 @@ class StylizerSpec:
         cv2.setNumThreads(self.threads)
         if self.backend == "none":
             return Identity()
-        open_network = self._engine()
-        networks = {model: open_network(model) for model in self.models}
+        open_network = self._opener()
+        networks, refusal = dict[ModelFile, Network | FoldedModel](), None
+        for model in self.models:
+            try:
+                networks[model] = open_network(model)
+            except ModelError as error:  # its styles are refused; others go on
+                log.warning("%s", error)
+                refusal = error
+        if refusal is not None and not networks:
+            raise refusal
         return Stylizer(networks, CatalogueLookup(open_network) if self.follow_catalogue else None)
 
-    def _engine(self) -> Callable[[ModelFile], Network]:
-        if self.backend == "onnx":
-            from streamer.engine.onnx_network import fastest
+    def _opener(self) -> Callable[[ModelFile], "Network | FoldedModel"]:
+        if self.backend == "torch":
+            try:
+                from streamer.engine.torch_network import TorchNetwork
+            except ModuleNotFoundError as missing:
+                hint = "pip install 'streamer[torch]'"
+                raise ModelError(f"the torch backend needs {missing.name}: {hint}") from None
+            return lambda model: TorchNetwork(model, self.device, self.threads)
+        from streamer.engine.onnx_network import fastest
 
+        if self.backend == "onnx":
             return lambda model: fastest(model, self.threads)
-        try:
-            from streamer.engine.torch_network import TorchNetwork
-        except ModuleNotFoundError as missing:
-            hint = "pip install 'streamer[torch]'"
-            raise ModelError(f"the torch backend needs {missing.name}: {hint}") from None
-        return lambda model: TorchNetwork(model, self.device, self.threads)
+        engines = ENGINES if self.backend == "auto" else OPENVINO
+        device = "CPU" if self.device in ("auto", "cpu") else self.device.upper()
+
+        def open_network(model: ModelFile) -> "Network | FoldedModel":
+            try:
+                return FoldedModel(model, engines, self.threads, device)
+            except NotFoldableError as reason:
+                log.info("model %s runs as it was published: %s", model.name, reason)
+                return fastest(model, self.threads)
+
+        return open_network
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueLookup:
     """Opens the network of a style that was added since the catalogue was read."""
 
-    open_network: Callable[[ModelFile], Network]
+    open_network: Callable[[ModelFile], Network | FoldedModel]
 
-    def __call__(self, name: str) -> tuple[ModelFile, Network]:
+    def __call__(self, name: str) -> tuple[ModelFile, Network | FoldedModel]:
         """Raises UnknownStyleError, ModelError."""
         model, _ = Catalogue.load().find(name)
         return model, self.open_network(model)
@@ -73,16 +109,16 @@ class Stylizer:
 
     def __init__(
         self,
-        networks: Mapping[ModelFile, Network],
-        lookup: Callable[[str], tuple[ModelFile, Network]] | None = None,
+        networks: Mapping[ModelFile, Network | FoldedModel],
+        lookup: Callable[[str], tuple[ModelFile, Network | FoldedModel]] | None = None,
     ) -> None:
-        self._networks: dict[ModelFile, Network] = {}
+        self._networks: dict[ModelFile, Network | FoldedModel] = {}
         self._entries: dict[str, tuple[ModelFile, int]] = {}
         self._lookup = lookup
         for model, network in networks.items():
             self._add(model, network)
 
-    def _add(self, model: ModelFile, network: Network) -> None:
+    def _add(self, model: ModelFile, network: Network | FoldedModel) -> None:
         self._networks[model] = network
         for entry in model.styles:
             if not 0 <= entry.index < network.styles:
@@ -102,38 +138,54 @@ class Stylizer:
 
     def stylize(self, image: Image, style: Style) -> Image:
         """`image` in `style`, at its own size. Raises UnknownStyleError, ModelError."""
-        return self.stylize_all([image], [style])[0]
+        return self.stylize_all([image], [style])[0].image
 
-    def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
+    def stylize_all(
+        self,
+        images: Sequence[Image],
+        styles: Sequence[Style],
+        orders: Sequence[Orders | None] | None = None,
+    ) -> list[Stylized]:
         """Each image in its style; those of one size and model together. Raises as `stylize`."""
         parts: list[list[tuple[float, Image]]] = [[] for _ in images]
-        runs: dict[ModelFile, list[tuple[int, float, Weights]]] = {}
+        measured: list[dict[str, Statistics]] = [{} for _ in images]
+        runs: dict[ModelFile, list[tuple[int, float, Shares]]] = {}
         for i, (image, style) in enumerate(zip(images, styles, strict=True)):
-            source_share, vectors = self._shares(style)
+            source_share, shares = self._shares(style)
             if source_share > _NEGLIGIBLE:
                 parts[i].append((source_share, image))
-            for model, vector in vectors.items():
-                share = float(vector.sum())
-                if share > _NEGLIGIBLE:
-                    runs.setdefault(model, []).append((i, share, vector / np.float32(share)))
+            for model, given in shares.items():
+                total = sum(share for _, share in given.values())
+                if total > _NEGLIGIBLE:
+                    whole = {name: (at, share / total) for name, (at, share) in given.items()}
+                    runs.setdefault(model, []).append((i, total, whole))
         for model, requests in runs.items():
-            chosen, weights = [images[i] for i, _, _ in requests], [w for _, _, w in requests]
-            stylized = run(self._networks[model], model, chosen, weights)
+            network = self._networks[model]
+            if isinstance(network, FoldedModel):
+                stylized = []
+                for i, _, named in requests:
+                    known = orders[i] if orders is not None else None
+                    image, found = network.stylize(images[i], named, styles[i].tone, known)
+                    stylized.append(image)
+                    measured[i] |= found
+            else:
+                weights = [_vector(named, network.styles) for _, _, named in requests]
+                stylized = run(network, model, [images[i] for i, _, _ in requests], weights)
             for (i, share, _), image in zip(requests, stylized, strict=True):
                 parts[i].append((share, image))
-        return [_finish(*one) for one in zip(images, styles, parts, strict=True)]
+        finished = (_finish(*one) for one in zip(images, styles, parts, strict=True))
+        return [Stylized(*one) for one in zip(finished, measured, strict=True)]
 
-    def _shares(self, style: Style) -> tuple[float, dict[ModelFile, Weights]]:
-        """The share of the source image, and for each model that of each of its styles."""
-        source_share, vectors = 1 - style.strength, dict[ModelFile, Weights]()
+    def _shares(self, style: Style) -> tuple[float, dict[ModelFile, dict[str, tuple[int, float]]]]:
+        """The share of the source image, and for each model those of its styles by name."""
+        source_share, shares = 1 - style.strength, dict[ModelFile, dict[str, tuple[int, float]]]()
         for name, weight in style.blend:
             if name == NONE:
                 source_share += style.strength * weight
             else:
                 model, index = self._find(name)
-                zeros = np.zeros(self._networks[model].styles, np.float32)
-                vectors.setdefault(model, zeros)[index] += style.strength * weight
-        return source_share, vectors
+                shares.setdefault(model, {})[name] = index, style.strength * weight
+        return source_share, shares
 
     def _find(self, name: str) -> tuple[ModelFile, int]:
         if name not in self._entries and self._lookup is not None:
@@ -157,9 +209,14 @@ class Identity(Stylizer):
         """The image itself."""
         return image
 
-    def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
+    def stylize_all(
+        self,
+        images: Sequence[Image],
+        styles: Sequence[Style],
+        orders: Sequence[Orders | None] | None = None,
+    ) -> list[Stylized]:
         """Each image, one after the other."""
-        return [self.stylize(*one) for one in zip(images, styles, strict=True)]
+        return [Stylized(self.stylize(*one), {}) for one in zip(images, styles, strict=True)]
 
 
 def _finish(image: Image, style: Style, parts: Sequence[tuple[float, Image]]) -> Image:
@@ -168,3 +225,10 @@ def _finish(image: Image, style: Style, parts: Sequence[tuple[float, Image]]) ->
         return image
     stylized = mix(parts)
     return recolor(stylized, image) if style.preserve_color else stylized
+
+
+def _vector(shares: Shares, count: int) -> Weights:
+    weights = np.zeros(count, np.float32)
+    for index, share in shares.values():
+        weights[index] += share
+    return weights

@@ -42,7 +42,7 @@ class BatchOptions:
     transcode: TranscodeOptions = field(default_factory=TranscodeOptions)
     preview: Path | None = None
     keep_location: bool = False
-    backend: Backend = "onnx"
+    backend: Backend = "auto"
     workers: int | None = None
     threads: int = 1
     gpus: int = 0

@@ -123,6 +123,7 @@ def fingerprint(job: TranscodeJob) -> dict[str, object]:
         "style": [list(part) for part in options.style.blend],
         "strength": options.style.strength,
         "preserve-color": options.style.preserve_color,
+        "tone": options.style.tone,
         "model": options.models,
         "height": options.height_px,
         "smooth": options.smooth,

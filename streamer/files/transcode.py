@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from streamer.errors import MediaError, StreamerError, UsageError
-from streamer.files.checkpoint import Checkpoint, Segment, Segments, sync
+from streamer.files.checkpoint import FRAMES, Checkpoint, Segment, Segments, sync
 from streamer.files.container import VideoInfo
 from streamer.files.decode import Decoder
 from streamer.files.job import TranscodeJob, fingerprint
+from streamer.files.scene_statistics import SceneStatistics
 from streamer.files.source_sink import FileSink, FileSource, depth_of
 from streamer.frame import Image
 from streamer.i420 import from_rgb, resize, to_rgb
@@ -129,9 +130,22 @@ async def _encode(
         after=done[-1].pts[-1] if done else None,
     )
     depth = depth_of(video.width, video.height)
-    segments = Segments(checkpoint, plan.encoding, len(done), smoother, options.smooth)
+    statistics = SceneStatistics(options.style, FRAMES, checkpoint.statistics(len(done) - 1))
+    segments = Segments(
+        checkpoint,
+        plan.encoding,
+        len(done),
+        smoother,
+        options.smooth,
+        statistics_after=statistics.state_after,
+    )
     source = FileSource(
-        decoder, video.time_base, options.style, height_px=options.height_px, depth=depth
+        decoder,
+        video.time_base,
+        options.style,
+        statistics=statistics,
+        height_px=options.height_px,
+        depth=depth,
     )
     write = segments.write if preview is None else _previewed(segments.write, job.video, preview)
     sink = FileSink(write, depth=depth)
@@ -139,7 +153,7 @@ async def _encode(
     try:
         async with _reporting(job, source, sink, before, report):
             with _ungrouped():
-                await pipeline.run(source, flow, sink)
+                await pipeline.run(source, flow, sink, on_stylized=statistics.on_stylized)
             await sink.finish()
         await asyncio.to_thread(segments.close)
     finally:

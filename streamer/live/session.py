@@ -74,6 +74,7 @@ class Session:
                     self,
                     stats=self.stats,
                     apply_style=self._apply_style,
+                    on_stylized=self._style.on_stylized,
                     on_delivered=self._on_delivered,
                     deadline_s=self._deadline_s,
                 )

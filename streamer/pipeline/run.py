@@ -29,17 +29,25 @@ async def run(
     *,
     stats: Stats | None = None,
     apply_style: Callable[[Frame], Frame] = lambda frame: frame,
+    on_stylized: Callable[[Frame, float], None] = lambda frame, now: None,
     on_delivered: Callable[[int, Frame], None] = lambda seq, frame: None,
     deadline_s: float | None = None,
 ) -> None:
     """Carry frames from `source` to `sink` until the source ends.
 
-    `apply_style` gives a frame its style the moment the ring takes it; `on_delivered` gets every
-    frame, with its seq, after the sink. On a live flow a frame older than `deadline_s` (None:
-    three times the usual latency, at least half a second) is dropped. Raises what source, ring
-    or sink raise.
+    `apply_style` gives a frame its style the moment the ring takes it. `on_stylized` gets every
+    frame when it comes back, in any order, and `on_delivered` with its seq after the sink. On a
+    live flow a frame older than `deadline_s` (None: three times the usual latency, at least half
+    a second) is dropped. Raises what source, ring or sink raise.
     """
-    delivery = _Delivery(flow, sink, stats or Stats(), on_delivered, deadline_s)
+    delivery = _Delivery(
+        flow,
+        sink,
+        stats or Stats(),
+        on_stylized=on_stylized,
+        on_delivered=on_delivered,
+        deadline_s=deadline_s,
+    )
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_feed(source, flow, apply_style))
         tasks.create_task(delivery.run())
@@ -60,12 +68,15 @@ class _Delivery:
         flow: Flow,
         sink: Sink,
         stats: Stats,
+        *,
+        on_stylized: Callable[[Frame, float], None],
         on_delivered: Callable[[int, Frame], None],
         deadline_s: float | None,
     ) -> None:
         self._flow = flow
         self._sink = sink
         self._stats = stats
+        self._on_stylized = on_stylized
         self._on_delivered = on_delivered
         self._deadline_s = deadline_s
         self._reorder = ReorderBuffer[Completion](
@@ -92,6 +103,8 @@ class _Delivery:
         now = time.monotonic()
         released = []
         if done is not None:
+            if done.frame is not None:
+                self._on_stylized(done.frame, now)
             item = None if done.frame is None else done
             released = self._reorder.push(done.seq, item, now)
         if self._flow.live:

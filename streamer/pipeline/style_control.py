@@ -10,7 +10,8 @@ from streamer.frame import Frame, Style
 from streamer.pipeline.change import Change, Height, altered
 from streamer.pipeline.fade import Fade
 from streamer.pipeline.governor import Governor
-from streamer.styles.model import Blend
+from streamer.pipeline.stream_statistics import StreamStatistics
+from streamer.styles.model import NONE, Blend
 
 Parse = Callable[[str | Mapping[str, float]], Blend]
 
@@ -23,6 +24,7 @@ class StyleControl:
         self.in_fps = 0.0
         self._parse = parse
         self._fade = Fade(style)
+        self._statistics = StreamStatistics()
         self._height = height_px
         self._governor = Governor(target_fps)
         self._counted: tuple[float, int, float] | None = None  # when, frames in, busy seconds
@@ -43,9 +45,17 @@ class StyleControl:
         return min(int(wanted), self.size[1] or int(wanted))
 
     def apply(self, frame: Frame, now: float) -> Frame:
-        """The frame with the style and height that are due now."""
+        """The frame with the style, height and statistics that are due now."""
         self.size = (frame.image.width, frame.image.height)
-        return replace(frame, style=self._fade.at(now), height_px=self.height_px)
+        style = self._fade.at(now)
+        names = (name for name, _ in style.blend if name != NONE)
+        orders = self._statistics.orders(frame.image.planes[0], names, now)
+        return replace(frame, style=style, height_px=self.height_px, orders=orders)
+
+    def on_stylized(self, frame: Frame, now: float) -> None:
+        """A frame came back, perhaps with statistics that its worker measured."""
+        if frame.orders is not None and frame.measured:
+            self._statistics.take(frame.orders.scene, frame.measured, now)
 
     def change(self, wanted: Change, now: float) -> None:
         """Changes all that is asked for, or nothing. Raises UnknownStyleError, UsageError."""

@@ -13,8 +13,8 @@ import socket
 import struct
 import tempfile
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 
 from streamer.errors import StreamerError
 from streamer.frame import Image, Plane, Style, i420_size
+from streamer.statistics import Orders, Statistics
 
 HELLO_S = 5  # for a worker that connected to say which it is
 SHRINK_BYTES = 16 << 20  # memory above this is given back when images need a quarter of it
@@ -31,13 +32,32 @@ SHRINK_BYTES = 16 << 20  # memory above this is given back when images need a qu
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One image to stylize; its planes begin the memory of `slot`."""
+    """What to do with an image."""
+
+    style: Style
+    height_px: int | None = None
+    orders: Orders | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What became of a request; without an image `error` says why."""
+
+    inference_s: float
+    image: Image | None = None
+    measured: Mapping[str, Statistics] = field(default_factory=dict)
+    error: str | None = None
+    to_blame: bool = False  # the worker is, not what was asked of it
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFilled:
+    """An image of this size begins the memory of `slot`; its result is to be written over it."""
 
     slot: int
     width: int
     height: int
-    style: Style
-    height_px: int | None
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +68,7 @@ class SlotResized:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A request is done: its image lies where the request's was, unless `error` says why not."""
-
-    inference_s: float
-    error: str | None = None
-    to_blame: bool = False  # the worker is, not what was asked of it
-
-
-Requests = Sequence[tuple[Request, Image]]  # the result is written over the image
-Stylize = Callable[[Requests], Sequence[tuple[Image, float]]]  # with the seconds of each
+Stylize = Callable[[Sequence[Request], Sequence[Image]], Sequence[Response]]
 
 
 class RingEnd:
@@ -87,7 +97,7 @@ class RingEnd:
         """For `loop.add_reader`: readable when `receive` has something."""
         return self._connection.fileno()
 
-    def send(self, image: Image, style: Style, height_px: int | None) -> None:
+    def send(self, image: Image, request: Request) -> None:
         """Hand over one image. Raises OSError when the worker is gone."""
         slot, size = self._free.popleft(), image.data.nbytes
         has = self._memory[slot].nbytes
@@ -95,18 +105,18 @@ class RingEnd:
             self._resize(slot, size)
         self._memory[slot][:size] = image.data
         self._busy.append((slot, image))
-        self._connection.send(Request(slot, image.width, image.height, style, height_px))
+        self._connection.send(SlotFilled(slot, image.width, image.height, request))
 
-    def receive(self) -> tuple[Image | None, Response]:
-        """The oldest request's image, or None and why. Raises EOFError or OSError: worker gone."""
+    def receive(self) -> Response:
+        """The oldest request's response. Raises EOFError or OSError when the worker is gone."""
         response = self._connection.recv()
         assert isinstance(response, Response)  # nothing else is ever sent this way
         slot, asked = self._busy.popleft()
         self._free.append(slot)
         if response.error is not None:
-            return None, response
+            return response
         data = self._memory[slot][: asked.data.nbytes].copy()
-        return Image(asked.width, asked.height, data), response
+        return replace(response, image=Image(asked.width, asked.height, data))
 
     def close(self) -> None:
         self._connection.close()
@@ -142,7 +152,7 @@ def serve_ring(address: str, index: int, stylize: Stylize, batches: bool = False
                 memory[message.slot] = _receive_memory(connection, message.size)
                 continue
             data = memory[message.slot][: i420_size(message.width, message.height)]
-            waiting.append((message, Image(message.width, message.height, data)))
+            waiting.append((message.request, Image(message.width, message.height, data)))
             if not (batches and connection.poll()):
                 for response in _respond(waiting, stylize):
                     connection.send(response)
@@ -150,17 +160,19 @@ def serve_ring(address: str, index: int, stylize: Stylize, batches: bool = False
     return True
 
 
-def _respond(requests: Requests, stylize: Stylize) -> list[Response]:
+def _respond(waiting: Sequence[tuple[Request, Image]], stylize: Stylize) -> list[Response]:
+    requests, images = zip(*waiting, strict=True)
     try:
-        stylized = stylize(requests)
-        for (_, image), (done, _) in zip(requests, stylized, strict=True):
-            image.data[:] = done.data
+        responses = stylize(requests, images)
+        for response, image in zip(responses, images, strict=True):
+            assert response.image is not None
+            image.data[:] = response.image.data
     except Exception as error:  # one bad image must not end the worker, nor spoil the others
-        if len(requests) > 1:
-            return [response for one in requests for response in _respond([one], stylize)]
-        to_blame = not isinstance(error, StreamerError)
-        return [Response(0.0, f"{type(error).__name__}: {error}", to_blame)]
-    return [Response(inference_s) for _, inference_s in stylized]
+        if len(waiting) > 1:
+            return [response for one in waiting for response in _respond([one], stylize)]
+        text = f"{type(error).__name__}: {error}"
+        return [Response(0.0, error=text, to_blame=not isinstance(error, StreamerError))]
+    return [replace(response, image=None) for response in responses]
 
 
 def _receive_memory(connection: "Connection[Any, Any]", size: int) -> Plane:

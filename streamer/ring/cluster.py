@@ -15,8 +15,9 @@ from typing import Any
 
 from streamer.engine.stylizer import Stylizer
 from streamer.errors import RingError, StreamerError, StylizeError
-from streamer.frame import Image, Style
-from streamer.ring.worker import Stylized, Worker
+from streamer.frame import Frame, Style
+from streamer.ring.channel import Response
+from streamer.ring.worker import Worker
 
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
 
@@ -79,23 +80,21 @@ class Cluster:
         except self._ray.exceptions.RayActorError as error:
             raise ConnectionError(str(error)) from error
 
-    async def stylize(
-        self, index: int, image: Image, style: Style, height_px: int | None
-    ) -> Stylized:
-        """Stylize one image by a plain call, planes through Ray's object store.
+    async def stylize(self, index: int, frame: Frame) -> Response:
+        """Stylize a frame by a plain call, planes through Ray's object store.
 
         Raises ConnectionError when the worker died, StylizeError when what was asked is at fault,
         RuntimeError when the worker is.
         """
         try:
-            stylized = await self._actors[index].stylize.remote(image, style, height_px)
+            response = await self._actors[index].stylize.remote(frame)
         except self._ray.exceptions.RayActorError as error:
             raise ConnectionError(str(error)) from error
         except self._ray.exceptions.RayTaskError as error:
             asked_wrongly = isinstance(error.cause, StreamerError)
             raise (StylizeError if asked_wrongly else RuntimeError)(_cause(error)) from error
-        assert isinstance(stylized, Stylized)
-        return stylized
+        assert isinstance(response, Response)
+        return response
 
     def restart(self, index: int) -> None:
         """End a worker that does not answer; Ray starts another in its place."""

@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from streamer.errors import StreamerError
-from streamer.frame import Image, Style
-from streamer.ring.channel import RingEnd
+from streamer.frame import Frame, Image
+from streamer.ring.channel import Request, Response, RingEnd
 from streamer.ring.flow import Completion, Flow, InFlight
-from streamer.ring.worker import Stylized
 
 if TYPE_CHECKING:
     from streamer.ring.ring import Ring
@@ -29,9 +28,7 @@ class Workers(Protocol):
 
     def __len__(self) -> int: ...
     async def serve(self, index: int, address: str) -> bool: ...
-    async def stylize(
-        self, index: int, image: Image, style: Style, height_px: int | None
-    ) -> Stylized: ...
+    async def stylize(self, index: int, frame: Frame) -> Response: ...
     def restart(self, index: int) -> None: ...
     def stop(self) -> None: ...
 
@@ -113,7 +110,7 @@ class WorkerHandle:
             self._ring.supervisor.own(self._call(frame), f"call to worker {self.index}")
             return
         try:
-            self._channel.send(asked.image, asked.style, asked.height_px)
+            self._channel.send(asked.image, Request(asked.style, asked.height_px, asked.orders))
         except OSError:
             self.disconnect()
 
@@ -129,32 +126,33 @@ class WorkerHandle:
         """The worker's socket is readable."""
         assert self._channel is not None  # the reader goes when the channel goes
         try:
-            image, response = self._channel.receive()
+            response = self._channel.receive()
         except Exception as error:  # its end, or bytes that make no sense: either way the end
             if not isinstance(error, EOFError | OSError):
                 log.error("worker %d sent what cannot be read: %r", self.index, error)
             self.disconnect()
             return
-        if image is not None:
-            self._done(self._held[0], image, response.inference_s)
-        else:
-            self._refused(self._held[0], response.error or "no image", response.to_blame)
+        self._respond(self._held[0], response)
 
     async def _call(self, frame: InFlight) -> None:
         """The same for a worker on another machine."""
-        asked = frame.frame
         try:
-            stylized = await self._workers.stylize(
-                self.index, asked.image, asked.style, asked.height_px
-            )
+            response = await self._workers.stylize(self.index, frame.frame)
         except ConnectionError:
             self.disconnect()
         except Exception as error:
             self._refused(frame, str(error), not isinstance(error, StreamerError))
         else:
-            self._done(frame, stylized.image, stylized.inference_s)
+            self._respond(frame, response)
 
-    def _done(self, frame: InFlight, image: Image, inference_s: float) -> None:
+    def _respond(self, frame: InFlight, response: Response) -> None:
+        if response.image is not None:
+            self._done(frame, response.image, response)
+        else:
+            self._refused(frame, response.error or "no image", response.to_blame)
+
+    def _done(self, frame: InFlight, image: Image, response: Response) -> None:
+        inference_s = response.inference_s
         begun_at = self._take_back(frame, inference_s)
         if begun_at is None:
             return
@@ -163,7 +161,7 @@ class WorkerHandle:
         if not frame.given_up:
             wait_s = begun_at - frame.frame.captured_at
             transfer_s = self.last_at - begun_at - inference_s
-            stylized = replace(frame.frame, image=image)
+            stylized = replace(frame.frame, image=image, measured=response.measured)
             frame.flow.complete(
                 Completion(frame.seq, stylized, self.last_at, wait_s, transfer_s, inference_s)
             )

@@ -35,7 +35,7 @@ class Config:
     max_video_bytes: int = 2 * 2**30
     open_browser: bool = True
 
-    setup: Setup = field(default_factory=lambda: Setup("onnx", 1))
+    setup: Setup = field(default_factory=lambda: Setup("auto", 1))
     ray_address: str | None = None
 
     style: str | None = None  # None: the catalogue's first

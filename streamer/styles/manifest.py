@@ -66,6 +66,7 @@ def _model(folder: Path, entry: dict[str, Any], added: bool) -> ModelFile:
         added=added,
         listed=entry.get("listed", True),
         multiple=int(entry.get("multiple", 0)),
+        statistics=folder / Path(entry["statistics"]).name if "statistics" in entry else None,
     )
     if "int8_file" not in entry:
         return model

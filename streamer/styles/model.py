@@ -78,6 +78,7 @@ class ModelFile:
     listed: bool = True  # else its styles are reached as style@model only
     int8: "ModelFile | None" = None  # the same network in 8 bits, for processors good at them
     multiple: int = 0  # of both sides of an image; 0: the layout's own
+    statistics: Path | None = None  # steady statistics of its norms, by style
 
     def read(self) -> bytes:
         """The file's bytes. Raises ModelError when it is missing or its SHA-256 differs."""

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -18,7 +19,7 @@ import pytest
 from streamer.avframe import to_image
 from streamer.camera.virtual import slate
 from streamer.engine.stylizer import StylizerSpec
-from streamer.frame import Image, Style, i420_size
+from streamer.frame import Frame, Image, Style, i420_size
 from streamer.ring.worker import Worker
 from streamer.styles.catalogue import Catalogue
 from tests.support.clips import number_frame, read_number, timed_frame
@@ -92,7 +93,9 @@ def stylized(clip: Path, style: str) -> set[bytes]:
     worker = Worker(StylizerSpec("onnx", models=catalogue.models).load, look)
     with av.open(str(clip)) as container:
         images = [to_image(picture) for picture in container.decode(video=0)]
-    return {bytes(worker.stylize(image, look, HEIGHT).image.data) for image in images}
+    frames = (Frame(image, 0, Fraction(1, 15), 0.0, look, HEIGHT) for image in images)
+    answers = (worker.stylize(frame).image for frame in frames)
+    return {bytes(image.data) for image in answers if image is not None}
 
 
 def test_the_bytes_written_are_the_stylized_frames(shim: Path, clip: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from onnx import external_data_helper, helper, numpy_helper
 from streamer.engine import onnx_network
 from streamer.engine.backend import Backend
 from streamer.engine.onnx_file import make_size_dynamic
+from streamer.engine.onnx_network import OnnxNetwork
 from streamer.engine.stylizer import Stylizer, StylizerSpec
 from streamer.engine.torch_network import TorchNetwork
 from streamer.errors import ModelError, UnknownStyleError
@@ -103,6 +104,7 @@ def test_what_is_too_large_is_painted_smaller_and_enlarged(
     monkeypatch.setitem(LAYOUTS, "rgb255", small)
     stylizer = load(negative)
     (network,) = stylizer._networks.values()
+    assert isinstance(network, OnnxNetwork | TorchNetwork)
     stylize, sizes = network.run_rgb, list[tuple[int, ...]]()
 
     def watched(pictures: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
@@ -134,6 +136,7 @@ def test_strokes_grow_with_the_picture_up_to_twice_their_size(
 ) -> None:
     stylizer, image = StylizerSpec("onnx", models=(planes,)).load(), picture(*size)
     (network,) = stylizer._networks.values()
+    assert isinstance(network, OnnxNetwork)
     stylize, sizes = network.run_i420, list[tuple[int, ...]]()
 
     def watched(pairs: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
@@ -160,7 +163,7 @@ def test_many_at_once_are_painted_as_each_alone(
         only("none"),
         Style((("invert", 0.25), ("halve", 0.75))),
     ]
-    together = stylizer.stylize_all(images, styles)
+    together = [one.image for one in stylizer.stylize_all(images, styles)]
     for image, style, stylized in zip(images, styles, together, strict=True):
         assert difference(stylizer.stylize(image, style), stylized) == 0
     assert len({image.data.tobytes() for image in together}) == len(images)
@@ -176,7 +179,7 @@ def test_torch_runs_those_of_one_size_at_once(name: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(network, "_graph", graph)
     images = [picture(96, 64, seed) for seed in range(3)]
     styles = [only(name), only(name), Style(((name, 0.5), ("mosaic", 0.5)))]
-    together = stylizer.stylize_all(images, styles)
+    together = [one.image for one in stylizer.stylize_all(images, styles)]
     graph.assert_called_once()
     for image, style, stylized in zip(images, styles, together, strict=True):
         assert difference(stylizer.stylize(image, style), stylized) <= 1
@@ -189,10 +192,11 @@ def test_runs_are_no_larger_than_one_large_picture(
     monkeypatch.setitem(LAYOUTS, "rgb255", small)
     stylizer = StylizerSpec("torch", models=(negative,)).load()
     (network,) = stylizer._networks.values()
+    assert isinstance(network, TorchNetwork)
     watched = MagicMock(side_effect=network.run_rgb)
     monkeypatch.setattr(network, "run_rgb", watched)
     images = [picture(64, 48, seed) for seed in range(5)]
-    stylized = stylizer.stylize_all(images, [only("negative")] * 5)
+    stylized = [one.image for one in stylizer.stylize_all(images, [only("negative")] * 5)]
     assert [len(call.args[0]) for call in watched.call_args_list] == [2, 2, 1]
     for image, negative_of in zip(stylized, images, strict=True):
         assert difference(stylizer.stylize(negative_of, only("negative")), image) == 0

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -15,9 +15,9 @@ from streamer.errors import RingError, StylizeError, UsageError
 from streamer.frame import Frame, Image, Style, i420_size
 from streamer.ring.channel import (
     Request,
-    Requests,
     Response,
     RingEnd,
+    SlotFilled,
     SlotResized,
     serve_ring,
 )
@@ -439,11 +439,11 @@ async def test_a_worker_that_fails_fast_does_not_eat_the_stream() -> None:
 
     class OneBroken(ThreadWorkers):
         def _answer(self, address: str, index: int) -> bool:
-            def stylize(requests: Requests) -> list[tuple[Image, float]]:
+            def stylize(asked: Sequence[Request], images: Sequence[Image]) -> list[Response]:
                 if index == 0:
                     raise RuntimeError("CUDA error: device-side assert triggered")
                 time.sleep(0.01)
-                return [(image, 0.01) for _, image in requests]
+                return [Response(0.01, image) for image in images]
 
             seen.add(index)
             return serve_ring(address, index, stylize)
@@ -552,12 +552,12 @@ def test_memory_for_a_large_photo_is_given_back() -> None:
     end = RingEnd(ours, 1)
     sizes = []
     for side in (6000, 5000, 640):
-        end.send(numbered(1, side, side).image, Style(), None)
+        end.send(numbered(1, side, side).image, Request(Style()))
         message = worker.recv()
         if isinstance(message, SlotResized):
             recv_handle_and_close(worker)
             sizes.append(message.size)
-            assert isinstance(worker.recv(), Request)
+            assert isinstance(worker.recv(), SlotFilled)
         worker.send(Response(0.0))
         end.receive()
     assert sizes == [i420_size(6000, 6000), i420_size(640, 640)]

@@ -5,12 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.engine.stylizer import Identity
-from streamer.frame import Image, Style, i420_size
+from streamer.engine.stylizer import Identity, Stylized
+from streamer.frame import Frame, Image, Style, i420_size
 from streamer.i420 import resize
 from streamer.ring.ring import Ring
 from streamer.ring.worker import Worker, height_to_size
-from tests.support.fakes import Gate, ThreadWorkers, four_at_a_gate
+from streamer.statistics import Orders
+from tests.support.fakes import VIDEO, Gate, ThreadWorkers, four_at_a_gate
 
 
 class Recorder(Identity):
@@ -53,7 +54,9 @@ def test_paint_works_at_the_height_asked_for_and_returns_the_picture_s_size(
 ) -> None:
     stylizer = Recorder()
     worker = Worker(lambda: stylizer, Style())
-    stylized = worker.stylize(picture(*size), Style(), height_px)
+    frame = Frame(picture(*size), 0, VIDEO, 0.0, height_px=height_px)
+    stylized = worker.stylize(frame)
+    assert stylized.image is not None
     assert stylizer.calls[-1][:2] == worked_at
     assert (stylized.image.width, stylized.image.height) == size
     assert set(stylized.image.data) == {235}
@@ -95,7 +98,12 @@ class Together(Recorder):
         self.counts: list[int] = []
         self._gate = gate
 
-    def stylize_all(self, images: Sequence[Image], styles: Sequence[Style]) -> list[Image]:
+    def stylize_all(
+        self,
+        images: Sequence[Image],
+        styles: Sequence[Style],
+        orders: Sequence[Orders | None] | None = None,
+    ) -> list[Stylized]:
         self.counts.append(len(images))
         if len(self.counts) == 2:
             self._gate.pass_()

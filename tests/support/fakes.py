@@ -8,7 +8,7 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -16,11 +16,10 @@ from functools import partial
 import numpy as np
 
 from streamer.errors import RingError
-from streamer.frame import Frame, Image, Style, i420_size
-from streamer.ring.channel import Requests, serve_ring
+from streamer.frame import Frame, Image, i420_size
+from streamer.ring.channel import Request, Response, serve_ring
 from streamer.ring.flow import Completion
 from streamer.ring.ring import Ring
-from streamer.ring.worker import Stylized
 
 VIDEO = Fraction(1, 90000)
 
@@ -73,17 +72,14 @@ class ThreadWorkers:
             self.deaths[index] += 1
             raise
 
-    async def stylize(
-        self, index: int, image: Image, style: Style, height_px: int | None
-    ) -> Stylized:
+    async def stylize(self, index: int, frame: Frame) -> Response:
         try:
-            stylized = await asyncio.to_thread(self.stylize_image, image)
+            return Response(0.0, await asyncio.to_thread(self.stylize_image, frame.image))
         except Killed as death:
             self.deaths[index] += 1
             raise ConnectionError("killed") from death
         except Exception as error:
             raise RuntimeError(str(error)) from error
-        return Stylized(stylized, 0.0)
 
     def restart(self, index: int) -> None:
         self.restarted.append(index)
@@ -92,11 +88,11 @@ class ThreadWorkers:
         self.stopped = True
 
     def _answer(self, address: str, index: int) -> bool:
-        def stylize(requests: Requests) -> list[tuple[Image, float]]:
+        def stylize(requests: Sequence[Request], images: Sequence[Image]) -> list[Response]:
             began = time.monotonic()
-            stylized = [self.stylize_image(image) for _, image in requests]
-            self.batches.append(len(requests))
-            return [(image, time.monotonic() - began) for image in stylized]
+            stylized = [self.stylize_image(image) for image in images]
+            self.batches.append(len(images))
+            return [Response(time.monotonic() - began, image) for image in stylized]
 
         try:
             return serve_ring(address, index, stylize, self.together)

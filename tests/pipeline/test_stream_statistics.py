@@ -6,15 +6,14 @@ import pytest
 from numpy.typing import NDArray
 
 from streamer.engine import steady
-from streamer.engine.statistics import (
+from streamer.pipeline.stream_statistics import (
     FOLLOW_S,
     MEASURE_S,
     Following,
-    Statistics,
     StreamStatistics,
     Thumbnail,
-    average,
 )
+from streamer.statistics import Statistics, average
 
 
 def statistics(mean: float, variance: float) -> Statistics:

@@ -1,62 +1,25 @@
-"""The mean and variance that each norm of a network uses: a picture's, or a stream's over time.
+"""style control → **stream statistics** → frame → engine → frame → **stream statistics**.
 
-Times are seconds of any one clock, given as `now`.
+What the norms of a network divide by, as it follows one stream. Pure: `now` is in seconds.
 """
 
+import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Vector = NDArray[np.float32]
+from streamer.statistics import Orders, Statistics
 
-EPSILON = 1e-5  # so that a constant channel has a logarithm; about what norms add
 FOLLOW_S = 2.0  # after which 63 % of a change are in
 MEASURE_S = 0.5  # from one measurement of a stream to the next
 _CUT = 0.5  # of the correlation of two thumbnails below which they show different scenes
 _JUMP = 40.0  # of their mean difference, in 1/255, above which the light has changed
 _THUMBNAIL = (32, 18)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Statistics:
-    """Each channel's mean and logarithm of its variance, norm after norm, (channels,) each."""
-
-    mean: Vector
-    log_variance: Vector
-
-    @classmethod
-    def of(cls, mean: Vector, variance: Vector) -> Self:
-        """From variances."""
-        return cls(mean, np.log(variance + np.float32(EPSILON)))
-
-    @property
-    def variance(self) -> Vector:
-        """The variances; never negative."""
-        return np.maximum(np.exp(self.log_variance) - np.float32(EPSILON), 0)
-
-    def toward(self, other: "Statistics", share: float) -> "Statistics":
-        """Between this (0) and the other (1): of means, and of logarithms of variances."""
-        if share <= 0:
-            return self
-        if share >= 1:
-            return other
-        mean = self.mean + np.float32(share) * (other.mean - self.mean)
-        logs = self.log_variance + np.float32(share) * (other.log_variance - self.log_variance)
-        return Statistics(mean, logs)
-
-
-def average(many: Sequence[Statistics], shares: Sequence[float] | None = None) -> Statistics:
-    """Of several pictures, what is steady; of several styles, by shares, what a blend needs."""
-    mean, logs = (
-        np.average([getattr(one, name) for one in many], 0, shares).astype(np.float32)
-        for name in ("mean", "log_variance")
-    )
-    return Statistics(mean, logs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +69,6 @@ class Following:
         return replace(self.move(now), target=found)
 
 
-@dataclass(frozen=True, slots=True)
-class Orders:
-    """What a frame carries to whichever worker stylizes it.
-
-    A style without statistics is stylized with the picture's own, and those of the styles in
-    `measure` come back.
-    """
-
-    scene: int
-    known: Mapping[str, Statistics]
-    measure: frozenset[str]
-
-
 class StreamStatistics:
     """One stream's statistics in each of its styles; belongs to whoever owns the stream."""
 
@@ -151,3 +101,32 @@ class StreamStatistics:
             known = self._styles.get(name)
             fresh = Following.start(measured, now)
             self._styles[name] = fresh if known is None else known.measured(measured, now)
+
+    def state(self) -> bytes:
+        """All that the next frames depend on."""
+        arrays: dict[str, Any] = {"names": np.array(list(self._styles), np.str_)}
+        if self._before is not None:
+            arrays["before"] = self._before.luma
+        for at, (name, style) in enumerate(self._styles.items()):
+            both = style.target, style.current
+            arrays[f"style{at}"] = [[one.mean, one.log_variance] for one in both]
+            arrays[f"times{at}"] = [style.moved_at, self._asked_at[name]]
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        return file.getvalue()
+
+    @classmethod
+    def restore(cls, state: bytes) -> Self:
+        """From what `state` gave; from nothing at all a new one."""
+        made = cls()
+        if not state:
+            return made
+        with np.load(io.BytesIO(state), allow_pickle=False) as saved:
+            if "before" in saved:
+                made._before = Thumbnail(saved["before"])
+            for at, name in enumerate(saved["names"].tolist()):
+                target, current = (Statistics(*one) for one in saved[f"style{at}"])
+                moved_at, asked_at = saved[f"times{at}"].tolist()
+                made._styles[name] = Following(target, current, moved_at)
+                made._asked_at[name] = asked_at
+        return made
