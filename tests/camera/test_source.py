@@ -23,6 +23,7 @@ from streamer.errors import UsageError
 from streamer.frame import Image
 from streamer.i420 import to_rgb
 from tests.support.clips import number_frame, read_number, timed_frame
+from tests.support.rtsp import UdpCamera
 from tests.support.video_clips import Clip, luma, write_clip
 from tests.support.waiting import eventually
 
@@ -217,6 +218,22 @@ def test_a_camera_is_found_by_name(tmp_path: Path) -> None:
     assert (address.url, address.format) == ("/dev/video2", "v4l2")
     with pytest.raises(UsageError, match="neither a camera's number or name"):
         parse_source("other", "linux", names=tmp_path)
+
+
+async def test_rtsp_over_udp_where_tcp_is_refused_and_again_after_a_restart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(camera_source, "READ_S", 1.0)
+    told: list[str] = []
+    with UdpCamera() as camera:
+        address = parse_source(camera.url, "linux")
+        with contextlib.closing(CameraSource(address, told.append)) as source:
+            numbers = await take(source, 5)
+            assert numbers == sorted(set(numbers)) and camera.refused > 0
+            camera.drop()
+            await eventually(lambda: camera.plays > 1)
+            assert await take(source, 5)
+    assert told and "trying again" in told[0]
 
 
 async def test_a_source_that_pauses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
