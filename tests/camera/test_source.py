@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from streamer.camera import source as camera_source
 from streamer.camera.source import Address, CameraSource, Pace, parse_source
 from streamer.errors import UsageError
+from streamer.files.color import Shape, shape_of
 from streamer.frame import Image
 from streamer.i420 import to_rgb
 from tests.support.clips import number_frame, read_number, timed_frame
@@ -234,6 +235,24 @@ async def test_rtsp_over_udp_where_tcp_is_refused_and_again_after_a_restart(
             await eventually(lambda: camera.plays > 1)
             assert await take(source, 5)
     assert told and "trying again" in told[0]
+
+
+async def test_a_failure_nobody_thought_of_is_said_and_tried_again(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_source, "RETRY_S", (0.01,))
+    failures = iter([RuntimeError("broken")])
+
+    def once(frame: av.VideoFrame, aspect: Fraction | None) -> Shape:
+        for failure in failures:
+            raise failure
+        return shape_of(frame, aspect)
+
+    monkeypatch.setattr(camera_source, "shape_of", once)
+    told: list[str] = []
+    with contextlib.closing(CameraSource(Address(str(clip)), told.append)) as source:
+        assert await take(source, 1)
+    assert told[0] == "clip.mp4: broken; trying again"
 
 
 async def test_a_source_that_pauses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
