@@ -20,8 +20,8 @@ BackendOption = Annotated[
     Backend | None,
     typer.Option(
         "--backend",
-        help="Engine that runs the styles; none passes frames through unchanged. Default: what "
-        "`streamer bench` found best, else onnx.",
+        help="Engine that runs the styles. auto: the fastest here; none: frames pass unchanged. "
+        "Default: what `streamer bench` found best, else auto.",
         rich_help_panel=WORKERS_PANEL,
     ),
 ]
@@ -137,9 +137,14 @@ def parse_size(text: str) -> tuple[int, int]:
 def parse_virtual_camera(text: str) -> tuple[str, int, int]:
     """Name, width and height of a stream's name or `page@1920x1080`."""
     name, _, size = text.partition("@")
+    return check_stream(name), *parse_size(size or "1280x720")
+
+
+def check_stream(name: str) -> str:
+    """The name of a stream."""
     if not _STREAM.fullmatch(name):
-        raise UsageError(f"--virtual-camera {text!r} is not the name of a stream, such as page")
-    return name, *parse_size(size or "1280x720")
+        raise UsageError(f"{name!r} is not the name of a stream, such as page")
+    return name
 
 
 def parse_bitrate(text: str) -> int:

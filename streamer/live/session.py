@@ -22,6 +22,7 @@ from streamer.webrtc.options import PeerStats
 from streamer.webrtc.peer import Peer
 
 STATS_S = 1.0
+SILENT_S = 7.0  # we check every connection every 6 s or less (RFC 7675); a live peer answers
 MAX_WAITING_ANSWERS = 64
 
 
@@ -117,6 +118,10 @@ class Session:
     def on_audio(self, packet: AudioPacket) -> None:
         self._broadcast.publish_audio(self.id, packet, time.monotonic())
 
+    def is_silent(self, now: float) -> bool:
+        """Whether the peer has probably crashed: one that is muted still answers ICE's checks."""
+        return now - self._peer.stats().heard_at > SILENT_S
+
     @property
     def active(self) -> bool:
         """Whether viewers of this name see this stream."""
@@ -180,9 +185,13 @@ class Session:
         self._peer.set_latency(latency_s)
         self._broadcast.set_latency(self.id, latency_s)
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]
-        stamp = self._peer.capture_time()
-        told = {**self.as_dict(), "workers": workers, "stamp": stamp and asdict(stamp)}
-        self._send_json(stats=told)
+        captured = self._peer.capture_time()
+        stats = {
+            **self.as_dict(),
+            "workers": workers,
+            "capture_time": captured and asdict(captured),
+        }
+        self._send_json(stats=stats)
 
     def _send_json(self, **message: object) -> None:
         self._peer.send_message(json.dumps(message))

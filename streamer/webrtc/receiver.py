@@ -16,7 +16,7 @@ from typing import Any
 
 import av
 from aiortc import RTCDtlsTransport
-from aiortc.codecs import depayload, is_rtx
+from aiortc.codecs import is_rtx
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
@@ -40,22 +40,15 @@ from aiortc.stats import RTCStatsReport
 from streamer.frame import AudioPacket, Frame
 from streamer.webrtc.bandwidth import Uplink, UplinkEstimator
 from streamer.webrtc.capture_time import captured_ms
-from streamer.webrtc.codecs import Codec, Decoder
-from streamer.webrtc.jitter_buffer import (
-    EncodedFrame,
-    JitterBuffer,
-    MediaClock,
-    Packet,
-    h264_keyframe,
-    vp8_keyframe,
-)
+from streamer.webrtc.codecs import Decoder
+from streamer.webrtc.depayload import FORMATS, VideoCodec
+from streamer.webrtc.jitter_buffer import EncodedFrame, JitterBuffer, MediaClock, Packet
 
 log = logging.getLogger(__name__)
 
 STREAMS_MAX = 4  # SSRCs with statistics; a sender with more makes them up
 BACKLOG_MAX = 12  # encoded frames waiting for the decoder
 PLI_EVERY_S = 0.3
-KEYFRAME_TESTS = {"VP8": vp8_keyframe, "H264": h264_keyframe}
 
 
 class RtpReceiver:
@@ -215,7 +208,8 @@ class VideoReceiver(RtpReceiver):
         uplink: Uplink,
     ) -> None:
         super().__init__(transport)
-        self.codec: Codec | None = None
+        self.codec: VideoCodec | None = None
+        self.alias: VideoCodec | None = None  # what aiortc takes for VP8
         self.errors = 0
         self._dropped = 0
         self._take = take
@@ -223,7 +217,7 @@ class VideoReceiver(RtpReceiver):
         self._max_pixels = max_pixels
         self._uplink = UplinkEstimator(uplink)
         self._clock = MediaClock()  # shared by all streams of this receiver: pts only grows
-        self._buffer = JitterBuffer(vp8_keyframe, self._clock)
+        self._buffer = JitterBuffer(FORMATS["VP8"].is_keyframe, self._clock)
         self._source: int | None = None
         self._backlog: deque[EncodedFrame] = deque()
         self._arrived = asyncio.Event()
@@ -268,10 +262,11 @@ class VideoReceiver(RtpReceiver):
         if sent is not None and self._uplink.add(int(now * 1000), sent, size, packet.ssrc):
             await self._send_remb()
         codec, packet = media
-        if codec.name != self.codec or packet.ssrc != self._source:
-            self._begin("VP8" if codec.name == "VP8" else "H264", packet.ssrc, now)
+        name: VideoCodec = "H264" if codec.name == "H264" else self.alias or "VP8"
+        if name != self.codec or packet.ssrc != self._source:
+            self._begin(name, packet.ssrc, now)
         try:
-            data = depayload(codec, packet.payload) if packet.payload else b""
+            data = FORMATS[name].depayload(packet.payload) if packet.payload else b""
         except ValueError:
             self.errors += 1
             return
@@ -280,12 +275,17 @@ class VideoReceiver(RtpReceiver):
             self._push(frame)
         await self._repair(now)
 
-    def _begin(self, codec: Codec, source: int, now: float) -> None:
+    def _begin(self, codec: VideoCodec, source: int, now: float) -> None:
         """Switch to another stream than the one so far, if any."""
         self.codec, self._source = codec, source
         self._sender_report = None
         self._dropped = self.lost + len(self._backlog)
-        self._buffer = JitterBuffer(KEYFRAME_TESTS[codec], self._clock)
+        self._buffer = JitterBuffer(
+            FORMATS[codec].is_keyframe,
+            self._clock,
+            join=FORMATS[codec].join,
+            reorders=codec in ("H264", "H265"),
+        )
         self._backlog.clear()
         self._pli_at = now  # a stream begins with a keyframe: let it arrive
 
