@@ -233,6 +233,21 @@ async def test_an_offer_without_candidates_connects() -> None:
         await eventually(lambda: len(client.numbers()) >= 5)
 
 
+async def test_an_offer_without_bundle_connects_each_section_by_itself() -> None:
+    """Some encoders know no BUNDLE (RFC 9143); then audio and video have a transport each."""
+    client = RtcClient(audio="sendrecv")
+    offer = re.sub(r"a=group:BUNDLE.*\r\n", "", await client.offer())
+    peer = await Peer.answer(offer, LOOPBACK, on_message=ignore)
+    task = asyncio.create_task(echo(peer))
+    assert "a=group" not in peer.answer_sdp
+    await client.accept(peer.answer_sdp)
+    assert len({t.receiver.transport for t in peer._pc.getTransceivers()}) == 2
+    await eventually(lambda: len(client.numbers()) >= 10 and len(client.loudness) >= 10)
+    await peer.close()
+    await client.close()
+    await task
+
+
 async def test_candidates_that_come_later_connect_and_a_restart_is_refused() -> None:
     """A client that binds to what the server cannot guess, and does not begin by itself."""
     client = RtcClient()
