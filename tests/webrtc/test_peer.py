@@ -413,6 +413,13 @@ async def test_a_decoder_that_fails_starts_again(monkeypatch: pytest.MonkeyPatch
         await eventually(lambda: peer.stats().frames_in >= frames + 20)
 
 
+async def test_frames_that_are_too_large_are_reported(caplog: pytest.LogCaptureFixture) -> None:
+    client = RtcClient(640, 360, marker=False)
+    async with connected(client, replace(LOOPBACK, max_pixels=320 * 200)) as peer:
+        await eventually(lambda: "larger than 64000 pixels" in caplog.text)
+        assert peer.stats().decode_errors >= 5 and peer.stats().frames_in == 0
+
+
 async def test_an_encoder_that_fails_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:
     encode, calls = Encoder.encode, itertools.count()
 
