@@ -1,7 +1,7 @@
 """How near the pictures of the engine are to those of the network as it was published.
 
-    python bench/quality.py --photos DIR                     every built-in style, on your photos
-    python bench/quality.py --clips bikes.mp4 carphone.mp4   any clips; steadiness needs some
+    python -m bench.quality --photos DIR                     every built-in style, on your photos
+    python -m bench.quality --clips bikes.mp4 carphone.mp4   any clips; steadiness needs some
 
 The published network runs in ONNX Runtime, with its norms left in. Against it stand the folded
 network with the picture's own statistics (tone 0), halfway (0.5, the default) and steady ones (1).
