@@ -183,7 +183,7 @@ def test_a_stream_of_the_server_is_on_the_virtual_camera_too(
         away = bytes(slate(*size, "waiting for cam").data)
         eventually_sync(lambda: bytes(written(sink, size)[-1].data) == away)
         assert server.stop() < LONG_S
-        assert "cam is shown on the virtual camera /dev/video0" in server.output()
+        assert "the virtual camera /dev/video0 shows the stream cam" in server.output()
         assert "Traceback" not in server.output()
     found = seen(sink, size)
     assert found == sorted(found)
