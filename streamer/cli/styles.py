@@ -59,7 +59,7 @@ def show(style: str) -> None:
         "looks like": entry.description,
         "model": f"{model.name}, {'added by you' if model.added else 'built in'}",
         "blends at no extra cost with": ", ".join(shared),
-        "layout": model.layout + (", also int8" if model.int8 else ""),
+        "layout": model.layout,
         "file": str(model.path),
         "size": f"{len(data) / 1e6:.1f} MB",
         "sha256": model.sha256 + ", verified",
