@@ -20,8 +20,8 @@ BackendOption = Annotated[
     Backend | None,
     typer.Option(
         "--backend",
-        help="Engine that runs the styles; none passes frames through unchanged. Default: what "
-        "`streamer bench` found best, else onnx.",
+        help="Engine that runs the styles. auto: the fastest here; none: frames pass unchanged. "
+        "Default: what `streamer bench` found best, else auto.",
         rich_help_panel=WORKERS_PANEL,
     ),
 ]

@@ -20,6 +20,7 @@ from streamer.styles.model import LAYOUTS, ModelFile
 Measured = Mapping[str, Statistics]
 Shares = Mapping[str, tuple[int, float]]  # by a style's name its place in the model, and its share
 MIN_SIDE_PX = 32
+PHOTO_PIXELS = 500_000  # the memory for a larger photo is given back at once
 MAX_PIXELS = 6_000_000  # as one run; larger images are stylized smaller and enlarged
 
 
@@ -63,7 +64,8 @@ class FoldedModel:
 
         Without orders the image's own statistics are used, whatever the tone. Raises ModelError.
         """
-        tone = 0.0 if orders is None else tone
+        alone = orders is None  # a photo
+        tone = 0.0 if alone else tone
         width, height = self.size(image)
         fitted = pad(resize(image, width, height), MULTIPLE, MIN_SIDE_PX)
         planes = fitted.planes
@@ -85,6 +87,8 @@ class FoldedModel:
             data = self._network.stylize(
                 planes, weights, average(used, [share for _, share in shares.values()])
             )
+        if alone and width * height > PHOTO_PIXELS:
+            self._network.forget(fitted.width, fitted.height)
         whole = Image(fitted.width, fitted.height, data)
         return resize(crop(whole, width, height), image.width, image.height), found
 

@@ -23,7 +23,7 @@ def video_of(path: Path) -> io.BytesIO | None:
 
 
 @functools.lru_cache(maxsize=1)  # a video is opened several times
-def _encoded(path: Path, changed_at: int, size: int) -> bytes:
+def _encoded(path: Path, _changed_at: int, _size: int) -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format="matroska") as container:
         stream: VideoStream | None = None

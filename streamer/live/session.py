@@ -22,6 +22,7 @@ from streamer.webrtc.options import PeerStats
 from streamer.webrtc.peer import Peer
 
 STATS_S = 1.0
+SILENT_S = 7.0  # we check every connection every 6 s or less (RFC 7675); a live peer answers
 MAX_WAITING_ANSWERS = 64
 
 
@@ -116,6 +117,10 @@ class Session:
 
     def on_audio(self, packet: AudioPacket) -> None:
         self._broadcast.publish_audio(self.id, packet, time.monotonic())
+
+    def is_silent(self, now: float) -> bool:
+        """Whether the peer has probably crashed: one that is muted still answers ICE's checks."""
+        return now - self._peer.stats().heard_at > SILENT_S
 
     @property
     def active(self) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import time
 from collections import deque
 
 from streamer.errors import NotLiveError, ServerFullError
@@ -45,11 +46,12 @@ class Sessions:
         self._hung_up: deque[str] = deque(maxlen=REMEMBERED)
 
     async def answer(self, name: str, offer_sdp: str) -> Session:
-        """Start a session.
+        """Start a session, in place of those of that name whose peer has fallen silent.
 
         Raises ServerFullError, UsageError for an offer we cannot answer, and MediaError when no
         UDP port is free.
         """
+        await self._end_silent(name)
         if len(self._live) + self._answering >= self._max_peers:
             raise ServerFullError(f"all {self._max_peers} streams are in use; try again later")
 
@@ -105,6 +107,14 @@ class Sessions:
         with contextlib.suppress(ValueError):
             self._hung_up.remove(session_id)
         return ended
+
+    async def _end_silent(self, name: str) -> None:
+        """A publisher that crashed and comes back must not find its own place taken."""
+        now = time.monotonic()
+        for session, _ in list(self._live.values()):
+            if session.name == name and session.is_silent(now):
+                log.info("- stream %s is silent: its place is given to a new publisher", name)
+                await self.close(session.id)
 
     def stats(self) -> dict[str, dict[str, object]]:
         """The statistics of every session, by id."""

@@ -39,4 +39,5 @@ class PeerStats:
     bitrate_bps: int  # target of the encoder
     uplink_bps: int  # REMB sent to the browser
     messages_refused: int
+    heard_at: float  # when the other side last sent anything, monotonic
     datagrams_refused: int  # from strangers, malformed, or impossible to handle

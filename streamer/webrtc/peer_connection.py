@@ -5,6 +5,7 @@ are where it does so. They are those of aiortc 1.16, which `pyproject.toml` pins
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -100,6 +101,11 @@ class PeerConnection(RTCPeerConnection):
     def refused(self) -> int:
         """Datagrams that were dropped: not from the other side, or impossible to handle."""
         return self._unhandled + sum(ice.refused.total() for ice in self._ice)
+
+    @property
+    def heard_at(self) -> float:
+        """When the other side last sent anything, monotonic seconds."""
+        return max((ice.heard_at for ice in self._ice), default=time.monotonic())
 
     async def close(self) -> None:
         """Close all sockets, also those of a connection that aiortc cannot close."""

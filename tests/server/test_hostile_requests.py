@@ -18,7 +18,7 @@ from tests.support.fakes import numbered
 from tests.support.http_world import FakeRing, FakeSessions, World
 
 TOKEN = "0123456789abcdef"
-EXAMPLES = int(os.environ.get("STREAMER_FUZZ_EXAMPLES", "20"))  # of each route
+EXAMPLES = int(os.environ.get("STREAMER_FUZZ_EXAMPLES", "10"))  # of each route
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "XYZ")
 ROUTES = (
     "/", "/docs", "/openapi.json", "/healthz", "/readyz", "/stats", "/metrics", "/phone",
