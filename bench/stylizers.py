@@ -4,8 +4,8 @@
     python -m bench.stylizers --threads 1 2 --heights 360 --networks multistyle26 picture
     ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI python -m bench.stylizers    as a processor without AMX
 
-The rows take turns, so that whatever else the machine does falls on all of them alike; the
-fastest of the rounds counts. The folded engines stylize with given statistics; "own" is the form
+The engines of a network take turns, so that whatever else the machine does falls on all of them
+alike; the fastest of the rounds counts. The folded engines stylize with given statistics; "own" is the form
 that measures those of the picture, of which a stream needs two a second. `onnx` and `torch` run
 the networks as they were published. TransformerNet is the network of PyTorch's examples (Johnson
 et al. 2016) with random weights: they cost what trained ones cost.
@@ -14,6 +14,7 @@ et al. 2016) with random weights: they cost what trained ones cost.
 import argparse
 import hashlib
 import importlib
+import itertools
 import multiprocessing
 import tempfile
 import time
@@ -89,14 +90,10 @@ class Entry:
         return partial(network.stylize, image.planes, weights, measure().statistics)
 
 
-def entries(models: list[ModelFile]) -> list[Entry]:
-    """Every network in every engine; measuring in the most exact folded ones."""
-    rows = []
-    for model in models:
-        for engine in ENGINES:
-            rows += [Entry(model, engine), Entry(model, engine, own=True)]
-        rows += [Entry(model, engine) for engine in PUBLISHED]
-    return rows
+def entries(model: ModelFile) -> list[Entry]:
+    """A network in every engine."""
+    folded = [Entry(model, engine, own) for engine in ENGINES for own in (False, True)]
+    return folded + [Entry(model, engine) for engine in PUBLISHED]
 
 
 def fastest_ms(
@@ -158,9 +155,9 @@ def main() -> None:
         models = [model for model in read_all()[0] if not model.added]
         models.append(picture_net(folder / "picture.onnx"))
         models += [transformer_net(folder / f"{n}.onnx", n) for n in (8, 16, 32)]
-        rows = entries([m for m in models if not options.networks or m.name in options.networks])
-        for height in options.heights:
-            width = height * 16 // 9
+        models = [m for m in models if not options.networks or m.name in options.networks]
+        for height, model in itertools.product(options.heights, models):
+            width, rows = height * 16 // 9, entries(model)
             times = [fastest_ms(rows, width, height, n, options.rounds) for n in options.threads]
             print(f"{f'{width}x{height}':42}", *(f"ms, {n} thr." for n in options.threads))
             for entry in times[0]:

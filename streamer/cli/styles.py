@@ -142,7 +142,7 @@ def pull(
             continue
         with progress_bar(model.name, model.bytes) as progress:
             style = library.pull(model, name, progress)
-        print(f"{style} is here; a 640x360 frame takes about 1 s on one core")
+        print(f"{style} is here")
 
 
 @styles_app.command()
@@ -162,7 +162,7 @@ def add(
 ) -> None:
     """Add a network or a picture as a style.
 
-    [bold].onnx[/bold]  a network with one image in and one out, or one of streamer's own
+    [bold].onnx[/bold]  a network with one image in and one out, or with style weights, too
 
     [bold].pth .model[/bold]  the state dict of a TransformerNet (PyTorch examples)
 

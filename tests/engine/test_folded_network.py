@@ -7,7 +7,6 @@ import pytest
 
 from streamer.engine import folded_network
 from streamer.engine.canonical import NotFoldableError, canonical
-from streamer.engine import folded_network
 from streamer.engine.folded_network import Engine, FoldedNetwork, Planes, unpacked
 from streamer.engine.graph import Graph
 from streamer.engine.pictures import pictures
