@@ -5,10 +5,10 @@
     ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI python -m bench.stylizers    as a processor without AMX
 
 The engines of a network take turns, so that whatever else the machine does falls on all of them
-alike; the fastest of the rounds counts. The folded engines stylize with given statistics; "own" is the form
-that measures those of the picture, of which a stream needs two a second. `onnx` and `torch` run
-the networks as they were published. TransformerNet is the network of PyTorch's examples (Johnson
-et al. 2016) with random weights: they cost what trained ones cost.
+alike; the fastest of the rounds counts. The folded engines stylize with given statistics; "own" is
+the form that measures those of the picture, of which a stream needs two a second. `onnx` and
+`torch` run the networks as they were published. TransformerNet is the network of PyTorch's examples
+(Johnson et al. 2016) with random weights: they cost what trained ones cost.
 """
 
 import argparse
