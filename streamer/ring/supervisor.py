@@ -12,14 +12,10 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from streamer.errors import RingError
 from streamer.ring.channel import RingEnd
-from streamer.ring.worker_handle import WorkerHandle, Workers
-
-if TYPE_CHECKING:
-    from streamer.ring.ring import Ring
+from streamer.ring.worker_handle import Owner, WorkerHandle, Workers
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +30,7 @@ class Supervisor:
     """`quorum` workers must be up to begin with (None: all)."""
 
     def __init__(
-        self, start: Callable[[], Workers], ring: "Ring", depth: int, quorum: int | None
+        self, start: Callable[[], Workers], ring: Owner, depth: int, quorum: int | None
     ) -> None:
         self.handles: list[WorkerHandle] = []
         self._start, self._ring, self._depth, self._quorum = start, ring, depth, quorum
