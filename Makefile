@@ -90,7 +90,7 @@ audit: $(VENV)/run.stamp ## known vulnerabilities of the locked packages, as the
 
 constraints: $(VENV)/test.stamp ## write constraints.txt anew, from the newest versions
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager "$(TORCH)" \
-		--editable ".[bench,camera,dev,torch,train]"
+		--editable ".[camera,dev,torch]"
 	$(BIN)/python packages.py constraints > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
 
@@ -100,7 +100,6 @@ bench: install web ## measure the ring and the live path on this machine
 	$(BIN)/python bench/viewers.py
 
 peers: $(VENV)/test.stamp web ## measure against what one would take instead of streamer
-	$(INSTALL) --editable ".[bench]"
 	$(BIN)/python -m bench.peers $(ARGS)
 
 dist: $(VENV)/test.stamp web ## wheel and source archive, into dist/
@@ -133,7 +132,7 @@ $(VENV)/run.stamp: $(VENV)/bin/python $(PACKAGE)
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo "installing what its tests need, once"
 	@mkdir -p .cache
-	$(INSTALL) "$(TORCH)" --editable ".[dev,train,camera]"
+	$(INSTALL) "$(TORCH)" --editable ".[dev,torch,camera]"
 	@touch $@
 
 streamer/web/index.html: $(VENV)/run.stamp $(PAGE_SOURCES)

@@ -151,7 +151,7 @@
           // lib.optionalAttrs (withCuda system) {
             cuda = shell {
               name = "cuda";
-              extras = "[dev,torch,train]";
+              extras = "[dev,torch]";
               cuda = true;
             };
           };

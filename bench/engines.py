@@ -13,14 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.stylizers import files, transformer_net
+from bench.stylizers import transformer_net
 from streamer.diagnostics.measure import sample_image
 from streamer.engine.stylizer import StylizerSpec
 from streamer.frame import Style
 from streamer.i420 import Pixels, to_rgb
 from streamer.styles.manifest import read_all
 from streamer.styles.model import ModelFile
-from tests.support.transformer_net import TransformerNet
+from streamer.training.net import TransformerNet
 
 Run = Callable[[], object]
 Tensors = Mapping[str, NDArray[np.float32]]
@@ -35,7 +35,7 @@ def contenders(size: tuple[int, int], threads: int, folder: Path) -> dict[str, C
     known = [model for model in read_all()[0] if not model.added]
     johnson = transformer_net(folder / f"transformer-{size[0]}.onnx")
     found: dict[str, Callable[[], Run]] = {}
-    for model in [one for entry in known for one in files(entry)]:
+    for model in known:
         found[f"streamer, {model.name}"] = partial(_ours, model, image, threads)
     found["streamer, TransformerNet"] = partial(_ours, johnson, image, threads)
     found["TransformerNet, Torch"] = partial(_torch, rgb, threads)
@@ -53,7 +53,7 @@ def contenders(size: tuple[int, int], threads: int, folder: Path) -> dict[str, C
 
 
 def _ours(model: ModelFile, image: Any, threads: int) -> Run:
-    stylizer = StylizerSpec("onnx", threads, models=(model,)).load()
+    stylizer = StylizerSpec("auto", threads, models=(model,)).load()
     return partial(stylizer.stylize, image, Style(((model.styles[0].name, 1.0),)))
 
 
@@ -65,7 +65,7 @@ def _torch(rgb: Pixels, threads: int) -> Run:
 
     def run() -> object:
         with torch.inference_mode():
-            stylized = network(torch.from_numpy(rgb).permute(2, 0, 1)[None].float())
+            stylized = 255 * network(torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255)
             return stylized[0].clamp(0, 255).byte().permute(1, 2, 0).numpy()
 
     return run

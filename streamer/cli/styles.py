@@ -59,7 +59,7 @@ def show(style: str) -> None:
         "looks like": entry.description,
         "model": f"{model.name}, {'added by you' if model.added else 'built in'}",
         "blends at no extra cost with": ", ".join(shared),
-        "layout": model.layout + (", also int8" if model.int8 else ""),
+        "layout": model.layout,
         "file": str(model.path),
         "size": f"{len(data) / 1e6:.1f} MB",
         "sha256": model.sha256 + ", verified",
@@ -143,7 +143,7 @@ def pull(
             continue
         with progress_bar(model.name, model.bytes) as progress:
             style = library.pull(model, name, progress)
-        print(f"{style} is here; a 640x360 frame takes about 1 s on one core")
+        print(f"{style} is here")
 
 
 @styles_app.command()
@@ -163,7 +163,7 @@ def add(
 ) -> None:
     """Add a network or a picture as a style.
 
-    [bold].onnx[/bold]  a network with one image in and one out, or one of streamer's own
+    [bold].onnx[/bold]  a network with one image in and one out, or with style weights, too
 
     [bold].pth .model[/bold]  the state dict of a TransformerNet (PyTorch examples)
 

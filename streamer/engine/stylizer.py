@@ -72,10 +72,10 @@ class StylizerSpec:
                 hint = "pip install 'streamer[torch]'"
                 raise ModelError(f"the torch backend needs {missing.name}: {hint}") from None
             return lambda model: TorchNetwork(model, self.device, self.threads)
-        from streamer.engine.onnx_network import fastest
+        from streamer.engine.onnx_network import OnnxNetwork
 
         if self.backend == "onnx":
-            return lambda model: fastest(model, self.threads)
+            return lambda model: OnnxNetwork(model, model.read(), self.threads)
         engines = ENGINES if self.backend == "auto" else OPENVINO
         device = "CPU" if self.device in ("auto", "cpu") else self.device.upper()
 
@@ -84,7 +84,7 @@ class StylizerSpec:
                 return FoldedModel(model, engines, self.threads, device)
             except NotFoldableError as reason:
                 log.info("model %s runs as it was published: %s", model.name, reason)
-                return fastest(model, self.threads)
+                return OnnxNetwork(model, model.read(), self.threads)
 
         return open_network
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from streamer.engine.onnx_file import parse, styles_of
 from streamer.engine.torch_graph import TorchGraph
 from streamer.errors import ModelError
-from streamer.i420 import Pixels, Planes, Weights
+from streamer.i420 import Pixels, Weights
 from streamer.styles.model import LAYOUTS, ModelFile
 
 
@@ -45,14 +45,8 @@ class TorchNetwork:
             inputs = [pixels.float() * scale + black, self._send(weights)]
             (stylized,) = self._run(*inputs[: len(self._graph.inputs)])
             scaled = (stylized[:, 0].float() - black) / scale + 0.5
-            (whole,) = self._fetch(scaled.clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous())
+            whole = self._fetch(scaled.clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous())
             return list(whole)
-
-    def run_i420(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
-        luma, chroma = zip(*planes, strict=True)
-        with torch.inference_mode():
-            stylized = self._run(self._send(luma), self._send(chroma), self._send(weights))
-            return list(zip(*self._fetch(*stylized), strict=True))
 
     def _run(self, *inputs: torch.Tensor) -> list[torch.Tensor]:
         """Map the graph over the first dimension, which it does not have itself."""
@@ -68,12 +62,12 @@ class TorchNetwork:
             return tensor
         return tensor.pin_memory().to(self._device, non_blocking=True)
 
-    def _fetch(self, *tensors: torch.Tensor) -> list[NDArray[np.uint8]]:
-        """Copy all of them into pinned memory, then wait once for the device."""
-        fetched = [tensor.to("cpu", non_blocking=True) for tensor in tensors]
+    def _fetch(self, tensor: torch.Tensor) -> NDArray[np.uint8]:
+        """Copy it into pinned memory, then wait for the device."""
+        fetched = tensor.to("cpu", non_blocking=True)
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
-        return [tensor.numpy() for tensor in fetched]
+        return np.asarray(fetched.numpy())
 
 
 def _check(name: str) -> torch.device:

@@ -44,7 +44,6 @@ def import_model(
             entries,
             license or imported.facts.get("license", "unknown"),
             imported.facts.get("source", f"added from {path.name}"),
-            imported.int8,
             imported.multiple,
         )
     )

@@ -1,4 +1,4 @@
-"""A PyTorch file → **from_pytorch** → add: a TransformerNet's state dict as an ONNX network.
+"""A PyTorch file, training → **from_pytorch** → read: a TransformerNet's weights as ONNX.
 
 The network is that of `fast_neural_style` in pytorch/examples (Johnson et al. 2016, with
 instance normalization), of any width: the number of channels is read from the weights.
@@ -39,13 +39,19 @@ def state_dict_to_onnx(path: Path) -> bytes:
     kept = {key: value for key, value in named.items() if not _OBSOLETE.search(key)}
     try:
         weights = {key: value.detach().float().numpy() for key, value in kept.items()}
-        model = _TransformerNet(weights).build()
-        onnx.checker.check_model(model, full_check=True)
+        model = transformer_net(weights)
     except Exception as error:  # shapes of any kind, tensors that are no arrays
         reason = f"no {error.args[0]}" if isinstance(error, KeyError) else first_line(error)
         text = f"{path.name} is not a TransformerNet of the PyTorch examples: {reason}"
         raise ModelError(text) from None
     return bytes(model.SerializeToString())
+
+
+def transformer_net(weights: Weights) -> onnx.ModelProto:
+    """The network with these weights, of layout rgb255. Raises KeyError for one that is missing."""
+    model = _TransformerNet(weights).build()
+    onnx.checker.check_model(model, full_check=True)
+    return model
 
 
 def read_state_dict(path: Path) -> "dict[str, torch.Tensor]":

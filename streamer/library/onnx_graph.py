@@ -1,4 +1,4 @@
-"""from_pytorch, training → **onnx_graph**: a small writer of ONNX graphs."""
+"""from_pytorch → **onnx_graph**: a small writer of ONNX graphs."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 Array = NDArray[Any]
-CONTRIB = "com.microsoft"
 OPSET, IR_VERSION = 17, 8  # read by every ONNX Runtime since 1.12
 
 
@@ -31,29 +30,13 @@ class Graph:
 
     def add(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Add a standard operator with one output."""
-        return self._node("", operator, inputs, output, attributes)
-
-    def contrib(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        """Add one of ONNX Runtime's own operators."""
-        return self._node(CONTRIB, operator, inputs, "", attributes)
-
-    def split(self, value: str, sizes: list[int], axis: int) -> list[str]:
-        outputs = [f"s{len(self.nodes)}_{i}" for i in range(len(sizes))]
-        inputs = [value, self.integers(*sizes)]
-        self.nodes.append(helper.make_node("Split", inputs, outputs, axis=axis))
-        return outputs
-
-    def _node(
-        self, domain: str, operator: str, inputs: tuple[str, ...], output: str, attributes: Any
-    ) -> str:
         name = output or f"t{len(self.nodes)}"
-        node = helper.make_node(operator, list(inputs), [name], domain=domain, **attributes)
-        self.nodes.append(node)
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
 
     def model(
         self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
     ) -> onnx.ModelProto:
         graph = helper.make_graph(self.nodes, "style", inputs, outputs, self.constants)
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
+        opsets = [helper.make_opsetid("", OPSET)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)

@@ -26,10 +26,7 @@ MAX_FILE_BYTES = 256 * 2**20
 MAX_MEMORY_BYTES = 4 * 2**30
 MAX_STYLES = 1024
 ERROR = "error.json"
-_BY_INPUTS: dict[tuple[str, ...], LayoutName] = {
-    ("image", "style_weights"): "rgb26",
-    ("y", "uv", "style_weights"): "i420",
-}
+_BLENDING = ["image", "style_weights"]  # inputs of layout rgb26
 _RANGES: dict[str, LayoutName] = {"0..255": "rgb255", "0..1": "rgb1", "-1..1": "rgb2"}
 
 
@@ -40,7 +37,6 @@ class ImportedModel:
     data: bytes
     layout: LayoutName
     names: tuple[str, ...]  # of its styles, in the order of `style_weights`
-    int8: bytes | None = None
     multiple: int = 0  # of both sides of an image; 0: the layout's own
     facts: Mapping[str, str] = field(default_factory=dict)  # the file's own metadata
 
@@ -56,9 +52,7 @@ class ImportedModel:
         return ModelFile(name, Path(name), "", self.layout, self.entries, multiple=self.multiple)
 
     def save(self, folder: Path) -> None:
-        for file, data in (("data", self.data), ("int8", self.int8)):
-            if data is not None:
-                Path(folder, file).write_bytes(data)
+        Path(folder, "data").write_bytes(self.data)
         about = [self.layout, self.names, self.multiple, dict(self.facts)]
         Path(folder, "about.json").write_text(json.dumps(about))
 
@@ -66,10 +60,8 @@ class ImportedModel:
     def load(cls, folder: Path) -> Self:
         """What `save` wrote. Raises OSError when there is nothing."""
         layout, names, multiple, facts = json.loads(Path(folder, "about.json").read_text())
-        int8 = Path(folder, "int8")
         data = Path(folder, "data").read_bytes()
-        small = int8.read_bytes() if int8.exists() else None
-        return cls(data, layout, tuple(names), small, multiple, facts)
+        return cls(data, layout, tuple(names), multiple, facts)
 
 
 def read(path: Path, name: str, values: str | None = None) -> ImportedModel:
@@ -85,8 +77,7 @@ def read(path: Path, name: str, values: str | None = None) -> ImportedModel:
     if path.stat().st_size > MAX_FILE_BYTES:
         raise UsageError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB")
     imported = _open(path, name, _RANGES.get(values or ""))
-    networks = [data for data in (imported.data, imported.int8) if data is not None]
-    multiple = find_multiple(imported.model("trial"), networks, path.name)
+    multiple = find_multiple(imported.model("trial"), imported.data, path.name)
     return replace(imported, multiple=multiple)
 
 
@@ -106,19 +97,14 @@ def _open_onnx(path: Path, name: str, layout: LayoutName | None) -> ImportedMode
     parsed = parse(path.read_bytes(), path.name)
     inputs = inputs_of(parsed)
     facts = {entry.key: entry.value for entry in parsed.metadata_props}
-    known = _BY_INPUTS.get(tuple(inputs))
-    if known is None:
+    if list(inputs) != _BLENDING:
         _check_image_input(path.name, inputs)
         make_size_dynamic(parsed)
         data = parsed.SerializeToString()
         layout = layout or find_range(data, _RANGES.values(), path.name)
         return ImportedModel(data, layout, (name,), facts=facts)
     names = _names(name, inputs["style_weights"], facts.get("styles", ""))
-    beside = path.with_suffix(".int8.onnx")
-    int8 = None
-    if known == "i420" and beside.is_file():
-        int8 = parse(beside.read_bytes(), beside.name).SerializeToString()
-    return ImportedModel(parsed.SerializeToString(), known, names, int8, facts=facts)
+    return ImportedModel(parsed.SerializeToString(), "rgb26", names, facts=facts)
 
 
 def _check_image_input(name: str, inputs: Mapping[str, Shape]) -> None:

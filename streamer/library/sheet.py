@@ -1,4 +1,4 @@
-"""cli, training → **sheet**: a contact sheet, one image in every style with its name."""
+"""cli → **sheet**: a contact sheet, one image in every style with its name."""
 
 from collections.abc import Iterator, Sequence
 

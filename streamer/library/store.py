@@ -63,7 +63,6 @@ class NewModel:
     entries: tuple[StyleEntry, ...]
     license: str
     source: str
-    int8: bytes | None = None
     multiple: int = 0  # of both sides of an image; 0: the layout's own
 
 
@@ -75,26 +74,25 @@ def add(new: NewModel) -> tuple[str, ...]:
     """
     with _lock():
         check_free(new.name)
-        entry, files = _entry(new)
+        entry = _entry(new)
         read_models(user_models(), {"model": [entry]})  # what cannot be read again is not written
-        written: list[Path] = []
+        path = user_models() / entry["file"]
+        _write(path, new.data)
         try:
-            for path, content in files.items():
-                _write(path, content)
-                written.append(path)
             _write_manifest([*_entries(), entry])
         except ModelError:
-            for path in written:
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
     catalogue = Catalogue.load()
     return tuple(catalogue.check(f"{style.name}@{new.name}") for style in new.entries)
 
 
-def _entry(new: NewModel) -> tuple[dict[str, Any], dict[Path, bytes]]:
-    """The model in the manifest's form, and its files."""
+def _entry(new: NewModel) -> dict[str, Any]:
+    """The model in the manifest's form."""
     entry: dict[str, Any] = {
         "name": new.name,
+        "file": f"{new.name}.onnx",
+        "sha256": hashlib.sha256(new.data).hexdigest(),
         "layout": new.layout,
         "license": new.license,
         "source": new.source,
@@ -102,14 +100,7 @@ def _entry(new: NewModel) -> tuple[dict[str, Any], dict[Path, bytes]]:
     }
     if new.multiple:
         entry["multiple"] = new.multiple
-    files = {}
-    for key, file, content in (("", f"{new.name}.onnx", new.data),
-                               ("int8_", f"{new.name}.int8.onnx", new.int8)):  # fmt: skip
-        if content is not None:
-            entry[f"{key}file"] = file
-            entry[f"{key}sha256"] = hashlib.sha256(content).hexdigest()
-            files[user_models() / file] = content
-    return entry, files
+    return entry
 
 
 def remove(name: str) -> str:
@@ -125,10 +116,9 @@ def remove(name: str) -> str:
             text = f"{name} came with streamer; only pulled and added styles can be removed"
             raise UsageError(text)
         _write_manifest([entry for entry in _entries() if entry["name"] != model.name])
-    for path in (model.path, model.int8.path if model.int8 else None):
-        if path is not None and path.parent == user_models():  # not a file of a package
-            with contextlib.suppress(OSError):  # nobody knows of it any more
-                path.unlink()
+    if model.path.parent == user_models():  # not a file of a package
+        with contextlib.suppress(OSError):  # nobody knows of it any more
+            model.path.unlink()
     return model.name
 
 

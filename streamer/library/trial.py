@@ -1,7 +1,7 @@
 """add → **trial**: what a network's file does not say shows when the network runs."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,16 +40,15 @@ def find_range(data: bytes, layouts: Iterable[LayoutName], name: str) -> LayoutN
         raise ModelError(f"{name} cannot stylize an image of 64x64: {first_line(error)}") from None
 
 
-def find_multiple(model: ModelFile, networks: Sequence[bytes], name: str) -> int:
-    """What the sides of an image have to be multiples of for every network of a model.
+def find_multiple(model: ModelFile, data: bytes, name: str) -> int:
+    """What the sides of an image have to be multiples of.
 
     0 stands for the multiple of the layout. Raises ModelError when no size comes back.
     """
     failure = ""
     for multiple in _MULTIPLES:
         try:
-            for data in networks:
-                _stylize_all_sizes(replace(model, multiple=multiple), data)
+            _stylize_all_sizes(replace(model, multiple=multiple), data)
         except Exception as error:  # whatever ONNX Runtime raises, or an image of another size
             failure = failure or first_line(error)
         else:

@@ -6,7 +6,6 @@ Both files have one form, `format = 1`; `models/styles.toml` explains it.
 import importlib.metadata
 import re
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ def read_models(folder: Path, table: dict[str, Any], *, added: bool = False) -> 
 def _model(folder: Path, entry: dict[str, Any], added: bool) -> ModelFile:
     if entry["layout"] not in LAYOUTS:
         raise ValueError(f"layout {entry['layout']} is not one of {', '.join(LAYOUTS)}")
-    model = ModelFile(
+    return ModelFile(
         name=_named(entry["name"]),
         path=_locate(folder, entry),
         sha256=_digest(entry["sha256"]),
@@ -68,12 +67,6 @@ def _model(folder: Path, entry: dict[str, Any], added: bool) -> ModelFile:
         multiple=int(entry.get("multiple", 0)),
         statistics=folder / Path(entry["statistics"]).name if "statistics" in entry else None,
     )
-    if "int8_file" not in entry:
-        return model
-    if model.layout != "i420":
-        raise ValueError("only networks of layout i420 have an int8_file")
-    path = folder / Path(entry["int8_file"]).name
-    return replace(model, int8=replace(model, path=path, sha256=_digest(entry["int8_sha256"])))
 
 
 def _entry(entry: dict[str, Any]) -> StyleEntry:

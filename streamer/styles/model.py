@@ -13,7 +13,7 @@ from streamer.errors import ModelError
 
 NONE = "none"  # the style that leaves the image as it is
 Blend = tuple[tuple[str, float], ...]
-LayoutName = Literal["rgb26", "rgb255", "rgb1", "rgb2", "i420"]
+LayoutName = Literal["rgb26", "rgb255", "rgb1", "rgb2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,6 @@ class Layout:
     black: float  # the value of black, in and out
     white: float  # the value of white, in and out
     blends: bool  # takes `style_weights`, one for each style
-    reference_side_px: int | None = None  # shorter side that its strokes are made for; None: any
 
 
 # At 4000x3000 rgb26 takes 4.4 GB and rgb255 more: `max_pixels` keeps both near 2 GB.
@@ -40,15 +39,6 @@ LAYOUTS: Mapping[str, Layout] = {
     "rgb255": _SINGLE,
     "rgb1": replace(_SINGLE, white=1),
     "rgb2": replace(_SINGLE, black=-1, white=1),
-    "i420": Layout(
-        side_multiple=8,
-        min_side_px=16,
-        max_pixels=64_000_000,
-        black=0,
-        white=255,
-        blends=True,
-        reference_side_px=360,
-    ),
 }
 
 
@@ -76,7 +66,6 @@ class ModelFile:
     source: str = ""
     added: bool = False  # by the user, who may remove it
     listed: bool = True  # else its styles are reached as style@model only
-    int8: "ModelFile | None" = None  # the same network in 8 bits, for processors good at them
     multiple: int = 0  # of both sides of an image; 0: the layout's own
     statistics: Path | None = None  # steady statistics of its norms, by style
 

@@ -1,6 +1,6 @@
-"""Training of fast I420 style networks: a slow teacher is distilled into a small student.
+"""The dear way to a style: a network that learns one painting's strokes from photos and VGG16.
 
-    data (photos, teacher, pairs) → **distill** (net, losses) → export (float, int8) → models/
+    data (photos) → **train** → net, critic (vgg), run → an ONNX file of layout rgb255
 
 Torch is imported in this package only, and only when something here is called.
 """

@@ -1,114 +1,85 @@
-"""The student: a style network that reads and writes I420 planes and never leaves quarter size.
+"""run → **net** → from_pytorch: TransformerNet, the network of PyTorch's fast_neural_style example.
 
-One 4x4 block of luma with its two 2x2 blocks of chroma is one pixel of 24 channels. What
-usually costs time around the convolutions of a style network is absent:
-
-- No instance normalisation inside. The picture's mean and contrast are taken out once, at the
-  input, as the teacher's first normalisation would; after that a style is a gain and a shift
-  for each channel, which an int8 convolution applies in its own rescaling.
-- No resize and no half- or full-size feature map. Enlarging twofold by repetition and then
-  convolving 3x3 is the same as convolving 2x2 between the pixels, with four outputs (`Between`):
-  each becomes one quarter of a pixel's cross. Two such steps meet on the pixels again.
-- The picture's edge is repeated outwards, so a border entries no different from the middle.
+Johnson, Alahi and Fei-Fei, "Perceptual Losses for Real-Time Style Transfer", 2016, with instance
+norms (Ulyanov et al. 2016), so streamer runs it folded. The names of its layers are those in
+published state dicts.
 """
 
-from collections.abc import Sequence
+from typing import Any
 
-import torch
-import torch.nn.functional as F
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.functional import interpolate, relu
 
-PACKED = 24  # channels of a packed block: 16 of luma, 4 of U, 4 of V
-CONTRAST_FLOOR = 0.08  # below this contrast a picture is flat: its noise must not be amplified
-
-
-def pack(y: Tensor, uv: Tensor) -> Tensor:
-    """Planes (n, 1, h, w) and (n, 2, h/2, w/2) as blocks (n, 24, h/4, w/4)."""
-    return torch.cat([F.pixel_unshuffle(y, 4), F.pixel_unshuffle(uv, 2)], 1)
+CONTRAST = 0.25  # of the picture that a fresh network makes, in units of white
+RESIDUALS = 5
 
 
-def unpack(blocks: Tensor) -> tuple[Tensor, Tensor]:
-    """The inverse of `pack`."""
-    return F.pixel_shuffle(blocks[:, :16], 4), F.pixel_shuffle(blocks[:, 16:], 2)
+class Conv(nn.Module):
+    """Pads by reflection, so that edges look like the rest."""
 
-
-def normalise(blocks: Tensor) -> Tensor:
-    """Take out each plane's mean and divide by the luma's contrast: exposure does not matter."""
-    planes = torch.split(blocks, [16, 4, 4], 1)
-    contrast = (planes[0].var((1, 2, 3), unbiased=False, keepdim=True) + CONTRAST_FLOOR**2).sqrt()
-    return torch.cat([p - p.mean((1, 2, 3), keepdim=True) for p in planes], 1) / contrast
-
-
-class StyleConv(nn.Module):
-    """A convolution whose channels are scaled and shifted by the blend of the styles' own."""
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        styles: int,
-        *,
-        size: int = 3,
-        stride: int = 1,
-        pad: int = 1,
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, size: int, stride: int = 1) -> None:
         super().__init__()
-        self.pad = pad
-        self.conv = nn.Conv2d(inputs, outputs, size, stride, bias=False)
-        self.gain = nn.Parameter(1 + 0.3 * torch.randn(styles, outputs))
-        self.shift = nn.Parameter(torch.zeros(styles, outputs))
-        nn.init.kaiming_normal_(self.conv.weight, nonlinearity="relu")
+        self.pad = nn.ReflectionPad2d(size // 2)
+        self.conv2d = nn.Conv2d(inputs, outputs, size, stride)
 
-    def forward(self, x: Tensor, style_weights: Tensor) -> Tensor:
-        """`style_weights` (n, styles), rows sum to 1; any blend of styles is a style."""
-        if self.pad:
-            x = F.pad(x, (self.pad,) * 4, mode="replicate")
-        gain, shift = style_weights @ self.gain, style_weights @ self.shift
-        sums: Tensor = self.conv(x)
-        return sums * gain[:, :, None, None] + shift[:, :, None, None]
+    def forward(self, x: Tensor) -> Tensor:
+        convolved: Tensor = self.conv2d(self.pad(x))
+        return convolved
 
 
 class Residual(nn.Module):
-    """relu(x + b(relu(a(x)))), starting out near the identity."""
-
-    def __init__(self, channels: int, styles: int) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        self.a = StyleConv(channels, channels, styles)
-        self.b = StyleConv(channels, channels, styles)
-        nn.init.normal_(self.b.gain, 0.2, 0.1)
+        self.conv1, self.conv2 = Conv(channels, channels, 3), Conv(channels, channels, 3)
+        self.in1, self.in2 = (nn.InstanceNorm2d(channels, affine=True) for _ in range(2))
 
-    def forward(self, x: Tensor, style_weights: Tensor) -> Tensor:
-        """Shape stays as it is."""
-        return F.relu(x + self.b(F.relu(self.a(x, style_weights)), style_weights))
+    def forward(self, x: Tensor) -> Tensor:
+        changed: Tensor = self.in2(self.conv2(relu(self.in1(self.conv1(x)))))
+        return x + changed
 
 
-class StyleNet(nn.Module):
-    """Planes in 0..1 to planes in about 0..1 (clamp them), for any blend of its styles."""
+class TransformerNet(nn.Module):
+    """RGB (n, 3, h, w), 0..1, to about the same; sides are multiples of 4.
 
-    def __init__(
-        self, styles: Sequence[str], width: int = 32, deep: int = 64, residuals: int = 3
-    ) -> None:
+    `channels` of its first layer: 32 in the paper; 16 take a quarter of the time.
+    """
+
+    def __init__(self, channels: int) -> None:
         super().__init__()
-        n = len(styles)
-        self.styles = tuple(styles)
-        self.shape = {"width": width, "deep": deep, "residuals": residuals}
-        self.stem = StyleConv(PACKED, width, n)
-        self.down = StyleConv(width, deep, n, stride=2)
-        self.body = nn.ModuleList(Residual(deep, n) for _ in range(residuals))
-        self.up = StyleConv(deep, 4 * width, n, size=2)  # between the pixels, one beyond the edge
-        self.fine = StyleConv(width, 2 * width, n, size=2, pad=0)  # between the quarter pixels
-        self.out = StyleConv(2 * width, PACKED, n, size=2, pad=0)  # on the quarter pixels again
-        with torch.no_grad():
-            self.out.conv.weight.mul_(0.2)
-            self.out.gain.fill_(1.0)
-            self.out.shift.fill_(0.5)
+        self.channels = channels
+        one, two, four = channels, 2 * channels, 4 * channels
+        down = (Conv(3, one, 9), Conv(one, two, 3, 2), Conv(two, four, 3, 2))
+        up = (Conv(four, two, 3), Conv(two, one, 3))
+        for i, conv in enumerate(down, 1):
+            self.add_module(f"conv{i}", conv)
+        for i, conv in enumerate(up, 1):
+            self.add_module(f"deconv{i}", conv)
+        for i, conv in enumerate((*down, *up), 1):
+            self.add_module(f"in{i}", nn.InstanceNorm2d(conv.conv2d.out_channels, affine=True))
+        for i in range(1, RESIDUALS + 1):
+            self.add_module(f"res{i}", Residual(four))
+        self.deconv3 = Conv(one, 3, 9)
 
-    def forward(self, y: Tensor, uv: Tensor, style_weights: Tensor) -> tuple[Tensor, Tensor]:
-        """y (n, 1, h, w), uv (n, 2, h/2, w/2), style_weights (n, styles); h, w multiples of 8."""
-        x = F.relu(self.stem(normalise(pack(y, uv)), style_weights))
-        x = F.relu(self.down(x, style_weights))
-        for residual in self.body:
-            x = residual(x, style_weights)
-        x = F.pixel_shuffle(F.relu(self.up(x, style_weights)), 2)
-        x = F.relu(self.fine(x, style_weights))
-        return unpack(self.out(x, style_weights))
+    def forward(self, x: Tensor) -> Tensor:
+        for i in (1, 2, 3):
+            x = self._layer(f"conv{i}", f"in{i}", x)
+        for i in range(1, RESIDUALS + 1):
+            x = self.get_submodule(f"res{i}")(x)
+        for i in (1, 2):
+            x = self._layer(f"deconv{i}", f"in{3 + i}", interpolate(x, scale_factor=2))
+        stylized: Tensor = self.deconv3(x)
+        return 0.5 + CONTRAST * stylized
+
+    def _layer(self, conv: str, norm: str, x: Tensor) -> Tensor:
+        return relu(self.get_submodule(norm)(self.get_submodule(conv)(x)))
+
+    def weights(self) -> dict[str, NDArray[Any]]:
+        """As published ones are: of a network from 0..255 to 0..255."""
+        found = {name: value.detach().cpu().numpy() for name, value in self.state_dict().items()}
+        found["conv1.conv2d.weight"] = found["conv1.conv2d.weight"] / np.float32(255)
+        found["deconv3.conv2d.weight"] = found["deconv3.conv2d.weight"] * np.float32(255 * CONTRAST)
+        bias = found["deconv3.conv2d.bias"]
+        found["deconv3.conv2d.bias"] = np.float32(255) * (0.5 + np.float32(CONTRAST) * bias)
+        return found

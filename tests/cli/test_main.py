@@ -34,7 +34,7 @@ def test_version() -> None:
 def test_help_lists_every_command() -> None:
     done = streamer("--help")
     assert done.returncode == 0
-    for command in ("serve", "file", "styles", "doctor", "bench", "distill", "train"):
+    for command in ("serve", "file", "styles", "doctor", "bench", "train"):
         assert f" {command} " in done.stdout
 
 
@@ -61,9 +61,7 @@ def test_help_answers_at_once() -> None:
     assert min(work_s() for _ in range(5)) < 0.5
 
 
-@pytest.mark.parametrize(
-    "command", ["serve", "file", "styles", "doctor", "bench", "distill", "train"]
-)
+@pytest.mark.parametrize("command", ["serve", "file", "styles", "doctor", "bench", "train"])
 def test_every_command_has_help_of_its_own(command: str) -> None:
     done = streamer(command, "--help")
     assert done.returncode == 0, done.stderr

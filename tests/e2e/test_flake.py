@@ -110,9 +110,7 @@ def test_installer_takes_the_versions_of_constraints(world: Path, system: str) -
     assert ("patchelf --set-interpreter" in text) == (system == LINUX)
 
 
-@pytest.mark.parametrize(
-    ("name", "extras"), [("default", ".[dev]"), ("cuda", ".[dev,torch,train]")]
-)
+@pytest.mark.parametrize(("name", "extras"), [("default", ".[dev]"), ("cuda", ".[dev,torch]")])
 def test_shells_install_what_they_are_for(world: Path, name: str, extras: str) -> None:
     path = f"devShells.{LINUX}.{name}"
     hook = str(output(world, path, "value: value.shellHook"))

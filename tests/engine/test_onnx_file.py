@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from streamer.engine.onnx_file import MAX_NODES, inputs_of, make_size_dynamic, parse
 from streamer.errors import ModelError
-from tests.support.networks import fixed_network, float_tensor, painting_network, planes_network
+from tests.support.networks import blending_network, fixed_network, float_tensor, painting_network
 
 
 def external() -> TensorProto:
@@ -147,7 +147,7 @@ def test_functions_that_call_themselves_are_refused() -> None:
 
 def test_what_another_parser_might_know_is_dropped(tmp_path: Path) -> None:
     """Field 900 stands for one of a later version, which may lead to another file."""
-    whole = planes_network(tmp_path / "p.onnx").read_bytes()
+    whole = blending_network(tmp_path / "p.onnx").read_bytes()
     known = parse(whole, "x.onnx").SerializeToString()
     unknown = bytes([0xA2, 0x38]) + field(0, b"/etc/passwd")[1:]  # key 900 << 3 | 2
     assert parse(whole + unknown, "x.onnx").SerializeToString() == known
@@ -176,7 +176,7 @@ def test_damaged_models_are_read_or_refused(samples: list[bytes], data: st.DataO
 @pytest.fixture(scope="module")
 def samples(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     path = tmp_path_factory.mktemp("samples") / "net.onnx"
-    whole = [make(path).read_bytes() for make in (planes_network, painting_network)]
+    whole = [make(path).read_bytes() for make in (blending_network, painting_network)]
     outside = [
         make().SerializeToString()
         for make in (in_initializer, in_constant, in_branch, in_function, in_sparse)

@@ -21,12 +21,7 @@ from streamer.library.add import import_model
 from streamer.library.from_pytorch import state_dict_to_onnx
 from tests.support.library import nothing_is_left, stylized
 from tests.support.pictures import smooth_rgb
-from tests.support.transformer_net import TransformerNet
-
-
-def transformer_net(channels: int) -> TransformerNet:
-    torch.manual_seed(channels)
-    return TransformerNet(channels).eval()
+from tests.support.transformer_net import random_net, state_dict
 
 
 @pytest.mark.parametrize("channels", [8, 16])
@@ -35,15 +30,15 @@ def transformer_net(channels: int) -> TransformerNet:
 def test_a_state_dict_paints_what_its_network_paints(
     tmp_path: Path, channels: int, zipped: bool, ending: str
 ) -> None:
-    net = transformer_net(channels)
+    net = random_net(channels)
     path = tmp_path / f"candy_nc{channels}{ending}"
-    torch.save(net.state_dict(), path, _use_new_zipfile_serialization=zipped)
+    torch.save(state_dict(net), path, _use_new_zipfile_serialization=zipped)
     name = f"candy-nc{channels}"
     assert import_model(path) == (name,)
     image = from_rgb(smooth_rgb(104, 60))
     with torch.inference_mode():
         rgb = torch.from_numpy(to_rgb(image)).permute(2, 0, 1)[None].float()
-        expected = net(rgb)[0].clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
+        expected = (255 * net(rgb / 255)[0]).clamp(0, 255).round().byte().permute(1, 2, 0).numpy()
     assert expected.std() > 20
     difference = np.abs(stylized(name, image).data.astype(int) - from_rgb(expected).data)
     assert np.percentile(difference, 99) <= 1
@@ -66,7 +61,7 @@ Change = Callable[[dict[str, torch.Tensor]], Mapping[str, torch.Tensor]]
     ids=["of PyTorch 0.3", "of several GPUs", "in half precision"],
 )
 def test_variants_of_a_state_dict_are_read(tmp_path: Path, change: Change) -> None:
-    torch.save(change(transformer_net(8).state_dict()), tmp_path / "net.pth")
+    torch.save(change(state_dict(random_net(8))), tmp_path / "net.pth")
     assert import_model(tmp_path / "net.pth") == ("net",)
 
 
@@ -83,7 +78,7 @@ def test_variants_of_a_state_dict_are_read(tmp_path: Path, change: Change) -> No
 def test_state_dicts_of_other_networks_are_refused(
     tmp_path: Path, models_dir: Path, change: Change, text: str
 ) -> None:
-    torch.save(change(transformer_net(8).state_dict()), tmp_path / "net.pth")
+    torch.save(change(state_dict(random_net(8))), tmp_path / "net.pth")
     with pytest.raises(ModelError, match=f"net.pth .*{text}"):
         import_model(tmp_path / "net.pth")
     assert nothing_is_left(models_dir)
@@ -135,7 +130,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     path = tmp_path_factory.mktemp("checkpoints") / "net.pth"
     contents = []
     for zipped in (True, False):
-        torch.save(transformer_net(2).state_dict(), path, _use_new_zipfile_serialization=zipped)
+        torch.save(state_dict(random_net(2)), path, _use_new_zipfile_serialization=zipped)
         contents.append(path.read_bytes())
     return contents
 
@@ -143,7 +138,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
 def test_a_checkpoint_cut_short_is_refused(tmp_path: Path) -> None:
     whole, part = tmp_path / "whole.pth", tmp_path / "part.pth"
     for zipped in (True, False):
-        torch.save(transformer_net(8).state_dict(), whole, _use_new_zipfile_serialization=zipped)
+        torch.save(state_dict(random_net(8)), whole, _use_new_zipfile_serialization=zipped)
         part.write_bytes(whole.read_bytes()[:-5000])
         with pytest.raises(ModelError, match=r"part\.pth is damaged"):
             import_model(part)

@@ -19,9 +19,9 @@ from streamer.styles.model import StyleEntry
 from tests.support.commands import Command
 from tests.support.library import nothing_is_left
 from tests.support.networks import (
+    blending_network,
     negative_network,
     painting_network,
-    planes_network,
 )
 
 
@@ -72,7 +72,7 @@ def test_a_name_of_nothing_is_refused(text: str) -> None:
 
 
 def test_names_too_long_for_their_numbers_break_nothing(tmp_path: Path, models_dir: Path) -> None:
-    path = planes_network(tmp_path / f"{'x' * 80}.onnx")
+    path = blending_network(tmp_path / f"{'x' * 80}.onnx")
     with pytest.raises(ModelError, match="is not a name"):
         import_model(path)
     assert nothing_is_left(models_dir)

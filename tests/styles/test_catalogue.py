@@ -21,7 +21,7 @@ from tests.support.networks import negative_network
 
 
 def model(name: str, *entries: StyleEntry) -> ModelFile:
-    return ModelFile(name, Path(f"{name}.onnx"), "0" * 64, "i420", entries)
+    return ModelFile(name, Path(f"{name}.onnx"), "0" * 64, "rgb26", entries)
 
 
 @pytest.fixture

@@ -37,37 +37,25 @@ def float_tensor(name: str, *shape: int | str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def byte_tensor(name: str, *shape: int | str) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, TensorProto.UINT8, shape)
-
-
-def planes_network(path: Path) -> Path:
-    """Layout i420 with two styles: 0 inverts luma, 1 halves it; chroma is left alone."""
+def blending_network(path: Path) -> Path:
+    """Layout rgb26 with two styles: 0 is the photographic negative, 1 halves every value."""
     nodes = [
-        helper.make_node("Cast", ["y"], ["f"], to=TensorProto.FLOAT),
-        helper.make_node("Sub", ["white", "f"], ["inverted"]),
-        helper.make_node("Mul", ["f", "half"], ["halved"]),
-        helper.make_node("Concat", ["inverted", "halved"], ["both"], axis=1),
+        helper.make_node("Sub", ["white", "image"], ["inverted"]),
+        helper.make_node("Mul", ["image", "half"], ["halved"]),
+        helper.make_node("Concat", ["inverted", "halved"], ["both"], axis=0),
         helper.make_node("Reshape", ["style_weights", "shape"], ["w"]),
         helper.make_node("Mul", ["both", "w"], ["weighted"]),
-        helper.make_node("ReduceSum", ["weighted", "axes"], ["sum"], keepdims=1),
-        helper.make_node("Round", ["sum"], ["rounded"]),
-        helper.make_node("Cast", ["rounded"], ["y_out"], to=TensorProto.UINT8),
-        helper.make_node("Identity", ["uv"], ["uv_out"]),
+        helper.make_node("ReduceSum", ["weighted", "axes"], ["stylized"], keepdims=1),
     ]
     constants = {
-        "white": np.array(255, np.float32),
+        "white": np.array(1, np.float32),
         "half": np.array(0.5, np.float32),
-        "shape": np.array([1, 2, 1, 1]),
-        "axes": np.array([1]),
+        "shape": np.array([2, 1, 1, 1]),
+        "axes": np.array([0]),
     }
-    inputs = [
-        byte_tensor("y", 1, 1, "h", "w"),
-        byte_tensor("uv", 1, 2, "h2", "w2"),
-        float_tensor("style_weights", 2),
-    ]
-    outputs = [byte_tensor("y_out", 1, 1, "h", "w"), byte_tensor("uv_out", 1, 2, "h2", "w2")]
-    return save(path, nodes, inputs, outputs, constants)
+    sides = (1, 3, "h", "w")
+    inputs = [float_tensor("image", *sides), float_tensor("style_weights", 2)]
+    return save(path, nodes, inputs, [float_tensor("stylized", *sides)], constants)
 
 
 def negative_network(path: Path) -> Path:
@@ -187,17 +175,3 @@ def ranged_network(path: Path, low: float, high: float, last: str = "") -> Path:
     return save(
         path, nodes, [float_tensor("image", *sides)], [float_tensor("out", *sides)], constants
     )
-
-
-def style_network(path: Path, styles: int = 2, *, repeat: int = 1) -> Path:
-    """Layout i420: a small student with random weights, whose middle is run `repeat` times."""
-    import torch
-
-    from streamer.training.export import export_float
-    from streamer.training.net import StyleNet
-
-    torch.manual_seed(5)
-    net = StyleNet([f"style-{i}" for i in range(styles)], width=8, deep=8, residuals=1)
-    net.body.extend([net.body[0]] * (repeat - 1))
-    export_float(net, path)
-    return path

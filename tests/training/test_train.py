@@ -1,40 +1,44 @@
-"""`streamer distill` and `streamer train` as users run them: short, and on pictures made here."""
+"""`streamer train` as users run it: short, and on pictures made here."""
 
 import hashlib
+import random
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import pytest
 
-pytest.importorskip("torch", reason="torch is not installed (streamer[train])")
-pytest.importorskip("onnx", reason="onnx is not installed (streamer[train])")
+pytest.importorskip("torch", reason="torch is not installed (streamer[torch])")
 
 import torch
 
-from streamer.engine.stylizer import StylizerSpec
-from streamer.errors import ModelError, StreamerError, UsageError
-from streamer.frame import Style
-from streamer.i420 import from_rgb
+from streamer.engine.folded_network import FoldedNetwork
+from streamer.errors import ModelError, StreamerError
+from streamer.frame import Image
+from streamer.i420 import Pixels, from_rgb, to_rgb
 from streamer.paths import data_dir
 from streamer.styles.catalogue import Catalogue
-from streamer.training import perceptual, vgg
-from streamer.training.data import from_planes, photos, to_planes, to_tensor
-from streamer.training.distill import train
-from streamer.training.loop import Files, attend, enrolled
-from streamer.training.net import StyleNet
-from streamer.training.perceptual import Critic, Taste
-from streamer.training.state import Progress, Recipe, Run
-from streamer.training.teachers import CatalogueTeacher, Origin
+from streamer.training import vgg
+from streamer.training.critic import Critic
+from streamer.training.data import crop, photos, scaled, to_tensor
+from streamer.training.net import TransformerNet
+from streamer.training.run import Progress, Recipe, Run
+from streamer.training.train import Files, attend
 from tests.support.commands import Command
+from tests.support.library import stylized
 from tests.support.mirror import mirror
-from tests.support.networks import negative_network, planes_network
 from tests.support.pictures import smooth_rgb
 from tests.support.vgg_file import vgg_file
-from tests.training.test_networks import Painter, blobs
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    """On a busy core two would wait far longer than they work."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture
@@ -49,207 +53,161 @@ def content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def scores(card: Path, style: str) -> list[float]:
-    """The numbers of a style's row in the card's table."""
-    line = next(li for li in card.read_text().splitlines() if li.startswith(f"| {style} "))
-    return [float(cell) for cell in line.strip("| ").split(" | ")[3:]]
+def blobs(seed: int, height: int = 120, width: int = 160) -> Pixels:
+    """Soft coloured shapes with some grain: smooth areas, edges and texture."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    picture = np.full((height, width, 3), rng.uniform(60, 200, 3))
+    for _ in range(12):
+        y, x, size = rng.uniform(0, height), rng.uniform(0, width), rng.uniform(8, 40)
+        inside = (rows - y) ** 2 + (columns - x) ** 2 < size**2
+        picture[inside] = rng.uniform(0, 255, 3)
+    return np.asarray((picture + rng.normal(0, 4, picture.shape)).clip(0, 255), np.uint8)
 
 
-# --- distill -----------------------------------------------------------------------------------
-
-
-def test_a_network_and_a_picture_are_distilled_and_added(
-    tmp_path: Path, content: Path, streamer: Command
-) -> None:
-    painting, negative = tmp_path / "painting.png", negative_network(tmp_path / "negative.onnx")
-    cv2.imwrite(str(painting), smooth_rgb(200, 150, seed=9))
-    output = tmp_path / "made" / "own.onnx"
-    words = ("distill", "--teacher", negative, "--teacher", painting, "--content", content,
-             "--output", output, "--rate", "0.004")  # fmt: skip
-    assert streamer(*words, "--steps", 1)[0] == 0
-    before = scores(output.with_suffix(".md"), "negative")
-    code, out, err = streamer(*words, "--steps", 200)
-    assert (code, err) == (0, "")
-    assert out.startswith(f"going on at step 1 of {output.with_suffix('.pt')}\n")
-    assert "100%  step 200, loss " in out
-    after = scores(output.with_suffix(".md"), "negative")
-    assert after[0] < 0.7 * before[0]  # in float, on a photo nobody showed it
-    assert after[1] < 0.7 * before[1]  # in 8 bits
-    assert after[0] < after[2]  # nearer than the photo as it is
-    names = {path.name for path in output.parent.iterdir()}
-    assert names == {"own.onnx", "own.int8.onnx", "own.png", "own.md", "own.pt"}
-    assert cv2.imread(str(output.with_suffix(".png"))) is not None
-    card = output.with_suffix(".md").read_text()
-    assert "| negative | negative.onnx | unknown |" in card
-    assert "| painting | painting.png | unknown |" in card
-    assert re.search(r"\| `own\.int8\.onnx` \| \d+ \| `[0-9a-f]{64}` \|", card)
-    assert streamer("styles", "add", output) == (0, "negative, painting are here\n", "")
-    model, _ = Catalogue.load().find("negative")
-    assert (model.layout, model.license) == ("i420", "unknown")
-    assert model.source == "distilled from negative.onnx, painting.png"
-    assert model.int8 is not None
-
-
-def test_a_catalogues_style_brings_its_licence_along(tmp_path: Path, content: Path) -> None:
-    teacher = CatalogueTeacher(["ember@multistyle26", str(planes_network(tmp_path / "own.onnx"))])
-    assert teacher.styles == ("ember", "own-0", "own-1")
-    assert teacher.origins[0] == Origin("ember", "ember of multistyle26", "Apache-2.0")
-    assert teacher.origins[2] == Origin("own-1", "own.onnx", "unknown")
-    photo = blobs(1)
-    assert np.abs(teacher.paint(photo, 0).astype(int) - photo).mean() > 20
-    assert teacher.paint(photo, 2).mean() < photo.mean()
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "text"),
-    [
-        (("--teacher", "vortex"), 2, "unknown style 'vortex'"),
-        (("--teacher", "nowhere.jpg"), 2, "there is no file nowhere.jpg"),
-        (("--teacher", "ember", "--teacher", "ember"), 2, "two of the styles have one name"),
-        (("--teacher", "ember", "--output", "student.bin"), 2, "must end in .onnx"),
-        (("--teacher", "ember", "--content", "nowhere"), 2, "nowhere is no folder"),
-        (("--teacher", "ember", "--content", "."), 1, "needs at least two photos"),
-        (("--teacher", "ember", "--output", "letter/x.onnx"), 1, "cannot write to letter"),
-        (("--teacher", "ember", "--output", "old.onnx"), 1, "old.pt is no checkpoint"),
-    ],
-)
-def test_what_cannot_be_taught_is_said_before_the_work(
-    content: Path, streamer: Command, words: tuple[str, ...], code: int, text: str
-) -> None:
-    for name in ("letter", "old.pt"):
-        Path(name).write_text("Dear Sir or Madam")
-    left, out, err = streamer("distill", "--content", content, *words, "--steps", "1")
-    assert (left, out, err.count("\n")) == (code, "", 1), err
-    assert text in err
-
-
-def test_a_checkpoint_of_other_styles_is_left_alone(tmp_path: Path) -> None:
-    files = Files(tmp_path / "own.onnx")
-    Run(StyleNet(("a", "b"), width=8, deep=8, residuals=1), Recipe()).save(files.checkpoint)
-    saved = files.checkpoint.read_bytes()
-    with pytest.raises(ModelError, match=r"has learned a, b, not c: choose another --output"):
-        enrolled(files, Recipe(), ("c",))
-    assert files.checkpoint.read_bytes() == saved
-    assert enrolled(files, Recipe(), ("a", "b")).net.styles == ("a", "b")
-
-
-def small_run(steps: int) -> Run:
-    recipe = Recipe(crop_px=32, pairs=2, steps=steps)
-    return Run(StyleNet(Painter.styles, width=8, deep=8, residuals=1), recipe)
-
-
-def test_what_was_learned_is_shown_while_it_learns(tmp_path: Path) -> None:
-    files, run = Files(tmp_path / "own.onnx"), small_run(6)
-    seen: list[bool] = []
-
-    def watched() -> Iterator[Progress]:
-        for report in train(run, [blobs(0)], Painter(), files.checkpoint, every=3):
-            seen.append(files.preview.exists())
-            yield report
-
-    attend(run, watched(), files, [blobs(7)])
-    assert seen == [False, True]  # the second report comes after the first picture
-
-
-def test_an_interrupted_training_goes_on(tmp_path: Path) -> None:
-    files, run = Files(tmp_path / "own.onnx"), small_run(50)
-
-    def interrupted() -> Iterator[Progress]:
-        reports = train(run, [blobs(0)], Painter(), files.checkpoint, every=2)
-        yield next(reports)
-        reports.close()
-        run.step += 1
-        raise KeyboardInterrupt
-
-    with pytest.raises(StreamerError, match="stopped at step 3; the same command goes on"):
-        attend(run, interrupted(), files, [blobs(7)])
-    assert enrolled(files, Recipe(steps=50), Painter.styles).step == 3
-    assert not files.output.exists()
-
-
-def test_large_photos_are_made_small_when_they_are_read(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.jpg"), blobs(1, 1000, 1600))
-    cv2.imwrite(str(tmp_path / "b.jpg"), blobs(2, 200, 300))
-    training, held_out = photos(tmp_path)
-    assert [p.shape for p in (*held_out, *training)] == [(480, 768, 3), (200, 300, 3)]
-
-
-# --- train -------------------------------------------------------------------------------------
-
-
-def stripes() -> np.ndarray:
+def stripes() -> Pixels:
     """A painting of hard red and yellow stripes."""
     rows, columns = np.mgrid[:140, :180]
     bright = ((rows + columns) // 6 % 2)[..., None]
     return np.asarray(bright * (250, 210, 20) + (1 - bright) * (180, 10, 10), np.uint8)
 
 
-def test_a_painting_is_learned_from_and_added(
+def painting(path: Path) -> Path:
+    cv2.imwrite(str(path), stripes()[:, :, ::-1])
+    return path
+
+
+def is_red_and_yellow(image: Image) -> bool:
+    u, v = (plane.astype(int).mean() for plane in image.planes[1:])
+    return bool(v > u + 20)
+
+
+def test_a_painting_is_a_style_in_seconds(tmp_path: Path, streamer: Command) -> None:
+    """The network that it becomes is the one that `streamer styles add` makes of it."""
+    words = (painting(tmp_path / "Stripes.png"), "--license", "CC0-1.0")
+    assert streamer("train", *words) == (0, "stripes is here\n", "")
+    assert streamer("styles", "add", *words, "--name", "again") == (0, "again is here\n", "")
+    trained, added = (Catalogue.load().find(name)[0] for name in ("stripes", "again"))
+    assert trained.sha256 == added.sha256
+    assert trained.license == "CC0-1.0"
+
+
+def test_a_painting_is_learned_from_thoroughly(
     tmp_path: Path, content: Path, streamer: Command
 ) -> None:
-    painting, output = tmp_path / "Stripes.png", tmp_path / "own.onnx"
-    cv2.imwrite(str(painting), stripes()[:, :, ::-1])
-    words = ("train", "--style-image", painting, "--content", content, "--output", output,
-             "--vgg", vgg_file(tmp_path / "vgg.pth", thin=3), "--style-size", 128,
-             "--license", "CC0-1.0", "--rate", "0.006")  # fmt: skip
-    assert streamer(*words, "--steps", 1)[0] == 0
-    before = scores(output.with_suffix(".md"), "stripes")
-    code, out, err = streamer(*words, "--steps", 30)
+    words = ("train", painting(tmp_path / "Stripes.png"), "--thorough", "--content", content,
+             "--vgg", vgg_file(tmp_path / "vgg.pth", thin=2), "--style-size", 128,
+             "--channels", 4, "--license", "CC0-1.0", "--rate", "0.006")  # fmt: skip
+    code, out, err = streamer(*words, "--steps", 1, "--name", "before")
     assert (code, err) == (0, "")
-    assert "going on at step 1" in out and "100%  step 30, loss " in out
-    after = scores(output.with_suffix(".md"), "stripes")
-    assert after[0] < 0.6 * before[0]  # strokes in float, on a photo nobody showed it
-    assert after[1] < 0.6 * before[1]  # in 8 bits
-    assert after[0] < 0.8 * after[2]  # nearer than the photo as it is
-    assert streamer("styles", "add", output) == (0, "stripes is here\n", "")
-    catalogue = Catalogue.load()
-    model, _ = catalogue.find("stripes")
-    assert (model.license, model.source) == ("CC0-1.0", "trained on Stripes.png")
-    image = from_rgb(blobs(9))
-    painted = (
-        StylizerSpec("onnx", models=catalogue.models)
-        .load()
-        .stylize(image, Style((("stripes", 1.0),)))
+    before, photo = strokes(out)
+    code, out, err = streamer(*words, "--steps", 30, "--output", "before.onnx")
+    assert (code, err) == (0, "")
+    assert out.startswith("going on at step 1 of before.pt\n")
+    assert "100%  step 30, loss " in out
+    assert out.endswith("stripes is here\n")
+    after, _ = strokes(out)
+    assert after < 0.6 * before  # on a photo that nobody showed it
+    assert after < 0.8 * photo
+    assert {path.name for path in Path().iterdir()} == {"before.onnx", "before.png", "before.pt"}
+    assert cv2.imread("before.png") is not None
+    model, _ = Catalogue.load().find("stripes")
+    assert (model.layout, model.license) == ("rgb255", "CC0-1.0")
+    assert model.source == "trained on Stripes.png"
+    assert is_red_and_yellow(stylized("stripes", from_rgb(blobs(9))))
+
+
+def strokes(out: str) -> tuple[float, float]:
+    """The distances that a training reports: of stylized photos, and of photos."""
+    found = re.search(r"strokes ([\d.]+) from .* are ([\d.]+)\n", out)
+    assert found
+    return float(found[1]), float(found[2])
+
+
+def test_what_was_trained_runs_folded_and_looks_as_it_did(tmp_path: Path) -> None:
+    from streamer.library.from_pytorch import transformer_net
+
+    torch.manual_seed(2)
+    net = TransformerNet(8).eval()
+    torch.nn.init.normal_(net.deconv3.conv2d.weight, std=0.06)
+    folded = FoldedNetwork(
+        transformer_net(net.weights()).SerializeToString(), 0, 255, "onnxruntime"
     )
-    u, v = (plane.astype(int).mean() for plane in painted.planes[1:])
-    assert v > u + 20  # red and yellow
+    image = from_rgb(smooth_rgb(96, 64))
+    shown = to_rgb(Image(96, 64, folded.measure(image.planes, None).data))
+    with torch.no_grad():
+        wanted = 255 * net(to_tensor([to_rgb(image)]))[0].clamp(0, 1).permute(1, 2, 0).numpy()
+    assert wanted.std() > 20
+    inner = np.s_[8:-8, 8:-8]  # the margin is computed from repeated edges
+    assert (
+        np.abs(
+            to_rgb(from_rgb(wanted.round().astype(np.uint8)))[inner] - shown[inner].astype(int)
+        ).mean()
+        < 3
+    )
 
 
 def test_a_critic_prefers_the_work_itself(tmp_path: Path) -> None:
-    works = [stripes(), smooth_rgb(180, 140)]
-    critic = Critic(vgg.load(vgg_file(tmp_path / "vgg.pth")), works, torch.device("cpu"))
-    photo = blobs(4, 140, 180)
-    for index, other in ((0, 1), (1, 0)):
-        own = critic.judge_pictures([works[index]], [photo], index)
-        wrong = critic.judge_pictures([works[other]], [photo], index)
-        unpainted = critic.judge_pictures([photo], [photo], index)
-        assert own[1] == pytest.approx(0, abs=1e-9)
-        assert wrong[1] > 1e-6 and unpainted[1] > 1e-6
-        assert unpainted[0] == 0 < own[0]
+    work, other, photo = (
+        to_tensor([p]) for p in (stripes(), smooth_rgb(180, 140), blobs(4, 140, 180))
+    )
+    critic = Critic(vgg.load(vgg_file(tmp_path / "vgg.pth")), work)
+    content, own = critic.judge(work, photo)
+    assert own == pytest.approx(0, abs=1e-9)
+    assert critic.judge(other, photo)[1] > 1e-6 and content > 1e-6
+    unpainted = critic.judge(photo, photo)
+    assert unpainted[0] == 0 and unpainted[1] > 1e-6
 
 
-def test_a_pattern_fixed_to_the_blocks_is_given_away_by_shifting(tmp_path: Path) -> None:
-    """What a network paints always at the same places counts as unsteady, photo or no photo."""
-    run = Run(StyleNet(("a",), width=8, deep=8, residuals=1), Recipe(crop_px=64, steps=10))
-    critic = Critic(vgg.load(vgg_file(tmp_path / "vgg.pth")), [stripes()], torch.device("cpu"))
-    flat = torch.full((4, 3, 80, 80), 0.5)
-    with torch.no_grad():
-        run.net.out.gain.zero_()
-    style, taste = torch.zeros(4, dtype=torch.int64), Taste(noise=0)
-    torch.manual_seed(0)
-    assert perceptual.learn(run, critic, taste, flat, style)[1] == pytest.approx(0, abs=1e-6)
-    with torch.no_grad():
-        run.net.out.gain.zero_()
-        run.net.out.shift[0, 0] += 0.5  # one pixel in sixteen
-    torch.manual_seed(0)
-    assert perceptual.learn(run, critic, taste, flat, style)[1] > 0.01
+def small_run(steps: int) -> Run:
+    return Run(TransformerNet(4), Recipe(crop_px=32, photos=1, steps=steps), CPU)
 
 
-def test_planes_and_colours_are_each_others_inverse() -> None:
-    smooth = to_tensor([cv2.blur(smooth_rgb(64, 48), (9, 9))])
-    assert torch.allclose(from_planes(*to_planes(smooth)), smooth, atol=0.03)
-    even = torch.rand(2, 3, 1, 1).expand(2, 3, 8, 8)
-    assert torch.allclose(from_planes(*to_planes(even)), even, atol=1e-5)
+def small_critic(folder: Path) -> Critic:
+    return Critic(vgg.load(vgg_file(folder / "vgg.pth", thin=1)), to_tensor([stripes()]))
+
+
+def test_what_was_learned_is_shown_while_it_learns(tmp_path: Path) -> None:
+    files, run, seen = Files(tmp_path / "own.onnx"), small_run(6), list[bool]()
+
+    def watched() -> Iterator[Progress]:
+        for report in run.train([blobs(0)], small_critic(tmp_path), files.checkpoint, 3):
+            seen.append(files.preview.exists())
+            yield report
+
+    attend(run, watched(), files, blobs(7))
+    assert seen == [False, True]  # the second report comes after the first preview
+
+
+def test_an_interrupted_training_goes_on(tmp_path: Path) -> None:
+    files, run = Files(tmp_path / "own.onnx"), small_run(50)
+
+    def interrupted() -> Iterator[Progress]:
+        yield next(run.train([blobs(0)], small_critic(tmp_path), files.checkpoint, 2))
+        run.step += 1
+        raise KeyboardInterrupt
+
+    with pytest.raises(StreamerError, match="stopped at step 3; the same command goes on"):
+        attend(run, interrupted(), files, blobs(7))
+    again = Run.load(files.checkpoint, Recipe(steps=50), CPU)
+    assert again.step == 3
+    for name, value in run.net.state_dict().items():
+        assert torch.equal(value, again.net.state_dict()[name])
+
+
+def test_large_photos_are_made_small_when_they_are_read(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.jpg"), blobs(1, 1000, 1600))
+    cv2.imwrite(str(tmp_path / "b.jpg"), blobs(2, 200, 300))
+    (tmp_path / "c.jpg").write_bytes(b"no picture")
+    training, held_out = photos(tmp_path)
+    assert [p.shape for p in (*held_out, *training)] == [(480, 768, 3), (200, 300, 3)]
+
+
+@pytest.mark.parametrize("size", [(40, 90), (200, 33), (64, 64)])
+def test_a_crop_has_the_size_asked_for(size: tuple[int, int]) -> None:
+    rng = random.Random(0)
+    assert {crop(blobs(1, *size), 64, rng).shape for _ in range(8)} == {(64, 64, 3)}
+    assert min(scaled(blobs(1, *size), 50).shape[:2]) == 50
 
 
 def test_the_eyes_are_torchvisions_vgg16(tmp_path: Path) -> None:
@@ -316,29 +274,34 @@ def test_the_published_eyes_are_those_their_name_says() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "text"),
+    ("words", "code", "text"),
     [
-        (("--style-image", "nowhere.jpg"), "there is no picture nowhere.jpg"),
-        (("--style-image", "a.png", "--style-image", "A.png"), "two of the paintings"),
-        (("--style-image", "a.png", "--device", "toaster"), "--device toaster cannot be used"),
+        (("nowhere.jpg",), 2, "there is no picture nowhere.jpg"),
+        (("a.png", "--device", "toaster"), 2, "--device toaster cannot be used"),
+        (("a.png", "--output", "student.bin"), 2, "must end in .onnx"),
+        (("a.png", "--name", "mosaic"), 2, "the name mosaic is taken"),
+        (("a.png", "--content", "nowhere"), 2, "nowhere is no folder"),
+        (("a.png", "--content", "."), 1, "needs at least two photos"),
+        (("a.png", "--output", "letter/x.onnx"), 1, "cannot write to letter"),
+        (("a.png", "--output", "old.onnx"), 1, "old.pt is not a checkpoint"),
+        (("letter",), 1, "this is not a picture"),
     ],
 )
 def test_what_cannot_be_learned_from_is_said_before_the_work(
-    content: Path, streamer: Command, words: tuple[str, ...], text: str
+    content: Path, streamer: Command, words: tuple[str, ...], code: int, text: str
 ) -> None:
-    for name in ("a.png", "A.png"):
-        cv2.imwrite(name, stripes())
+    painting(Path("a.png"))
+    for name in ("letter", "old.pt"):
+        Path(name).write_text("Dear Sir or Madam")
     eyes = vgg_file(content / "vgg.pth")
-    code, out, err = streamer("train", "--content", content, "--vgg", eyes, *words)
-    assert (code, out, err.count("\n")) == (2, "", 1), err
+    given = ("--thorough", "--content", content, "--vgg", eyes, "--steps", 1, *words)
+    left, out, err = streamer("train", *given)
+    assert (left, out, err.count("\n")) == (code, "", 1), err
     assert text in err
 
 
-def test_a_files_own_licence_is_kept_when_it_is_taught_from(tmp_path: Path) -> None:
-    path = planes_network(tmp_path / "own.onnx")
-    model = onnx.load(path)
-    onnx.helper.set_model_props(model, {"license": "CC-BY-4.0"})
-    onnx.save(model, path)
-    assert CatalogueTeacher([str(path)]).origins[0].license == "CC-BY-4.0"
-    with pytest.raises(UsageError, match="there is no file"):
-        CatalogueTeacher([str(tmp_path / "none.onnx")])
+def test_photos_are_for_the_thorough_way_only(content: Path, streamer: Command) -> None:
+    work = painting(Path("a.png"))
+    assert streamer("train", work, "--content", content)[0] == 2
+    code, _, err = streamer("train", work, "--thorough")
+    assert code == 2 and "--content" in err
