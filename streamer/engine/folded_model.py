@@ -14,13 +14,13 @@ from streamer.errors import ModelError
 from streamer.frame import Image
 from streamer.i420 import Weights, crop, pad, resize
 from streamer.paths import cache_dir
-from streamer.statistics import Orders, Statistics, average
+from streamer.statistics import Measurement, Orders, Statistics, average
 from streamer.styles.model import LAYOUTS, ModelFile
 
-Measured = Mapping[str, Statistics]
 Shares = Mapping[str, tuple[int, float]]  # by a style's name its place in the model, and its share
 MIN_SIDE_PX = 32
 MAX_PIXELS = 6_000_000  # as one run; larger images are stylized smaller and enlarged
+SMALL_PIXELS = 640 * 360  # of the copy that a running stream is measured on
 
 
 class FoldedModel:
@@ -58,7 +58,7 @@ class FoldedModel:
         shares: Shares,
         tone: float,
         orders: Orders | None,
-    ) -> tuple[Image, Measured]:
+    ) -> tuple[Image, Mapping[str, Measurement]]:
         """`shares` has index and share of each style by name; with what was measured of them.
 
         Without orders the image's own statistics are used, whatever the tone. Raises ModelError.
@@ -67,26 +67,34 @@ class FoldedModel:
         width, height = self.size(image)
         fitted = pad(resize(image, width, height), MULTIPLE, MIN_SIDE_PX)
         planes = fitted.planes
-        known, found = dict[str, Statistics](), dict[str, Statistics]()
-        data = None
+        orders = orders or Orders(0, {}, frozenset())
+        used, found, data = list[Statistics](), dict[str, Measurement](), None
         for name, (index, _) in shares.items():
-            settled = orders is not None and name in orders.known and name not in orders.measure
-            if settled and orders is not None:
-                known[name] = orders.known[name]
-            elif tone >= 1 and self._steady is not None:
-                continue
-            else:
-                measured = self._network.measure(planes, self._only(index))
-                found[name], data = measured.statistics, measured.data
-                known[name] = orders.known.get(name, found[name]) if orders else found[name]
-        used = [self._toned(known.get(name), index, tone) for name, (index, _) in shares.items()]
-        if len(shares) > 1 or data is None or used[0] is not next(iter(found.values())):
+            own, data = orders.known.get(name), None
+            if tone < 1 or self._steady is None:
+                if own is None or name in orders.exact:
+                    measured = self._network.measure(planes, self._only(index))
+                    whole, data = measured.statistics, measured.data
+                    small = self._small(image, index, whole) if name in orders.measure else whole
+                    found[name] = Measurement(small, whole, image.height)
+                    own = own or whole
+                elif name in orders.measure:
+                    found[name] = Measurement(self._small(image, index), None, image.height)
+            used.append(self._toned(own, index, tone))
+        shown = found.get(next(iter(shares)))
+        if len(shares) > 1 or data is None or shown is None or used[0] is not shown.whole:
             weights = self._weights(shares)
             data = self._network.stylize(
                 planes, weights, average(used, [share for _, share in shares.values()])
             )
-        whole = Image(fitted.width, fitted.height, data)
-        return resize(crop(whole, width, height), image.width, image.height), found
+        result = Image(fitted.width, fitted.height, data)
+        return resize(crop(result, width, height), image.width, image.height), found
+
+    def _small(self, image: Image, index: int, whole: Statistics | None = None) -> Statistics:
+        """Statistics of a small copy, or those of the whole image when it is no larger."""
+        if whole is not None and image.width * image.height <= SMALL_PIXELS:
+            return whole
+        return self._network.measure(resize(image, *_reduced(image)).planes, self._only(index)).statistics
 
     def size(self, image: Image) -> tuple[int, int]:
         """Width and height that the network works at."""
@@ -99,7 +107,8 @@ class FoldedModel:
 
     def prepare(self, image: Image, shares: Shares) -> None:
         """Compile what an image of this size needs; beside `stylize`, in another thread."""
-        self._network.prepare(*self._fitted(image), self._weights(shares))
+        for width, height in (_reduced(image), self._fitted(image)):
+            self._network.prepare(width, height, self._weights(shares))
 
     def _fitted(self, image: Image) -> tuple[int, int]:
         sides = (max(side, MIN_SIDE_PX) for side in self.size(image))
@@ -126,3 +135,11 @@ class FoldedModel:
         for index, share in shares.values():
             weights[index] += share
         return weights
+
+
+def _reduced(image: Image) -> tuple[int, int]:
+    """Width and height of the small copy, which the network takes."""
+    scale = min(1.0, (SMALL_PIXELS / (image.width * image.height)) ** 0.5)
+    sides = (round(side * scale / MULTIPLE) * MULTIPLE for side in (image.width, image.height))
+    width, height = (max(MIN_SIDE_PX, side) for side in sides)
+    return width, height

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from streamer.errors import UsageError
-from streamer.frame import SMOOTHEST, Style
+from streamer.frame import BRUSHES, SMOOTHEST, Brush, Style
 
 Height = int | Literal["auto"]
 Blend = str | dict[str, float]
@@ -18,7 +18,17 @@ Looks = tuple[tuple[str, float], ...]
 
 MAX_MESSAGE_CHARACTERS = 4096
 MAX_TRANSITION_S = 60.0
-_KNOWN = {"style", "strength", "preserve_color", "smooth", "transition_s", "height_px"}
+TONES = {"own": 0.0, "half": 0.5, "steady": 1.0}
+_KNOWN = {
+    "style",
+    "strength",
+    "preserve_color",
+    "smooth",
+    "tone",
+    "transition_s",
+    "brush",
+    "height_px",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,9 @@ class Change:
     strength: float | None = None
     preserve_color: bool | None = None
     smooth: float | None = None
+    tone: float | None = None
     transition_s: float = 0.0
+    brush: Brush | None = None
     height_px: Height | None = None
 
 
@@ -69,6 +81,8 @@ def change(wanted: dict[str, object]) -> Change:
         preserve_color=_flag("preserve_color", wanted.get("preserve_color")),
         smooth=_number("smooth", wanted.get("smooth"), SMOOTHEST),
         transition_s=_number("transition_s", wanted.get("transition_s"), MAX_TRANSITION_S) or 0.0,
+        tone=_tone(wanted.get("tone")),
+        brush=_brush(wanted.get("brush")),
         height_px=_height(wanted.get("height_px")),
     )
 
@@ -83,7 +97,20 @@ def altered(style: Style, wanted: Change, parse: Callable[[Blend], Looks]) -> St
         style = replace(style, preserve_color=wanted.preserve_color)
     if wanted.smooth is not None:
         style = replace(style, smooth=wanted.smooth)
+    if wanted.tone is not None:
+        style = replace(style, tone=wanted.tone)
     return style
+
+
+def parse_tone(text: str) -> float:
+    """A name or a number: 0, the picture's own, to 1, steady. Raises UsageError."""
+    try:
+        tone = TONES[text] if text in TONES else float(text)
+    except ValueError:
+        tone = math.nan
+    if not 0 <= tone <= 1:
+        raise UsageError(f"tone {text!r} is not {', '.join(TONES)} or a number from 0 to 1")
+    return tone
 
 
 def _style(value: object) -> str | dict[str, float] | None:
@@ -106,6 +133,19 @@ def _flag(name: str, value: object) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     raise UsageError(f"{name} is true or false")
+
+
+def _tone(value: object) -> float | None:
+    return parse_tone(value) if isinstance(value, str) else _number("tone", value, 1.0)
+
+
+def _brush(value: object) -> Brush | None:
+    if value is None:
+        return None
+    found = next((brush for brush in BRUSHES if brush == value), None)
+    if found is None:
+        raise UsageError(f"brush is {', '.join(BRUSHES)}")
+    return found
 
 
 def _height(value: object) -> Height | None:
