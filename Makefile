@@ -20,9 +20,10 @@ PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/nu
 
 # STREAMER_NO_BROWSER_TESTS=1 leaves the browser out; without it, no Chromium is a failure.
 ifdef STREAMER_NO_BROWSER_TESTS
-WITHOUT_BROWSER := --ignore-glob="tests/e2e/test_browser*.py" --ignore=tests/e2e/test_page.py
+WITHOUT_BROWSER := --ignore-glob="tests/e2e/test_browser*.py" --ignore=tests/e2e/test_page.py \
+	--ignore=tests/e2e/test_firefox.py
 else
-CHROMIUM := chromium
+BROWSERS := chromium firefox
 endif
 AXE := web/node_modules/axe-core/axe.min.js
 
@@ -37,7 +38,7 @@ PURE := intake reorder pacer governor fade stats
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test unit e2e lint gates pure page licences constraints bench peers dist \
-	web screenshots chromium nix clean
+	web screenshots chromium firefox nix clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,7 +53,7 @@ test: unit e2e ## unit tests, then real Ray, WebRTC peers and a browser
 unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest --ignore=tests/e2e $(ARGS)
 
-e2e: $(VENV)/test.stamp web $(AXE) $(CHROMIUM) $(NIX)
+e2e: $(VENV)/test.stamp web $(AXE) $(BROWSERS) $(NIX)
 	$(BIN)/python -m pytest tests/e2e $(WITHOUT_BROWSER) $(WITHOUT_NIX) $(ARGS)
 
 lint: gates pure page ## all that is checked without running the program
@@ -96,7 +97,7 @@ dist: $(VENV)/test.stamp web ## wheel and source archive, into dist/
 
 web: streamer/web/index.html ## build the page into the package, if its sources changed
 
-screenshots: $(VENV)/test.stamp web $(CHROMIUM) ## every screen of the page as PNG in build/screenshots
+screenshots: $(VENV)/test.stamp web chromium ## every screen of the page as PNG in build/screenshots
 	$(BIN)/python -m tests.support.screenshots $(ARGS)
 
 $(AXE): $(VENV)/run.stamp web/package-lock.json
@@ -133,6 +134,12 @@ chromium:
 	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 	apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } || \
 	echo "no Chromium here and none could be installed: the browser tests will fail" >&2
+
+firefox:
+	@command -v firefox-esr firefox >/dev/null || { \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	apt-get update -qq && apt-get install -qq -y --no-install-recommends firefox-esr; } || \
+	echo "no Firefox here and none could be installed: its tests will fail" >&2
 
 nix:
 	@command -v nix >/dev/null || { \

@@ -20,10 +20,11 @@ PERMITTED = re.compile(
     r"MIT|BSD|Apache|ISC|PSF|Python Software Foundation|HPND|MPL|Mozilla|Unlicense|Zlib"
 )
 # Packages that do not say it in their metadata; read in their repositories.
-READ = {"flatbuffers": "Apache-2.0"}
+READ = {"flatbuffers": "Apache-2.0", "pi-heif": "BSD-3-Clause"}
 # What their wheels contain besides, which matters to those who hand on all of it together.
 CONTAINS = {
     "av": "FFmpeg (LGPL-3.0-or-later), x264 and x265 (GPL-2.0-or-later)",
+    "pi-heif": "libheif and libde265 (LGPL-3.0-or-later)",
     "opencv-python-headless": "FFmpeg (LGPL-2.1-or-later)",
 }
 ITSELF = "streamer"

@@ -65,3 +65,8 @@ class NotLiveError(StreamerError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"nobody publishes {name!r} at the moment; try again in a few seconds")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, for a message of one line; its type when it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

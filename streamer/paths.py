@@ -25,9 +25,9 @@ def data_dir() -> Path:
 
 
 def cache_dir() -> Path:
-    """For what can be made again; inside `$STREAMER_DATA_DIR`, else the platform's usual place."""
-    if chosen := os.environ.get("STREAMER_DATA_DIR"):
-        return Path(chosen) / "cache"
+    """For what can be made again: `$STREAMER_CACHE_DIR`, else the platform's usual place."""
+    if chosen := os.environ.get("STREAMER_CACHE_DIR"):
+        return Path(chosen)
     return platformdirs.user_cache_path("streamer", appauthor=False)
 
 

@@ -77,11 +77,12 @@ class Orders:
     """What a frame carries to whichever worker stylizes it.
 
     A style without statistics is stylized with the picture's own. Those of the styles in `measure`
-    come back: exact ones too for the styles in `exact`. `stream` tells streams apart.
+    come back: exact ones too for the styles in `exact`. A frame of a live
+    stream, which has a number, is stylized as the frame before it was rather than late.
     """
 
     scene: int
     known: Mapping[str, Statistics]
     measure: frozenset[str]
     exact: frozenset[str] = frozenset()
-    stream: int = 0
+    stream: int | None = None

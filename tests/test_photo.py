@@ -5,6 +5,7 @@ import struct
 import zlib
 from typing import Literal
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as Pillow
@@ -12,7 +13,8 @@ from PIL import ImageCms
 
 from streamer.errors import MediaError, TooLargeError
 from streamer.i420 import Pixels, to_rgb
-from streamer.photo import decode_photo, encode_jpeg
+from streamer.photo import MAX_FILE_PIXELS, decode_photo, encode_jpeg, open_photo
+from tests.support.heic import heic
 from tests.support.pictures import smooth_rgb
 
 PIXELS = 1_000_000
@@ -36,7 +38,7 @@ def assert_color(rgb: Pixels, expected: tuple[int, int, int], within: int = 3) -
     assert np.abs(rgb.astype(int) - expected).max() <= within
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"])
 def test_common_formats_are_read(kind: str) -> None:
     rgb = decoded(file(flat("RGB", (200, 40, 90)), kind))
     assert rgb.shape == (18, 20, 3)
@@ -125,13 +127,97 @@ def test_what_is_no_picture_is_refused(data: bytes) -> None:
         decode_photo(data, PIXELS)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF"])
-def test_a_picture_cut_short_is_refused(kind: str) -> None:
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    data = file(Pillow.fromarray(noise), kind)
-    for length in (20, len(data) // 2, int(len(data) * 0.9)):
-        with pytest.raises(MediaError):
-            decode_photo(data[:length], PIXELS)
+NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+def test_a_picture_whose_end_is_missing_is_read_as_far_as_it_goes(kind: str) -> None:
+    data = file(Pillow.fromarray(NOISE), kind)
+    whole = decoded(data).astype(int)
+    for part in (0.5, 0.9):
+        photo = open_photo(data[: int(len(data) * part)], PIXELS)
+        assert photo.notes == ("the end of the file is missing or damaged",)
+        assert (
+            np.abs(to_rgb(photo.image)[: int(64 * part) - 20] - whole[: int(64 * part) - 20]).mean()
+            < 3
+        )
+    assert open_photo(data, PIXELS).notes == (), "and the next one is judged as strictly as before"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "GIF", "AVIF"])
+def test_a_picture_with_nothing_but_a_beginning_is_refused(kind: str) -> None:
+    data = file(Pillow.fromarray(NOISE), kind)
+    with pytest.raises(MediaError):
+        decode_photo(data[:20], PIXELS)
+    with pytest.raises(MediaError):
+        decode_photo(data[: len(data) - len(data) % 7 - 200][:60], PIXELS)
+
+
+@pytest.mark.parametrize("tile_px", [None, 64])
+def test_heic_is_read_whole(tile_px: int | None) -> None:
+    """Phones write grids of tiles, of which FFmpeg's demuxer shows one."""
+    rgb = smooth_rgb(256, 128)
+    found = decoded(heic(rgb, tile_px=tile_px))
+    assert found.shape == rgb.shape
+    assert np.abs(found.astype(int) - rgb).mean() < 3
+
+
+def test_heic_stands_upright_and_keeps_its_exif() -> None:
+    exif = Pillow.Exif()
+    exif[0x0112], exif[0x013B] = 6, "me"  # what the file's own turn says again
+    rgb = smooth_rgb(96, 64)
+    photo = open_photo(heic(rgb, turns=1, exif=exif.tobytes()), PIXELS)
+    assert np.abs(to_rgb(photo.image).astype(int) - np.rot90(rgb)).mean() < 3
+    kept = Pillow.Exif()
+    kept.load(photo.extra["exif"])
+    assert dict(kept) == {0x013B: "me"}
+
+
+def test_the_location_is_left_out_unless_it_is_asked_for() -> None:
+    exif = Pillow.Exif()
+    exif[0x013B] = "me"
+    exif.get_ifd(0x8825)[1] = "N"
+    exif.get_ifd(0x8769)[0x9003] = "2026:01:02 03:04:05"
+    data = file(flat("RGB", "red"), "JPEG", exif=exif)
+    for keep, gps, notes in ((False, {}, 1), (True, {1: "N"}, 0)):
+        photo = open_photo(data, PIXELS, keep_location=keep)
+        kept = Pillow.Exif()
+        kept.load(photo.extra["exif"])
+        assert dict(kept.get_ifd(0x8825)) == gps and len(photo.notes) == notes
+        assert kept[0x013B] == "me" and kept.get_ifd(0x8769)[0x9003] == "2026:01:02 03:04:05"
+
+
+def wide(kind: str) -> bytes:
+    """RGB of 16 bits a channel: a ramp of red."""
+    red = np.linspace(0, 65535, 20 * 18).reshape(18, 20).astype(np.uint16)
+    pixels = np.stack([np.full_like(red, 0x4000), np.full_like(red, 0x8000), red], 2)  # BGR
+    return bytes(cv2.imencode(kind, pixels)[1])
+
+
+@pytest.mark.parametrize("kind", [".png", ".tiff"])
+def test_sixteen_bits_become_eight(kind: str) -> None:
+    rgb = decoded(wide(kind)).astype(int)
+    red = np.linspace(0, 255, 20 * 18).reshape(18, 20)
+    assert np.abs(rgb[..., 0] - red).mean() < 12  # chroma is shared by four
+    assert np.abs(rgb[..., 1:].mean(axis=(0, 1)) - (128, 64)).max() < 6
+
+
+def test_the_colours_of_a_palette_have_a_profile_too() -> None:
+    picture = flat("RGB", (200, 40, 90)).quantize(4)
+    swapped = profile("sRGB").replace(b"rXYZ", b"....").replace(b"bXYZ", b"rXYZ")
+    data = file(picture, icc_profile=swapped.replace(b"....", b"bXYZ"))
+    assert_color(decoded(data), (90, 40, 200))
+
+
+def test_lab_is_read() -> None:
+    lab = ImageCms.profileToProfile(
+        flat("RGB", (200, 40, 90)),
+        ImageCms.createProfile("sRGB"),
+        ImageCms.createProfile("LAB"),
+        outputMode="LAB",
+    )
+    assert lab is not None
+    assert_color(decoded(file(lab, "TIFF")), (200, 40, 90), within=5)
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -149,6 +235,11 @@ def png_header(width: int, height: int) -> bytes:
 def test_too_many_pixels_are_refused_before_they_are_decoded(size: tuple[int, int]) -> None:
     with pytest.raises(TooLargeError):
         decode_photo(png_header(*size), PIXELS)
+
+
+def test_a_photo_of_100_megapixels_is_refused_in_a_sentence() -> None:
+    with pytest.raises(TooLargeError, match=r"12000x9000 is 108.0 megapixels, at most 80 are"):
+        decode_photo(png_header(12_000, 9_000), MAX_FILE_PIXELS)
 
 
 def test_the_bound_itself_is_allowed() -> None:

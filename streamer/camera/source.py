@@ -1,6 +1,7 @@
 """camera, URL, file, screen → **source** → intake: anything FFmpeg opens, as a live source.
 
-Only the newest frame counts; what breaks is opened again.
+Frames come as `streamer file` would show them: upright, with square samples, progressive, in the
+range and matrix of Image. Only the newest one counts; what breaks is opened again.
 """
 
 import asyncio
@@ -9,56 +10,72 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import av
+from av.video.stream import VideoStream
 
-from streamer.avframe import to_image
+from streamer.denoise import Denoiser
 from streamer.errors import UsageError
-from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame
+from streamer.files.color import BT601, Shape, ToImage, shape_of
+from streamer.files.container import UNKNOWN
+from streamer.files.decode import Deinterlacer
+from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
 from streamer.pipeline.intake import Intake
 
 OPEN_S, READ_S = 10.0, 5.0
 RETRY_S = (0.5, 1.0, 2.0, 4.0)
+LATE_S: Final = 0.5  # behind its own time: then a source is not hurried but goes on from now
+SEGMENTED: Final = ("hls", "dash")  # demuxers that give a segment at once
+DEVICES: Final = ("v4l2", "dshow", "avfoundation")
 _SCREENS = {
     "linux": ("x11grab", ":0"),
     "darwin": ("avfoundation", "Capture screen 0:none"),
     "win32": ("gdigrab", "desktop"),
 }
+_NAMES = Path("/sys/class/video4linux")
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What to open, and how. `paced`: a file, played at its own speed and over again."""
+    """What to open, and how; of `options` the first that works. `loops`: a file, over and over."""
 
     url: str
     format: str | None = None
-    options: dict[str, str] = field(default_factory=dict)
-    paced: bool = False
+    options: tuple[dict[str, str], ...] = ({},)
+    loops: bool = False
 
 
-def parse_source(text: str, platform: str, token: str | None = None) -> Address:
+def parse_source(
+    text: str, platform: str, token: str | None = None, names: Path = _NAMES
+) -> Address:
     """Read what `streamer camera` was given. Raises UsageError."""
     if text == "screen":
         kind, where = _SCREENS.get(platform, _SCREENS["linux"])
         url = os.environ.get("DISPLAY", where) if kind == "x11grab" else where
-        return Address(url, kind, {"framerate": "30"})
+        return Address(url, kind, ({"framerate": "30"},))
     if text.isdecimal() or text.startswith(("/dev/video", "video=")):
         return _webcam(text, platform)
-    scheme = text.partition("://")[0] if "://" in text else ""
+    if "://" in text:
+        return _address(text, token)
+    if Path(text).is_file():
+        return Address(text, loops=True)
+    if platform == "linux" and (device := _named(text, names)):
+        return _webcam(device, platform)
+    raise UsageError(f"{text!r} is neither a camera's number or name, a URL, a file nor `screen`")
+
+
+def _address(url: str, token: str | None) -> Address:
+    scheme = url.partition("://")[0]
     if scheme == "rtsp":
-        return Address(text, options={"rtsp_transport": "tcp"})
+        return Address(url, options=({"rtsp_flags": "prefer_tcp"},))  # else UDP
     if scheme in ("http", "https"):
         headers = {"headers": f"Authorization: Bearer {token}\r\n"} if token else {}
-        return Address(text, "mpjpeg" if text.endswith(".mjpeg") else None, headers)
-    if scheme:
-        return Address(text)
-    if not Path(text).is_file():
-        raise UsageError(f"{text!r} is neither a camera number, a URL, a file nor `screen`")
-    return Address(text, paced=True)
+        return Address(url, "mpjpeg" if url.endswith(".mjpeg") else None, (headers,))
+    return Address(url)
 
 
 def name_of(source: str) -> str:
@@ -70,27 +87,58 @@ def name_of(source: str) -> str:
 
 def _webcam(text: str, platform: str) -> Address:
     if platform == "darwin":
-        return Address(f"{text}:none", "avfoundation", {"framerate": "30"})
+        return Address(f"{text}:none", "avfoundation", ({"framerate": "30"}, {}))
     if platform == "win32":
         if not text.startswith("video="):
             raise UsageError('on Windows, name the camera: "video=Integrated Camera"')
-        return Address(text, "dshow")
-    return Address(f"/dev/video{text}" if text.isdecimal() else text, "v4l2")
+        return Address(text, "dshow", ({"vcodec": "mjpeg", "framerate": "30"}, {}))
+    url = f"/dev/video{text}" if text.isdecimal() else text
+    # Over USB 2, JPEG reaches 30 fps at sizes for which raw frames are too slow.
+    fast = {"framerate": "30", "video_size": "1280x720"}
+    formats = ({"input_format": "mjpeg", **fast}, {"input_format": "yuyv422", "framerate": "30"})
+    return Address(url, "v4l2", (*formats, {}))
+
+
+def _named(text: str, names: Path) -> str | None:
+    """The first device whose name contains `text`."""
+    for path in sorted(names.glob("video*/name")):
+        if text.casefold() in path.read_text(errors="replace").casefold():
+            return f"/dev/{path.parent.name}"
+    return None
+
+
+class Pace:
+    """When frames are due that come faster than they are to be shown (pure)."""
+
+    def __init__(self) -> None:
+        self._zero_at: float | None = None
+
+    def wait_s(self, shown_s: float, now: float) -> float:
+        """Seconds until a frame of that media time; time that jumps begins anew."""
+        wait_s = 0.0 if self._zero_at is None else self._zero_at + shown_s - now
+        if self._zero_at is None or not -LATE_S < wait_s < READ_S:
+            self._zero_at = now - shown_s
+            return 0.0
+        return max(0.0, wait_s)
 
 
 class CameraSource:
     """Frames of `address` into `frames`, from a thread, until `close`.
 
-    `tell` gets a line when it breaks and when it is there (again); called on the event loop.
+    `tell` gets a line when it breaks; called on the event loop.
     """
 
-    def __init__(self, address: Address, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, address: Address, tell: Callable[[str], None], *, calm: bool = True
+    ) -> None:
         self.frames: Intake[Frame] = Intake()
         self._address = address
         self._tell = tell
+        self._denoise = Denoiser() if calm else None
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._began_at = time.monotonic()
+        self._to_image: tuple[Shape, ToImage] | None = None
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
         self._thread.start()
 
@@ -103,42 +151,81 @@ class CameraSource:
         tries = 0
         while not self._stop.is_set():
             try:
-                for picture in self._pictures():
+                for image in self._images():
                     tries = 0
-                    self._on_loop(self.frames.put, self._frame(picture))
+                    now = time.monotonic()
+                    pts = int((now - self._began_at) * VIDEO_CLOCK_HZ)
+                    self._on_loop(self.frames.put, Frame(image, pts, VIDEO_TIME_BASE, now))
                     if self._stop.is_set():
                         return
                 why = "it ended"
-            except (av.FFmpegError, OSError, ValueError) as failure:
-                why = getattr(failure, "strerror", None) or str(failure)
-            if self._address.paced and tries == 0:
+            except Exception as failure:  # whatever a file or device from outside makes fail
+                why = _reason(failure)
+            if self._address.loops and tries == 0:
                 tries = 1
                 continue  # from its beginning
             self._on_loop(self._tell, f"{name_of(self._address.url)}: {why}; trying again")
             self._stop.wait(RETRY_S[min(tries, len(RETRY_S) - 1)])
             tries += 1
 
-    def _pictures(self) -> Iterator[av.VideoFrame]:
-        address = self._address
-        with av.open(
-            address.url, format=address.format, options=address.options, timeout=(OPEN_S, READ_S)
-        ) as container:
-            if not container.streams.video:
-                raise ValueError("there is no video in it")
-            container.streams.video[0].thread_type = "NONE"  # frames at once, not when more come
-            began_at, first = time.monotonic(), None
-            for picture in container.decode(video=0):
-                if address.paced and picture.time is not None:
-                    first = picture.time if first is None else first
-                    self._stop.wait(max(0.0, began_at + picture.time - first - time.monotonic()))
-                yield picture
-
-    def _frame(self, picture: av.VideoFrame) -> Frame:
-        now = time.monotonic()
-        return Frame(
-            to_image(picture), int((now - self._began_at) * VIDEO_CLOCK_HZ), VIDEO_TIME_BASE, now
-        )
-
     def _on_loop(self, call: Callable[[Any], None], argument: object) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(call, argument)
+
+    def _images(self) -> Iterator[Image]:
+        deinterlacer = Deinterlacer()
+        with self._open() as container:
+            if not container.streams.video:
+                raise ValueError("there is no video in it")
+            stream = container.streams.video[0]
+            stream.thread_type = "NONE"  # frames at once, not when more come
+            paced = self._address.loops or container.format.name.startswith(SEGMENTED)
+            pace = Pace()
+            for frame in container.decode(stream):
+                if paced and frame.time is not None:
+                    self._stop.wait(pace.wait_s(frame.time, time.monotonic()))
+                shape = self._shape(frame, stream)
+                for (ready, shape_then), _, _ in deinterlacer.push(frame, shape, frame.pts):
+                    yield self._upright(ready, shape_then)
+
+    def _open(self) -> av.container.InputContainer:
+        address = self._address
+        for number, options in enumerate(address.options, 1):
+            try:
+                return av.open(
+                    address.url, format=address.format, options=options, timeout=(OPEN_S, READ_S)
+                )
+            except av.FFmpegError:
+                if number == len(address.options):
+                    raise
+        raise AssertionError("an address has options")
+
+    def _shape(self, frame: av.VideoFrame, stream: VideoStream) -> Shape:
+        shape = shape_of(
+            frame, stream.codec_context.sample_aspect_ratio or stream.sample_aspect_ratio
+        )
+        if self._address.format in DEVICES and shape.colors.matrix == UNKNOWN:
+            return replace(
+                shape, colors=replace(shape.colors, matrix=BT601.matrix)
+            )  # as UVC has it
+        return shape
+
+    def _upright(self, frame: av.VideoFrame, shape: Shape) -> Image:
+        if self._to_image is None or self._to_image[0] != shape:
+            self._to_image = shape, ToImage(upright(shape))
+        image = self._to_image[1](frame, shape)
+        return image if self._denoise is None else self._denoise(image)
+
+
+def upright(shape: Shape) -> Shape:
+    """How a player shows such frames: turned, with square samples."""
+    width, height = max(2, round(shape.width * shape.aspect / 2) * 2), shape.height
+    width = shape.width if shape.aspect == 1 else width
+    turned = shape.rotation % 180 == 90
+    return Shape(*((height, width) if turned else (width, height)), colors=BT601)
+
+
+def _reason(failure: Exception) -> str:
+    if isinstance(failure, av.error.ExitError):  # how PyAV says that its timeout has passed
+        return f"no video for {READ_S:g} s"
+    return getattr(failure, "strerror", None) or str(failure) or type(failure).__name__

@@ -17,6 +17,7 @@ _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
     ("file", "streamer.cli.file", "file", "Stylize video files and photos."),
     ("camera", "streamer.cli.camera", "camera", "Stylize a camera for Zoom, Meet and OBS."),
     ("styles", "streamer.cli.styles", "styles_app", "List, show, add and remove styles."),
+    ("token", "streamer.cli.token", "token_app", "Make, list and revoke access tokens."),
     ("doctor", "streamer.cli.doctor", "doctor", "Check this machine, and say how to fix it."),
     ("bench", "streamer.cli.bench", "bench", "Find the fastest workers for this machine."),
     ("distill", "streamer.cli.train", "distill", "Train a fast network to imitate slow styles."),

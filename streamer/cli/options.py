@@ -11,6 +11,7 @@ import typer
 
 from streamer.engine.backend import Backend
 from streamer.errors import UsageError
+from streamer.frame import Brush
 from streamer.ring.setup import Setup
 from streamer.webrtc.ice_server import IceServer
 
@@ -20,8 +21,8 @@ BackendOption = Annotated[
     Backend | None,
     typer.Option(
         "--backend",
-        help="Engine that runs the styles; none passes frames through unchanged. Default: what "
-        "`streamer bench` found best, else onnx.",
+        help="Engine that runs the styles. auto: the fastest here; none: frames pass unchanged. "
+        "Default: what `streamer bench` found best, else auto.",
         rich_help_panel=WORKERS_PANEL,
     ),
 ]
@@ -62,6 +63,35 @@ RayAddressOption = Annotated[
         metavar="ADDRESS",
         help="Ray cluster to join: auto, or HOST:PORT. Default: start one for this command.",
         rich_help_panel=WORKERS_PANEL,
+    ),
+]
+
+LOOK_PANEL = "Look"
+ToneOption = Annotated[
+    str,
+    typer.Option(
+        "--tone",
+        metavar="TONE",
+        help="Colours and contrast of a style: own follows the picture, steady stays the same for "
+        "every picture, half lies between; or a number from 0 (own) to 1 (steady).",
+        rich_help_panel=LOOK_PANEL,
+    ),
+]
+BrushOption = Annotated[
+    Brush | None,
+    typer.Option(
+        "--brush",
+        help="Size of the strokes: fine, medium and bold stylize at 720, 540 and 360 lines. The "
+        "result keeps the size of the original.",
+        rich_help_panel=LOOK_PANEL,
+    ),
+]
+CalmOption = Annotated[
+    bool,
+    typer.Option(
+        "--calm/--no-calm",
+        help="Remove the camera's noise before stylizing, so that still things stand still.",
+        rich_help_panel=LOOK_PANEL,
     ),
 ]
 
@@ -137,9 +167,14 @@ def parse_size(text: str) -> tuple[int, int]:
 def parse_virtual_camera(text: str) -> tuple[str, int, int]:
     """Name, width and height of a stream's name or `page@1920x1080`."""
     name, _, size = text.partition("@")
+    return check_stream(name), *parse_size(size or "1280x720")
+
+
+def check_stream(name: str) -> str:
+    """The name of a stream."""
     if not _STREAM.fullmatch(name):
-        raise UsageError(f"--virtual-camera {text!r} is not the name of a stream, such as page")
-    return name, *parse_size(size or "1280x720")
+        raise UsageError(f"{name!r} is not the name of a stream, such as page")
+    return name
 
 
 def parse_bitrate(text: str) -> int:

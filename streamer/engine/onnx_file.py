@@ -4,13 +4,17 @@ The `onnx` package alone reads what a stranger wrote. Engines are handed the par
 bytes that it was serialized to again, so that no second parser can find another meaning in them.
 """
 
+from collections.abc import Iterable
+
 import onnx
 from google.protobuf.message import DecodeError, Message
 
-from streamer.errors import ModelError
+from streamer.errors import ModelError, first_line
 from streamer.styles.model import LAYOUTS, ModelFile
 
-MAX_NODES = 20_000
+MAX_NODES = 20_000  # to run; `multistyle26` has 709
+MAX_PARTS = 200_000  # nodes, attributes, weights, shapes ...
+_MAX_CALLS = 32
 Shape = tuple[int | str, ...]  # a name, perhaps empty, for a dimension of any size
 
 
@@ -18,39 +22,63 @@ def parse(data: bytes, name: str) -> onnx.ModelProto:
     """The model in the bytes of an ONNX file, checked; `name` is what errors call it.
 
     Raises ModelError when the bytes are no valid ONNX model, when a tensor's values lie in another
-    file (whose path a stranger chose), and when there are more than MAX_NODES nodes.
+    file (whose path a stranger chose), and when it has more than MAX_PARTS or runs more than
+    MAX_NODES, calls of its own functions included.
     """
     try:
         model = onnx.load_model_from_string(data)
     except DecodeError:  # nested too deeply, too
         raise ModelError(f"{name} is not an ONNX file, or is damaged") from None
     model.DiscardUnknownFields()  # which another parser might know
-    _check_messages(model, name)
+    _check_parts(model, name)
+    if _Unfolded(model, name).nodes > MAX_NODES:
+        raise ModelError(f"{name} runs more than {MAX_NODES} nodes")
     try:
         onnx.checker.check_model(model.SerializeToString())
     except Exception as error:  # ValidationError, and what its C++ raises
-        reason = str(error).partition("\n")[0]
-        raise ModelError(f"{name} is not a valid ONNX model: {reason}") from None
+        raise ModelError(f"{name} is not a valid ONNX model: {first_line(error)}") from None
     return model
 
 
-def _check_messages(model: onnx.ModelProto, name: str) -> None:
+def _check_parts(model: onnx.ModelProto, name: str) -> None:
     """Look at every message, however deep in attributes, subgraphs and functions it lies."""
-    nodes, messages = 0, [model]
+    count, messages = 0, [model]
     while messages:
         message = messages.pop()
-        if isinstance(message, onnx.TensorProto):
-            if message.data_location != onnx.TensorProto.DEFAULT or message.external_data:
-                raise ModelError(f"{name} keeps its weights in other files, which is refused")
-        elif isinstance(message, onnx.NodeProto):
-            nodes += 1
-            if nodes > MAX_NODES:
-                raise ModelError(f"{name} has more than {MAX_NODES} nodes")
-        for _, value in message.ListFields():
-            if isinstance(value, Message):
-                messages.append(value)
-            elif not isinstance(value, str | bytes | int | float) and isinstance(value[0], Message):
-                messages.extend(value)
+        if isinstance(message, onnx.TensorProto) and (
+            message.data_location != onnx.TensorProto.DEFAULT or message.external_data
+        ):
+            raise ModelError(f"{name} keeps its weights in other files, which is refused")
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                parts = [value] if isinstance(value, Message) else value
+                count += len(parts)
+                if count > MAX_PARTS:
+                    raise ModelError(f"{name} has more than {MAX_PARTS} nodes, weights and shapes")
+                messages.extend(parts)
+
+
+class _Unfolded:
+    """Counts nodes as an engine does, which replaces each call by the nodes of the function."""
+
+    def __init__(self, model: onnx.ModelProto, name: str) -> None:
+        self._name = name
+        self._functions = {(f.domain, f.name, f.overload): f.node for f in model.functions}
+        self._sizes: dict[tuple[str, str, str], int] = {}
+        self.nodes = self._count(model.graph.node, 0)
+
+    def _count(self, nodes: Iterable[onnx.NodeProto], calls: int) -> int:
+        if calls > _MAX_CALLS:
+            raise ModelError(f"{self._name} has functions that call each other without end")
+        total = 0
+        for node in nodes:
+            called = (node.domain, node.op_type, node.overload)
+            if called in self._functions and called not in self._sizes:
+                self._sizes[called] = self._count(self._functions[called], calls + 1)
+            total += self._sizes.get(called, 1)
+            for attribute in node.attribute:
+                total += sum(self._count(g.node, calls) for g in (attribute.g, *attribute.graphs))
+        return total
 
 
 def inputs_of(model: onnx.ModelProto) -> dict[str, Shape]:

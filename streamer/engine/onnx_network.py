@@ -10,7 +10,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from streamer.engine.onnx_file import inputs_of, parse, styles_of
-from streamer.errors import ModelError
+from streamer.errors import ModelError, first_line
 from streamer.i420 import Pixels, Planes, Weights
 from streamer.styles.model import LAYOUTS, ModelFile
 
@@ -62,6 +62,7 @@ class OnnxNetwork:
         self._layout = LAYOUTS[model.layout]
         parsed = parse(data, f"model {model.name}")
         self.styles = styles_of(parsed, model)
+        self._name = model.name
         self._names = list(inputs_of(parsed))
         self._session = _open(parsed.SerializeToString(), model.name, threads)
         self._sizes: dict[tuple[int, ...], None] = {}  # of the last runs, the newest at the end
@@ -79,8 +80,13 @@ class OnnxNetwork:
         return np.asarray(stylized.clip(0, 255).astype(np.uint8).transpose(1, 2, 0), order="C")
 
     def stylize(self, tensor: NDArray[np.float32], weights: Weights) -> NDArray[np.float32]:
-        """Run the network on a (1, 3, height, width) tensor in its own range of values."""
+        """Run the network on a (1, 3, height, width) tensor in its own range of values.
+
+        Raises ModelError for a result that holds NaN.
+        """
         stylized: NDArray[np.float32] = self._run(tensor, weights)[0]
+        if np.isnan(stylized.min()):
+            raise ModelError(f"model {self._name} returns values that are not numbers (NaN)")
         return stylized
 
     def run_i420(self, planes: Sequence[Planes], weights: Sequence[Weights]) -> list[Planes]:
@@ -125,5 +131,5 @@ def _open(data: bytes, name: str, threads: int) -> Any:
     try:
         return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has an exception of its own for each of its codes
-        first = str(error).splitlines()[0]
-        raise ModelError(f"model {name}: ONNX Runtime refuses it: {first}") from None
+        text = f"model {name}: ONNX Runtime refuses it: {first_line(error)}"
+        raise ModelError(text) from None

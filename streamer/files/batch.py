@@ -8,18 +8,19 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamer.engine.backend import Backend
-from streamer.errors import StreamerError, UsageError
-from streamer.files.inputs import PIPE, Item, items
+from streamer.errors import MediaError, StreamerError, UsageError
+from streamer.files.inputs import PHOTOS, PIPE, Item, items
 from streamer.files.job import TranscodeJob, TranscodeOptions, prepare
-from streamer.files.report import Reporter, reporter
-from streamer.files.transcode import transcode
+from streamer.files.report import Reporter, Summary, reporter
+from streamer.files.transcode import Result, transcode
 from streamer.frame import Style
-from streamer.photo import FORMATS, Photo, read_photo, write_photo
+from streamer.photo import WRITES, read_photo, suffix_of, write_photo
 from streamer.ring.ring import Ring
 from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
@@ -38,7 +39,10 @@ class BatchOptions:
     style: str | None = None
     strength: float = 1.0
     preserve_color: bool = False
+    tone: float = 0.5
     transcode: TranscodeOptions = field(default_factory=TranscodeOptions)
+    preview: Path | None = None
+    keep_location: bool = False
     backend: Backend = "auto"
     workers: int | None = None
     threads: int = 1
@@ -50,11 +54,13 @@ class BatchOptions:
 
 def run(options: BatchOptions) -> int:
     """Do all of it; returns the exit code. Raises StreamerError when none of it can be done."""
+    if options.preview is not None:
+        check_photo_target(options.preview)
     catalogue = Catalogue.load()
     blend = catalogue.parse(options.style or catalogue.default)
-    style = Style(blend, options.strength, options.preserve_color)
+    style = Style(blend, options.strength, options.preserve_color, tone=options.tone)
     with _pipes(options) as (inputs, output):
-        found = items(inputs, output, style)
+        found = items(inputs, output, style, list(catalogue))
         with contextlib.closing(reporter(options.as_json, options.output == PIPE)) as reports:
             try:
                 return asyncio.run(_Batch(options, catalogue, style, reports).run(found))
@@ -63,38 +69,53 @@ def run(options: BatchOptions) -> int:
                 return INTERRUPTED
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Batch:
     options: BatchOptions
     catalogue: Catalogue
     style: Style
     reports: Reporter
+    summary: Summary = field(default_factory=Summary)
 
     async def run(self, found: list[Item]) -> int:
         """Returns the exit code. One file's failure does not stop the others."""
         task = asyncio.current_task()
         assert task is not None
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        outcomes = [await self._prepare(item) for item in found]
+        wanted = self.options.transcode
+        if wanted.resume and not wanted.overwrite:
+            found = [item for item in found if not self._is_done(item)]
         todo = [
-            (item, outcome)
-            for item, outcome in zip(found, outcomes, strict=True)
-            if not isinstance(outcome, StreamerError)
+            (item, job)
+            for item in found
+            if not isinstance(job := await self._prepare(item), StreamerError)
         ]
-        failures = [outcome for outcome in outcomes if isinstance(outcome, StreamerError)]
         if self.options.dry_run:
             for item, job in todo:
                 self._report_plan(item, job)
         elif todo:
             async with self._ring() as ring:
-                failures += [
-                    error for item, job in todo if (error := await self._stylize(item, job, ring))
-                ]
-        return _exit_code(failures, alone=len(found) == 1)
+                for item, job in todo:
+                    await self._stylize(item, job, ring)
+        if self.summary.total > 1 and not self.options.dry_run:
+            self.reports.summary(self.summary)
+        return self.summary.exit_code
+
+    def _is_done(self, item: Item) -> bool:
+        """By a run before: results appear only when they are complete."""
+        if not item.target.exists():
+            return False
+        self.summary.skipped += 1
+        self.reports.skipped(item.source, item.target)
+        return True
+
+    def _failed(self, item: Item, error: StreamerError) -> StreamerError:
+        self.summary.failed.append((item.source, error))
+        self.reports.failed(item.source, str(error))
+        return error
 
     async def _prepare(self, item: Item) -> TranscodeJob | StreamerError | None:
         """The job; None for a photo; the failure, already reported."""
-        self.reports.begin(item.source, item.target)
         wanted = self.options.transcode
         try:
             if item.is_photo:
@@ -103,29 +124,36 @@ class _Batch:
             wanted = dataclasses.replace(wanted, style=self.style, models=self._models())
             return await asyncio.to_thread(prepare, item.source, item.target, wanted)
         except StreamerError as error:
-            self.reports.failed(item.source, str(error))
-            return error
+            return self._failed(item, error)
 
-    async def _stylize(
-        self, item: Item, job: TranscodeJob | None, ring: Ring
-    ) -> StreamerError | None:
-        """Returns the failure, already reported."""
+    async def _stylize(self, item: Item, job: TranscodeJob | None, ring: Ring) -> None:
         self.reports.begin(item.source, item.target)
+        started = time.monotonic()
         try:
+            make_folder(item.target.parent)
             if job is None:
-                await stylize_photo(item.source, item.target, self.style, ring)
+                keep = self.options.keep_location
+                notes = await stylize_photo(
+                    item.source,
+                    item.target,
+                    self.style,
+                    ring,
+                    height_px=self.options.transcode.height_px,
+                    keep_location=keep,
+                )
+                result = Result(item.target, 1, 0, time.monotonic() - started, 0, notes)
             else:
-                await self._stylize_video(job, ring)
+                preview = self.options.preview
+                result = await transcode(
+                    job, ring.open(live=False), self.reports.progress, preview=preview
+                )
         except StreamerError as error:
-            self.reports.failed(item.source, str(error))
-            return error
-        return None
-
-    async def _stylize_video(self, job: TranscodeJob, ring: Ring) -> None:
-        result = await transcode(job, ring.open(live=False), self.reports.progress)
+            self._failed(item, error)
+            return
         for note in result.notes:
             self.reports.note(note)
         self.reports.done(result)
+        self.summary.done += 1
 
     def _models(self) -> str:
         """Names the bytes that stylize: other weights or another engine give other frames."""
@@ -150,30 +178,43 @@ class _Batch:
             self.reports.note(note)
 
 
-async def stylize_photo(source: Path, target: Path, style: Style, ring: Ring) -> None:
-    """Write `target`, replacing what is there. Raises StreamerError."""
-    photo = await asyncio.to_thread(read_photo, source)
-    image = await ring.stylize(photo.image, style)
-    await asyncio.to_thread(write_photo, target, Photo(image, photo.alpha, photo.extra))
+async def stylize_photo(
+    source: Path,
+    target: Path,
+    style: Style,
+    ring: Ring,
+    *,
+    height_px: int | None = None,
+    keep_location: bool = False,
+) -> tuple[str, ...]:
+    """Write `target`, replacing what is there; returns notes. Raises StreamerError."""
+    photo = await asyncio.to_thread(read_photo, source, keep_location=keep_location)
+    image = await ring.stylize(photo.image, style, height_px)
+    await asyncio.to_thread(write_photo, target, dataclasses.replace(photo, image=image))
+    return photo.notes
 
 
 def check_photo(source: Path, target: Path, overwrite: bool) -> None:
     """Raises UsageError when it cannot be done at all."""
     if not source.exists():
         raise UsageError(f"{source}: no such file")
-    if target.suffix.lower() not in FORMATS:
-        raise UsageError(f"{target}: photos can be written as {' '.join(FORMATS)}")
+    check_photo_target(target)
     if target.exists() and not overwrite:
         raise UsageError(f"{target} exists already; --overwrite replaces it")
-    if not target.parent.is_dir():
-        raise UsageError(f"{target.parent}: no such folder")
 
 
-def _exit_code(failures: list[StreamerError], *, alone: bool) -> int:
-    """0, or 1 when anything failed; 2 when all there was to do was asked for wrongly."""
-    if alone and failures and isinstance(failures[0], UsageError):
-        return 2
-    return 1 if failures else 0
+def check_photo_target(target: Path) -> None:
+    """Raises UsageError for a suffix that photos are not written with."""
+    if target.suffix.lower() not in WRITES:
+        raise UsageError(f"{target}: photos can be written as {' '.join(WRITES)}")
+
+
+def make_folder(folder: Path) -> None:
+    """Raises MediaError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MediaError(f"{folder}: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -191,8 +232,9 @@ def _pipes(options: BatchOptions) -> Iterator[tuple[tuple[str, ...], str | None]
         if takes:
             inputs = (str(_spool(Path(home) / "stdin")),)
         if gives:
-            suffix = Path(inputs[0]).suffix if not takes or _is_photo(inputs[0]) else ".mp4"
-            output = str(Path(home) / f"stdout{suffix or '.mp4'}")
+            suffix = Path(inputs[0]).suffix.lower()
+            suffix = PHOTOS.get(suffix, ".mp4" if takes else suffix or ".mp4")
+            output = str(Path(home) / f"stdout{suffix}")
         yield inputs, output
         if gives and Path(output or "").exists():
             with Path(output or "").open("rb") as file, contextlib.suppress(BrokenPipeError):
@@ -200,15 +242,7 @@ def _pipes(options: BatchOptions) -> Iterator[tuple[tuple[str, ...], str | None]
                 sys.stdout.buffer.flush()
 
 
-def _is_photo(path: str) -> bool:
-    return Item(Path(path), Path()).is_photo
-
-
 def _spool(path: Path) -> Path:
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
-    with path.open("rb") as file:
-        start = file.read(12)
-    magic = {b"\xff\xd8\xff": ".jpg", b"\x89PN": ".png"}
-    suffix = ".webp" if start[8:] == b"WEBP" else magic.get(start[:3], ".video")
-    return path.rename(path.with_suffix(suffix))
+    return path.rename(path.with_suffix(suffix_of(path) or ".video"))

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from streamer.frame import Image
 from streamer.paths import written_whole
 from streamer.pipeline.smoother import Smoother
 
-VERSION = 1  # of the layout of this folder and of what makes two runs alike
+VERSION = 2  # of the layout of this folder and of what makes two runs alike
 FRAMES = 240  # of a segment: the most that an interruption costs; each starts with a keyframe
 
 
@@ -46,6 +47,7 @@ class Checkpoint:
             self.folder.mkdir()
             self._job.write_text(_json(job))
         except OSError as error:
+            self.clear()
             raise MediaError(f"{self.folder.parent}: {error.strerror}") from error
 
     def job(self) -> dict[str, object] | None:
@@ -67,23 +69,42 @@ class Checkpoint:
         """The file of a segment."""
         return self.folder / f"{number:06}.nut"
 
-    def close(self, number: int, pts: tuple[int, ...], last_duration: int, smooth: bytes) -> None:
-        """The segment is complete, and on disk from now on; `smooth` is the state of smoothing."""
+    def close(
+        self,
+        number: int,
+        pts: tuple[int, ...],
+        last_duration: int,
+        smooth: bytes,
+        statistics: bytes,
+    ) -> None:
+        """The segment is complete, and on disk from now on.
+
+        `smooth` and `statistics` are the states that the next segment begins with.
+        """
         record = json.dumps({"pts": pts, "last_duration": last_duration})
         try:
             sync(self.path(number))
             self.path(number).with_suffix(".yuv").write_bytes(smooth)
+            self.path(number).with_suffix(".npz").write_bytes(statistics)
             with written_whole(self.path(number).with_suffix(".json")) as file:
                 file.write(record.encode())
         except OSError as error:
             raise MediaError(f"{self.folder.parent}: {error.strerror}") from error
         if number > 0:
-            self.path(number - 1).with_suffix(".yuv").unlink(missing_ok=True)
+            for suffix in (".yuv", ".npz"):
+                self.path(number - 1).with_suffix(suffix).unlink(missing_ok=True)
 
     def smooth(self, number: int) -> bytes:
         """The state of smoothing after a segment; empty: none."""
+        return self._state(number, ".yuv")
+
+    def statistics(self, number: int) -> bytes:
+        """The state of the statistics after a segment; empty: none."""
+        return self._state(number, ".npz")
+
+    def _state(self, number: int, suffix: str) -> bytes:
         try:
-            return self.path(number).with_suffix(".yuv").read_bytes()
+            return self.path(number).with_suffix(suffix).read_bytes()
         except OSError:
             return b""
 
@@ -120,7 +141,10 @@ class Segments:
         first: int,
         smoother: Smoother,
         smooth: float,
+        *,
+        statistics_after: Callable[[int], bytes] = lambda pts: b"",
     ) -> None:
+        self._statistics_after = statistics_after
         self._checkpoint = checkpoint
         self._encoding = encoding
         self._number = first
@@ -147,8 +171,8 @@ class Segments:
             return
         with self._writer:
             self._writer = None
-        state = self._smoother.state
-        self._checkpoint.close(self._number, tuple(self._pts), self._duration, state)
+        states = self._smoother.state, self._statistics_after(self._pts[-1])
+        self._checkpoint.close(self._number, tuple(self._pts), self._duration, *states)
         self._number += 1
 
     def abandon(self) -> None:

@@ -138,6 +138,27 @@ def from_keyframe(
     yield from rest
 
 
+class BestEffort:
+    """The time of a decoded frame: its pts or its dts, whichever went back less often so far.
+
+    As FFmpeg's decoders guess it (`guess_correct_pts`); some files have only one that is right.
+    """
+
+    def __init__(self) -> None:
+        self._last: list[int | None] = [None, None]
+        self._faults = [0, 0]
+
+    def __call__(self, pts: int | None, dts: int | None) -> int | None:
+        for kind, stamp in enumerate((pts, dts)):
+            if stamp is not None:
+                last = self._last[kind]
+                self._faults[kind] += last is not None and stamp <= last
+                self._last[kind] = stamp
+        if pts is not None and (dts is None or self._faults[0] <= self._faults[1]):
+            return pts
+        return dts
+
+
 def growing(frames: Iterable[tuple[T, int | None, int]], step: int) -> Iterator[tuple[T, int, int]]:
     """Frames with pts that grow; given are frame, pts (None: unknown) and duration (0: unknown).
 
@@ -154,9 +175,10 @@ def growing(frames: Iterable[tuple[T, int | None, int]], step: int) -> Iterator[
             if len(held) > HELD:
                 last = yield from _spread(held, last, step)
         else:
-            if last is not None and pts is not None:
-                yield from _spread(held, last, Fraction(pts - last, len(held) + 1))
-            last = pts or 0
+            assert pts is not None
+            if last is not None:  # in coarse ticks there may be too few for all that are held
+                last = yield from _spread(held, last, Fraction(pts - last, len(held) + 1))
+            last = pts if last is None else max(pts, last + 1)
             yield frame, last, duration
         due = last + (duration or step)
     if last is not None:

@@ -18,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from streamer.errors import MediaError
+from streamer.files.animation import video_of
 
 # Formats that hold their own media. Playlists (HLS, concat, DASH) are not among them: a file
 # from a stranger must not make us open other files or addresses.
@@ -77,7 +78,7 @@ def open_video(path: Path) -> InputContainer:
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: the file is empty")
         return av.open(
-            str(path.resolve()),  # absolute: a name like "http:x.mp4" stays a file
+            video_of(path) or str(path.resolve()),  # absolute: "http:x.mp4" stays a file
             mode="r",
             container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
             metadata_errors="replace",

@@ -12,7 +12,7 @@ from av.filter import Graph
 from av.video.frame import VideoFrame
 
 from streamer.errors import MediaError
-from streamer.files.clock import Clock, from_keyframe, growing
+from streamer.files.clock import BestEffort, Clock, from_keyframe, growing
 from streamer.files.color import Shape, ToImage, graph_of, output_colors, shape_of
 from streamer.files.container import VideoInfo, decoded_frames, main_video, open_video, reason
 from streamer.files.trim import TimeRange
@@ -85,8 +85,9 @@ class Decoder:
         return self._trim.is_before(pts, self._video.time_base)
 
     def _progressive(self) -> Iterator[Timed]:
+        best_effort = BestEffort()
         for frame, shape in self._decoded():
-            pts = frame.dts if frame.pts is None else frame.pts
+            pts = best_effort(frame.pts, frame.dts)
             if self._deinterlacer is None:
                 yield (frame, shape), pts, frame.duration
             else:

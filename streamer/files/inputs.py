@@ -1,23 +1,34 @@
 """batch → **inputs**: the files that `streamer file` was given, and where each result goes."""
 
+import os
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
 
 from streamer.errors import UsageError
+from streamer.files import animation
+from streamer.files.checkpoint import short
 from streamer.frame import Style
+from streamer.photo import WRITES, is_animated
 
-PHOTOS: Final = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-# Videos that are written as what they were, and those that become something else.
+# Photos and videos whose results have the same suffix, and those whose results have another.
+PHOTOS: Final = {
+    **{suffix: suffix for suffix in WRITES},
+    **dict.fromkeys((".heic", ".heif", ".hif"), ".jpg"),
+    ".bmp": ".png",
+}
 KEPT: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".m2ts", ".mts"})
 CHANGED: Final = {
     **dict.fromkeys((".gif", ".3gp"), ".mp4"),
-    **dict.fromkeys((".avi", ".flv", ".mpg", ".mpeg", ".ogv", ".vob", ".wmv"), ".mkv"),
+    **dict.fromkeys((".asf", ".avi", ".dv", ".flv", ".mpg", ".mpeg"), ".mkv"),
+    **dict.fromkeys((".mxf", ".ogv", ".vob", ".wmv"), ".mkv"),
 }
 PIPE: Final = "-"
+NAME_BYTES: Final = 255  # of a file name, on most file systems
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", re.ASCII)
 
 
@@ -27,11 +38,7 @@ class Item:
 
     source: Path
     target: Path
-
-    @property
-    def is_photo(self) -> bool:
-        """By its suffix."""
-        return self.source.suffix.lower() in PHOTOS
+    is_photo: bool
 
 
 def parse_time(text: str) -> Fraction:
@@ -45,43 +52,122 @@ def parse_time(text: str) -> Fraction:
 
 def label(style: Style) -> str:
     """A style as part of a file name."""
-    return re.sub(r"[^\w+-]+", "-", "+".join(name for name, _ in style.blend))
+    return short("+".join(_plain(name) for name, _ in style.blend), 60)
 
 
-def items(inputs: Iterable[str], output: str | None, style: Style) -> list[Item]:
-    """Every file to be made, in order. Raises UsageError when that is not clear."""
-    name = label(style)
-    sources = [source for given in inputs for source in _expand(Path(given), name)]
-    if not sources:
+def items(
+    inputs: Iterable[str], output: str | None, style: Style, styles: Iterable[str] = ()
+) -> list[Item]:
+    """Every file to be made, in order; two never get the same name.
+
+    Folders are read with all that is in them, but for results of ours, which end in one of
+    `styles`. Raises UsageError when there is nothing to do, or several files and one output file.
+    """
+    labels = {_plain(name) for name in styles} | set(label(style).split("+"))
+    found = {
+        source.resolve(): (source, folder)
+        for given in map(Path, inputs)
+        for source, folder in _expand(given, Path(output or os.devnull), labels)
+    }
+    if not found:
         raise UsageError("no video or photo found")
-    made = [Item(source, _target(source, output, name, len(sources) == 1)) for source in sources]
-    targets = [item.target.absolute() for item in made]
-    for item, target in zip(made, targets, strict=True):
-        if targets.count(target) > 1:
-            raise UsageError(f"two inputs would both become {item.target}")
-    return made
+    sources = list(found.values())
+    if output is not None and not _is_folder(output, inputs, len(sources)):
+        return [_named(sources[0][0], Path(output))]
+    folders = [source.parent if output is None else Path(output) / at for source, at in sources]
+    photos = [_is_photo(source) for source, _ in sources]
+    names = _distinct(
+        [
+            lambda full, source=source, photo=photo: _name(source, label(style), photo, full)  # type: ignore[misc]
+            for (source, _), photo in zip(sources, photos, strict=True)
+        ],
+        folders,
+    )
+    return [
+        Item(source, folder / name, photo)
+        for (source, _), folder, name, photo in zip(sources, folders, names, photos, strict=True)
+    ]
 
 
-def _expand(given: Path, name: str) -> list[Path]:
-    if not given.is_dir():
-        return [given]
-    inside = sorted(path for path in given.iterdir() if not path.name.startswith("."))
-    known = [path for path in inside if path.suffix.lower() in PHOTOS | KEPT | CHANGED.keys()]
-    ours = {path.with_name(_name(path, name)) for path in known}
-    return [path for path in known if path.is_file() and path not in ours]
+def _named(source: Path, target: Path) -> Item:
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent}: no such folder")
+    return Item(source, target, _is_photo(source))
 
 
-def _target(source: Path, output: str | None, name: str, alone: bool) -> Path:
-    if output is None:
-        return source.with_name(_name(source, name))
-    if Path(output).is_dir():
-        return Path(output) / _name(source, name)
-    if alone and not output.endswith("/"):
-        return Path(output)
-    raise UsageError(f"{output} is not a folder, and several files would be written to it")
+def _is_folder(output: str, inputs: Iterable[str], count: int) -> bool:
+    """Whether results go into `output`, which need not exist."""
+    if output.endswith(("/", os.sep)) or Path(output).is_dir():
+        return True
+    suffix = Path(output).suffix.lower()
+    if suffix in PHOTOS.keys() | KEPT | CHANGED.keys():
+        if count > 1:
+            raise UsageError(f"{output} is one file, and {count} files would be written to it")
+        return False
+    return count > 1 or any(Path(given).is_dir() for given in inputs)
 
 
-def _name(source: Path, name: str) -> str:
+def _is_photo(source: Path) -> bool:
     suffix = source.suffix.lower()
-    suffix = source.suffix if suffix in PHOTOS | KEPT else CHANGED.get(suffix, ".mkv")
-    return f"{source.stem}.{name}{suffix}"
+    return suffix in PHOTOS and not (suffix in animation.SUFFIXES and is_animated(source))
+
+
+def _expand(given: Path, output: Path, labels: Collection[str]) -> Iterator[tuple[Path, Path]]:
+    """Files, each with its folder below the given one."""
+    if not given.is_dir():
+        yield given, Path()
+        return
+    known = PHOTOS.keys() | KEPT | CHANGED.keys()
+    for at, folders, names in os.walk(given):
+        here = Path(at)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and (here / name).resolve() != output.resolve()
+        )
+        files = sorted(Path(n) for n in names if not n.startswith("."))
+        files = [file for file in files if file.suffix.lower() in known]
+        stems = {stem for file in files for stem in (file.stem, file.name)}
+        for file in files:
+            original, _, said = file.stem.rpartition(".")
+            ours = original in stems and set(said.split("+")) <= set(labels)
+            if not ours:
+                yield here / file, here.relative_to(given)
+
+
+def _distinct(names: list[Callable[[bool], str]], folders: list[Path]) -> list[str]:
+    """A name for each file: with its old suffix, then with a number, where names collide."""
+
+    def key(folder: Path, name: str) -> tuple[Path, str]:
+        return folder.absolute(), name.casefold()  # some file systems take A and a for the same
+
+    plain = Counter(key(f, name(False)) for f, name in zip(folders, names, strict=True))
+    taken: set[tuple[Path, str]] = set()
+    chosen = []
+    for folder, name in zip(folders, names, strict=True):
+        best = name(plain[key(folder, name(False))] > 1)
+        for number in range(2, len(names) + 2):
+            if key(folder, best) not in taken:
+                break
+            stem, dot, rest = name(True).rpartition(".")
+            best = f"{stem}-{number}{dot}{rest}"
+        taken.add(key(folder, best))
+        chosen.append(best)
+    return chosen
+
+
+def _name(source: Path, style: str, photo: bool, full: bool) -> str:
+    suffix = source.suffix.lower()
+    if photo:
+        kept = PHOTOS[suffix] == suffix
+        suffix = source.suffix if kept else PHOTOS[suffix]
+    elif suffix in KEPT:
+        suffix = source.suffix
+    else:  # an animated picture, or a format that is not written
+        suffix = CHANGED.get(suffix, ".mp4" if suffix in PHOTOS else ".mkv")
+    rest = f".{style}{suffix}"
+    return short(source.name if full else source.stem, NAME_BYTES - len(rest.encode()) - 3) + rest
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^\w-]+", "-", name)

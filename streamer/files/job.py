@@ -78,8 +78,6 @@ def _check_paths(source: Path, target: Path, overwrite: bool) -> None:
             raise UsageError(f"{target}: the result would overwrite its source")
         if not overwrite:
             raise UsageError(f"{target} exists already; --overwrite replaces it")
-    if not target.parent.is_dir():
-        raise UsageError(f"{target.parent}: no such folder")
 
 
 def _check_format(target_format: str, codec: str) -> None:
@@ -125,6 +123,7 @@ def fingerprint(job: TranscodeJob) -> dict[str, object]:
         "style": [list(part) for part in options.style.blend],
         "strength": options.style.strength,
         "preserve-color": options.style.preserve_color,
+        "tone": options.style.tone,
         "model": options.models,
         "height": options.height_px,
         "smooth": options.smooth,

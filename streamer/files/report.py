@@ -1,40 +1,80 @@
-"""transcode → **report** → terminal: a progress bar, JSON lines for programs, or only warnings."""
+"""transcode → **report** → terminal: a progress bar, lines now and then, or JSON for programs.
+
+docs/file-events.md describes the JSON.
+"""
 
 import json
 import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, TextIO
 
+from streamer.errors import StreamerError, UsageError
 from streamer.files.transcode import Progress, Result
+
+LINE_S = 30.0  # between lines of progress where there is no terminal
+
+
+@dataclass(slots=True)
+class Summary:
+    """What became of all inputs."""
+
+    done: int = 0
+    skipped: int = 0
+    failed: list[tuple[Path, StreamerError]] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return self.done + self.skipped + len(self.failed)
+
+    @property
+    def exit_code(self) -> int:
+        """0; 1 when anything failed; 2 when all there was to do was asked for wrongly."""
+        usage = self.total == 1 and self.failed and isinstance(self.failed[0][1], UsageError)
+        return 2 if usage else 1 if self.failed else 0
+
+    def __str__(self) -> str:
+        parts = [f"{self.done} done"]
+        parts += [f"{self.skipped} done before"] if self.skipped else []
+        parts += [f"{len(self.failed)} failed"] if self.failed else []
+        return ", ".join(parts)
 
 
 class Reporter(Protocol):
-    """What users are told while videos are transcoded."""
+    """What users are told while files are stylized."""
 
     def begin(self, source: Path, target: Path) -> None:
-        """A file is next."""
+        """Work on a file begins."""
 
     def progress(self, progress: Progress) -> None:
-        """It got this far."""
-
-    def done(self, result: Result) -> None:
-        """It is finished."""
+        """Of the file at work."""
 
     def note(self, text: str) -> None:
-        """The user should know this about it."""
+        """Something to know about the file at work."""
+
+    def done(self, result: Result) -> None:
+        """The file is complete."""
+
+    def skipped(self, source: Path, target: Path) -> None:
+        """A file was done by a run before."""
 
     def failed(self, source: Path, message: str) -> None:
-        """It cannot be done; the next file may."""
+        """A file cannot be done; the others may."""
+
+    def summary(self, summary: Summary) -> None:
+        """All files are through."""
 
     def close(self) -> None:
         """Nothing more will come."""
 
 
 def reporter(as_json: bool, stdout_is_taken: bool) -> Reporter:
-    """JSON lines when asked for, a bar on a terminal, else only what must be known."""
+    """JSON lines when asked for, a bar on a terminal, else lines."""
     if as_json:
         return JsonLines(sys.stderr if stdout_is_taken else sys.stdout)
-    return Bar() if sys.stderr.isatty() else Quiet()
+    return Bar() if sys.stderr.isatty() else Lines()
 
 
 class JsonLines:
@@ -56,6 +96,9 @@ class JsonLines:
             bottleneck=progress.bottleneck,
         )
 
+    def note(self, text: str) -> None:
+        self._write("note", text=text)
+
     def done(self, result: Result) -> None:
         self._write(
             "done",
@@ -66,11 +109,16 @@ class JsonLines:
             damaged=result.damaged,
         )
 
-    def note(self, text: str) -> None:
-        self._write("note", text=text)
+    def skipped(self, source: Path, target: Path) -> None:
+        self._write("skipped", source=str(source), target=str(target))
 
     def failed(self, source: Path, message: str) -> None:
         self._write("error", source=str(source), message=message)
+
+    def summary(self, summary: Summary) -> None:
+        self._write(
+            "summary", done=summary.done, skipped=summary.skipped, failed=len(summary.failed)
+        )
 
     def close(self) -> None:
         pass
@@ -79,23 +127,45 @@ class JsonLines:
         print(json.dumps({"event": event, **rest}), file=self._out, flush=True)
 
 
-class Quiet:
-    """Not on a terminal: warnings and failures only, on stderr."""
+class Lines:
+    """Lines on stderr: progress now and then, results, notes and failures."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._due_at = 0.0
+        self._source = ""
 
     def begin(self, source: Path, target: Path) -> None:
-        self._source = source
+        self._source, self._due_at = f"{source}: ", self._now() + LINE_S
 
     def progress(self, progress: Progress) -> None:
-        pass
-
-    def done(self, result: Result) -> None:
-        pass
+        if self._now() < self._due_at:
+            return
+        self._due_at = self._now() + LINE_S
+        of = f" of {progress.total}" if progress.total else ""
+        left = clock(progress.eta_s)
+        line = f"{progress.frames}{of} frames, {progress.fps:.1f} fps"
+        self._say(f"{self._source}{line}, {left}" if left else f"{self._source}{line}")
 
     def note(self, text: str) -> None:
-        self._say(f"{self._source}: {text}")
+        self._say(f"{self._source}{text}")
+
+    def done(self, result: Result) -> None:
+        new = result.frames - result.resumed
+        speed = new / result.seconds if result.seconds else 0.0
+        frames = f": {result.frames} frames, {speed:.1f} fps" if result.frames > 1 else ""
+        self._say(f"{result.target}{frames}")
+
+    def skipped(self, source: Path, target: Path) -> None:
+        self._say(f"{target}: done before")
 
     def failed(self, source: Path, message: str) -> None:
         self._say(f"streamer: {message}")
+
+    def summary(self, summary: Summary) -> None:
+        self._say(str(summary))
+        for _, error in summary.failed:
+            self._say(f"  {error}")
 
     def close(self) -> None:
         pass
@@ -104,10 +174,11 @@ class Quiet:
         print(line, file=sys.stderr, flush=True)
 
 
-class Bar(Quiet):
+class Bar(Lines):
     """A bar with frames, speed, time left and the slowest stage."""
 
     def __init__(self) -> None:
+        super().__init__()
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -143,11 +214,6 @@ class Bar(Quiet):
             left=clock(progress.eta_s),
             stage=progress.bottleneck,
         )
-
-    def done(self, result: Result) -> None:
-        new = result.frames - result.resumed
-        speed = new / result.seconds if result.seconds else 0.0
-        self._say(f"{result.target}: {result.frames} frames, {speed:.1f} fps")
 
     def close(self) -> None:
         self._bars.stop()

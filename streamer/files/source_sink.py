@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from streamer.files.decode import DecodedFrame
+from streamer.files.scene_statistics import SceneStatistics
 from streamer.frame import Frame, Image, Style, i420_size
 
 BUFFER_BYTES = 64 << 20  # of frames waiting at either end
@@ -47,10 +48,12 @@ class FileSource:
         time_base: Fraction,
         style: Style,
         *,
+        statistics: SceneStatistics | None = None,
         height_px: int | None = None,
         depth: int = 8,
     ) -> None:
         self.busy = Busy()
+        self._statistics = statistics
         self._pictures = pictures
         self._time_base = time_base
         self._style = style
@@ -71,12 +74,15 @@ class FileSource:
             await self._changed.wait()
         if not self._frames and self._failure is not None:
             raise self._failure
+        if self._frames and self._statistics is not None:
+            await self._statistics.settle(self._frames[0].pts_s)
         return bool(self._frames)
 
     def take(self) -> Frame:
         """The next frame."""
         self._room.release()
-        return self._frames.popleft()
+        frame = self._frames.popleft()
+        return frame if self._statistics is None else self._statistics.apply(frame)
 
     async def close(self) -> None:
         """Stop decoding."""

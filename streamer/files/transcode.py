@@ -8,16 +8,24 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from streamer.errors import MediaError, StreamerError, UsageError
-from streamer.files.checkpoint import Checkpoint, Segment, Segments, sync
+from streamer.files.checkpoint import FRAMES, Checkpoint, Segment, Segments, sync
+from streamer.files.container import VideoInfo
 from streamer.files.decode import Decoder
 from streamer.files.job import TranscodeJob, fingerprint
+from streamer.files.scene_statistics import SceneStatistics
 from streamer.files.source_sink import FileSink, FileSource, depth_of
+from streamer.frame import Image
+from streamer.i420 import from_rgb, resize, to_rgb
+from streamer.photo import Photo, write_photo
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.smoother import Smoother
 from streamer.ring.flow import Flow
 
 REPORT_S = 0.25
+Write = Callable[[Image, int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +51,22 @@ class Result:
     notes: tuple[str, ...]
 
 
-async def transcode(job: TranscodeJob, flow: Flow, report: Callable[[Progress], None]) -> Result:
-    """Do the job. When it fails or is cancelled, complete segments stay for `resume`.
+async def transcode(
+    job: TranscodeJob,
+    flow: Flow,
+    report: Callable[[Progress], None],
+    *,
+    preview: Path | None = None,
+) -> Result:
+    """Do the job; the first stylized frame is written to `preview`, a picture file, at once.
 
-    Raises StreamerError.
+    When it fails or is cancelled, complete segments stay for `resume`. Raises StreamerError.
     """
     checkpoint = Checkpoint(job.target)
     started = time.monotonic()
     resumed = await asyncio.to_thread(_begin, job, checkpoint)
     try:
-        decoder = await _encode(job, flow, checkpoint, report)
+        decoder = await _encode(job, flow, checkpoint, report, preview)
         frames, damaged = await _assemble(job, checkpoint)
     except BaseException as error:
         kept = await asyncio.to_thread(checkpoint.settle)
@@ -100,7 +114,11 @@ def _begin(job: TranscodeJob, checkpoint: Checkpoint) -> int:
 
 
 async def _encode(
-    job: TranscodeJob, flow: Flow, checkpoint: Checkpoint, report: Callable[[Progress], None]
+    job: TranscodeJob,
+    flow: Flow,
+    checkpoint: Checkpoint,
+    report: Callable[[Progress], None],
+    preview: Path | None,
 ) -> Decoder:
     options, video, plan = job.options, job.video, job.plan
     done = checkpoint.segments()
@@ -112,16 +130,30 @@ async def _encode(
         after=done[-1].pts[-1] if done else None,
     )
     depth = depth_of(video.width, video.height)
-    segments = Segments(checkpoint, plan.encoding, len(done), smoother, options.smooth)
-    source = FileSource(
-        decoder, video.time_base, options.style, height_px=options.height_px, depth=depth
+    statistics = SceneStatistics(options.style, FRAMES, checkpoint.statistics(len(done) - 1))
+    segments = Segments(
+        checkpoint,
+        plan.encoding,
+        len(done),
+        smoother,
+        options.smooth,
+        statistics_after=statistics.state_after,
     )
-    sink = FileSink(segments.write, depth=depth)
+    source = FileSource(
+        decoder,
+        video.time_base,
+        options.style,
+        statistics=statistics,
+        height_px=options.height_px,
+        depth=depth,
+    )
+    write = segments.write if preview is None else _previewed(segments.write, job.video, preview)
+    sink = FileSink(write, depth=depth)
     before = _count(done)
     try:
         async with _reporting(job, source, sink, before, report):
             with _ungrouped():
-                await pipeline.run(source, flow, sink)
+                await pipeline.run(source, flow, sink, on_stylized=statistics.on_stylized)
             await sink.finish()
         await asyncio.to_thread(segments.close)
     finally:
@@ -130,6 +162,21 @@ async def _encode(
         await sink.close()
         await asyncio.to_thread(segments.abandon)
     return decoder
+
+
+def _previewed(write: Write, video: VideoInfo, preview: Path) -> Write:
+    """`write`, which also shows its first image as a player would."""
+    waiting = [preview]
+
+    def write_both(image: Image, pts: int, duration: int) -> None:
+        if waiting:
+            wide = round(image.width * (video.aspect or 1))
+            rgb = np.rot90(to_rgb(resize(image, wide, image.height)), video.rotation // 90)
+            shown = from_rgb(np.ascontiguousarray(rgb))
+            write_photo(waiting.pop(), Photo(shown, None, {}))
+        write(image, pts, duration)
+
+    return write_both
 
 
 async def _assemble(job: TranscodeJob, checkpoint: Checkpoint) -> tuple[int, int]:

@@ -1,53 +1,20 @@
-"""A user's file → **add** → trial → store: any network or picture as a style.
+"""A user's file → **add** → read, store: any network or picture as a style."""
 
-`from_pytorch` and `from_picture` make ONNX networks of files that are none.
-"""
-
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-from streamer.engine.onnx_file import Shape, inputs_of, make_size_dynamic, parse
-from streamer.errors import ModelError, UsageError
+from streamer.errors import MediaError, ModelError, StreamerError, TooLargeError, UsageError
 from streamer.library import store
-from streamer.library.from_picture import picture_to_onnx
-from streamer.library.from_pytorch import state_dict_to_onnx
-from streamer.library.trial import find_multiple, find_range
-from streamer.styles.manifest import NAME
-from streamer.styles.model import LayoutName, ModelFile, StyleEntry
+from streamer.library.read import ERROR, ImportedModel
 
-CHECKPOINTS = (".pth", ".pt", ".model")
-PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
-MAX_FILE_BYTES = 512 * 2**20
-MAX_STYLES = 1024
-_BY_INPUTS: dict[tuple[str, ...], LayoutName] = {
-    ("image", "style_weights"): "rgb26",
-    ("y", "uv", "style_weights"): "i420",
+MAX_READ_S = 60.0
+_ERRORS: dict[str, type[StreamerError]] = {
+    kind.__name__: kind for kind in (UsageError, MediaError, TooLargeError, ModelError)
 }
-_RANGES: dict[str, LayoutName] = {"0..255": "rgb255", "0..1": "rgb1", "-1..1": "rgb2"}
-
-
-@dataclass(frozen=True, slots=True)
-class ImportedModel:
-    """What a file became: an ONNX network that stylizes images of every size."""
-
-    data: bytes
-    layout: LayoutName
-    names: tuple[str, ...]  # of its styles, in the order of `style_weights`
-    int8: bytes | None = None
-    multiple: int = 0  # of both sides of an image; 0: the layout's own
-    facts: Mapping[str, str] = field(default_factory=dict)  # the file's own metadata
-
-    @property
-    def entries(self) -> tuple[StyleEntry, ...]:
-        return tuple(
-            StyleEntry(name, name.replace("-", " ").capitalize(), index=index)
-            for index, name in enumerate(self.names)
-        )
-
-    def model(self, name: str) -> ModelFile:
-        """Stands for it in a stylizer; its file is `data`."""
-        return ModelFile(name, Path(name), "", self.layout, self.entries, multiple=self.multiple)
 
 
 def import_model(
@@ -60,12 +27,12 @@ def import_model(
 ) -> tuple[str, ...]:
     """Add an ONNX network, a TransformerNet's state dict or a picture; returns its styles.
 
-    `license` None: what the file says, else unknown. Raises as `read` does, and UsageError for a
-    name that is taken.
+    `license` None: what the file says, else unknown. Raises as `read_in_process` does, and
+    UsageError for a name that is taken.
     """
     model_name = store.to_name(name or path.stem)
     store.check_free(model_name)
-    imported = read(path, model_name, values)
+    imported = read_in_process(path, model_name, values)
     entries = imported.entries
     if title:
         entries = (replace(entries[0], title=title), *entries[1:])
@@ -83,69 +50,29 @@ def import_model(
     )
 
 
-def read(path: Path, name: str, values: str | None = None) -> ImportedModel:
-    """The network in a file, or the one that stylizes like a picture; called `name`.
+def read_in_process(path: Path, name: str, values: str | None = None) -> ImportedModel:
+    """As `read.read`, in a process that ends after MAX_READ_S or beyond its memory.
 
-    `values` is what black and white are to a network of one style: `0..255`, `0..1` or `-1..1`;
-    None finds out. Raises UsageError, ModelError, MediaError.
+    Raises UsageError, MediaError, ModelError.
     """
-    if not path.is_file():
-        raise UsageError(f"there is no file {path}")
-    if values is not None and values not in _RANGES:
-        raise UsageError(f"the values are one of {', '.join(_RANGES)}, not {values}")
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise UsageError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB")
-    imported = _open(path, name, _RANGES.get(values or ""))
-    networks = [data for data in (imported.data, imported.int8) if data is not None]
-    multiple = find_multiple(imported.model("trial"), networks, path.name)
-    return replace(imported, multiple=multiple)
-
-
-def _open(path: Path, name: str, layout: LayoutName | None) -> ImportedModel:
-    ending = path.suffix.lower()
-    if ending == ".onnx":
-        return _open_onnx(path, name, layout)
-    if ending in CHECKPOINTS:
-        return ImportedModel(state_dict_to_onnx(path), "rgb255", (name,))
-    if ending in PICTURES:
-        return ImportedModel(picture_to_onnx(path), "rgb1", (name,))
-    supported = ", ".join((".onnx", *CHECKPOINTS, *PICTURES))
-    raise UsageError(f"{path.name}: unsupported file type; supported are {supported}")
-
-
-def _open_onnx(path: Path, name: str, layout: LayoutName | None) -> ImportedModel:
-    parsed = parse(path.read_bytes(), path.name)
-    inputs = inputs_of(parsed)
-    facts = {entry.key: entry.value for entry in parsed.metadata_props}
-    known = _BY_INPUTS.get(tuple(inputs))
-    if known is None:
-        _check_image_input(path.name, inputs)
-        make_size_dynamic(parsed)
-        data = parsed.SerializeToString()
-        layout = layout or find_range(data, _RANGES.values(), path.name)
-        return ImportedModel(data, layout, (name,), facts=facts)
-    names = _names(name, inputs["style_weights"], facts.get("styles", ""))
-    beside = path.with_suffix(".int8.onnx")
-    int8 = None
-    if known == "i420" and beside.is_file():
-        int8 = parse(beside.read_bytes(), beside.name).SerializeToString()
-    return ImportedModel(parsed.SerializeToString(), known, names, int8, facts=facts)
-
-
-def _check_image_input(name: str, inputs: Mapping[str, Shape]) -> None:
-    shape = next(iter(inputs.values()), ())
-    if len(inputs) != 1 or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
-        shown = ", ".join(f"{tensor} {list(shape)}" for tensor, shape in inputs.items())
-        wanted = "one input [1, 3, height, width], or image and style_weights"
-        raise ModelError(f"{name} has the inputs {shown}; what can be added has {wanted}")
-
-
-def _names(name: str, shape: Shape, listed: str) -> tuple[str, ...]:
-    """A name for each style weight: those that the file lists, else numbered ones."""
-    count = shape[0] if shape else None
-    if not isinstance(count, int) or not 0 < count <= MAX_STYLES:
-        raise ModelError(f"its input style_weights must have a fixed length up to {MAX_STYLES}")
-    names = tuple(part.strip() for part in listed.split(","))
-    if len(set(names)) == count == len(names) and all(map(NAME.fullmatch, names)):
-        return names
-    return (name,) if count == 1 else tuple(f"{name}-{i}" for i in range(count))
+    with tempfile.TemporaryDirectory(prefix="streamer-import-") as folder:
+        words = ["-P", "-m", "streamer.library.read", str(path), name, values or "", folder]
+        try:
+            done = subprocess.run(
+                [sys.executable, *words],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=MAX_READ_S,
+            )
+        except subprocess.TimeoutExpired:
+            text = f"{path.name} is refused: it could not be tried out in {MAX_READ_S:g} s"
+            raise ModelError(text) from None
+        if (error := Path(folder, ERROR)).exists():
+            kind, text = json.loads(error.read_text())
+            raise _ERRORS.get(kind, ModelError)(text)
+        try:
+            return ImportedModel.load(Path(folder))
+        except OSError:
+            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise ModelError(f"{path.name} is refused: trying it out failed: {last}") from None

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from streamer.errors import ModelError
+from streamer.errors import ModelError, first_line
 from streamer.library.onnx_graph import Graph
 
 if TYPE_CHECKING:
@@ -37,12 +37,12 @@ def state_dict_to_onnx(path: Path) -> bytes:
     """
     named = {key.removeprefix("module."): value for key, value in read_state_dict(path).items()}
     kept = {key: value for key, value in named.items() if not _OBSOLETE.search(key)}
-    weights = {key: value.detach().float().numpy() for key, value in kept.items()}
     try:
+        weights = {key: value.detach().float().numpy() for key, value in kept.items()}
         model = _TransformerNet(weights).build()
         onnx.checker.check_model(model, full_check=True)
-    except (KeyError, ValueError, IndexError, onnx.checker.ValidationError) as error:
-        reason = f"no {error.args[0]}" if isinstance(error, KeyError) else error
+    except Exception as error:  # shapes of any kind, tensors that are no arrays
+        reason = f"no {error.args[0]}" if isinstance(error, KeyError) else first_line(error)
         text = f"{path.name} is not a TransformerNet of the PyTorch examples: {reason}"
         raise ModelError(text) from None
     return bytes(model.SerializeToString())
@@ -61,7 +61,7 @@ def read_state_dict(path: Path) -> "dict[str, torch.Tensor]":
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ModelError(_refusal(path.name, str(error))) from None
-    except (RuntimeError, OSError, ValueError, EOFError, LookupError) as error:
+    except Exception as error:  # whatever a damaged file makes of Torch's unpickler
         raise ModelError(f"{path.name} {_DAMAGED}") from error
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise ModelError(f"{path.name} holds no state dict (names with a tensor each)")

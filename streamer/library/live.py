@@ -42,7 +42,8 @@ class LiveCatalogue:
         that is taken, too many styles), MediaError, TooLargeError, ModelError.
         """
         from streamer.library import store
-        from streamer.library.add import PICTURES, import_model
+        from streamer.library.add import import_model
+        from streamer.library.read import PICTURES
         from streamer.photo import decode_photo
 
         self._check_room()

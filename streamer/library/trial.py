@@ -9,12 +9,13 @@ import numpy as np
 
 from streamer.engine.onnx_network import OnnxNetwork
 from streamer.engine.stylizer import Stylizer
-from streamer.errors import ModelError
+from streamer.errors import ModelError, first_line
 from streamer.frame import Image, Style, i420_size
 from streamer.styles.model import LAYOUTS, LayoutName, ModelFile
 
-_SIZES = ((64, 48), (100, 68))  # sides differ, or a network of one fixed size would pass
 _MULTIPLES = (0, 8, 16, 32, 64)  # of both sides of an image; 0: the layout's own
+# Sides differ, filled up to a multiple as well: a network of one size or that swaps them fails.
+_SIZES = ((64, 160), (200, 68))
 
 
 def find_range(data: bytes, layouts: Iterable[LayoutName], name: str) -> LayoutName:
@@ -36,7 +37,7 @@ def find_range(data: bytes, layouts: Iterable[LayoutName], name: str) -> LayoutN
     try:
         return max(layouts, key=fit)
     except Exception as error:  # whatever ONNX Runtime raises
-        raise ModelError(f"{name} cannot stylize an image of 64x64: {_first_line(error)}") from None
+        raise ModelError(f"{name} cannot stylize an image of 64x64: {first_line(error)}") from None
 
 
 def find_multiple(model: ModelFile, networks: Sequence[bytes], name: str) -> int:
@@ -50,7 +51,7 @@ def find_multiple(model: ModelFile, networks: Sequence[bytes], name: str) -> int
             for data in networks:
                 _stylize_all_sizes(replace(model, multiple=multiple), data)
         except Exception as error:  # whatever ONNX Runtime raises, or an image of another size
-            failure = failure or _first_line(error)
+            failure = failure or first_line(error)
         else:
             return multiple
     raise ModelError(f"{name} cannot stylize images of every size: {failure}")
@@ -62,7 +63,3 @@ def _stylize_all_sizes(model: ModelFile, data: bytes) -> None:
     for width, height in _SIZES:
         ramp = np.linspace(16, 235, i420_size(width, height)).astype(np.uint8)
         stylizer.stylize(Image(width, height, ramp), style)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

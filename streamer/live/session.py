@@ -11,10 +11,11 @@ from collections import deque
 from dataclasses import asdict, dataclass
 
 from streamer.errors import StreamerError, UnknownStyleError
-from streamer.frame import AudioPacket, Frame, Style
+from streamer.frame import AudioPacket, Brush, Frame, Style
 from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.change import Change, Height, read_change, read_id
+from streamer.pipeline.governor import Costs
 from streamer.pipeline.stats import Stats
 from streamer.pipeline.style_control import Parse, StyleControl
 from streamer.ring.ring import Ring
@@ -22,6 +23,7 @@ from streamer.webrtc.options import PeerStats
 from streamer.webrtc.peer import Peer
 
 STATS_S = 1.0
+SILENT_S = 7.0  # we check every connection every 6 s or less (RFC 7675); a live peer answers
 MAX_WAITING_ANSWERS = 64
 
 
@@ -33,6 +35,7 @@ class Defaults:
     height_px: Height = "auto"
     target_fps: float = 30.0
     deadline_s: float | None = None
+    brush: Brush = "medium"
 
 
 class Session:
@@ -47,6 +50,7 @@ class Session:
         defaults: Defaults,
         *,
         broadcasts: Broadcasts,
+        costs: Costs | None = None,
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.name = name
@@ -56,7 +60,14 @@ class Session:
         self._broadcasts = broadcasts
         self._ring = ring
         self._flow = ring.open(live=True)
-        self._style = StyleControl(parse, defaults.style, defaults.height_px, defaults.target_fps)
+        self._style = StyleControl(
+            parse,
+            defaults.style,
+            defaults.height_px,
+            defaults.target_fps,
+            brush=defaults.brush,
+            costs=costs,
+        )
         self._deadline_s = defaults.deadline_s
         self._encoded = 0
         # Ids of changes: first those that no frame has taken up, then (pts, id).
@@ -117,6 +128,10 @@ class Session:
     def on_audio(self, packet: AudioPacket) -> None:
         self._broadcast.publish_audio(self.id, packet, time.monotonic())
 
+    def is_silent(self, now: float) -> bool:
+        """Whether the peer has probably crashed: one that is muted still answers ICE's checks."""
+        return now - self._peer.stats().heard_at > SILENT_S
+
     @property
     def active(self) -> bool:
         """Whether viewers of this name see this stream."""
@@ -133,12 +148,14 @@ class Session:
             **self.stats.as_dict(time.monotonic()),
             "width": self._style.size[0],
             "height": self._style.size[1],
-            "height_px": self._style.height_px,
+            "height_px": self._style.stylized_px or self._style.height_px,
             "height_auto": self._style.height_auto,
             "style": dict(style.blend),
             "strength": style.strength,
             "preserve_color": style.preserve_color,
             "smooth": style.smooth,
+            "tone": style.tone,
+            "brush": self._style.brush,
             "codec": peer.codec,
             "bitrate_bps": peer.bitrate_bps,
             "uplink_bps": peer.uplink_bps,
@@ -180,9 +197,13 @@ class Session:
         self._peer.set_latency(latency_s)
         self._broadcast.set_latency(self.id, latency_s)
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]
-        stamp = self._peer.capture_time()
-        told = {**self.as_dict(), "workers": workers, "stamp": stamp and asdict(stamp)}
-        self._send_json(stats=told)
+        captured = self._peer.capture_time()
+        stats = {
+            **self.as_dict(),
+            "workers": workers,
+            "capture_time": captured and asdict(captured),
+        }
+        self._send_json(stats=stats)
 
     def _send_json(self, **message: object) -> None:
         self._peer.send_message(json.dumps(message))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import time
 from collections import deque
 
 from streamer.errors import NotLiveError, ServerFullError
@@ -11,6 +12,7 @@ from streamer.frame import AudioPacket
 from streamer.live.broadcast import Broadcasts
 from streamer.live.session import Defaults, Session
 from streamer.pipeline.change import Change
+from streamer.pipeline.governor import Costs
 from streamer.pipeline.style_control import Parse
 from streamer.ring.ring import Ring
 from streamer.webrtc.options import PeerOptions
@@ -41,15 +43,17 @@ class Sessions:
         self._defaults = defaults
         self._max_peers = max_peers
         self._answering = 0
+        self._costs = Costs()  # of all streams: they share the ring
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._hung_up: deque[str] = deque(maxlen=REMEMBERED)
 
     async def answer(self, name: str, offer_sdp: str) -> Session:
-        """Start a session.
+        """Start a session, in place of those of that name whose peer has fallen silent.
 
         Raises ServerFullError, UsageError for an offer we cannot answer, and MediaError when no
         UDP port is free.
         """
+        await self._end_silent(name)
         if len(self._live) + self._answering >= self._max_peers:
             raise ServerFullError(f"all {self._max_peers} streams are in use; try again later")
 
@@ -67,7 +71,13 @@ class Sessions:
         finally:
             self._answering -= 1
         session = Session(
-            name, peer, self._ring, self._parse, self._defaults, broadcasts=self._broadcasts
+            name,
+            peer,
+            self._ring,
+            self._parse,
+            self._defaults,
+            broadcasts=self._broadcasts,
+            costs=self._costs,
         )
         task = asyncio.create_task(self._keep(session))
         self._live[session.id] = (session, task)
@@ -105,6 +115,14 @@ class Sessions:
         with contextlib.suppress(ValueError):
             self._hung_up.remove(session_id)
         return ended
+
+    async def _end_silent(self, name: str) -> None:
+        """A publisher that crashed and comes back must not find its own place taken."""
+        now = time.monotonic()
+        for session, _ in list(self._live.values()):
+            if session.name == name and session.is_silent(now):
+                log.info("- stream %s is silent: its place is given to a new publisher", name)
+                await self.close(session.id)
 
     def stats(self) -> dict[str, dict[str, object]]:
         """The statistics of every session, by id."""

@@ -159,4 +159,9 @@ def _height(value: object) -> Height | None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """JSON has integers that no float can hold, and Python reads NaN and Infinity, too."""
+    try:
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and math.isfinite(value)  # type: ignore[arg-type]
+    except OverflowError:
+        return False

@@ -3,11 +3,11 @@
 What the norms of a network divide by, as it follows one stream. Pure: `now` is in seconds.
 """
 
-import itertools
+import io
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self
 
 import cv2
 import numpy as np
@@ -20,7 +20,6 @@ MEASURE_S = 0.5  # from one measurement of a stream to the next
 _CUT = 0.5  # of the correlation of two thumbnails below which they show different scenes
 _JUMP = 40.0  # of their mean difference, in 1/255, above which the light has changed
 _THUMBNAIL = (32, 18)
-_STREAMS = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +78,13 @@ class Following:
 
 
 class StreamStatistics:
-    """One stream's statistics in each of its styles; belongs to whoever owns the stream."""
+    """One stream's statistics in each of its styles; belongs to whoever owns the stream.
 
-    def __init__(self) -> None:
-        self._stream = next(_STREAMS)
+    `stream` goes into the orders of a live one.
+    """
+
+    def __init__(self, stream: int | None = None) -> None:
+        self._stream = stream
         self._scene = 0
         self._before: Thumbnail | None = None
         self._styles: dict[str, Following] = {}
@@ -123,3 +125,34 @@ class StreamStatistics:
                 self._styles[name] = known.measured(measured, now)
             elif measured.whole is not None:
                 self._styles[name] = Following.start(measured, now)
+
+    def state(self) -> bytes:
+        """All that the next frames depend on."""
+        arrays: dict[str, Any] = {"names": np.array(list(self._styles), np.str_)}
+        if self._before is not None:
+            arrays["before"] = self._before.luma
+        for at, (name, style) in enumerate(self._styles.items()):
+            parts = style.target, style.current, *style.offsets.values()
+            arrays[f"style{at}"] = [[one.mean, one.log_variance] for one in parts]
+            arrays[f"lines{at}"] = list(style.offsets)
+            arrays[f"times{at}"] = [style.moved_at, self._asked_at[name]]
+        file = io.BytesIO()
+        np.savez(file, **arrays)
+        return file.getvalue()
+
+    @classmethod
+    def restore(cls, state: bytes) -> Self:
+        """From what `state` gave; from nothing at all a new one."""
+        made = cls()
+        if not state:
+            return made
+        with np.load(io.BytesIO(state), allow_pickle=False) as saved:
+            if "before" in saved:
+                made._before = Thumbnail(saved["before"])
+            for at, name in enumerate(saved["names"].tolist()):
+                target, current, *offsets = (Statistics(*one) for one in saved[f"style{at}"])
+                moved_at, asked_at = saved[f"times{at}"].tolist()
+                by_lines = dict(zip(saved[f"lines{at}"].tolist(), offsets, strict=True))
+                made._styles[name] = Following(target, current, moved_at, by_lines)
+                made._asked_at[name] = asked_at
+        return made

@@ -3,6 +3,7 @@
 Pure: `now` is monotonic seconds.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -12,6 +13,8 @@ from streamer.pipeline.fade import Fade
 from streamer.pipeline.governor import Costs, Governor, Look, Styles
 from streamer.pipeline.stream_statistics import StreamStatistics
 from streamer.styles.model import NONE, Blend
+
+_STREAMS = itertools.count()
 
 Parse = Callable[[str | Mapping[str, float]], Blend]
 
@@ -38,7 +41,7 @@ class StyleControl:
         self.in_fps = 0.0
         self._parse = parse
         self._fade = Fade(style)
-        self._statistics = StreamStatistics()
+        self._statistics = StreamStatistics(next(_STREAMS))
         self._height = height_px
         self._governor = Governor(target_fps, costs)
         self._counted: tuple[float, int, float] | None = None  # when, frames in, busy seconds

@@ -73,16 +73,17 @@ class Worker:
     def _choose(self, request: Request, image: Image) -> tuple[Request, Image]:
         """A request and the image at the size to stylize it at.
 
-        A frame of a stream whose size or style has to be compiled first is stylized as the one
+        A frame of a live stream whose size or style has to be compiled first is stylized as the one
         before it, while a thread prepares what it needs.
         """
         wanted = resize(image, *height_to_size(image, request.height_px))
-        if request.orders is None:
+        stream = None if request.orders is None else request.orders.stream
+        if stream is None:
             return request, wanted
         if self._preparation.ready(wanted, request.style):
-            self._remember(request.orders.stream, request)
+            self._remember(stream, request)
             return request, wanted
-        last = self._last.get(request.orders.stream, request)
+        last = self._last.get(stream, request)
         for look in (request, last):
             for height_px in (last.height_px, WARM_PX):
                 small = resize(image, *height_to_size(image, height_px))

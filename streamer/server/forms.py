@@ -4,12 +4,16 @@ FastAPI's own `UploadFile` parameters are read before the route is called, so 32
 in for a style that does not exist.
 """
 
+import logging
 from typing import Any
 
 from fastapi.exceptions import HTTPException
 from python_multipart.exceptions import FormParserError
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
+
+# It logs a warning, or several, for each malformed form, and so would fill the log.
+logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 async def read_image(request: Request) -> tuple[bytes, str, str | None]:

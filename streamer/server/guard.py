@@ -6,24 +6,28 @@ exchanged for a cookie.
 """
 
 import asyncio
+import contextlib
 import ipaddress
-import secrets
 import socket
+import time
 from urllib.parse import quote, urlencode
 
 from fastapi.exceptions import HTTPException
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from streamer.server.access import Guesses
 from streamer.server.config import Config
 from streamer.server.error_responses import error
 from streamer.server.origin import Origin, parse_origin
+from streamer.server.tokens import Tokens
 
 SMALL_BODY_BYTES = 128 * 1024  # an SDP offer; only photos and videos may be larger
 BODY_DEADLINE_S = 60.0
 VIDEO_DEADLINE_S = 3600.0  # over a slow Wi-Fi
+PACE_S, PACE_BYTES = 10.0, 32 * 1024  # slower bodies are given up
 
 # The web page is built by Vite (no inline scripts); Swagger UI needs inline styles and data: icons.
 _POLICY = (
@@ -52,6 +56,7 @@ _CORS = {
     "Vary": "Origin",
 }
 _HOST_REFUSED = "use the server's IP address, or start it with --allow-origin and your origin"
+_UNAUTHORIZED = "send 'Authorization: Bearer TOKEN', or open the URL that the server printed"
 _CLOSE = {"Connection": "close"}
 
 
@@ -63,6 +68,8 @@ class Guard:
         self._config = config
         self._origins = {parse_origin(origin) for origin in config.allowed_origins}
         self._names = _known_names(config)
+        self._tokens = None if config.token is None else Tokens(config.token)
+        self._guesses = Guesses()
         self._cookie = f"streamer_{config.port}"  # cookies are shared by all ports of a host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,21 +82,25 @@ class Guard:
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         limit, deadline_s = self._bounds(request)
-        app = self._refuse(request, limit) or self._app
+        refusal = await self._refuse(request, limit)
+        if refusal is None and (accept := request.scope.get("state", {}).get("accept")):
+            accept()  # so that `http_server` keeps the connection
         body = _BoundedBody(receive, limit, deadline_s)
-        await app(request.scope, body, self._with_headers(request, send))
+        with contextlib.suppress(ClientDisconnect):  # it went while we read: nobody to tell
+            await (refusal or self._app)(request.scope, body, self._with_headers(request, send))
 
-    def _refuse(self, request: Request, limit: int) -> Response | None:
+    async def _refuse(self, request: Request, limit: int) -> Response | None:
         """The answer to a request that is refused, or None."""
         here = parse_origin(f"{request.scope['scheme']}://{request.headers.get('host', '')}")
         if here is None or not self._host_known(here.host):
-            return error(403, "host_refused", _HOST_REFUSED)
+            return error(403, "host_refused", _HOST_REFUSED, _CLOSE)
         if not self._origin_allowed(request, here):
             origin = request.headers["origin"]
-            return error(403, "origin_refused", f"start the server with --allow-origin {origin}")
+            message = f"start the server with --allow-origin {origin}"
+            return error(403, "origin_refused", message, _CLOSE)
         if _length(request) > limit:
             return error(413, "too_large", _too_large(limit), _CLOSE)
-        return self._refuse_token(request)
+        return await self._refuse_token(request)
 
     def _host_known(self, host: str) -> bool:
         """DNS rebinding needs a name that the attacker controls, so unknown names are refused."""
@@ -109,17 +120,24 @@ class Guard:
         origin = parse_origin(request.headers.get("origin", ""))
         return origin is not None and origin in self._origins
 
-    def _refuse_token(self, request: Request) -> Response | None:
-        token = self._config.token
-        if token is None or self._is_preflight(request):
+    async def _refuse_token(self, request: Request) -> Response | None:
+        """Also answers a page whose URL has the token, by a cookie and the URL without it."""
+        if self._tokens is None or self._is_preflight(request):
             return None
-        if _is_page(request.scope["path"]) and "token" in request.query_params:
-            if _same(request.query_params["token"], token):
-                return self._to_cookie(request, token)
-        elif _same(self._offered(request), token):
-            return None
-        message = "send 'Authorization: Bearer TOKEN', or open the URL that the server printed"
-        return error(401, "unauthorized", message, {"WWW-Authenticate": "Bearer"})
+        path = request.scope["path"]
+        in_url = request.query_params.get("token") if _is_page(path) else None
+        offered = self._offered(request) if in_url is None else in_url
+        access = self._tokens.find(offered) if offered else None
+        if access is None:
+            if offered:
+                address = request.client.host if request.client else ""
+                await asyncio.sleep(self._guesses.delay_s(address, time.monotonic()))
+            return error(
+                401, "unauthorized", _UNAUTHORIZED, {"WWW-Authenticate": "Bearer"} | _CLOSE
+            )
+        if not access.allows(request.method, path):
+            return error(403, "forbidden", f"this token is for the role {access.role} only", _CLOSE)
+        return None if in_url is None else self._to_cookie(request, in_url)
 
     def _is_preflight(self, request: Request) -> bool:
         """Browsers send these without credentials; they change nothing."""
@@ -165,28 +183,41 @@ class Guard:
 
 
 class _BoundedBody:
-    """Receives a body of at most `limit` bytes within `deadline_s`, else 413 or 408."""
+    """Receives a body of at most `limit` bytes within `deadline_s`, else 413 or 408.
+
+    Also 408 when less than `PACE_BYTES` arrive in `PACE_S`, unless the body ends before.
+    """
 
     def __init__(self, receive: Receive, limit: int, deadline_s: float) -> None:
         self._receive = receive
         self._limit = limit
         self._left = limit
         self._deadline = asyncio.get_running_loop().time() + deadline_s
+        self._pace_s, self._pace_bytes = PACE_S, PACE_BYTES
         self._complete = False
 
     async def __call__(self) -> Message:
         if self._complete:
             return await self._receive()
+        began_at = asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout_at(self._deadline):
+            async with asyncio.timeout_at(min(self._deadline, began_at + self._pace_s)):
                 message = await self._receive()
         except TimeoutError:
             raise HTTPException(408, "the body arrived too slowly; try again", _CLOSE) from None
+        self._keep_pace(len(message.get("body", b"")), began_at)
         self._left -= len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         if self._left < 0:
             raise HTTPException(413, _too_large(self._limit), _CLOSE)
         return message
+
+    def _keep_pace(self, received: int, began_at: float) -> None:
+        """Only time in which the application waits for the client counts."""
+        self._pace_s -= asyncio.get_running_loop().time() - began_at
+        self._pace_bytes -= received
+        if self._pace_bytes <= 0:
+            self._pace_s, self._pace_bytes = PACE_S, PACE_BYTES
 
 
 def _known_names(config: Config) -> set[str]:
@@ -205,10 +236,6 @@ def _is_page(path: str) -> bool:
 def _length(request: Request) -> int:
     length = request.headers.get("content-length", "0")
     return int(length) if length.isdecimal() else 0
-
-
-def _same(offered: str, token: str) -> bool:
-    return secrets.compare_digest(offered.encode(), token.encode())
 
 
 def _too_large(limit: int) -> str:

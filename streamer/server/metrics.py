@@ -1,5 +1,6 @@
 """Health, statistics, and metrics for Prometheus, read from ring and sessions on request."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -45,13 +46,19 @@ class Metrics:
             "version": __version__,
             "ready": self._ring.ready,
             "workers": self._ring.stats(),
-            "streams": self._live.publishers.stats(),
+            # Who knows a session's own id can end it; these are for telling streams apart.
+            "streams": {public_id(key): one for key, one in self._live.publishers.stats().items()},
             "viewers": self._live.viewers.stats(),
         }
 
     def text(self) -> bytes:
         """All metrics in the text format of Prometheus."""
         return generate_latest(self._registry)
+
+
+def public_id(session_id: str) -> str:
+    """Always the same for a session, and of no use to end it."""
+    return hashlib.sha256(session_id.encode()).hexdigest()[:8]
 
 
 def metric_routes(ring: Ring, metrics: Metrics) -> APIRouter:
@@ -130,8 +137,7 @@ def _stream_metrics(streams: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric
         "streamer_stream_latency_seconds", "Latency by stage", labels=[*of, "stage", "quantile"]
     )
     for session_id, stats in streams.items():
-        # The whole id would allow ending the stream; this is enough to tell streams apart.
-        label = [session_id[:6], stats["name"]]
+        label = [session_id, stats["name"]]
         fps.add_metric([*label, "in"], stats["in_fps"])
         fps.add_metric([*label, "out"], stats["out_fps"])
         height.add_metric(label, stats["height_px"])

@@ -14,10 +14,9 @@ import sys
 import threading
 import time
 import webbrowser
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 
 import psutil
-import uvicorn
 from starlette.types import ASGIApp
 
 from streamer.errors import MediaError
@@ -33,6 +32,7 @@ from streamer.ring.start import ring_of
 from streamer.server import qr
 from streamer.server.app import create_app
 from streamer.server.config import Config
+from streamer.server.http_server import serving
 from streamer.server.interfaces import Live
 from streamer.server.listen import bind, check_tls, urls
 from streamer.styles.catalogue import Catalogue
@@ -41,9 +41,7 @@ from streamer.webrtc.options import PeerOptions
 
 log = logging.getLogger(__name__)
 
-CLOSING_S = 2  # for requests in progress when the server stops
 PATIENCE_S = 30.0  # to stop everything; a Ray that is starting cannot be interrupted
-CONNECTIONS = 512  # of HTTP; more are answered 503
 
 
 def run(config: Config) -> None:
@@ -67,7 +65,7 @@ async def _serve(config: Config, listener: socket.socket) -> None:
     broadcasts = Broadcasts()
     addresses = urls(config, listener.getsockname()[1])
     ring, closing, app = _assemble(config, broadcasts, addresses)
-    async with _camera(config, broadcasts), _http(config, app, listener) as http:
+    async with _camera(config, broadcasts), serving(config, app, listener) as http:
         _announce(config, addresses)
         async with ring, closing:
             gc.collect()
@@ -88,7 +86,8 @@ def _assemble(
     """Everything, connected and not yet started."""
     catalogue = Catalogue.load()
     here = config.ray_address is None
-    style = Style(catalogue.parse_live(config.style or catalogue.default), smooth=config.smooth)
+    blend = catalogue.parse_live(config.style or catalogue.default)
+    style = Style(blend, smooth=config.smooth, tone=config.tone)
 
     ring = ring_of(
         config.setup, catalogue, style, address=config.ray_address, follow_catalogue=here
@@ -100,7 +99,9 @@ def _assemble(
         ring,
         styles.parse,
         options=options,
-        defaults=Defaults(style, config.height_px, config.target_fps, config.deadline_s),
+        defaults=Defaults(
+            style, config.height_px, config.target_fps, config.deadline_s, config.brush
+        ),
         max_peers=config.max_peers,
         broadcasts=broadcasts,
     )
@@ -130,6 +131,7 @@ def peer_options(config: Config) -> PeerOptions:
         bitrate=Bitrate(config.start_bitrate_bps, config.min_bitrate_bps, config.max_bitrate_bps),
         ice_servers=config.ice_servers,
         loopback=config.loopback,
+        calm=config.calm,
         udp_ports=config.udp_ports and range(config.udp_ports[0], config.udp_ports[1] + 1),
     )
 
@@ -158,43 +160,6 @@ async def _camera(config: Config, broadcasts: Broadcasts) -> AsyncIterator[None]
             yield
         finally:
             showing.cancel()
-
-
-class _Uvicorn(uvicorn.Server):
-    """Leaves signals alone: `serve` stops more than HTTP."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-@contextlib.asynccontextmanager
-async def _http(
-    config: Config, app: ASGIApp, listener: socket.socket
-) -> AsyncIterator[asyncio.Task[None]]:
-    """Inside, HTTP is answered; the task ends early only when Uvicorn fails."""
-    server = _Uvicorn(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            log_level=logging.WARNING,
-            access_log=False,
-            lifespan="off",
-            ws="none",
-            server_header=False,
-            proxy_headers=False,
-            limit_concurrency=CONNECTIONS,
-            timeout_graceful_shutdown=CLOSING_S,
-            ssl_certfile=config.tls_cert,
-            ssl_keyfile=config.tls_key,
-        )
-    )
-    task = asyncio.create_task(server.serve([listener]))
-    try:
-        yield task
-    finally:
-        server.should_exit = True
-        await task
 
 
 def _on_signal(stop: Callable[[], object]) -> None:

@@ -17,7 +17,7 @@ from streamer.engine.onnx_network import OnnxNetwork
 from streamer.engine.stylizer import Stylizer
 from streamer.frame import Image, Style
 from streamer.i420 import from_rgb, to_rgb
-from streamer.library.add import read
+from streamer.library.read import read
 from streamer.training.data import Picture, Teacher, fitted
 from streamer.training.loop import Files
 from streamer.training.perceptual import Critic

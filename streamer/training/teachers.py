@@ -11,7 +11,7 @@ from streamer.engine.stylizer import Stylizer
 from streamer.errors import ModelError, UsageError
 from streamer.frame import Style
 from streamer.i420 import from_rgb, to_rgb
-from streamer.library.add import CHECKPOINTS, PICTURES, read
+from streamer.library.read import CHECKPOINTS, PICTURES, read
 from streamer.library.store import to_name
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import ModelFile, StyleEntry

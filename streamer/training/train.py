@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import torch
 
-from streamer.errors import UsageError
+from streamer.errors import UsageError, first_line
 from streamer.i420 import to_rgb
 from streamer.library.download import progress_bar
 from streamer.library.store import to_name
@@ -122,8 +122,7 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        first = str(error).partition("\n")[0]
-        raise UsageError(f"--device {name} cannot be used here: {first}") from None
+        raise UsageError(f"--device {name} cannot be used here: {first_line(error)}") from None
     return device
 
 

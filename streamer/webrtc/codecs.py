@@ -16,9 +16,17 @@ from av.video.frame import PictureType
 
 from streamer.avframe import to_frame, to_image
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
+from streamer.webrtc.depayload import VideoCodec
 from streamer.webrtc.jitter_buffer import EncodedFrame
 
 Codec = Literal["VP8", "H264"]
+DECODERS: dict[VideoCodec, str] = {
+    "VP8": "vp8",
+    "H264": "h264",
+    "VP9": "vp9",
+    "AV1": "libdav1d",
+    "H265": "hevc",
+}
 FRAME = VIDEO_CLOCK_HZ // 30
 CORES = os.cpu_count() or 1
 IN_DECODER_MAX = 64  # frames a decoder may hold back before their arrival is forgotten
@@ -27,9 +35,9 @@ IN_DECODER_MAX = 64  # frames a decoder may hold back before their arrival is fo
 class Decoder:
     """Decodes one codec; survives damaged data and changes of size."""
 
-    def __init__(self, codec: Codec, max_pixels: int) -> None:
+    def __init__(self, codec: VideoCodec, max_pixels: int) -> None:
         self.codec = codec
-        name = {"VP8": "vp8", "H264": "h264"}[codec]
+        name = DECODERS[codec]
         self._context = cast(VideoCodecContext, av.CodecContext.create(name, "r"))
         self._context.options = {"max_pixels": str(max_pixels)}
         self._context.thread_count = 1

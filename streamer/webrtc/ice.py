@@ -9,6 +9,7 @@ import asyncio
 import ipaddress
 import random
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ class _Protocol(StunProtocol):
         if refusal is not None:
             self._connection.refused[refusal] += 1
             return
+        self._connection.heard_at = time.monotonic()
         super().datagram_received(data, addr)
 
     async def request(
@@ -127,6 +129,7 @@ class IceConnection(Connection):
             local_password=like.local_password,
         )
         self.refused: Counter[Refusal] = Counter()  # datagrams
+        self.heard_at = time.monotonic()  # when the other side last sent anything
         self.proven: set[tuple[str, int]] = set()  # where an authenticated message came from
         self._scope = scope
         self._own = own_addresses() if scope.loopback else frozenset()

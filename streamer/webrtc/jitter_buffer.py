@@ -6,7 +6,7 @@ the marker bit, requests what is missing, gives up after `HOLD_S`, and then wait
 Pure: `now` (monotonic seconds) is an argument.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from streamer.frame import VIDEO_CLOCK_HZ
@@ -19,6 +19,8 @@ NACK_MAX = 128  # packets requested at a time
 JUMP_MAX = 3000  # a larger step in sequence numbers: the sender has restarted (RFC 3550, A.1)
 STEP_MAX = 10 * VIDEO_CLOCK_HZ  # media time never jumps farther than this between frames
 FIRST_STEP = VIDEO_CLOCK_HZ // 30
+REORDER_MAX = 2 * VIDEO_CLOCK_HZ  # how far B-frames go back in media time ...
+REORDERED_MAX = 16  # ... and how many follow each other (H.264, A.3.1: 16 frames at most)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,33 +44,26 @@ class EncodedFrame:
     keyframe: bool
 
 
-def vp8_keyframe(data: bytes) -> bool:
-    """Whether a VP8 frame can be decoded on its own (RFC 6386, 9.1)."""
-    return len(data) >= 10 and not data[0] & 1 and data[3:6] == b"\x9d\x01\x2a"
-
-
-def h264_keyframe(data: bytes) -> bool:
-    """Whether an Annex B access unit has a parameter set or an IDR slice."""
-    at = data.find(b"\x00\x00\x01")
-    while 0 <= at < len(data) - 3:
-        if data[at + 3] & 0x1F in (5, 7):
-            return True
-        at = data.find(b"\x00\x00\x01", at + 3)
-    return False
-
-
 class MediaClock:
-    """RTP times, 32 bits with wraps and restarts, as a pts that starts at 0 and only grows."""
+    """RTP times, 32 bits with wraps and restarts, as a pts that starts at 0 and only grows.
+
+    With B-frames (`reorders`) it grows in the order of presentation.
+    """
 
     def __init__(self) -> None:
         self._last: int | None = None
         self._pts = 0
+        self._behind = 0  # frames in a row
 
-    def pts(self, clock: int) -> int:
-        """The pts of the next frame."""
+    def pts(self, clock: int, reorders: bool = False) -> int:
+        """The pts of the next frame in decoding order."""
         if self._last is not None:
             step = (clock - self._last + (1 << 31)) % (1 << 32) - (1 << 31)
+            if reorders and -REORDER_MAX < step < 0 and self._behind < REORDERED_MAX:
+                self._behind += 1
+                return self._pts + step
             self._pts += step if 0 < step < STEP_MAX else FIRST_STEP
+        self._behind = 0
         self._last = clock
         return self._pts
 
@@ -84,10 +79,19 @@ class JitterBuffer:
     once a first one has been seen the gate also opens by itself after `PATIENCE_S`.
     """
 
-    def __init__(self, is_keyframe: Callable[[bytes], bool], clock: MediaClock) -> None:
+    def __init__(
+        self,
+        is_keyframe: Callable[[bytes], bool],
+        clock: MediaClock,
+        *,
+        join: Callable[[Sequence[bytes]], bytes] = b"".join,
+        reorders: bool = False,
+    ) -> None:
         self.lost = 0  # frames given up on
         self.wants_keyframe = True
         self._is_keyframe = is_keyframe
+        self._join = join
+        self._reorders = reorders
         self._clock = clock
         self._next: int | None = None  # sequence number, unwrapped
         self._parts: list[Packet] = []  # of the frame being assembled
@@ -149,13 +153,18 @@ class JitterBuffer:
 
     def _finish(self) -> Iterator[EncodedFrame]:
         parts, self._parts = self._parts, []
-        data = b"".join(part.data for part in parts)
-        if not data:  # padding, sent to probe the bandwidth
+        if not any(part.data for part in parts):  # padding, sent to probe the bandwidth
             return
         last = max(part.arrived_at for part in parts)
+        try:
+            data = self._join([part.data for part in parts])
+        except ValueError:
+            self.broke(last)
+            data = b""
         keyframe = self._is_keyframe(data)
-        if self._passes(keyframe, last):
-            yield EncodedFrame(data, self._clock.pts(parts[0].clock), last, keyframe)
+        if data and self._passes(keyframe, last):
+            pts = self._clock.pts(parts[0].clock, self._reorders)
+            yield EncodedFrame(data, pts, last, keyframe)
         else:
             self.lost += 1
 

@@ -2,7 +2,7 @@
 
 aiortc accepts fewer offers than we can serve. What it would refuse is rewritten before it sees
 the offer, and written back into its answer: rejected media sections, sections without a mid or a
-direction, offers without BUNDLE, and H.264 profiles that only our own decoder has to know.
+direction, offers without BUNDLE, and codecs and H.264 profiles that only our decoder must know.
 """
 
 import re
@@ -13,12 +13,19 @@ from dataclasses import dataclass
 from aiortc.sdp import SessionDescription, parse_h264_profile_level_id
 
 from streamer.errors import UsageError
+from streamer.webrtc.depayload import VideoCodec
 
 SDP_MAX = 32 * 1024  # characters; browsers' offers have about 10,000
 LINES_MAX = {"m=": 8, "a=rtcp-fb": 500}  # aiortc takes codecs x feedback lines steps
 OTHER_LINES_MAX = 100  # of each other kind
 UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")  # RFC 8839, 5.4
 PASSWORD = re.compile(r"[A-Za-z0-9+/]{22,256}")
+# Received only. To aiortc they are VP8; who sends video alone may use them.
+_ALIASES: dict[str, VideoCodec] = {
+    "VP9/90000": "VP9",
+    "AV1/90000": "AV1",
+    "H265/90000": "H265",
+}
 _KINDS = ("audio", "video", "application")
 _DIRECTIONS = ("sendrecv", "sendonly", "recvonly", "inactive")
 # What aiortc agrees to, and our encoder makes: Constrained Baseline in packetization mode 1.
@@ -47,12 +54,12 @@ class _Section:
     def direction(self) -> str | None:
         return next((way for way in _DIRECTIONS if self.value(way) is not None), None)
 
-    def set_fmtp(self, payload_type: str, parameters: str | None) -> None:
-        """Replace the format parameters; None: leave the payload type without any."""
-        start = f"a=fmtp:{payload_type} "
+    def set_value(self, attribute: str, payload_type: str, value: str | None) -> None:
+        """Replace an attribute of a payload type; None: leave it out."""
+        start = f"a={attribute}:{payload_type} "
         self.lines = [line for line in self.lines if not line.startswith(start)]
-        if parameters is not None:
-            self.lines.append(start + parameters)
+        if value is not None:
+            self.lines.append(start + value)
 
     def rejection(self) -> list[str]:
         """The section of an answer that rejects this one (RFC 3264, 6)."""
@@ -80,6 +87,8 @@ class Offer:
         self._active = [section for section in self._sections if not section.is_rejected]
         self._without_mid = [section.mid is None for section in self._active]
         self._fmtp: dict[str, str | None] = {}  # as offered, of payload types that were rewritten
+        self._rtpmap: dict[str, str] = {}
+        self.alias: VideoCodec | None = None  # the codec that aiortc takes for VP8
         self._normalize(session)
         self._bundle = self._check_groups(session)
         self.sdp = _join(session, (section.lines for section in self._active))
@@ -99,8 +108,9 @@ class Offer:
             session.append(f"a=group:BUNDLE {' '.join(filter(None, mids))}")
         for answer, is_without_mid in zip(answers, self._without_mid, strict=True):
             if answer.kind == "video":
-                for payload_type, parameters in self._fmtp.items():
-                    answer.set_fmtp(payload_type, parameters)
+                for payload_type in self._rtpmap:
+                    answer.set_value("rtpmap", payload_type, self._rtpmap[payload_type])
+                    answer.set_value("fmtp", payload_type, self._fmtp[payload_type])
             if is_without_mid:
                 answer.lines = [li for li in answer.lines if not li.startswith("a=mid:")]
         active = iter(answers)
@@ -121,25 +131,43 @@ class Offer:
             if section.kind != "application" and section.direction is None:
                 section.lines.append(f"a={of_all}")
             if section.kind == "video":
-                self._accept_h264(section)
+                self._accept_codecs(section)
 
-    def _accept_h264(self, section: _Section) -> None:
-        """Make aiortc agree to a profile that it does not know; FFmpeg decodes them all.
+    def _accept_codecs(self, section: _Section) -> None:
+        """Make aiortc agree to H.264 of any profile, else to a codec that it does not know.
 
-        What we send is Baseline in packetization mode 1, so mode 0 needs a peer that only sends.
+        FFmpeg decodes all of them. What we send is VP8, or Baseline in packetization mode 1: the
+        rest needs a peer that only sends.
         """
-        offered = {
-            payload_type: section.value(f"fmtp:{payload_type}")
-            for payload_type in section.formats
-            if (section.value(f"rtpmap:{payload_type}") or "").upper() == "H264/90000"
-        }
-        if any(_is_agreed_by_aiortc(parameters or "") for parameters in offered.values()):
+        names = {p: (section.value(f"rtpmap:{p}") or "").upper() for p in section.formats}
+        h264 = {p: section.value(f"fmtp:{p}") for p in names if names[p] == "H264/90000"}
+        sends_only = section.direction == "sendonly"
+        if any(_is_agreed_by_aiortc(parameters or "") for parameters in h264.values()):
             return
-        mode_1 = [p for p, parameters in offered.items() if _mode(parameters or "") == "1"]
-        usable = mode_1 or (list(offered) if section.direction == "sendonly" else [])
-        for payload_type in usable[:1]:
-            self._fmtp[payload_type] = offered[payload_type]
-            section.set_fmtp(payload_type, _BASELINE)
+        mode_1 = [p for p, parameters in h264.items() if _mode(parameters or "") == "1"]
+        for payload_type in (mode_1 or (list(h264) if sends_only else []))[:1]:
+            self._rewrite(section, payload_type, names[payload_type], _BASELINE)
+        if self._fmtp or "VP8/90000" in names.values():
+            return
+        received = [p for p, name in names.items() if name in _ALIASES and sends_only]
+        if not received:
+            offered = sorted({name.split("/")[0] for name in names.values()} - {"", "RTX"})
+            raise UsageError(
+                f"this offer cannot be answered: of its video codecs ({', '.join(offered)}) none "
+                "is supported; choose H.264 in packetization mode 1 (OBS: Settings, Output, "
+                "Encoder: x264) or VP8"
+            )
+        self.alias = _ALIASES[names[received[0]]]
+        self._rewrite(section, received[0], "VP8/90000", None)
+
+    def _rewrite(
+        self, section: _Section, payload_type: str, name: str, parameters: str | None
+    ) -> None:
+        """Show aiortc another codec; `answer` takes it back."""
+        self._rtpmap[payload_type] = section.value(f"rtpmap:{payload_type}") or ""
+        self._fmtp[payload_type] = section.value(f"fmtp:{payload_type}")
+        section.set_value("rtpmap", payload_type, name)
+        section.set_value("fmtp", payload_type, parameters)
 
     def _check_groups(self, session: list[str]) -> list[str]:
         """The mids of the BUNDLE group, rejected sections left out."""

@@ -16,6 +16,7 @@ class PeerOptions:
     udp_ports: range | None = None
     prefer: str = "H264"  # or "VP8"; the other one if the browser lacks it
     max_pixels: int = 1920 * 1200
+    calm: bool = True  # removes noise from what comes in
     connect_timeout_s: float = 20.0
 
 
@@ -39,4 +40,5 @@ class PeerStats:
     bitrate_bps: int  # target of the encoder
     uplink_bps: int  # REMB sent to the browser
     messages_refused: int
+    heard_at: float  # when the other side last sent anything, monotonic
     datagrams_refused: int  # from strangers, malformed, or impossible to handle

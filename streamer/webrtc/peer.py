@@ -104,7 +104,7 @@ class Peer(Endpoint):
         receiver, codec = self._receiver, self.codec("video")
         return PeerStats(
             state=self.state,
-            codec=codec.name if codec else None,
+            codec=(self._offer and self._offer.alias) or (codec.name if codec else None),
             remote=self._pc.remote_address,
             frames_in=self._intake.received,
             frames_out=self._video.sent,
@@ -119,6 +119,7 @@ class Peer(Endpoint):
             bitrate_bps=self._video.target_bps,
             uplink_bps=receiver.uplink_bps if receiver else 0,
             messages_refused=self._control.refused,
+            heard_at=self._pc.heard_at,
             datagrams_refused=self._pc.refused,
         )
 
@@ -137,6 +138,8 @@ class Peer(Endpoint):
         self._video.wanted = self._pc.asks_for("video")
         if video := self.codec("video"):
             self._video.negotiated("VP8" if video.name == "VP8" else "H264")
+            if self._receiver is not None and self._offer is not None:
+                self._receiver.alias = self._offer.alias
             video.parameters.update(google_bitrate_params(self._options.uplink))
         if audio := self.codec("audio"):
             self._audio.negotiated(audio.clockRate)
@@ -154,5 +157,6 @@ class Peer(Endpoint):
             self._threads,
             max_pixels=self._options.max_pixels,
             uplink=self._options.uplink,
+            calm=self._options.calm,
         )
         return self._receiver

@@ -5,6 +5,7 @@ are where it does so. They are those of aiortc 1.16, which `pyproject.toml` pins
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ from aiortc import (
     RTCPeerConnection,
     RTCRtpSender,
     RTCRtpTransceiver,
+    rtp,
 )
 from aiortc.rtcdtlstransport import (
     X509_DIGEST_ALGORITHMS,
@@ -35,6 +37,8 @@ from streamer.webrtc.ice import IceConnection, IceScope
 log = logging.getLogger(__name__)
 
 SUPPORTED = "1.16."
+# Browsers have run out of 96 to 127 and take 35 to 63 as well (RFC 5761, 4, leaves them free).
+rtp.DYNAMIC_PAYLOAD_TYPES = [*range(35, 64), *range(96, 128)]  # type: ignore[assignment]
 WINDOW = 256 * 1024  # bytes of unfinished messages on data channels
 SLACK = 64 * 1024  # for a sender that probes a closed window
 # aiortc's, and the same for RSA certificates (GStreamer's). All have forward secrecy; the other
@@ -97,6 +101,11 @@ class PeerConnection(RTCPeerConnection):
     def refused(self) -> int:
         """Datagrams that were dropped: not from the other side, or impossible to handle."""
         return self._unhandled + sum(ice.refused.total() for ice in self._ice)
+
+    @property
+    def heard_at(self) -> float:
+        """When the other side last sent anything, monotonic seconds."""
+        return max((ice.heard_at for ice in self._ice), default=time.monotonic())
 
     async def close(self) -> None:
         """Close all sockets, also those of a connection that aiortc cannot close."""

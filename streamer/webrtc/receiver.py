@@ -12,11 +12,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 import av
 from aiortc import RTCDtlsTransport
-from aiortc.codecs import depayload, is_rtx
+from aiortc.codecs import is_rtx
 from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
@@ -37,25 +38,19 @@ from aiortc.rtp import (
 )
 from aiortc.stats import RTCStatsReport
 
+from streamer.denoise import Denoiser
 from streamer.frame import AudioPacket, Frame
 from streamer.webrtc.bandwidth import Uplink, UplinkEstimator
 from streamer.webrtc.capture_time import captured_ms
-from streamer.webrtc.codecs import Codec, Decoder
-from streamer.webrtc.jitter_buffer import (
-    EncodedFrame,
-    JitterBuffer,
-    MediaClock,
-    Packet,
-    h264_keyframe,
-    vp8_keyframe,
-)
+from streamer.webrtc.codecs import Decoder
+from streamer.webrtc.depayload import FORMATS, VideoCodec
+from streamer.webrtc.jitter_buffer import EncodedFrame, JitterBuffer, MediaClock, Packet
 
 log = logging.getLogger(__name__)
 
 STREAMS_MAX = 4  # SSRCs with statistics; a sender with more makes them up
 BACKLOG_MAX = 12  # encoded frames waiting for the decoder
 PLI_EVERY_S = 0.3
-KEYFRAME_TESTS = {"VP8": vp8_keyframe, "H264": h264_keyframe}
 
 
 class RtpReceiver:
@@ -213,17 +208,20 @@ class VideoReceiver(RtpReceiver):
         *,
         max_pixels: int,
         uplink: Uplink,
+        calm: bool = True,
     ) -> None:
         super().__init__(transport)
-        self.codec: Codec | None = None
+        self.codec: VideoCodec | None = None
+        self.alias: VideoCodec | None = None  # what aiortc takes for VP8
         self.errors = 0
         self._dropped = 0
         self._take = take
         self._threads = threads
         self._max_pixels = max_pixels
+        self._denoise = Denoiser() if calm else None
         self._uplink = UplinkEstimator(uplink)
         self._clock = MediaClock()  # shared by all streams of this receiver: pts only grows
-        self._buffer = JitterBuffer(vp8_keyframe, self._clock)
+        self._buffer = JitterBuffer(FORMATS["VP8"].is_keyframe, self._clock)
         self._source: int | None = None
         self._backlog: deque[EncodedFrame] = deque()
         self._arrived = asyncio.Event()
@@ -268,10 +266,11 @@ class VideoReceiver(RtpReceiver):
         if sent is not None and self._uplink.add(int(now * 1000), sent, size, packet.ssrc):
             await self._send_remb()
         codec, packet = media
-        if codec.name != self.codec or packet.ssrc != self._source:
-            self._begin("VP8" if codec.name == "VP8" else "H264", packet.ssrc, now)
+        name: VideoCodec = "H264" if codec.name == "H264" else self.alias or "VP8"
+        if name != self.codec or packet.ssrc != self._source:
+            self._begin(name, packet.ssrc, now)
         try:
-            data = depayload(codec, packet.payload) if packet.payload else b""
+            data = FORMATS[name].depayload(packet.payload) if packet.payload else b""
         except ValueError:
             self.errors += 1
             return
@@ -280,12 +279,17 @@ class VideoReceiver(RtpReceiver):
             self._push(frame)
         await self._repair(now)
 
-    def _begin(self, codec: Codec, source: int, now: float) -> None:
+    def _begin(self, codec: VideoCodec, source: int, now: float) -> None:
         """Switch to another stream than the one so far, if any."""
         self.codec, self._source = codec, source
         self._sender_report = None
         self._dropped = self.lost + len(self._backlog)
-        self._buffer = JitterBuffer(KEYFRAME_TESTS[codec], self._clock)
+        self._buffer = JitterBuffer(
+            FORMATS[codec].is_keyframe,
+            self._clock,
+            join=FORMATS[codec].join,
+            reorders=codec in ("H264", "H265"),
+        )
         self._backlog.clear()
         self._pli_at = now  # a stream begins with a keyframe: let it arrive
 
@@ -330,7 +334,7 @@ class VideoReceiver(RtpReceiver):
                 if decoder is None or decoder.codec != self.codec:
                     decoder = Decoder(self.codec, self._max_pixels)
                 try:
-                    frames = await loop.run_in_executor(self._threads, decoder.decode, encoded)
+                    frames = await loop.run_in_executor(self._threads, self._decode, decoder, encoded)
                 except Exception as error:
                     self.errors += 1
                     self._buffer.broke(time.monotonic())
@@ -341,6 +345,12 @@ class VideoReceiver(RtpReceiver):
                 for frame in frames:
                     self._take(frame)
             self._arrived.clear()
+
+    def _decode(self, decoder: Decoder, encoded: EncodedFrame) -> list[Frame]:
+        frames = decoder.decode(encoded)
+        if self._denoise is None:
+            return frames
+        return [replace(frame, image=self._denoise(frame.image)) for frame in frames]
 
 
 def split_at_wrap(seqs: list[int]) -> list[list[int]]:

@@ -2,15 +2,28 @@
 
 import asyncio
 import contextlib
+import http.server
 import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from streamer.camera import source as camera_source
-from streamer.camera.source import Address, CameraSource
+from streamer.camera.source import Address, CameraSource, Pace, parse_source
+from streamer.errors import UsageError
+from streamer.frame import Image
+from streamer.i420 import to_rgb
 from tests.support.clips import number_frame, read_number, timed_frame
+from tests.support.video_clips import Clip, luma, write_clip
 from tests.support.waiting import eventually
 
 FRAMES = 6
@@ -28,20 +41,22 @@ def clip(tmp_path: Path) -> Path:
     return path
 
 
-async def take(source: CameraSource, count: int) -> list[int | None]:
+async def take(source: CameraSource, count: int) -> list[int]:
     """The numbers of the next frames."""
-    numbers: list[int | None] = []
+    numbers: list[int] = []
     async with asyncio.timeout(20):
         while len(numbers) < count and await source.frames.ready():
             frame = source.frames.take()
-            numbers.append(read_number(frame.image.planes[0]))
+            number = read_number(frame.image.planes[0])
+            assert number is not None
+            numbers.append(number)
     return numbers
 
 
 async def test_a_file_is_played_over_and_over_at_its_own_speed(clip: Path) -> None:
     told: list[str] = []
     began = asyncio.get_running_loop().time()
-    with contextlib.closing(CameraSource(Address(str(clip), paced=True), told.append)) as source:
+    with contextlib.closing(CameraSource(Address(str(clip), loops=True), told.append)) as source:
         numbers = await take(source, 2 * FRAMES)
     assert 0 in numbers[1:], "it began anew"
     assert asyncio.get_running_loop().time() - began > (FRAMES - 2) / 30
@@ -49,7 +64,7 @@ async def test_a_file_is_played_over_and_over_at_its_own_speed(clip: Path) -> No
 
 
 async def test_time_grows_whatever_the_source_says(clip: Path) -> None:
-    with contextlib.closing(CameraSource(Address(str(clip), paced=True), print)) as source:
+    with contextlib.closing(CameraSource(Address(str(clip), loops=True), print)) as source:
         pts = []
         for _ in range(2 * FRAMES):
             assert await source.frames.ready()
@@ -71,6 +86,148 @@ async def test_an_address_that_is_away_is_tried_until_it_is_there_and_again_when
         assert await take(source, 2)
         await eventually(lambda: any("it ended" in line for line in told))
         assert await take(source, 2), "opened again"
+
+
+async def shown(source: Path) -> Image:
+    with contextlib.closing(CameraSource(Address(str(source), loops=True), print)) as camera:
+        async with asyncio.timeout(20):
+            assert await camera.frames.ready()
+            return camera.frames.take().image
+
+
+@pytest.mark.parametrize("rotation", [0, 90, 180, 270])
+async def test_a_turned_video_stands_upright(rotation: int, tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(rotation=rotation))
+    image = await shown(source)
+    with av.open(str(source)) as container:
+        frame = next(container.decode(video=0))
+        expected = np.rot90(luma(frame), frame.rotation // 90 % 4)
+    assert image.planes[0].shape == expected.shape
+    assert np.abs(image.planes[0].astype(int) - expected).mean() < 12
+
+
+async def test_samples_become_square(tmp_path: Path) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(aspect=Fraction(64, 45)))
+    image = await shown(source)
+    assert (image.width, image.height) == (182, 64)
+
+
+@pytest.mark.parametrize("colors", [(2, 5, 5, 6), (1, 1, 1, 1), (2, 1, 1, 1), (1, 6, 6, 6)])
+async def test_colours_are_those_of_the_source(
+    colors: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    pix_fmt = "yuvj420p" if colors[0] == 2 else "yuv420p"
+    source = write_clip(tmp_path / "in.mp4", Clip(colors=colors, pix_fmt=pix_fmt))
+    rgb = to_rgb(await shown(source)).astype(int)
+    with av.open(str(source)) as container:
+        right = rgb_of(next(container.decode(video=0)), full=colors[0] == 2, bt709=colors[1] == 1)
+    for part in (slice(2, 12), slice(40, 60)):
+        assert np.abs(rgb[part].mean(axis=(0, 1)) - right[part].mean(axis=(0, 1))).max() < 1.5
+
+
+def rgb_of(frame: av.VideoFrame, *, full: bool, bt709: bool) -> NDArray[np.float64]:
+    """R'G'B' 0..255 by the formulas of ITU-R BT.601 and BT.709."""
+    planes = frame.to_ndarray(format="yuv444p").astype(float)
+    luma = planes[0] if full else (planes[0] - 16) * 255 / 219
+    blue, red = (planes[n] - 128 if full else (planes[n] - 128) * 255 / 224 for n in (1, 2))
+    kr, kb = (0.2126, 0.0722) if bt709 else (0.299, 0.114)
+    red, blue = luma + (2 - 2 * kr) * red, luma + (2 - 2 * kb) * blue
+    green = (luma - kr * red - kb * blue) / (1 - kr - kb)
+    return np.stack([red, green, blue], 2).clip(0, 255)
+
+
+async def test_fields_are_made_whole(tmp_path: Path) -> None:
+    options = {"preset": "ultrafast", "crf": "12", "x264-params": "tff=1"}
+    source = write_clip(tmp_path / "in.mp4", Clip(woven=True, options=options))
+    rows = (await shown(source)).planes[0][34:].astype(int)
+    near, far = np.abs(np.diff(rows, axis=0)).mean(), np.abs(rows[2:] - rows[:-2]).mean()
+    assert near < far + 8
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """The address of an HTTP server of `tmp_path`."""
+    handler = partial(QuietHandler, directory=str(tmp_path))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+async def test_segments_are_shown_at_their_own_pace(web: str, tmp_path: Path) -> None:
+    """Before, one frame a segment was left of each, the newest."""
+    clip = Clip(pts=tuple(range(0, 30 * 3600, 3600)), time_base=Fraction(1, 90_000), gop=10)
+    part = write_clip(tmp_path / "part.ts", clip)
+    with av.open(str(part)) as old:
+        options = {"hls_time": "0.4", "hls_list_size": "0"}
+        with av.open(str(tmp_path / "x.m3u8"), "w", format="hls", options=options) as out:
+            stream = out.add_stream_from_template(old.streams.video[0])
+            for packet in old.demux(video=0):
+                if packet.size:
+                    packet.stream = stream
+                    out.mux(packet)
+    assert len(list(tmp_path.glob("x*.ts"))) >= 2
+    with contextlib.closing(CameraSource(Address(f"{web}/x.m3u8"), print)) as source:
+        numbers = await take(source, 15)
+    assert numbers == sorted(set(numbers)), "more than the newest of each of three segments"
+
+
+def test_pace_holds_frames_back_and_never_hurries() -> None:
+    pace = Pace()
+    assert pace.wait_s(100.0, now=7.0) == 0
+    assert pace.wait_s(100.04, now=7.01) == pytest.approx(0.03)
+    assert pace.wait_s(100.08, now=7.3) == 0, "late: at once"
+    assert pace.wait_s(100.12, now=9.0) == 0, "too late: from now on"
+    assert pace.wait_s(100.16, now=9.0) == pytest.approx(0.04)
+    assert pace.wait_s(0.0, now=9.1) == 0, "time jumps: from now on"
+    assert pace.wait_s(0.04, now=9.1) == pytest.approx(0.04)
+
+
+async def test_the_first_format_that_works_is_taken(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, str]] = []
+    real = av.open
+
+    def opener(url: str, **options: Any) -> Any:
+        asked.append(options["options"])
+        if len(asked) < 3:
+            raise av.error.InvalidDataError(22, "no such format", url)
+        return real(str(clip))
+
+    monkeypatch.setattr(av, "open", opener)
+    address = parse_source("0", "linux")
+    with contextlib.closing(CameraSource(address, print)) as source:
+        assert await take(source, 1)
+    assert [options.get("input_format") for options in asked] == ["mjpeg", "yuyv422", None]
+
+
+def test_a_camera_is_found_by_name(tmp_path: Path) -> None:
+    for number, name in ((0, "Integrated Webcam"), (2, "Logitech BRIO")):
+        (tmp_path / f"video{number}").mkdir()
+        (tmp_path / f"video{number}" / "name").write_text(f"{name}\n")
+    address = parse_source("brio", "linux", names=tmp_path)
+    assert (address.url, address.format) == ("/dev/video2", "v4l2")
+    with pytest.raises(UsageError, match="neither a camera's number or name"):
+        parse_source("other", "linux", names=tmp_path)
+
+
+async def test_a_source_that_pauses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera_source, "READ_S", 0.3)
+    monkeypatch.setattr(camera_source, "OPEN_S", 0.3)
+    told: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/x.ts"
+        with contextlib.closing(CameraSource(Address(url), told.append)):
+            await eventually(lambda: told)
+    assert told[0] == "127.0.0.1: no video for 0.3 s; trying again"
 
 
 async def test_what_has_no_video_is_told(tmp_path: Path) -> None:

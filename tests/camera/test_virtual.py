@@ -150,7 +150,7 @@ def test_without_pyvirtualcam_it_says_what_to_install(monkeypatch: pytest.Monkey
 )
 def test_sources(text: str, platform: str, url: str, kind: str | None) -> None:
     address = parse_source(text, platform, "secret")
-    assert (address.url, address.format, address.paced) == (url, kind, False)
+    assert (address.url, address.format, address.loops) == (url, kind, False)
     assert ("secret" in str(address.options)) == text.startswith("http")
 
 
@@ -159,7 +159,7 @@ def test_a_file_is_played_at_its_own_speed_and_what_is_no_source_is_refused(
 ) -> None:
     file = tmp_path / "clip.mp4"
     file.touch()
-    assert parse_source(str(file), "linux").paced
+    assert parse_source(str(file), "linux").loops
     for text, platform in ((str(tmp_path / "none.mp4"), "linux"), ("0", "win32")):
         with pytest.raises(UsageError):
             parse_source(text, platform)

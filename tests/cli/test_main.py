@@ -115,7 +115,7 @@ def test_bad_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], line:
 def test_unknown_commands_options_and_values_are_exit_code_2() -> None:
     done = streamer("serve", "--backend", "x")
     assert done.returncode == 2
-    assert "'x' is not one of 'onnx', 'torch', 'none'" in done.stderr
+    assert "'x' is not one of 'auto', 'openvino'" in done.stderr
     assert streamer("no-such-command").returncode == 2
     assert streamer("serve", "--no-such-option").returncode == 2
 

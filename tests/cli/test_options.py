@@ -115,7 +115,7 @@ def test_any_text_is_read_or_refused(text: str, parse: Callable[[str], object]) 
 
 def test_the_bench_decides_only_when_nothing_is_given(data_dir: Path) -> None:
     given_ = choose_setup("live", None, 3, None, None, None)
-    assert given_ == (Setup("onnx", 3), "")
+    assert given_ == (Setup("auto", 3), "")
     saved.save(Setup("onnx", 5), Setup("onnx", 6), "2026-01-31")
     assert choose_setup("live", None, None, None, None, None)[0] == Setup("onnx", 5)
     found, note = choose_setup("file", None, None, None, None, None)

@@ -59,8 +59,8 @@ async def watching(server: Served, client: RtcClient) -> AsyncIterator[RtcClient
 
 @pytest.mark.parametrize(
     ("kind", "flags"),
-    [("rsa", {}), ("ec", {"whip_flags": "dtls_active"})],
-    ids=["passive with RSA", "active with EC"],
+    [("rsa", {}), ("ec", {"whip_flags": "dtls_active"}), ("ec", {"profile": "high"})],
+    ids=["passive with RSA", "active with EC", "High profile"],
 )
 async def test_ffmpeg_publishes_and_is_seen_and_heard(
     served: Served, tmp_path: Path, kind: str, flags: dict[str, str]

@@ -1,16 +1,30 @@
 """Segments on disk: what counts has reached the disk before it counts."""
 
+import errno
 import os
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
+from streamer.errors import MediaError
 from streamer.files.checkpoint import Checkpoint, Segments
 from streamer.files.container import probe
 from streamer.files.encode import choose
 from streamer.pipeline.smoother import Smoother
 from tests.support.video_clips import Clip, write_clip
+
+
+def test_a_full_disk_at_the_start_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write_text(path: Path, text: str) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_text", write_text)
+    with pytest.raises(MediaError, match="No space left on device"):
+        Checkpoint(tmp_path / "out.mp4").begin({})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_segment_is_on_disk_before_its_record(

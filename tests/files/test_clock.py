@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streamer.files import checkpoint, transcode
-from streamer.files.clock import growing
+from streamer.files.clock import BestEffort, growing
 from tests.support.flash_beep import FLASH, FPS, beeps, flashes, write
 from tests.support.video_runs import Wanted, leftovers, read_back, run, times, wanted
 
@@ -94,6 +94,17 @@ async def test_frames_that_were_left_out_leave_their_time(name: str, tmp_path: P
     assert max(abs(a - b) for a, b in zip(late, before, strict=True)) <= STEP_S
 
 
+async def test_h264_in_avi_whose_times_are_wrong(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.avi", 4, codecs=("libx264", "mp3"))
+    target = await stylized(source, tmp_path / "out.mp4")
+    shown = times(target)
+    assert len(shown) == 4 * FPS + 1
+    gaps = [b - a for a, b in itertools.pairwise(shown)]
+    assert sorted(gaps)[-3] == Fraction(1, FPS) == sorted(gaps)[3]
+    seen, heard = flashes(target), beeps(target)
+    assert all(abs(f - b) < 0.1 for f, b in zip(seen, heard, strict=True)), "as FFmpeg has it"
+
+
 async def test_parts_are_cut_out_in_the_time_of_the_whole(tmp_path: Path) -> None:
     one = write(tmp_path / "1.ts", 3, start_s=700)
     source = joined(tmp_path / "in.ts", one, one)
@@ -141,6 +152,7 @@ async def interrupted(one: Wanted, after: int) -> None:
         ([0, 0, 20, 20, 40], [0, 10, 20, 30, 40]),
         ([100, 60, 80, 120], [100, 106, 113, 120]),
         ([7, 7, 7], [7, 17, 27]),
+        ([7, 7, 7, 8, 9], [7, 8, 9, 10, 20]),
     ],
 )
 def test_frames_whose_times_are_missing_or_repeated_are_spread(
@@ -150,6 +162,14 @@ def test_frames_whose_times_are_missing_or_repeated_are_spread(
     found = list(growing(frames, 10))
     assert [frame for frame, _, _ in found] == list(range(len(said))), "in order, none lost"
     assert [pts for _, pts, _ in found] == made
+
+
+def test_the_time_that_goes_back_less_often_counts() -> None:
+    """H.264 in AVI has right dts and, out of order, wrong pts."""
+    best_effort = BestEffort()
+    stamps = [(1, 2), (3, 3), (4, 4), (2, 5), (6, 6), (7, 7), (5, 8), (9, 9)]
+    assert [best_effort(*each) for each in stamps] == [1, 3, 4, 5, 6, 7, 8, 9]
+    assert BestEffort()(None, 5) == 5 and BestEffort()(None, None) is None
 
 
 def test_few_frames_wait_for_a_time(n: int = 100) -> None:

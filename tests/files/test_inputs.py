@@ -1,11 +1,13 @@
 """Which files are made of what was given."""
 
+import os
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image as Pillow
 
 from streamer.errors import UsageError
 from streamer.files.inputs import items, label, parse_time
@@ -52,13 +54,80 @@ def test_a_blend_and_odd_characters_make_a_name() -> None:
     assert label(Style((("a", 0.5), ("b@x/y", 0.5)))) == "a+b-x-y"
 
 
+def files(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def made(*inputs: Path, output: str | None = None) -> dict[str, str]:
+    """Sources and targets, as far as they differ from their common folder."""
+    found = items(map(str, inputs), output, MOSAIC, ["mosaic", "candy", "old oil@v2"])
+    base = inputs[0] if inputs[0].is_dir() else inputs[0].parent
+    return {
+        str(item.source.relative_to(base)): os.path.relpath(item.target, output or base)
+        for item in found
+    }
+
+
 def test_a_folder_gives_what_it_holds_but_not_what_we_made(tmp_path: Path) -> None:
-    for name in ("b.mp4", "a.jpg", "notes.txt", ".hidden.mp4", "b.mosaic.mp4", "c.mosaic.mp4"):
-        (tmp_path / name).touch()
-    (tmp_path / "deeper.mp4").mkdir()
-    made = items([str(tmp_path)], None, MOSAIC)
-    assert [item.source.name for item in made] == ["a.jpg", "b.mp4", "c.mosaic.mp4"]
-    assert [item.is_photo for item in made] == [True, False, False]
+    album = files(
+        tmp_path, "b.mp4", "a.jpg", "notes.txt", ".hidden.mp4", "b.mosaic.mp4", "b.candy.mp4",
+        "a.mosaic+old-oil-v2.jpg", "c.mosaic.mp4", "b.part2.mp4", "deep/er/d.HEIC", ".git/x.jpg",
+    )  # fmt: skip
+    (tmp_path / "folder.mp4").mkdir()
+    assert made(album) == {
+        "a.jpg": "a.mosaic.jpg",
+        "b.mp4": "b.mosaic.mp4",
+        "b.part2.mp4": "b.part2.mosaic.mp4",
+        "c.mosaic.mp4": "c.mosaic.mosaic.mp4",
+        "deep/er/d.HEIC": "deep/er/d.mosaic.jpg",
+    }
+
+
+def test_the_tree_of_a_folder_is_kept_elsewhere(tmp_path: Path) -> None:
+    album = files(tmp_path / "album", "a.jpg", "x/a.jpg", "x/y/b.mov")
+    out = str(tmp_path / "painted")  # need not exist
+    tree = {"a.jpg": "a.mosaic.jpg", "x/a.jpg": "x/a.mosaic.jpg", "x/y/b.mov": "x/y/b.mosaic.mov"}
+    assert made(album, output=out) == tree
+    assert made(album, output=out + "/") == tree
+
+
+def test_results_inside_the_album_are_no_input(tmp_path: Path) -> None:
+    album = files(tmp_path, "a.jpg", "painted/a.mosaic.jpg", "painted/b.jpg")
+    assert made(album, output=str(album / "painted")) == {"a.jpg": "a.mosaic.jpg"}
+
+
+def test_names_that_collide_get_their_own(tmp_path: Path) -> None:
+    album = files(tmp_path, "clip.avi", "clip.flv", "clip.wmv", "d.jpg", "d.heic", "e.mp4")
+    assert made(album) == {
+        "clip.avi": "clip.avi.mosaic.mkv",
+        "clip.flv": "clip.flv.mosaic.mkv",
+        "clip.wmv": "clip.wmv.mosaic.mkv",
+        "d.heic": "d.heic.mosaic.jpg",
+        "d.jpg": "d.jpg.mosaic.jpg",
+        "e.mp4": "e.mosaic.mp4",
+    }
+    files(tmp_path, "clip.avi.mosaic.mkv")
+    assert "clip.avi.mosaic.mkv" not in made(album), "and are known again"
+    two = [files(tmp_path / name, "a.mp4") / "a.mp4" for name in ("x", "y")]
+    targets = [item.target.name for item in items(map(str, two), str(tmp_path), MOSAIC)]
+    assert len(set(targets)) == 2
+
+
+def test_the_same_file_is_done_once(tmp_path: Path) -> None:
+    album = files(tmp_path, "a.mp4")
+    assert len(items([str(album), str(album / "a.mp4")], None, MOSAIC)) == 1
+
+
+@pytest.mark.parametrize("letter", ["n", "ü", "字"])
+def test_long_names_stay_below_255_bytes(letter: str, tmp_path: Path) -> None:
+    long = letter * (250 // len(letter.encode()))
+    names = [f"{long}.mp4", f"{long[:-1]}x.mp4"]
+    targets = [item.target.name for item in items(names, None, MOSAIC)]
+    assert all(len(name.encode()) <= 255 and name.endswith(".mosaic.mp4") for name in targets)
+    assert len(set(targets)) == 2
 
 
 def test_several_go_into_a_folder_and_one_may_be_named(tmp_path: Path) -> None:
@@ -68,13 +137,28 @@ def test_several_go_into_a_folder_and_one_may_be_named(tmp_path: Path) -> None:
         tmp_path / "b.mosaic.mp4",
     ]
     assert items(["a.mp4"], "c.mkv", MOSAIC)[0].target == Path("c.mkv")
+    assert items(["a.mp4"], "new/", MOSAIC)[0].target == Path("new/a.mosaic.mp4")
+    assert items(["a.mp4", "b.mp4"], "new", MOSAIC)[1].target == Path("new/b.mosaic.mp4")
+
+
+def test_animations_are_videos(tmp_path: Path) -> None:
+    still, moving = tmp_path / "still.webp", tmp_path / "moving.webp"
+    colours = [Pillow.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+    colours[0].save(still)
+    colours[0].save(moving, save_all=True, append_images=colours[1:], duration=200)
+    found = items([str(still), str(moving), str(tmp_path / "x.gif")], None, MOSAIC)
+    assert [(item.target.suffix, item.is_photo) for item in found] == [
+        (".webp", True),
+        (".mp4", False),
+        (".mp4", False),
+    ]
 
 
 def test_what_is_not_clear_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="is not a folder"):
+    with pytest.raises(UsageError, match="is one file, and 2 files"):
         items(["a.mp4", "b.mp4"], "c.mp4", MOSAIC)
-    with pytest.raises(UsageError, match="two inputs would both become"):
-        items(["x/a.mp4", "y/a.mp4"], str(tmp_path), MOSAIC)
+    with pytest.raises(UsageError, match="no such folder"):
+        items(["a.mp4"], "no/c.mp4", MOSAIC)
     with pytest.raises(UsageError, match="no video or photo found"):
         items([str(tmp_path)], None, MOSAIC)
 

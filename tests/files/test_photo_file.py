@@ -12,7 +12,7 @@ from streamer.frame import Image, Style
 from streamer.photo import Photo, write_photo
 from streamer.ring.ring import Ring
 from tests.support.fakes import ThreadWorkers
-from tests.support.video_runs import leftovers
+from tests.support.video_runs import files_of_at_most, leftovers
 
 ORIENTATION, ARTIST = 0x0112, 0x013B
 
@@ -82,6 +82,16 @@ def test_what_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(MediaError):
         write_photo(tmp_path / "out.jpg", Photo(image, None, {"exif": b"x" * 70_000}))
     assert not leftovers(tmp_path)
+
+
+def test_a_full_disk_keeps_the_photo_that_was_there(tmp_path: Path) -> None:
+    target = tmp_path / "out.png"
+    target.write_bytes(b"mine")
+    rng = np.random.default_rng(1)
+    noise = Photo(Image(320, 160, rng.integers(0, 255, 76_800, np.uint8)), None, {})
+    with files_of_at_most(10_000), pytest.raises(MediaError, match="File too large"):
+        write_photo(target, noise)
+    assert target.read_bytes() == b"mine" and not leftovers(tmp_path, target)
 
 
 def test_photos_are_never_overwritten_unasked(tmp_path: Path) -> None:

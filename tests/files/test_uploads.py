@@ -23,6 +23,7 @@ from streamer.server.config import Config
 from tests.support.fakes import Stylize, ThreadWorkers, leave
 from tests.support.http_world import HERE, FakeRing, FakeSessions, World, error_of
 from tests.support.video_clips import Clip, numbers, write_clip
+from tests.support.waiting import eventually
 
 FRAMES = 40
 
@@ -57,9 +58,7 @@ async def body(data: bytes) -> AsyncIterator[bytes]:
 
 
 async def until(job: VideoJob, *states: str) -> None:
-    async with asyncio.timeout(30):
-        while job.state not in states:
-            await asyncio.sleep(0.02)
+    await eventually(lambda: job.state in states)
 
 
 def slowly(image: Image) -> Image:
@@ -119,9 +118,7 @@ async def test_the_number_of_videos_is_bounded_and_results_expire(
             await videos.upload("b.mp4", Style(), body(video))
         await until(job, "done")
         assert videos.find(job.id) is job
-        async with asyncio.timeout(30):
-            while job.folder.exists():  # nobody asks for it
-                await asyncio.sleep(0.02)
+        await eventually(lambda: not job.folder.exists())  # though nobody asks for it
         assert videos.find(job.id) is None
         assert (await videos.upload("b.mp4", Style(), body(video))).state == "waiting"
 

@@ -7,6 +7,8 @@ import pytest
 from PIL import Image as Pillow
 
 from streamer.i420 import Pixels
+from streamer.library import add
+from streamer.library.read import read
 from tests.support.pictures import smooth_rgb
 
 
@@ -35,3 +37,9 @@ def paintings(tmp_path: Path) -> tuple[Path, Path]:
     for file, pixels in zip(files, (stripes(), clouds()), strict=True):
         Pillow.fromarray(pixels).save(file)
     return files
+
+
+@pytest.fixture(autouse=True)
+def _read_in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares each file that is added a process of 1 to 3 s; `test_add` has the tests of that."""
+    monkeypatch.setattr(add, "read_in_process", read)

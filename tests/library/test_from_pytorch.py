@@ -1,18 +1,24 @@
 """State dicts of PyTorch become networks; other files are refused, and no code in them runs."""
 
+import contextlib
 import pickle
 import sys
+import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from streamer.errors import ModelError
 from streamer.i420 import from_rgb, to_rgb
 from streamer.library.add import import_model
+from streamer.library.from_pytorch import state_dict_to_onnx
 from tests.support.library import nothing_is_left, stylized
 from tests.support.pictures import smooth_rgb
 from tests.support.transformer_net import TransformerNet
@@ -107,6 +113,31 @@ def test_code_in_a_checkpoint_is_not_run(tmp_path: Path, models_dir: Path, how: 
         import_model(path)
     assert not bomb.target.exists()
     assert nothing_is_left(models_dir)
+
+
+@given(st.data())
+def test_damaged_checkpoints_are_read_or_refused(
+    checkpoints: list[bytes], data: st.DataObject
+) -> None:
+    content = bytearray(data.draw(st.sampled_from(checkpoints)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, min(len(content), 4000)))
+        start = data.draw(st.sampled_from([start, len(content) - start]))  # pickle, or zip's end
+        content[start : start + data.draw(st.integers(0, 9))] = data.draw(st.binary(max_size=9))
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(ModelError):
+        path = Path(folder, "net.pth")
+        path.write_bytes(content)
+        onnx.checker.check_model(state_dict_to_onnx(path))
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    path = tmp_path_factory.mktemp("checkpoints") / "net.pth"
+    contents = []
+    for zipped in (True, False):
+        torch.save(transformer_net(2).state_dict(), path, _use_new_zipfile_serialization=zipped)
+        contents.append(path.read_bytes())
+    return contents
 
 
 def test_a_checkpoint_cut_short_is_refused(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_pulled_network_paints_every_size(store: Mirror, streamer: Command) ->
 def test_pulled_under_another_name(store: Mirror, streamer: Command) -> None:
     code, _, err = streamer("styles", "pull", "candy", "--name", "ember")
     assert code == 2
-    assert err.startswith("streamer: the name ember is taken, by the model live")
+    assert err.startswith("streamer: the name ember is taken, by the model multistyle26")
     assert store.asked == []
     assert streamer("styles", "pull", "candy", "--name", "Sweet shop")[0] == 0
     assert "sweet-shop" in Catalogue.load()

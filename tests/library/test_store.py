@@ -2,7 +2,10 @@
 
 import multiprocessing
 import threading
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import filelock
 import pytest
@@ -12,6 +15,7 @@ from streamer.library import store
 from streamer.library.add import import_model
 from streamer.library.store import remove, to_name
 from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import StyleEntry
 from tests.support.commands import Command
 from tests.support.library import nothing_is_left
 from tests.support.networks import (
@@ -132,18 +136,26 @@ def test_files_of_packages_are_not_removed(tmp_path: Path, models_dir: Path) -> 
     assert model.path.is_file()
 
 
-def add_one(name: str, network: Path, start: threading.Barrier) -> None:
+def add_one(name: str, data: bytes, start: threading.Barrier) -> None:
+    """Reads the manifest and writes it a while later, so that others come in between."""
+    write = store._write_manifest
+
+    def write_late(entries: Iterable[Mapping[str, Any]]) -> None:
+        time.sleep(0.2)
+        write(entries)
+
+    store._write_manifest = write_late
     start.wait()
-    import_model(network, name=name)
+    entry = StyleEntry(name, name)
+    store.add(store.NewModel(name, data, "rgb255", (entry,), "CC0-1.0", "here"))
 
 
 def test_processes_that_add_at_once_lose_nothing(tmp_path: Path) -> None:
-    """Without the lock, the last one to write its manifest would win."""
-    network = negative_network(tmp_path / "own.onnx")
+    data = negative_network(tmp_path / "own.onnx").read_bytes()
     names = [f"own-{letter}" for letter in "abcd"]
     context = multiprocessing.get_context("spawn")
     start = context.Barrier(len(names))
-    adders = [context.Process(target=add_one, args=(name, network, start)) for name in names]
+    adders = [context.Process(target=add_one, args=(name, data, start)) for name in names]
     for adder in adders:
         adder.start()
     for adder in adders:

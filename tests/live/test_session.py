@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -46,6 +47,7 @@ class FakePeer:
         self.sink = ListSink()
         self.said: list[dict[str, Any]] = []
         self.latency_s = -1.0
+        self.heard_at = time.monotonic()
         self.on_message = on_message
         FakePeer.newest = self
 
@@ -75,7 +77,7 @@ class FakePeer:
             dropped_intake=self.source.dropped, dropped_encoder=0,
             lost_frames=0, decode_errors=0, encode_errors=0, keyframes_out=1, bytes_out=0,
             encode_s=(0.004,) * min(sent, 50), bitrate_bps=1, uplink_bps=2,
-            messages_refused=0, datagrams_refused=0,
+            messages_refused=0, datagrams_refused=0, heard_at=self.heard_at,
         )  # fmt: skip
 
     def capture_time(self) -> CaptureTime | None:
@@ -182,7 +184,7 @@ async def test_the_numbers_are_told_and_sound_is_delayed_by_the_latency() -> Non
     assert told["height_auto"] and told["height_px"] == 360
     assert (told["width"], told["height"]) == (640, 360)
     assert told["workers"] == [{"state": "ready"}]
-    assert told["stamp"] == {"rtp": 7, "captured_ms": 5.0}
+    assert told["capture_time"] == {"rtp": 7, "captured_ms": 5.0}
     assert told["stages_ms"]["encode"]["p50"] == 4.0
     assert 0 <= peer.latency_s < 1
 
@@ -208,6 +210,20 @@ async def test_no_more_peers_than_allowed_and_room_again_when_one_leaves() -> No
         assert not await live.close(first.id)
         await live.answer("c", "an offer")
         assert sorted(str(one["name"]) for one in live.stats().values()) == ["b", "c"]
+
+
+async def test_a_publisher_that_comes_back_takes_the_place_of_its_silent_self() -> None:
+    async with sessions(max_peers=2) as live:
+        await live.answer("cam", "an offer")
+        crashed = FakePeer.newest
+        other = await live.answer("other", "an offer")
+        with pytest.raises(ServerFullError):
+            await live.answer("cam", "an offer")
+        crashed.heard_at -= 2 * session_module.SILENT_S
+        with pytest.raises(ServerFullError):
+            await live.answer("third", "an offer")
+        back = await live.answer("cam", "an offer")
+        assert live.stats().keys() == {other.id, back.id}
 
 
 async def test_a_session_ends_when_its_peer_does() -> None:

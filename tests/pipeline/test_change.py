@@ -47,6 +47,7 @@ def test_what_can_be_set(wanted: dict[str, object], change: Change) -> None:
         (message(strength=1.1), "0 to 1"),
         (message(strength=-0.1), "0 to 1"),
         (message(strength="0.5"), "0 to 1"),
+        ('{"set": {"strength": 1' + "0" * 400 + "}}", "0 to 1"),
         ('{"set": {"strength": NaN}}', "0 to 1"),
         (message(smooth=0.96), "0 to 0.95"),
         (message(transition_s=61), "0 to 60"),

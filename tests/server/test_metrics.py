@@ -2,7 +2,10 @@
 
 import httpx
 
+from streamer.server.metrics import public_id
 from tests.support.http_world import OFFER, SDP, World, error_of, photo, upload
+
+ID = public_id("secret-id")
 
 
 async def test_alive_before_ready(world: World, http: httpx.AsyncClient) -> None:
@@ -18,7 +21,7 @@ async def test_stats_show_workers_and_streams(http: httpx.AsyncClient) -> None:
     stats = (await http.get("/stats")).json()
     assert stats.keys() == {"version", "ready", "workers", "streams", "viewers"}
     assert [worker["state"] for worker in stats["workers"]] == ["ready", "restarting"]
-    assert stats["streams"]["secret-id"]["name"] == "me"
+    assert [stream["name"] for stream in stats["streams"].values()] == ["me"]
 
 
 async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:
@@ -28,15 +31,15 @@ async def test_metrics_are_prometheus_text(http: httpx.AsyncClient) -> None:
     response = await http.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
     lines = set(response.text.splitlines())
-    stream = 'name="me",quantile="0.5",stage="inference",stream="secret"'
+    stream = f'name="me",quantile="0.5",stage="inference",stream="{ID}"'
     assert {
         "streamer_ready 1.0",
         "streamer_peers 1.0",
         'streamer_viewers{codec="H264",name="me"} 1.0',
         'streamer_worker_up{worker="1"} 0.0',
         'streamer_worker_frames_total{worker="0"} 7.0',
-        'streamer_stream_fps{direction="in",name="me",stream="secret"} 29.9',
-        'streamer_stream_dropped_total{name="me",reason="intake",stream="secret"} 3.0',
+        f'streamer_stream_fps{{direction="in",name="me",stream="{ID}"}} 29.9',
+        f'streamer_stream_dropped_total{{name="me",reason="intake",stream="{ID}"}} 3.0',
         f"streamer_stream_latency_seconds{{{stream}}} 0.02",
         "streamer_photo_seconds_count 1.0",
     } <= lines

@@ -20,12 +20,13 @@ WIDTH, HEIGHT = 320, 180
 
 
 def publish(url: str, fps: int, options: dict[str, str], stop: threading.Event) -> None:
-    """Until `stop`."""
+    """Until `stop`; the option `profile` is that of H264."""
+    profile = options.pop("profile", "baseline")
     with av.open(url, "w", format="whip", options=options) as out:
         video = out.add_stream("libx264", rate=fps)
         video.width, video.height, video.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         video.codec_context.gop_size = 2 * fps  # as OBS: a keyframe every two seconds
-        video.options = {"profile": "baseline", "tune": "zerolatency"}
+        video.options = {"profile": profile, "tune": "zerolatency"}
         audio = out.add_stream("libopus", rate=48_000)
         audio.layout, audio.bit_rate = "stereo", 64_000
         began, sent, sounded = time.monotonic(), 0, 0

@@ -1,7 +1,9 @@
 """Videos through the real ring and pipeline, with workers in threads."""
 
+import contextlib
+import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -133,3 +135,14 @@ def looks(path: Path) -> tuple[object, ...]:
 def leftovers(folder: Path, *expected: Path) -> set[str]:
     """What lies in a folder, hidden or not, beside what should."""
     return {path.name for path in folder.iterdir()} - {path.name for path in expected}
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """As on a full disk: writing more fails."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,6 +1,6 @@
 """Pictures out of packets: at the marker bit, in order, and never stuck."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from hypothesis import given
@@ -15,8 +15,6 @@ from streamer.webrtc.jitter_buffer import (
     JitterBuffer,
     MediaClock,
     Packet,
-    h264_keyframe,
-    vp8_keyframe,
 )
 
 FRAME = 3000  # 1/90000 s at 30 fps
@@ -193,11 +191,28 @@ def test_media_time_only_grows_and_never_leaps(clocks: list[int]) -> None:
     assert all(0 < b - a < 10 * 90_000 for a, b in pairwise(pts))
 
 
-def test_keyframes_are_told_from_others() -> None:
-    assert vp8_keyframe(b"\x10\x00\x00\x9d\x01\x2a\x40\x01\xf0\x00")
-    assert not vp8_keyframe(b"\x11\x00\x00\x9d\x01\x2a\x40\x01\xf0\x00")
-    assert not vp8_keyframe(b"\x10\x00\x00")
-    assert h264_keyframe(b"\0\0\0\x01\x09\xf0\0\0\0\x01\x67\x42")
-    assert h264_keyframe(b"\0\0\x01\x65\x88")
-    assert not h264_keyframe(b"\0\0\0\x01\x41\x9a\0\0\0\x01\x41\x9a")
-    assert not h264_keyframe(b"") and not h264_keyframe(b"\0\0\x01")
+def test_b_frames_get_the_time_they_are_shown_at() -> None:
+    """Sent as I P B B: the B-frames' time lies before that of the P they need."""
+    clock = MediaClock()
+    order = [0, 3, 1, 2, 6, 4, 5]
+    assert [clock.pts(2**32 - 9000 + n * FRAME, reorders=True) for n in order] == [
+        n * FRAME for n in order
+    ]
+
+
+def test_a_clock_set_back_is_not_taken_for_b_frames_for_long() -> None:
+    clock = MediaClock()
+    pts = [clock.pts(10**6 + n * FRAME, reorders=True) for n in range(30)]
+    pts += [clock.pts(10**6 - 10 * FRAME + n * FRAME, reorders=True) for n in range(60)]
+    assert all(a < b for a, b in pairwise(pts[-40:])) and pts[-40] > pts[29]
+
+
+def test_a_frame_whose_parts_do_not_fit_together_is_lost_and_a_keyframe_wanted() -> None:
+    def join(parts: Sequence[bytes]) -> bytes:
+        if len(parts) == 2:
+            raise ValueError("they do not fit")
+        return b"".join(parts)
+
+    target = JitterBuffer(lambda data: data.startswith(b"K"), MediaClock(), join=join)
+    assert names(feed(target, packets([1, 2, 1]))) == ["K0"]
+    assert target.wants_keyframe and target.lost == 2

@@ -66,8 +66,23 @@ async def test_h264_without_format_parameters_is_agreed_on() -> None:
 
 async def test_who_gets_video_back_needs_packetization_mode_1() -> None:
     """Our encoder makes fragments (RFC 6184, 5.8)."""
-    offer = Offer(SESSION + video(H264, way="sendrecv"))
-    assert "packetization-mode" not in offer.sdp
+    with pytest.raises(UsageError, match=r"video codecs \(H264\) none .* packetization mode 1"):
+        Offer(SESSION + video(H264, way="sendrecv"))
+
+
+@pytest.mark.parametrize("name", ["VP9", "AV1", "H265"])
+async def test_who_only_sends_may_send_what_only_our_decoder_knows(name: str) -> None:
+    codec = f"a=rtpmap:96 {name}/90000\r\na=fmtp:96 profile-id=0\r\n"
+    assert Offer(SESSION + video(codec)).alias == name
+    ours = await answer(SESSION + video(codec))
+    assert codec in ours
+    with pytest.raises(UsageError, match=rf"\({name}\) none is supported"):
+        Offer(SESSION + video(codec, way="sendrecv"))
+
+
+async def test_what_can_be_sent_back_comes_first() -> None:
+    both = "a=rtpmap:96 VP9/90000\r\na=rtpmap:97 VP8/90000\r\n"
+    assert Offer(SESSION + video(both, payload_types="96 97")).alias is None
 
 
 async def test_what_aiortc_knows_is_left_as_it_is() -> None:

@@ -391,7 +391,7 @@ async def test_a_decoder_that_fails_starts_again(monkeypatch: pytest.MonkeyPatch
         return decode(self, encoded)
 
     monkeypatch.setattr(Decoder, "decode", fail_once)
-    client = RtcClient()
+    client = RtcClient(marker=False)  # whose decoder is aiortc's
     async with connected(client) as peer:
         await eventually(lambda: peer.stats().decode_errors == 1)
         frames = peer.stats().frames_in

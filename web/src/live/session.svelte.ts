@@ -178,8 +178,8 @@ export class Session {
 
   /** A frame is on the screen, with the RTP time it carries. */
   showed(rtp: number, at_ms: number): void {
-    const stamp = this.stats?.stamp;
-    const age = stamp ? age_ms(stamp, rtp, at_ms) : null;
+    const captured = this.stats?.capture_time;
+    const age = captured ? age_ms(captured, rtp, at_ms) : null;
     if (age !== null && this.#ages_ms.length < MOST_AGES) this.#ages_ms.push(age);
   }
 

@@ -1,7 +1,7 @@
 /** How old a frame is when it is seen, from the RTP time it carries. */
 
 /** When, on this browser's clock, the camera saw the frame with this RTP time. */
-export interface Stamp {
+export interface CaptureTime {
   rtp: number;
   /** Unix milliseconds, from the sender reports of this browser. */
   captured_ms: number;
@@ -10,10 +10,10 @@ export interface Stamp {
 const TICKS_PER_MS = 90; // RFC 3551: video counts 90 kHz
 const MOST_MS = 10_000; // beyond that the clocks do not belong together
 
-/** Milliseconds from camera to screen; null when the stamp does not fit. */
-export function age_ms(stamp: Stamp, rtp: number, shown_ms: number): number | null {
-  const ticks = (rtp - stamp.rtp) | 0; // RTP times wrap at 32 bits
-  const age = shown_ms - (stamp.captured_ms + ticks / TICKS_PER_MS);
+/** Milliseconds from camera to screen; null when the capture time does not fit. */
+export function age_ms(captured: CaptureTime, rtp: number, shown_ms: number): number | null {
+  const ticks = (rtp - captured.rtp) | 0; // RTP times wrap at 32 bits
+  const age = shown_ms - (captured.captured_ms + ticks / TICKS_PER_MS);
   return age >= 0 && age < MOST_MS ? age : null;
 }
 

@@ -1,6 +1,6 @@
 /** The JSON the server speaks, and the states the page knows. */
 
-import type { Stamp } from './latency';
+import type { CaptureTime } from './latency';
 
 export interface StyleInfo {
   name: string;
@@ -93,7 +93,7 @@ export interface Stats {
   strength: number;
   smooth: number;
   /** When the camera saw the frame of an RTP time; null until the first reports are in. */
-  stamp: Stamp | null;
+  capture_time: CaptureTime | null;
 }
 
 export interface Refusal {

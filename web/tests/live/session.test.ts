@@ -281,7 +281,7 @@ test('a camera that comes back starts it again, other failures do not pass like 
 
 test('the age of what is shown is the median between two reports', async () => {
   await start();
-  const stats = { in_fps: 30, out_fps: 30, stamp: { rtp: 0, captured_ms: 1000 } } as Stats;
+  const stats = { in_fps: 30, out_fps: 30, capture_time: { rtp: 0, captured_ms: 1000 } } as Stats;
   fake.options[0]?.onstats(stats);
   expect(session.age_ms).toBeNull();
   for (const at of [1080, 1090, 1300]) session.showed(0, at);

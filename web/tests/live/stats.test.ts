@@ -12,8 +12,8 @@ test('the age of a frame follows from the time it carries', () => {
 });
 
 test('RTP times wrap', () => {
-  const stamp = { rtp: 2 ** 32 - 900, captured_ms: 50_000 };
-  expect(age_ms(stamp, 900, 50_120)).toBe(100);
+  const captured = { rtp: 2 ** 32 - 900, captured_ms: 50_000 };
+  expect(age_ms(captured, 900, 50_120)).toBe(100);
 });
 
 test.each([49_999, 70_000])('a clock of another machine gives no age', (shown_ms) => {

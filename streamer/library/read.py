@@ -1,0 +1,166 @@
+"""add → **read** → trial: any network or picture as an ONNX network that stylizes every size.
+
+`from_pytorch` and `from_picture` convert what is not ONNX. The bytes are a stranger's: `add` runs
+this module as a process that is limited in time and memory.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Self
+
+from streamer.engine.onnx_file import Shape, inputs_of, make_size_dynamic, parse
+from streamer.errors import ModelError, StreamerError, UsageError
+from streamer.library.from_picture import picture_to_onnx
+from streamer.library.from_pytorch import state_dict_to_onnx
+from streamer.library.trial import find_multiple, find_range
+from streamer.styles.manifest import NAME
+from streamer.styles.model import LayoutName, ModelFile, StyleEntry
+
+CHECKPOINTS = (".pth", ".pt", ".model")
+PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+MAX_FILE_BYTES = 256 * 2**20
+MAX_MEMORY_BYTES = 4 * 2**30
+MAX_STYLES = 1024
+ERROR = "error.json"
+_BY_INPUTS: dict[tuple[str, ...], LayoutName] = {
+    ("image", "style_weights"): "rgb26",
+    ("y", "uv", "style_weights"): "i420",
+}
+_RANGES: dict[str, LayoutName] = {"0..255": "rgb255", "0..1": "rgb1", "-1..1": "rgb2"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedModel:
+    """What a file became: an ONNX network that stylizes images of every size."""
+
+    data: bytes
+    layout: LayoutName
+    names: tuple[str, ...]  # of its styles, in the order of `style_weights`
+    int8: bytes | None = None
+    multiple: int = 0  # of both sides of an image; 0: the layout's own
+    facts: Mapping[str, str] = field(default_factory=dict)  # the file's own metadata
+
+    @property
+    def entries(self) -> tuple[StyleEntry, ...]:
+        return tuple(
+            StyleEntry(name, name.replace("-", " ").capitalize(), index=index)
+            for index, name in enumerate(self.names)
+        )
+
+    def model(self, name: str) -> ModelFile:
+        """Stands for it in a stylizer; its file is `data`."""
+        return ModelFile(name, Path(name), "", self.layout, self.entries, multiple=self.multiple)
+
+    def save(self, folder: Path) -> None:
+        for file, data in (("data", self.data), ("int8", self.int8)):
+            if data is not None:
+                Path(folder, file).write_bytes(data)
+        about = [self.layout, self.names, self.multiple, dict(self.facts)]
+        Path(folder, "about.json").write_text(json.dumps(about))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """What `save` wrote. Raises OSError when there is nothing."""
+        layout, names, multiple, facts = json.loads(Path(folder, "about.json").read_text())
+        int8 = Path(folder, "int8")
+        data = Path(folder, "data").read_bytes()
+        small = int8.read_bytes() if int8.exists() else None
+        return cls(data, layout, tuple(names), small, multiple, facts)
+
+
+def read(path: Path, name: str, values: str | None = None) -> ImportedModel:
+    """The network in a file, or the one that stylizes like a picture; called `name`.
+
+    `values` is what black and white are to a network of one style: `0..255`, `0..1` or `-1..1`;
+    None finds out. Raises UsageError, ModelError, MediaError.
+    """
+    if not path.is_file():
+        raise UsageError(f"there is no file {path}")
+    if values is not None and values not in _RANGES:
+        raise UsageError(f"the values are one of {', '.join(_RANGES)}, not {values}")
+    if path.stat().st_size > MAX_FILE_BYTES:
+        raise UsageError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB")
+    imported = _open(path, name, _RANGES.get(values or ""))
+    networks = [data for data in (imported.data, imported.int8) if data is not None]
+    multiple = find_multiple(imported.model("trial"), networks, path.name)
+    return replace(imported, multiple=multiple)
+
+
+def _open(path: Path, name: str, layout: LayoutName | None) -> ImportedModel:
+    ending = path.suffix.lower()
+    if ending == ".onnx":
+        return _open_onnx(path, name, layout)
+    if ending in CHECKPOINTS:
+        return ImportedModel(state_dict_to_onnx(path), "rgb255", (name,))
+    if ending in PICTURES:
+        return ImportedModel(picture_to_onnx(path), "rgb1", (name,))
+    supported = ", ".join((".onnx", *CHECKPOINTS, *PICTURES))
+    raise UsageError(f"{path.name}: unsupported file type; supported are {supported}")
+
+
+def _open_onnx(path: Path, name: str, layout: LayoutName | None) -> ImportedModel:
+    parsed = parse(path.read_bytes(), path.name)
+    inputs = inputs_of(parsed)
+    facts = {entry.key: entry.value for entry in parsed.metadata_props}
+    known = _BY_INPUTS.get(tuple(inputs))
+    if known is None:
+        _check_image_input(path.name, inputs)
+        make_size_dynamic(parsed)
+        data = parsed.SerializeToString()
+        layout = layout or find_range(data, _RANGES.values(), path.name)
+        return ImportedModel(data, layout, (name,), facts=facts)
+    names = _names(name, inputs["style_weights"], facts.get("styles", ""))
+    beside = path.with_suffix(".int8.onnx")
+    int8 = None
+    if known == "i420" and beside.is_file():
+        int8 = parse(beside.read_bytes(), beside.name).SerializeToString()
+    return ImportedModel(parsed.SerializeToString(), known, names, int8, facts=facts)
+
+
+def _check_image_input(name: str, inputs: Mapping[str, Shape]) -> None:
+    shape = next(iter(inputs.values()), ())
+    if len(inputs) != 1 or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
+        shown = ", ".join(f"{tensor} {list(shape)}" for tensor, shape in inputs.items())
+        wanted = "one input [1, 3, height, width], or image and style_weights"
+        raise ModelError(f"{name} has the inputs {shown}; what can be added has {wanted}")
+
+
+def _names(name: str, shape: Shape, listed: str) -> tuple[str, ...]:
+    """A name for each style weight: those that the file lists, else numbered ones."""
+    count = shape[0] if shape else None
+    if not isinstance(count, int) or not 0 < count <= MAX_STYLES:
+        raise ModelError(f"its input style_weights must have a fixed length up to {MAX_STYLES}")
+    names = tuple(part.strip() for part in listed.split(","))
+    if len(set(names)) == count == len(names) and all(map(NAME.fullmatch, names)):
+        return names
+    return (name,) if count == 1 else tuple(f"{name}-{i}" for i in range(count))
+
+
+def main() -> None:
+    """Read the file PATH as NAME (and with VALUES, unless empty) and save the result in FOLDER."""
+    path, name, values, folder = sys.argv[1:]
+    limit_memory()
+    try:
+        imported = read(Path(path), name, values or None)
+    except StreamerError as error:
+        Path(folder, ERROR).write_text(json.dumps([type(error).__name__, str(error)]))
+    else:
+        imported.save(Path(folder))
+
+
+def limit_memory() -> None:
+    """Leave the processors to live streams, and the machine's memory to everybody."""
+    if sys.platform != "win32":
+        import resource
+
+        os.nice(5)
+        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    main()

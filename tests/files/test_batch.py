@@ -1,0 +1,181 @@
+"""`streamer file` from its options to its results, with workers in threads."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image as Pillow
+
+from streamer.errors import MediaError, UsageError
+from streamer.files import batch, transcode
+from streamer.files.batch import BatchOptions
+from streamer.files.job import TranscodeOptions
+from streamer.files.report import Lines
+from streamer.ring.ring import Ring
+from tests.support.fakes import ThreadWorkers, leave
+from tests.support.heic import heic
+from tests.support.pictures import smooth_rgb
+from tests.support.video_clips import Clip, luma, numbers, write_clip
+
+PLAIN = TranscodeOptions(encoder="software", crf=12)
+EVENTS = Path(__file__).parents[2] / "docs" / "file-events.md"
+
+
+@pytest.fixture
+def run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Exit code, stdout and stderr."""
+    monkeypatch.setattr(
+        batch, "ring_of", lambda *args, **options: Ring(lambda: ThreadWorkers(2, leave))
+    )
+
+    def run(*inputs: Path, **options: Any) -> tuple[int, str, str]:
+        plain: dict[str, Any] = {"style": "none", "backend": "none", "transcode": PLAIN}
+        code = batch.run(BatchOptions(tuple(map(str, inputs)), **plain | options))
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    folder = tmp_path / "album"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "bad.mp4").write_bytes(b"not a video" * 100)
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff not a picture")
+    write_clip(folder / "deep" / "good.mkv", Clip())
+    (folder / "phone.HEIC").write_bytes(heic(smooth_rgb(128, 64), tile_px=64))
+    Pillow.new("RGBA", (64, 48), (200, 30, 30, 99)).save(folder / "deep" / "photo.png")
+    return folder
+
+
+def tree(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+
+
+def events(out: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_an_album_is_done_but_for_what_is_broken(
+    run: Callable[..., tuple[int, str, str]], album: Path, tmp_path: Path
+) -> None:
+    painted = tmp_path / "painted"
+    code, out, err = run(album, output=str(painted))
+    assert (code, out) == (1, "")
+    assert tree(painted) == {"phone.none.jpg", "deep/good.none.mkv", "deep/photo.none.png"}
+    assert numbers(painted / "deep" / "good.none.mkv") == list(range(30))
+    with Pillow.open(painted / "deep" / "photo.none.png") as photo:
+        assert photo.mode == "RGBA" and photo.getpixel((5, 5))[3] == 99  # type: ignore[index]
+    lines = err.splitlines()
+    at = lines.index("3 done, 2 failed")
+    assert [line.partition(": ")[0] for line in lines[at + 1 :]] == [
+        f"  {album / 'bad.mp4'}",
+        f"  {album / 'broken.jpg'}",
+    ]
+    assert re.search(r"good\.none\.mkv: 30 frames, [\d.]+ fps", err), "a result line"
+
+
+def test_resume_takes_up_a_whole_album(
+    run: Callable[..., tuple[int, str, str]], album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(album)[0] == 1
+    before = {path: path.stat().st_mtime_ns for path in album.rglob("*.none.*")}
+    assert len(before) == 3
+    (album / "bad.mp4").unlink()
+    (album / "broken.jpg").unlink()
+    Pillow.fromarray(smooth_rgb(64, 32)).save(album / "new.jpg")
+    code, _, err = run(album, transcode=TranscodeOptions(encoder="software", resume=True))
+    assert code == 0 and "1 done, 3 done before" in err
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    assert (album / "new.none.jpg").exists()
+
+
+def test_json_says_each_thing_once_and_only_what_is_written_down(
+    run: Callable[..., tuple[int, str, str]], album: Path
+) -> None:
+    said = events(run(album, as_json=True)[1])
+    kinds = [event["event"] for event in said]
+    assert (kinds.count("begin"), kinds.count("done"), kinds.count("error")) == (4, 3, 2)
+    assert said[-1] == {"event": "summary", "done": 3, "skipped": 0, "failed": 2}
+    again = events(run(album, as_json=True, transcode=TranscodeOptions(resume=True))[1])
+    assert [event["event"] for event in again].count("skipped") == 3
+    rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", EVENTS.read_text(), re.MULTILINE))
+    for event in said + again:
+        fields = event.keys() - {"event"}
+        assert fields == set(re.findall(r"`(\w+)`", rows[event["event"]])) - {
+            "null", "decode", "ring", "encode"
+        }, event  # fmt: skip
+
+
+def test_the_first_frame_can_be_looked_at_long_before_the_end(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Upright, as a player shows it."""
+    clip = Clip(rotation=90, pts=tuple(range(0, 200 * 512, 512)))
+    source, preview = write_clip(tmp_path / "in.mp4", clip), tmp_path / "now.jpg"
+    frames: list[int] = []
+    monkeypatch.setattr(transcode, "REPORT_S", 0.001)
+
+    def note(self: Lines, progress: transcode.Progress) -> None:
+        if preview.exists():
+            frames.append(progress.frames)
+
+    monkeypatch.setattr(Lines, "progress", note)
+    code, _, _ = run(source, preview=preview, output=str(tmp_path / "out.mp4"))
+    assert code == 0 and frames[0] < 100
+    with Pillow.open(preview) as picture:
+        assert picture.size == (64, 128)
+        shown = np.asarray(picture.convert("L"))
+    expected = np.rot90(luma_of_first(source))
+    assert np.abs(shown.astype(int) - expected).mean() < 12
+
+
+def luma_of_first(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    with av.open(str(path)) as container:
+        return luma(next(container.decode(video=0)))
+
+
+def test_what_cannot_be_a_preview_is_refused_at_once(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="photos can be written as"):
+        run(tmp_path / "in.mp4", preview=tmp_path / "now.txt")
+
+
+def test_a_folder_that_cannot_be_written_is_one_line_and_no_trace(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(pts=(0, 512)))
+    Pillow.fromarray(smooth_rgb(64, 32)).save(tmp_path / "a.jpg")
+    (tmp_path / "taken").write_text("a file, and no folder")
+    code, out, err = run(source, tmp_path / "a.jpg", output=str(tmp_path / "taken" / "x"))
+    assert (code, out) == (1, "")
+    assert err.count("streamer: ") == 2 and "0 done, 2 failed" in err
+    assert tree(tmp_path) == {"in.mp4", "a.jpg", "taken"}
+
+
+def test_a_dry_run_makes_nothing(
+    run: Callable[..., tuple[int, str, str]], album: Path, tmp_path: Path
+) -> None:
+    before = tree(tmp_path)
+    code, _, err = run(album, output=str(tmp_path / "new"), dry_run=True)
+    assert code == 1 and "128x64, 30 frames" in err and "a photo, becomes" in err
+    assert tree(tmp_path) == before and not (tmp_path / "new").exists()
+
+
+def test_nothing_of_a_photo_is_left_when_its_folder_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mkdir(self: Path, *args: object, **options: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(MediaError, match="Read-only file system"):
+        batch.make_folder(tmp_path / "new")
