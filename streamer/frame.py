@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,6 @@ Plane = NDArray[np.uint8]
 VIDEO_CLOCK_HZ = 90_000  # RTP clock of video (RFC 3551)
 VIDEO_TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
 SMOOTHEST = 0.95  # more would freeze the video
-Brush = Literal["fine", "medium", "bold"]
-BRUSHES: Mapping[Brush, int] = {"fine": 720, "medium": 540, "bold": 360}
-"""The size of the strokes, as the height in pixels that a style is worked at."""
 
 
 def i420_size(width: int, height: int) -> int:

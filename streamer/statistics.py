@@ -39,7 +39,6 @@ class Statistics:
         logs = self.log_variance + np.float32(share) * (other.log_variance - self.log_variance)
         return Statistics(mean, logs)
 
-
     def plus(self, other: "Statistics") -> "Statistics":
         """Moved by a difference, which `minus` gives."""
         return Statistics(self.mean + other.mean, self.log_variance + other.log_variance)

@@ -13,7 +13,8 @@ from streamer.camera.source import CameraSource, name_of, parse_source
 from streamer.camera.virtual import VirtualCamera
 from streamer.engine.backend import Backend
 from streamer.errors import StreamerError
-from streamer.frame import Brush, Frame, Style
+from streamer.frame import Frame, Style
+from streamer.look import Brush
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.change import Change, Height, change
 from streamer.pipeline.stats import Stats

@@ -18,12 +18,12 @@ from urllib.parse import urlsplit
 import av
 from av.video.stream import VideoStream
 
-from streamer.denoise import Denoiser
 from streamer.errors import UsageError
 from streamer.files.color import BT601, Shape, ToImage, shape_of
 from streamer.files.container import UNKNOWN
 from streamer.files.decode import Deinterlacer
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
+from streamer.pipeline.denoiser import Denoiser
 from streamer.pipeline.intake import Intake
 
 OPEN_S, READ_S = 10.0, 5.0
@@ -128,9 +128,7 @@ class CameraSource:
     `tell` gets a line when it breaks; called on the event loop.
     """
 
-    def __init__(
-        self, address: Address, tell: Callable[[str], None], *, calm: bool = True
-    ) -> None:
+    def __init__(self, address: Address, tell: Callable[[str], None], *, calm: bool = True) -> None:
         self.frames: Intake[Frame] = Intake()
         self._address = address
         self._tell = tell

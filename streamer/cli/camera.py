@@ -77,7 +77,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
         then type a style's name, or its number, and Enter
     """
     from streamer.camera.run import CameraOptions, run
-    from streamer.pipeline.change import parse_tone
+    from streamer.look import parse_tone
 
     width, height_px = parse_size(size)
     run(

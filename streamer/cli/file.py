@@ -54,7 +54,9 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     ] = 1.0,
     preserve_color: Annotated[
         bool,
-        typer.Option("--preserve-color", help="Keep the original colours.", rich_help_panel=LOOK_PANEL),
+        typer.Option(
+            "--preserve-color", help="Keep the original colours.", rich_help_panel=LOOK_PANEL
+        ),
     ] = False,
     smooth: Annotated[
         float,
@@ -165,8 +167,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     from streamer.files.batch import BatchOptions, run
     from streamer.files.inputs import parse_time
     from streamer.files.job import TranscodeOptions
-    from streamer.frame import BRUSHES
-    from streamer.pipeline.change import parse_tone
+    from streamer.look import BRUSHES, parse_tone
 
     if brush is not None and height is not None:
         raise UsageError("--brush and --height both say at which height to stylize: give one")

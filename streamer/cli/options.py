@@ -11,7 +11,7 @@ import typer
 
 from streamer.engine.backend import Backend
 from streamer.errors import UsageError
-from streamer.frame import Brush
+from streamer.look import Brush
 from streamer.ring.setup import Setup
 from streamer.webrtc.ice_server import IceServer
 

@@ -23,7 +23,7 @@ from streamer.cli.options import (
     parse_ports,
     parse_virtual_camera,
 )
-from streamer.pipeline.change import parse_tone
+from streamer.look import parse_tone
 from streamer.server.config import Config, is_loopback
 
 _DEFAULT = Config()

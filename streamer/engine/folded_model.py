@@ -94,7 +94,9 @@ class FoldedModel:
         """Statistics of a small copy, or those of the whole image when it is no larger."""
         if whole is not None and image.width * image.height <= SMALL_PIXELS:
             return whole
-        return self._network.measure(resize(image, *_reduced(image)).planes, self._only(index)).statistics
+        return self._network.measure(
+            resize(image, *_reduced(image)).planes, self._only(index)
+        ).statistics
 
     def size(self, image: Image) -> tuple[int, int]:
         """Width and height that the network works at."""

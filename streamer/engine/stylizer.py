@@ -188,6 +188,15 @@ class Stylizer:
         for model, shares in self._folded(style):
             model.prepare(image, shares)
 
+    def beside(self, style: Style) -> tuple[str, ...]:
+        """All styles of the folded networks that a style uses."""
+        used = {model for model in self._shares(style)[1]}
+        return tuple(
+            name
+            for name, (model, _) in self._entries.items()
+            if model in used and "@" not in name and isinstance(self._networks[model], FoldedModel)
+        )
+
     def _folded(self, style: Style) -> list[tuple[FoldedModel, Shares]]:
         networks = ((self._networks[m], given) for m, given in self._shares(style)[1].items())
         return [(one, given) for one, given in networks if isinstance(one, FoldedModel)]
@@ -220,6 +229,17 @@ class Identity(Stylizer):
     @property
     def batches(self) -> bool:
         return False
+
+    def ready(self, image: Image, style: Style) -> bool:
+        """Always."""
+        return True
+
+    def prepare(self, image: Image, style: Style) -> None:
+        """Nothing to do."""
+
+    def beside(self, style: Style) -> tuple[str, ...]:
+        """None."""
+        return ()
 
     def stylize(self, image: Image, style: Style) -> Image:
         """The image itself."""

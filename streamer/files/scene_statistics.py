@@ -16,7 +16,9 @@ from streamer.styles.model import NONE
 
 LAG = 24  # frames from a measurement to its use; that of a new scene is used at once
 
-Pending = tuple[int, int, "asyncio.Future[Mapping[str, Measurement]]"]  # use at index, scene, result
+Pending = tuple[
+    int, int, "asyncio.Future[Mapping[str, Measurement]]"
+]  # use at index, scene, result
 
 
 class SceneStatistics:
@@ -42,7 +44,9 @@ class SceneStatistics:
         """The frame with its orders; call `settle` first."""
         if not self._names:
             return frame
-        orders = self._stream.orders(frame.image.planes[0], self._names, frame.pts_s, frame.height_px)
+        orders = self._stream.orders(
+            frame.image.planes[0], self._names, frame.pts_s, frame.height_px
+        )
         if self._ends_segment:  # what it measures would be used by a run that is not resumed only
             self._states[frame.pts] = self._stream.state()
         elif orders.measure:

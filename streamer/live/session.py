@@ -11,8 +11,9 @@ from collections import deque
 from dataclasses import asdict, dataclass
 
 from streamer.errors import StreamerError, UnknownStyleError
-from streamer.frame import AudioPacket, Brush, Frame, Style
+from streamer.frame import AudioPacket, Frame, Style
 from streamer.live.broadcast import Broadcast, Broadcasts
+from streamer.look import Brush
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.change import Change, Height, read_change, read_id
 from streamer.pipeline.governor import Costs

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from streamer.errors import UsageError
-from streamer.frame import BRUSHES, SMOOTHEST, Brush, Style
+from streamer.frame import SMOOTHEST, Style
+from streamer.look import BRUSHES, Brush, parse_tone
 
 Height = int | Literal["auto"]
 Blend = str | dict[str, float]
@@ -18,7 +19,6 @@ Looks = tuple[tuple[str, float], ...]
 
 MAX_MESSAGE_CHARACTERS = 4096
 MAX_TRANSITION_S = 60.0
-TONES = {"own": 0.0, "half": 0.5, "steady": 1.0}
 _KNOWN = {
     "style",
     "strength",
@@ -100,17 +100,6 @@ def altered(style: Style, wanted: Change, parse: Callable[[Blend], Looks]) -> St
     if wanted.tone is not None:
         style = replace(style, tone=wanted.tone)
     return style
-
-
-def parse_tone(text: str) -> float:
-    """A name or a number: 0, the picture's own, to 1, steady. Raises UsageError."""
-    try:
-        tone = TONES[text] if text in TONES else float(text)
-    except ValueError:
-        tone = math.nan
-    if not 0 <= tone <= 1:
-        raise UsageError(f"tone {text!r} is not {', '.join(TONES)} or a number from 0 to 1")
-    return tone
 
 
 def _style(value: object) -> str | dict[str, float] | None:

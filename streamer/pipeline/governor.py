@@ -148,14 +148,18 @@ class _Weighed:
         least = FLOOR_PX if self.at_px > FLOOR_PX else 0
         cheaper = [h for h in self._ladder() if least <= h < self.at_px and not self.as_dear_as(h)]
         hopeful = [h for h in cheaper if not self.too_dear(h)]
-        return max(hopeful) if hopeful else min(cheaper, key=lambda h: self._cost(h) or 0.0, default=None)
+        return (
+            max(hopeful)
+            if hopeful
+            else min(cheaper, key=lambda h: self._cost(h) or 0.0, default=None)
+        )
 
     def too_dear(self, height_px: int) -> bool:
         """Whether a height is known not to hold the rate."""
         return self._cost(height_px) is not None and not self._fits(height_px)
 
     def as_dear_as(self, height_px: int) -> bool:
-        """Whether the other height is known to cost as much as this one, or, if greater, no more."""
+        """Whether the other height is known to cost as much as this one; a greater one, no more."""
         here, there = self._cost(self.at_px), self._cost(height_px)
         if here is None or there is None:
             return False

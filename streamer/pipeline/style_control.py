@@ -7,7 +7,8 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from streamer.frame import BRUSHES, Brush, Frame, Style
+from streamer.frame import Frame, Style
+from streamer.look import BRUSHES, Brush
 from streamer.pipeline.change import Change, Height, altered
 from streamer.pipeline.fade import Fade
 from streamer.pipeline.governor import Costs, Governor, Look, Styles

@@ -88,7 +88,10 @@ class Ring:
         return flow
 
     async def stylize(self, image: Image, style: Style, height_px: int | None = None) -> Image:
-        """One image, stylized at this height or its own. Raises StylizeError when no worker can, else RingError."""
+        """One image, stylized at this height or its own.
+
+        Raises StylizeError when no worker can, else RingError.
+        """
         flow = self.open(live=False, window=1)
         frame = Frame(image, 0, Fraction(1), time.monotonic(), style, height_px)
         try:

@@ -164,7 +164,7 @@ class WorkerHandle:
             stylized = replace(
                 frame.frame,
                 image=image,
-                height_px=response.height_px,
+                height_px=response.height_px or frame.frame.height_px,
                 measured=response.measured,
                 service_s=inference_s,
             )

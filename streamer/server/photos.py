@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from streamer.frame import BRUSHES, Brush, Style
+from streamer.frame import Style
+from streamer.look import BRUSHES, Brush
 from streamer.photo import decode_photo, encode_jpeg
 from streamer.server.admission import AdmissionLimit
 from streamer.server.forms import form_schema, read_image

@@ -38,8 +38,8 @@ from aiortc.rtp import (
 )
 from aiortc.stats import RTCStatsReport
 
-from streamer.denoise import Denoiser
 from streamer.frame import AudioPacket, Frame
+from streamer.pipeline.denoiser import Denoiser
 from streamer.webrtc.bandwidth import Uplink, UplinkEstimator
 from streamer.webrtc.capture_time import captured_ms
 from streamer.webrtc.codecs import Decoder
@@ -334,7 +334,9 @@ class VideoReceiver(RtpReceiver):
                 if decoder is None or decoder.codec != self.codec:
                     decoder = Decoder(self.codec, self._max_pixels)
                 try:
-                    frames = await loop.run_in_executor(self._threads, self._decode, decoder, encoded)
+                    frames = await loop.run_in_executor(
+                        self._threads, self._decode, decoder, encoded
+                    )
                 except Exception as error:
                     self.errors += 1
                     self._buffer.broke(time.monotonic())
