@@ -1,5 +1,6 @@
 """Fixtures of more than one module."""
 
+import logging
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -62,3 +63,19 @@ async def world() -> World:
 async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
     async with world.http() as http:
         yield http
+
+
+@pytest.fixture(autouse=True)
+def _no_task_dies_in_silence() -> Iterator[None]:
+    """Fails the test in which asyncio finds an exception that nobody retrieved."""
+    found: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            found.append(record.getMessage())
+
+    listener, log = Listener(logging.ERROR), logging.getLogger("asyncio")
+    log.addHandler(listener)
+    yield
+    log.removeHandler(listener)
+    assert not found

@@ -19,6 +19,7 @@ from streamer.styles.model import LAYOUTS, ModelFile
 
 Shares = Mapping[str, tuple[int, float]]  # by a style's name its place in the model, and its share
 MIN_SIDE_PX = 32
+PHOTO_PIXELS = 500_000  # the memory for a larger photo is given back at once
 WHOLE_PIXELS = 1920 * 1088  # in one run; a larger image is stylized in tiles
 _REDUCED = (1, 2, 2)  # Y, U and V
 TILE_PX, MARGIN_PX = 1024, 64  # sides of a tile, of which what is near others is not shown
@@ -65,7 +66,8 @@ class FoldedModel:
 
         Without orders the image's own statistics are used, whatever the tone. Raises ModelError.
         """
-        tone = 0.0 if orders is None else tone
+        alone = orders is None  # a photo
+        tone = 0.0 if alone else tone
         fitted = pad(image, MULTIPLE, MIN_SIDE_PX)
         whole_run = image.width * image.height <= WHOLE_PIXELS
         planes = (fitted if whole_run else resize(image, *_reduced(image, WHOLE_PIXELS))).planes
@@ -89,6 +91,9 @@ class FoldedModel:
             weights = self._weights(shares)
             blend = average(used, [share for _, share in shares.values()])
             data = self._stylized(fitted, weights, blend, whole_run=whole_run)
+        if alone and image.width * image.height > PHOTO_PIXELS:
+            for size in _sizes(image):
+                self._network.forget(*size)
         return crop(Image(fitted.width, fitted.height, data), image.width, image.height), found
 
     def _stylized(

@@ -28,7 +28,9 @@ Engine = Literal["openvino-bf16", "openvino-int8", "openvino-f32", "onnxruntime"
 
 ENGINES: tuple[Engine, ...] = ("openvino-bf16", "openvino-int8", "openvino-f32", "onnxruntime")
 MULTIPLE = 4  # of both sides of a picture: its middle layers have a quarter of them
-_SIZES = 4  # how many are kept compiled
+# What is kept compiled, of all sizes and both forms together; about 0.4 GB a million. Enough for
+# a live stream at 1280x720, for another at 640x360, and for thumbnails.
+_KEPT_PIXELS = 2_500_000
 _RANGES_PX = (320, 192)  # of the pictures that ranges are measured on
 
 
@@ -108,6 +110,12 @@ class FoldedNetwork:
         mean, variance = made.moments(found, outputs, steps)
         return Measured(unpacked(outputs[STYLIZED], *_size(planes)), Statistics.of(mean, variance))
 
+    def forget(self, width: int, height: int) -> None:
+        """Give back the memory that a size takes."""
+        with self._kept:
+            for exact in (False, True):
+                self._runs.pop((width, height, exact), None)
+
     def _only(self, index: int) -> Weights | None:
         return None if self.styles is None else np.eye(self.styles, dtype=np.float32)[index]
 
@@ -162,7 +170,7 @@ class FoldedNetwork:
         run = self._compile(made, width, height, self._engine)
         with self._kept:
             self._runs.setdefault(key, (made, run))
-            while len(self._runs) > 2 * _SIZES:
+            while len(self._runs) > 2 and sum(w * h for w, h, _ in self._runs) > _KEPT_PIXELS:
                 self._runs.popitem(last=False)
             return self._runs[key]
 

@@ -6,17 +6,12 @@ One stream's way through the ring: its numbering, its sliding window, its share 
 import asyncio
 import contextlib
 import statistics
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from streamer.errors import StreamerError
 from streamer.frame import Frame
-
-if TYPE_CHECKING:
-    from streamer.ring.worker_handle import WorkerHandle
 
 FILE_SHARE = 4.0  # a second of a file counts like four of a live stream: live streams go first
 
@@ -42,7 +37,7 @@ class InFlight:
     frame: Frame
     submitted_at: float  # monotonic; to the worker that has it now
     tries: int = 0  # workers that failed at it or died of it
-    avoid: "WorkerHandle | None" = None  # the last of these
+    avoid: int | None = None  # the last of these
     given_up: bool = False  # its tombstone is out; whatever comes now is ignored
 
 
@@ -54,7 +49,11 @@ class Flow:
     """
 
     def __init__(
-        self, *, live: bool, window: int, reserve: Callable[["Flow"], Awaitable["WorkerHandle"]]
+        self,
+        *,
+        live: bool,
+        window: int,
+        submit: Callable[["Flow", Callable[[], Frame]], Awaitable[int]],
     ) -> None:
         self.live = live
         self.window = window
@@ -62,7 +61,7 @@ class Flow:
         self.in_workers = 0  # frames that workers hold
         self.spent_s = 0.0  # workers' time, by which the ring shares them out
         self.closed = False
-        self._reserve = reserve
+        self._submit = submit
         self._next_seq = 0
         self._delivered = 0
         self._finished = False
@@ -102,19 +101,19 @@ class Flow:
 
         Returns the frame's seq. Raises RingError when the ring is closed or has no worker left.
         """
+        return await self._submit(self, take)
+
+    async def window_open(self) -> None:
+        """Ring only: wait until one more frame may be accepted."""
         await self._window_open.wait()
-        worker = await self._reserve(self)
-        try:
-            frame = take()
-        except BaseException:
-            worker.release()
-            raise
-        accepted = InFlight(self, self._next_seq, frame, time.monotonic())
+
+    def accept(self, frame: Frame, now: float) -> InFlight:
+        """Ring only: number a frame."""
+        accepted = InFlight(self, self._next_seq, frame, now)
         self._next_seq += 1
         self.in_workers += 1
         self._update()
-        worker.send(accepted)
-        return accepted.seq
+        return accepted
 
     async def result(self, timeout_s: float | None) -> Completion | None:
         """The next completion, in any order; None after `timeout_s` or when drained.

@@ -7,8 +7,7 @@ that nothing that was dropped leaves a hole. Streams share the workers' time eve
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from fractions import Fraction
 from typing import Self
 
@@ -16,19 +15,9 @@ from streamer.errors import RingError, StylizeError
 from streamer.frame import Frame, Image, Style
 from streamer.ring.flow import Completion, Flow, InFlight
 from streamer.ring.supervisor import Supervisor
-from streamer.ring.worker_handle import WorkerHandle, Workers
+from streamer.ring.worker_handle import Patience, WorkerHandle, Workers
 
 MAX_TRIES = 3  # of a frame that its workers do not survive, or fail at
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a worker may take, in seconds."""
-
-    stall_s: float = 0.5  # live: a frame held longer, and `stall_factor` times the usual, is lost
-    stall_factor: float = 4.0
-    unknown_stall_s: float = 10.0  # while the usual is unknown
-    hung_s: float = 60.0  # after that the worker itself is ended
 
 
 class Ring:
@@ -83,7 +72,7 @@ class Ring:
     def open(self, *, live: bool, window: int | None = None) -> Flow:
         """A flow for one stream; `live` gives up frames instead of waiting for them."""
         slots = len(self._handles) * self._depth
-        flow = Flow(live=live, window=window or max(16, 4 * slots), reserve=self._reserve)
+        flow = Flow(live=live, window=window or max(16, 4 * slots), submit=self._submit)
         self._flows = {flow for flow in self._flows if not flow.closed} | {flow}
         return flow
 
@@ -123,12 +112,33 @@ class Ring:
                 reserved.set_exception(self.failure)
         self._changed.set()
 
+    def own(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Run a task; one that raises ends the ring, with its reason."""
+        self.supervisor.own(work, name)
+
+    def end(self, handle: WorkerHandle) -> None:
+        """Have a worker's process replaced by another."""
+        self.supervisor.end(handle)
+
     async def wait_changed(self) -> None:
         """Until a worker comes up or is freed, or the ring fails."""
         self._changed.clear()
         await self._changed.wait()
 
     # --- frames in: a flow reserves a worker -------------------------------------------------
+
+    async def _submit(self, flow: Flow, take: Callable[[], Frame]) -> int:
+        """Take a frame when a worker is reserved for it, number it, send it; returns its seq."""
+        await flow.window_open()
+        worker = await self._reserve(flow)
+        try:
+            frame = take()
+        except BaseException:
+            worker.release()
+            raise
+        accepted = flow.accept(frame, time.monotonic())
+        worker.send(accepted)
+        return accepted.seq
 
     async def _reserve(self, flow: Flow) -> WorkerHandle:
         """A slot in a worker, as soon as it is this flow's turn. Raises RingError."""
@@ -161,10 +171,12 @@ class Ring:
             worker.reserve()
             reserved.set_result(worker)
 
-    def _free_worker(self, avoid: WorkerHandle | None = None) -> WorkerHandle | None:
+    def _free_worker(self, avoid: int | None = None) -> WorkerHandle | None:
         """The one that will be done first; `avoid` only when no other is up."""
         up = [handle for handle in self._handles if handle.up.is_set()]
-        free = [handle for handle in up if handle.free > 0 and (handle is not avoid or len(up) < 2)]
+        free = [
+            handle for handle in up if handle.free > 0 and (handle.index != avoid or len(up) < 2)
+        ]
         return min(free, key=lambda h: (h.failures_in_row, h.load, h.last_at), default=None)
 
     def _next_waiting(self) -> tuple[Flow, asyncio.Future[WorkerHandle]] | None:
@@ -200,7 +212,7 @@ class Ring:
             self._again.append(frame)
             self.share_out()
 
-    def refused(self, frame: InFlight, error: str, by: WorkerHandle | None) -> None:
+    def refused(self, frame: InFlight, error: str, by: int | None) -> None:
         """A frame cannot be stylized; `by` the worker that is to blame, if any is."""
         frame.tries, frame.avoid = frame.tries + 1, by
         if frame.flow.live or (by is not None and frame.tries < MAX_TRIES):

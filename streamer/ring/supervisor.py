@@ -12,14 +12,10 @@ import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from streamer.errors import RingError
 from streamer.ring.channel import RingEnd
-from streamer.ring.worker_handle import WorkerHandle, Workers
-
-if TYPE_CHECKING:
-    from streamer.ring.ring import Ring
+from streamer.ring.worker_handle import Owner, WorkerHandle, Workers
 
 log = logging.getLogger(__name__)
 
@@ -34,19 +30,21 @@ class Supervisor:
     """`quorum` workers must be up to begin with (None: all)."""
 
     def __init__(
-        self, start: Callable[[], Workers], ring: "Ring", depth: int, quorum: int | None
+        self, start: Callable[[], Workers], ring: Owner, depth: int, quorum: int | None
     ) -> None:
         self.handles: list[WorkerHandle] = []
         self._start, self._ring, self._depth, self._quorum = start, ring, depth, quorum
         self._tasks: set[asyncio.Task[None]] = set()
-        self._home = Path(tempfile.mkdtemp(prefix="streamer-ring-"))
-        self._listener = socket.socket(socket.AF_UNIX)
+        self._home = Path()
+        self._listener: socket.socket | None = None
         self._workers: Workers | None = None
         # One thread for all the time: Linux kills what Ray started with the thread that did.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="ring-workers")
 
     async def start(self) -> None:
         """Until enough workers are up. Raises RingError, and whatever `start` raises."""
+        self._home = Path(tempfile.mkdtemp(prefix="streamer-ring-"))
+        self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._home / "ring"))
         self._listener.listen()
         self._listener.setblocking(False)
@@ -55,7 +53,7 @@ class Supervisor:
             WorkerHandle(index, self._depth, self._workers, self._ring)
             for index in range(len(self._workers))
         ]
-        self.own(self._accept(), "accepting workers")
+        self.own(self._accept(self._listener), "accepting workers")
         for index, handle in enumerate(self.handles):
             self.own(self._tend(index, handle, self._workers), f"supervision of worker {index}")
         await self._until_up()
@@ -68,8 +66,9 @@ class Supervisor:
         await asyncio.gather(*tasks, return_exceptions=True)
         for handle in self.handles:
             handle.disconnect()
-        self._listener.close()
-        shutil.rmtree(self._home, ignore_errors=True)
+        if self._listener is not None:
+            self._listener.close()
+            shutil.rmtree(self._home, ignore_errors=True)
         if self._workers is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._workers.stop)
         self._thread.shutdown(wait=False)
@@ -121,12 +120,12 @@ class Supervisor:
         hopeful = sum(handle.failure is None for handle in self.handles)
         return hopeful if self._quorum is None else min(self._quorum, hopeful)
 
-    async def _accept(self) -> None:
+    async def _accept(self, listener: socket.socket) -> None:
         """Workers connect when they are warm, and again after a restart."""
         loop = asyncio.get_running_loop()
         while True:
             try:
-                accepted, _ = await loop.sock_accept(self._listener)
+                accepted, _ = await loop.sock_accept(listener)
             except OSError as error:  # out of descriptors, say; they may come back
                 log.warning("a worker cannot connect: %s", error)
                 await asyncio.sleep(MAX_RETRY_S / 10)

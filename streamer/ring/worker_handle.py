@@ -7,16 +7,14 @@ import asyncio
 import logging
 import time
 from collections import deque
+from collections.abc import Coroutine
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from streamer.errors import StreamerError
+from streamer.errors import RingError, StreamerError
 from streamer.frame import Frame, Image
 from streamer.ring.channel import Request, Response, RingEnd
 from streamer.ring.flow import Completion, Flow, InFlight
-
-if TYPE_CHECKING:
-    from streamer.ring.ring import Ring
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +31,32 @@ class Workers(Protocol):
     def stop(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a worker may take, in seconds."""
+
+    stall_s: float = 0.5  # live: a frame held longer, and `stall_factor` times the usual, is lost
+    stall_factor: float = 4.0
+    unknown_stall_s: float = 10.0  # while the usual is unknown
+    hung_s: float = 60.0  # after that the worker itself is ended
+
+
+class Owner(Protocol):
+    """What workers' handles and their supervisor need of a ring; the docstrings of Ring hold."""
+
+    patience: Patience
+    failure: RingError | None
+
+    def share_out(self) -> None: ...
+    def resend(self, frame: InFlight) -> None: ...
+    def lost(self, frame: InFlight) -> None: ...
+    def refused(self, frame: InFlight, error: str, by: int | None) -> None: ...
+    def own(self, work: Coroutine[None, None, None], name: str) -> None: ...
+    def end(self, handle: "WorkerHandle") -> None: ...
+    def fail(self, error: RingError) -> None: ...
+    async def wait_changed(self) -> None: ...
+
+
 @dataclass(slots=True)
 class WorkerStats:
     """What a worker has done so far."""
@@ -47,7 +71,7 @@ class WorkerStats:
 class WorkerHandle:
     """Sends frames to one worker and takes them back; every frame has exactly one outcome."""
 
-    def __init__(self, index: int, depth: int, workers: Workers, ring: "Ring") -> None:
+    def __init__(self, index: int, depth: int, workers: Workers, ring: Owner) -> None:
         self.index = index
         self.stats = WorkerStats()
         self.up = asyncio.Event()
@@ -107,7 +131,7 @@ class WorkerHandle:
         frame.submitted_at = time.monotonic()
         asked = frame.frame
         if self._channel is None:
-            self._ring.supervisor.own(self._call(frame), f"call to worker {self.index}")
+            self._ring.own(self._call(frame), f"call to worker {self.index}")
             return
         try:
             self._channel.send(asked.image, Request(asked.style, asked.height_px, asked.orders))
@@ -182,11 +206,11 @@ class WorkerHandle:
         if to_blame and self.failures_in_row == 1:
             log.warning("worker %d failed: %s", self.index, error)
         if not frame.given_up:
-            self._ring.refused(frame, error, self if to_blame else None)
+            self._ring.refused(frame, error, self.index if to_blame else None)
         if self.failures_in_row >= MAX_FAILURES:
             log.error("worker %d failed %d times in a row", self.index, MAX_FAILURES)
             self.failures_in_row = 0
-            self._ring.supervisor.end(self)
+            self._ring.end(self)
         self._ring.share_out()
 
     def _take_back(self, frame: InFlight, inference_s: float) -> float | None:
@@ -213,7 +237,7 @@ class WorkerHandle:
             )
         else:
             log.error("worker %d hangs", self.index)
-            self._ring.supervisor.end(self)
+            self._ring.end(self)
 
     # --- connections -----------------------------------------------------------------------
 
@@ -243,7 +267,7 @@ class WorkerHandle:
             self._timers.pop(frame).cancel()
             if not frame.given_up:
                 self.stats.lost += 1
-                frame.tries, frame.avoid = frame.tries + 1, self
+                frame.tries, frame.avoid = frame.tries + 1, self.index
                 self._ring.lost(frame)
 
     def was_up(self) -> bool:

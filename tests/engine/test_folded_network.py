@@ -143,12 +143,23 @@ def test_what_is_prepared_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> N
     assert network.ready(64, 64, first) and network.ready(WIDTH, HEIGHT, second)
 
 
-def test_only_so_many_sizes_are_kept() -> None:
+def test_only_so_many_pixels_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folded_network, "_KEPT_PIXELS", 2 * 64 * (88 + 96 + 104))
     network = FoldedNetwork(small.network(), 0, 1, "onnxruntime")
     sizes = [(64 + 8 * i, 64) for i in range(6)]
     for size in sizes:
         network.prepare(*size)
-    assert [network.ready(*size) for size in sizes] == [False] * 2 + [True] * 4
+    assert [network.ready(*size) for size in sizes] == [False] * 3 + [True] * 3
+    network.forget(*sizes[-1])
+    assert [network.ready(*size) for size in sizes[3:]] == [True, True, False]
+
+
+def test_one_size_is_kept_however_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folded_network, "_KEPT_PIXELS", 1)
+    network = FoldedNetwork(small.network(), 0, 1, "onnxruntime")
+    network.prepare(64, 64)
+    network.prepare(72, 64)
+    assert network.ready(72, 64) and not network.ready(64, 64)
 
 
 def test_a_network_without_norms_is_told_apart() -> None:

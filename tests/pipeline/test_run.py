@@ -20,7 +20,7 @@ from tests.support.fakes import Killed, ListSink, ListSource, ThreadWorkers, num
 
 
 class Erratic:
-    """Takes a random time, and dies now and then, of no frame twice."""
+    """Takes a random time, and dies now and then, of frame 40 for certain, of none twice."""
 
     def __init__(self, seed: int, deaths: float = 0.0) -> None:
         self._random = random.Random(seed)
@@ -32,7 +32,8 @@ class Erratic:
         number = int(image.data[0])
         with self._lock:
             pause, fate = self._random.uniform(0, 0.02), self._random.random()
-            dies = fate < self._deaths and number not in self._died_of
+            dies = fate < self._deaths or (self._deaths > 0 and number == 40)
+            dies = dies and number not in self._died_of
             self._died_of |= {number} if dies else set()
         time.sleep(pause)
         if dies:

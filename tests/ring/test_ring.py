@@ -22,7 +22,8 @@ from streamer.ring.channel import (
     serve_ring,
 )
 from streamer.ring.flow import Completion, Flow
-from streamer.ring.ring import Patience, Ring
+from streamer.ring.ring import Ring
+from streamer.ring.worker_handle import Patience
 from tests.support.fakes import (
     Gate,
     Killed,
