@@ -122,7 +122,7 @@ class FoldedModel:
         if whole is not None and image.width * image.height <= SMALL_PIXELS:
             return whole
         return self._network.measure(
-            resize(image, *_reduced(image)).planes, self._only(index)
+            resize(image, *_reduced(image, SMALL_PIXELS)).planes, self._only(index)
         ).statistics
 
     def ready(self, image: Image, shares: Shares) -> bool:
@@ -132,7 +132,7 @@ class FoldedModel:
 
     def prepare(self, image: Image, shares: Shares) -> None:
         """Compile what an image of this size needs; beside `stylize`, in another thread."""
-        for width, height in (_reduced(image), *_sizes(image)):
+        for width, height in (_reduced(image, SMALL_PIXELS), *_sizes(image)):
             self._network.prepare(width, height, self._weights(shares))
 
     def _toned(self, own: Statistics | None, index: int, tone: float) -> Statistics:
@@ -185,7 +185,7 @@ def _tiles(length: int) -> Iterator[tuple[int, slice]]:
         shown = end
 
 
-def _reduced(image: Image, pixels: int = SMALL_PIXELS) -> tuple[int, int]:
+def _reduced(image: Image, pixels: int) -> tuple[int, int]:
     """Width and height of a copy of at most so many pixels, which the network takes."""
     scale = min(1.0, (pixels / (image.width * image.height)) ** 0.5)
     sides = (round(side * scale / MULTIPLE) * MULTIPLE for side in (image.width, image.height))
