@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 HEIGHTS_PX = (180, 270, 360, 540, 720)
 FLOOR_PX, FLOOR_FPS = 360, 15.0  # above this rate no height below the floor is taken
-FRESH_S = 30.0  # for which the cost of a height that is not in use is believed
+FRESH_S = 10.0  # for which the cost of a height that is not in use is believed
 PATIENCE_S, LONGEST_PATIENCE_S = 10.0, 640.0  # before a height that did not hold is tried again
 _LOAD = 0.9  # of the workers' time, which a height may take to be chosen
 _SLOW = 0.9  # of the wanted rate; less is too slow

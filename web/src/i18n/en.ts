@@ -171,7 +171,7 @@ export const en = {
     tone: 'Tone',
     tones: (tone: number) =>
       tone === 0 ? 'the picture’s own' : tone === 1 ? 'steady' : `${Math.round(100 * tone)}%`,
-    toneHelp: 'From the picture’s own colours to steady ones.',
+    toneHelp: 'The picture’s own … steady',
     brush: 'Brush',
     brushes: { fine: 'Fine', medium: 'Medium', bold: 'Bold', photo: 'As the photo' },
     colors: 'Keep colours',

@@ -149,7 +149,7 @@ export const es: Words = {
     tone: 'Tono',
     tones: (tone) =>
       tone === 0 ? 'el de la imagen' : tone === 1 ? 'estable' : `${Math.round(100 * tone)} %`,
-    toneHelp: 'De los colores propios de la imagen a unos estables.',
+    toneHelp: 'Propio de la imagen … estable',
     brush: 'Pincel',
     brushes: { fine: 'Fino', medium: 'Medio', bold: 'Grueso', photo: 'Como la foto' },
     colors: 'Conservar colores',
