@@ -37,7 +37,7 @@ endif
 PURE := intake reorder pacer governor fade stats
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit e2e lint gates pure page licences constraints bench peers dist \
+.PHONY: help install run test unit e2e lint gates pure page licences fuzz audit constraints bench peers dist \
 	web screenshots chromium firefox nix clean
 
 help: ## show this
@@ -76,6 +76,17 @@ page: $(VENV)/run.stamp # biome, svelte-check, tsc and vitest
 
 licences: $(VENV)/run.stamp ## list the licence of every package that streamer needs
 	@$(BIN)/python packages.py licences $(ARGS)
+
+fuzz: $(VENV)/test.stamp ## generated requests and texts, for some minutes
+	STREAMER_FUZZ_EXAMPLES=500 $(BIN)/python -m pytest -q tests/server/test_hostile_requests.py \
+		tests/cli/test_options.py $(ARGS)
+
+audit: $(VENV)/run.stamp ## known vulnerabilities of the locked packages, as the registries know them
+	$(BIN)/python -m venv .cache/audit
+	.cache/audit/bin/python -m pip install --quiet pip-audit
+	.cache/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off \
+		--requirement constraints.txt
+	$(BIN)/python hatch_build.py --tools audit
 
 constraints: $(VENV)/test.stamp ## write constraints.txt anew, from the newest versions
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager "$(TORCH)" \

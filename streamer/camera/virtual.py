@@ -8,6 +8,7 @@ size at one rate: both are kept whatever the stream does.
 import sys
 import threading
 import time
+from collections import deque
 from typing import Any, Self
 
 import cv2
@@ -37,7 +38,7 @@ class VirtualCamera:
         self._size = (width, height)
         self._interval_s = 1 / fps
         self._slate = slate(width, height, title)
-        self._newest: Frame | None = None
+        self._newest: deque[Frame] = deque(maxlen=1)
         self._shown, self._shown_at = self._slate, float("-inf")
         self._stop = threading.Event()
         self._failure: Exception | None = None
@@ -60,7 +61,7 @@ class VirtualCamera:
 
     def show(self, frame: Frame) -> None:
         """From now on this frame, until another one, or until it is too old."""
-        self._newest = frame
+        self._newest.append(frame)
 
     async def send(self, frame: Frame) -> None:
         """As a sink: never waits. Raises MediaError once the camera is gone."""
@@ -81,12 +82,14 @@ class VirtualCamera:
             self.sent.tick(now)
 
     def _next(self, now: float) -> Image:
-        frame, self._newest = self._newest, None
-        if frame is not None:
+        try:
+            frame = self._newest.popleft()
+        except IndexError:
+            if now - self._shown_at > AWAY_S:
+                self._shown = self._slate
+        else:
             self._shown, self._shown_at = fit(frame.image, *self._size), now
             self.latency.add(now - frame.captured_at)
-        elif now - self._shown_at > AWAY_S:
-            self._shown = self._slate
         return self._shown
 
 

@@ -61,7 +61,8 @@ RayAddressOption = Annotated[
     typer.Option(
         "--ray-address",
         metavar="ADDRESS",
-        help="Ray cluster to join: auto, or HOST:PORT. Default: start one for this command.",
+        help="Ray cluster to join: auto, or HOST:PORT; insecure: before it for one without a "
+        "token. Default: start a Ray for this command.",
         rich_help_panel=WORKERS_PANEL,
     ),
 ]

@@ -90,7 +90,7 @@ def sheet(
     """Write a contact sheet: one picture in every style."""
     from streamer.engine.stylizer import StylizerSpec
     from streamer.library.sheet import sheet as lay_out
-    from streamer.library.sheet import stylized, tile
+    from streamer.library.sheet import stylized
     from streamer.photo import decode_photo
 
     if output.suffix.lower() not in (".jpg", ".jpeg", ".png"):
@@ -99,12 +99,13 @@ def sheet(
         raise UsageError(f"no such file: {picture}")
     catalogue = Catalogue.load()
     names = [catalogue.check(name) for name in style or catalogue]
-    image = tile(decode_photo(picture.read_bytes(), max_pixels=100_000_000), width)
+    image = decode_photo(picture.read_bytes(), max_pixels=100_000_000)
     needed = dict.fromkeys(catalogue.find(name)[0] for name in names if name != NONE)
-    stylizer = StylizerSpec("onnx", models=tuple(needed)).load()
+    stylizer = StylizerSpec("auto", models=tuple(needed)).load()
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        tiles = list(progress.track(stylized(stylizer, image, names), total=len(names)))
+        made = stylized(stylizer, image, names, width)
+        tiles = list(progress.track(made, total=len(names)))
     try:
         lay_out(tiles, names, min(columns, len(tiles))).save(output, quality=92)
     except OSError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamer.errors import StreamerError
-from streamer.paths import data_dir
+from streamer.paths import data_dir, written_whole
 from streamer.ring.setup import Setup, cores, gpus
 
 Use = Literal["live", "file"]
@@ -50,11 +50,10 @@ def load() -> Saved | None:
 def save(live: Setup, file: Setup, date: str) -> Path:
     """Returns where. Raises StreamerError."""
     saved, target = Saved(live, file, date, cores(), gpus()), path()
-    draft = target.with_suffix(".draft")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(json.dumps(asdict(saved), indent=2) + "\n", encoding="utf-8")
-        draft.replace(target)
+        with written_whole(target) as out:
+            out.write(json.dumps(asdict(saved), indent=2).encode() + b"\n")
     except OSError as error:
         raise StreamerError(f"cannot write {target}: {error.strerror}") from None
     return target

@@ -19,11 +19,11 @@ def video_of(path: Path) -> io.BytesIO | None:
     if path.suffix.lower() not in SUFFIXES or not is_animated(path):
         return None
     status = path.stat()
-    return io.BytesIO(_encoded(path, status.st_mtime_ns, status.st_size))
+    return io.BytesIO(_encoded(path, (status.st_mtime_ns, status.st_size)))
 
 
 @functools.lru_cache(maxsize=1)  # a video is opened several times
-def _encoded(path: Path, _changed_at: int, _size: int) -> bytes:
+def _encoded(path: Path, _stamp: tuple[int, int]) -> bytes:
     out = io.BytesIO()
     with av.open(out, "w", format="matroska") as container:
         stream: VideoStream | None = None

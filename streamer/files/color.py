@@ -20,13 +20,21 @@ from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 from streamer.avframe import to_frame, to_image
-from streamer.files.container import BT709, FULL, LIMITED, UNKNOWN, Colors, VideoInfo, colors_of
+from streamer.files.container import (
+    BT709,
+    FULL,
+    HLG,
+    LIMITED,
+    UNKNOWN,
+    Colors,
+    VideoInfo,
+    colors_of,
+)
 from streamer.files.tonemap import cube
 from streamer.frame import Image
 
 SDR: Final = Colors(LIMITED, BT709, BT709, BT709)
 BT601: Final = Colors(LIMITED, 6, 6, 6)
-HLG: Final = 18
 # FFmpeg's names of the matrix coefficients of ITU-T H.273 that its scaler converts.
 MATRICES: Final = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m"}
 MATRICES_HDR: Final = {1: "bt709", 5: "smpte170m", 6: "smpte170m", 10: "bt2020c"}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import av
 from av.container import InputContainer
@@ -136,7 +136,7 @@ def readable(
 
 
 def decoded_frames(
-    packets: Iterable[Packet[Stream] | None], stream: VideoStream
+    packets: Iterable[Packet[Any] | None], stream: VideoStream
 ) -> Iterator[VideoFrame | None]:
     """Every decoded frame; None for each part that cannot be read or decoded."""
     for packet in packets:

@@ -145,7 +145,7 @@ class Copier:
         self._trim = trim
         self._copies: dict[int, Stream] = {}
         self._converters: dict[int, Converter] = {}
-        self._last: dict[int, int] = {}
+        self._last: dict[int, tuple[int, int, int]] = {}  # dts said and written, duration
         self._covers = {track.index for track in tracks if track.kind == "cover"}
         self._texts = {track.index for track in tracks if track.codec == "mov_text"}
         self._headless = {track.index for track in tracks if track.kind == "video"}
@@ -174,11 +174,14 @@ class Copier:
     def write(self, out: OutputContainer, packet: Packet[Stream]) -> None:
         """Write a packet; one that the muxer refuses is counted as damaged."""
         index = packet.stream_index
-        last = self._last.get(index)
-        if packet.dts is not None and last is not None and packet.dts <= last:
-            packet.dts = last + 1  # as FFmpeg's own tools do it: what overlaps is not lost
-            packet.pts = max(packet.pts or 0, packet.dts)
-        dts = packet.dts
+        said, dts = packet.dts, packet.dts
+        if said is not None and index in self._last:
+            said_before, last, duration = self._last[index]
+            if said <= last:  # a time that is repeated says nothing; what overlaps is not lost
+                dts = last + (max(1, duration) if said == said_before else 1)
+                packet.pts = dts + max(0, (packet.pts or said) - said)
+                packet.dts = dts
+        duration = packet.duration or 0
         try:
             out.mux(packet)
         except (av.FFmpegError, ValueError) as error:
@@ -186,8 +189,8 @@ class Copier:
                 raise
             self.damaged += 1
             return
-        if dts is not None:
-            self._last[index] = dts
+        if said is not None and dts is not None:
+            self._last[index] = said, dts, duration
 
     def _is_wanted(self, packet: Packet[Stream]) -> bool:
         index = packet.stream_index
@@ -252,6 +255,7 @@ class AudioConverter:
         self._graph: Graph | None = None
         self._key: tuple[object, ...] = ()
         self._due: int | None = None  # where the next decoded frame begins
+        self._said: int | None = None  # where the one before began, by its own word
 
     def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
         for frame in self._source.decode(packet):
@@ -269,7 +273,10 @@ class AudioConverter:
             yield from self._drain()
             self._graph, self._key = self._build(frame), key
         assert self._graph is not None
-        frame.pts = self._due if frame.pts is None else frame.pts
+        said = frame.pts
+        if self._due is not None and (said is None or said == self._said):
+            frame.pts = self._due
+        self._said = said
         if frame.pts is not None and frame.time_base:
             duration = Fraction(frame.samples, frame.sample_rate) / frame.time_base
             self._due = frame.pts + round(duration)

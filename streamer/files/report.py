@@ -1,6 +1,6 @@
 """transcode → **report** → terminal: a progress bar, lines now and then, or JSON for programs.
 
-docs/file-events.md describes the JSON.
+docs/files.md describes the JSON.
 """
 
 import json

@@ -40,11 +40,11 @@ class Busy:
 
 
 class FileSource:
-    """Pictures of a video as frames of one style. Raises what decoding raises."""
+    """Decoded frames as frames of one style. Raises what decoding raises."""
 
     def __init__(
         self,
-        pictures: Iterable[DecodedFrame],
+        decoded: Iterable[DecodedFrame],
         time_base: Fraction,
         style: Style,
         *,
@@ -54,7 +54,7 @@ class FileSource:
     ) -> None:
         self.busy = Busy()
         self._statistics = statistics
-        self._pictures = pictures
+        self._decoded = decoded
         self._time_base = time_base
         self._style = style
         self._height_px = height_px
@@ -93,29 +93,29 @@ class FileSource:
     def _decode(self) -> None:
         started = time.perf_counter()
         try:
-            for picture in self._pictures:
-                decoded = time.perf_counter()
-                self.busy.working_s += decoded - started
+            for frame in self._decoded:
+                ready = time.perf_counter()
+                self.busy.working_s += ready - started
                 self._room.acquire()
                 if self._closed:
                     return
                 started = time.perf_counter()
-                self.busy.waiting_s += started - decoded
-                self._loop.call_soon_threadsafe(self._put, self._frame(picture))
+                self.busy.waiting_s += started - ready
+                self._loop.call_soon_threadsafe(self._put, self._frame(frame))
         except Exception as error:  # carried to whoever waits in ready()
             self._failure = error
         finally:
             self._loop.call_soon_threadsafe(self._finish)
 
-    def _frame(self, picture: DecodedFrame) -> Frame:
+    def _frame(self, decoded: DecodedFrame) -> Frame:
         return Frame(
-            picture.image,
-            picture.pts,
+            decoded.image,
+            decoded.pts,
             self._time_base,
             time.monotonic(),
             self._style,
             self._height_px,
-            picture.duration,
+            decoded.duration,
         )
 
     def _put(self, frame: Frame) -> None:

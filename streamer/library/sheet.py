@@ -9,9 +9,11 @@ from PIL import ImageDraw, ImageFont
 from streamer.engine.stylizer import Stylizer
 from streamer.frame import Image, Style
 from streamer.i420 import Pixels, from_rgb, to_rgb
+from streamer.statistics import Orders
 
 GAP_PX = 8
 CAPTION_PX = 26
+ENLARGED = 2
 _PAPER, _INK = "#faf8f4", "#222222"
 
 
@@ -22,9 +24,18 @@ def tile(image: Image, width_px: int) -> Image:
     return from_rgb(np.asarray(small))
 
 
-def stylized(stylizer: Stylizer, image: Image, styles: Sequence[str]) -> Iterator[Pixels]:
+def stylized(
+    stylizer: Stylizer, image: Image, styles: Sequence[str], width_px: int
+) -> Iterator[Pixels]:
+    """The image as a live stream would show it, in tiles of that width.
+
+    The networks see it larger than a tile, because strokes have a size in pixels.
+    """
+    large = tile(image, ENLARGED * width_px)
+    live = Orders(0, {}, frozenset())
     for style in styles:
-        yield to_rgb(stylizer.stylize(image, Style(((style, 1.0),))))
+        (made,) = stylizer.stylize_all([large], [Style(((style, 1.0),))], [live])
+        yield to_rgb(tile(made.image, width_px))
 
 
 def sheet(tiles: Sequence[Pixels], captions: Sequence[str], columns: int) -> Pillow.Image:

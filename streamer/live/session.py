@@ -161,6 +161,8 @@ class Session:
             "bitrate_bps": peer.bitrate_bps,
             "uplink_bps": peer.uplink_bps,
             "keyframes": peer.keyframes_out,
+            "lost_frames": peer.lost_frames,
+            "decode_errors": peer.decode_errors,
             "refused": {"datagrams": peer.datagrams_refused, "messages": peer.messages_refused},
         }
 

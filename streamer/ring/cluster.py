@@ -5,20 +5,34 @@ Ray when they die. Only what was started here is ever stopped.
 """
 
 import contextlib
+import logging
 import os
 import secrets
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from streamer.engine.stylizer import Stylizer
-from streamer.errors import RingError, StreamerError, StylizeError
+from streamer.errors import RingError, StreamerError, StylizeError, UsageError
 from streamer.frame import Frame, Style
 from streamer.ring.channel import Response
 from streamer.ring.worker import Worker
 
+log = logging.getLogger(__name__)
+
+INSECURE = "insecure:"  # before the address of a cluster that has no token, and may be joined
+PROBE_S = 20.0
+_OWN_TOKEN = secrets.token_hex(32)
+_PROBE = """
+import sys
+from ray._private.services import canonicalize_bootstrap_address_or_die
+from ray._raylet import GcsClient
+GcsClient(address=canonicalize_bootstrap_address_or_die(sys.argv[1])).internal_kv_keys(b"")
+"""
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
 
 
@@ -41,12 +55,14 @@ class Cluster:
         gpus: int = 0,
         address: str | None = None,
     ) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # the ring tells of deaths itself
         if address is None:
-            # What Ray does by itself on desktops: its ports listen on loopback only.
-            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-        _authenticate(joining=address is not None)
+            # As on desktops: Ray's ports listen on loopback only.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+            _own_token()
+        else:
+            address = checked(address)
         import ray
 
         self._ray = ray
@@ -111,7 +127,7 @@ class Cluster:
             shutil.rmtree(self._home, ignore_errors=True)
 
     def _start_ray(self, cpus: int, gpus: int) -> None:
-        self._home = tempfile.mkdtemp(prefix="streamer-")
+        self._home = tempfile.mkdtemp(prefix="streamer-")  # Ray opens its own folder to everybody
         try:
             self._ray.init(
                 address="local",  # never whatever cluster happens to run here
@@ -121,7 +137,7 @@ class Cluster:
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level="ERROR",
-                _temp_dir=self._home,
+                _temp_dir=f"{self._home}/r",
             )
         except Exception as error:  # Ray raises whatever comes to hand
             shutil.rmtree(self._home, ignore_errors=True)
@@ -145,7 +161,7 @@ class Cluster:
             raise RingError(
                 f"no Ray cluster at {address}: {_first_line(error)}"
                 " (start one with `ray start --head`; its token must be in ~/.ray/auth_token"
-                " or RAY_AUTH_TOKEN)"
+                " or RAY_AUTH_TOKEN; docs/cluster.md has every step)"
             ) from error
 
 
@@ -157,21 +173,54 @@ def _share(gpus: int, workers: int) -> float:
     return min(1.0, int(10_000 / -(-workers // gpus)) / 10_000) if gpus else 0
 
 
-def _authenticate(joining: bool) -> None:
-    """Have Ray use a token; it reads these variables once, when it is imported.
+def _own_token() -> None:
+    """A Ray of our own gets a token that is in no file, whatever is set for other clusters.
 
-    A Ray of our own gets a token that nobody else knows and no file holds. A cluster's token is
-    where `ray start` left it.
+    Ray reads these variables once, when it is imported: all Rays of a process have one token.
     """
-    if "RAY_AUTH_MODE" in os.environ:
-        return
+    os.environ["RAY_AUTH_MODE"] = "token"
+    os.environ["RAY_AUTH_TOKEN"] = _OWN_TOKEN
+    os.environ.pop("RAY_AUTH_TOKEN_PATH", None)
+
+
+def checked(address: str) -> str:
+    """The address of a cluster that may be joined, without `insecure:` before it.
+
+    Whoever reaches a cluster without token authentication can run programs on all its machines.
+    So a wrong token is tried first: raises UsageError for a cluster that takes it, unless the
+    address says `insecure:`.
+    """
+    insecure, plain = address.startswith(INSECURE), address.removeprefix(INSECURE)
     saved = Path.home() / ".ray" / "auth_token"
     known = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() or saved.exists()
-    if joining and known:
-        os.environ["RAY_AUTH_MODE"] = "token"
-    if not joining:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if known:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+    if insecure:
+        log.warning("x the Ray cluster %s is joined, whether it has a token or not", plain)
+    elif takes_any_token(plain):
+        raise UsageError(
+            f"the Ray cluster {plain} has no token, so everybody who reaches it can run programs "
+            f"there; see docs/cluster.md, or use --ray-address {INSECURE}{plain}"
+        )
+    return plain
+
+
+def takes_any_token(address: str) -> bool:
+    """Whether the cluster answers a program whose token is wrong; in a process of its own."""
+    wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    environment = {**os.environ, **wrong}
+    environment.pop("RAY_AUTH_TOKEN_PATH", None)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE, address],
+            env=environment,
+            capture_output=True,
+            timeout=PROBE_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:  # nobody answers; joining says so in its own words
+        return False
+    return done.returncode == 0
 
 
 def _cause(error: BaseException) -> str:

@@ -5,7 +5,6 @@ Browsers warn of it once, because it is self-signed. It is kept, so that they wa
 
 import datetime
 import ipaddress
-import os
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from streamer.errors import StreamerError, UsageError
-from streamer.paths import data_dir
+from streamer.paths import data_dir, written_whole
 from streamer.server.listen import network_addresses
 
 VALID = datetime.timedelta(days=397)  # browsers refuse what is valid for longer
@@ -41,7 +40,7 @@ def ensure(folder: Path, addresses: Iterable[str]) -> tuple[Path, Path]:
     wanted = {ipaddress.ip_address(address) for address in addresses}
     if not (key.is_file() and _fits(certificate, wanted)):
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _make(certificate, key, wanted)
         except OSError as failure:
             raise StreamerError(f"--https cannot write {folder}: {failure.strerror}") from None
@@ -81,15 +80,11 @@ def _make(certificate: Path, key: Path, addresses: _Addresses) -> None:
         .sign(secret, hashes.SHA256())
     )
     encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    _write(key, secret.private_bytes(encoding, form, serialization.NoEncryption()), 0o600)
-    _write(certificate, made.public_bytes(encoding), 0o644)
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """With `mode` from the start: a key is never readable by others, not for a moment."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
+    certificate.unlink(missing_ok=True)  # never one with the key of another
+    with written_whole(key, 0o600) as file:
+        file.write(secret.private_bytes(encoding, form, serialization.NoEncryption()))
+    with written_whole(certificate) as file:
+        file.write(made.public_bytes(encoding))
 
 
 def _now() -> datetime.datetime:

@@ -1,6 +1,7 @@
 """Health, statistics, and metrics for Prometheus, read from ring and sessions on request."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -136,8 +137,11 @@ def _stream_metrics(streams: Mapping[str, Mapping[str, Any]]) -> Iterator[Metric
     latency = GaugeMetricFamily(
         "streamer_stream_latency_seconds", "Latency by stage", labels=[*of, "stage", "quantile"]
     )
-    for session_id, stats in streams.items():
-        label = [session_id, stats["name"]]
+    numbers: Counter[str] = Counter()
+    for stats in streams.values():
+        # Not the id: a publisher that comes back continues its series.
+        label = [str(numbers[stats["name"]]), stats["name"]]
+        numbers[stats["name"]] += 1
         fps.add_metric([*label, "in"], stats["in_fps"])
         fps.add_metric([*label, "out"], stats["out_fps"])
         height.add_metric(label, stats["height_px"])

@@ -13,8 +13,7 @@ import socket
 import sys
 import threading
 import time
-import webbrowser
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import psutil
 from starlette.types import ASGIApp
@@ -27,9 +26,10 @@ from streamer.live.broadcast import Broadcasts
 from streamer.live.session import Defaults
 from streamer.live.sessions import Sessions
 from streamer.live.viewers import Viewers
+from streamer.paths import data_dir, written_whole
 from streamer.ring.ring import Ring
 from streamer.ring.start import ring_of
-from streamer.server import qr
+from streamer.server import browser, qr
 from streamer.server.app import create_app
 from streamer.server.config import Config
 from streamer.server.http_server import serving
@@ -66,18 +66,18 @@ async def _serve(config: Config, listener: socket.socket) -> None:
     addresses = urls(config, listener.getsockname()[1])
     ring, closing, app = _assemble(config, broadcasts, addresses)
     async with _camera(config, broadcasts), serving(config, app, listener) as http:
-        _announce(config, addresses)
-        async with ring, closing:
-            gc.collect()
-            gc.freeze()  # all this stays; collecting it again took 0.3 s each time
-            print(f"ready in {time.monotonic() - began_at:.1f} s; Ctrl-C stops", flush=True)
-            if config.open_browser and has_display():
-                await asyncio.to_thread(webbrowser.open, addresses[0])
-            failed = asyncio.create_task(ring.failed.wait())
-            await asyncio.wait({http, failed}, return_when=asyncio.FIRST_COMPLETED)
-            failed.cancel()
-            if ring.failure is not None:  # without workers there is nothing to serve
-                raise ring.failure
+        with _announced(config, addresses):
+            async with ring, closing:
+                gc.collect()
+                gc.freeze()  # all this stays; collecting it again took 0.3 s each time
+                print(f"ready in {time.monotonic() - began_at:.1f} s; Ctrl-C stops", flush=True)
+                if config.open_browser and has_display():
+                    closing.enter_context(browser.opened(addresses[0]))
+                failed = asyncio.create_task(ring.failed.wait())
+                await asyncio.wait({http, failed}, return_when=asyncio.FIRST_COMPLETED)
+                failed.cancel()
+                if ring.failure is not None:  # without workers there is nothing to serve
+                    raise ring.failure
 
 
 def _assemble(
@@ -185,20 +185,46 @@ def _end(code: int) -> None:
     """End this process and its children; Ray's helpers would notice it seconds later."""
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
-            child.kill()
+            if not browser.is_browser(child.pid):
+                child.kill()
     os._exit(code)
 
 
-def _announce(config: Config, addresses: list[str]) -> None:
-    print("\n".join(f"streamer at {address}" for address in addresses), flush=True)
-    if (phone := _for_phones(config, addresses)) is not None:
+@contextlib.contextmanager
+def _announced(config: Config, addresses: list[str]) -> Iterator[None]:
+    """Says where the server is. The token is for a terminal; a journal is read by others."""
+    terminal = sys.stdout.isatty()
+    for address in addresses:
+        print(f"streamer at {address if terminal else address.partition('?')[0]}", flush=True)
+    if (phone := _for_phones(config, addresses)) is not None and terminal:
         print(f"{qr.terminal(phone)}scan it with a phone on this network", flush=True)
-    elif not config.loopback:
+    elif phone is None and not config.loopback:
         log.warning("browsers on other machines give no camera to http pages: add --https")
-    setup = config.setup
-    threads = f"{setup.threads} CPU thread{'s' * (setup.threads > 1)} each"
-    on = f"{setup.gpus} GPUs" if setup.gpus else threads
-    print(f"starting Ray and {setup.workers} {setup.backend} workers, {on} ...", flush=True)
+    with contextlib.ExitStack() as stack:
+        if config.token is not None and not terminal:
+            stack.enter_context(_token_file(config.token))
+        setup = config.setup
+        threads = f"{setup.threads} CPU thread{'s' * (setup.threads > 1)} each"
+        on = f"{setup.gpus} GPUs" if setup.gpus else threads
+        print(f"starting Ray and {setup.workers} {setup.backend} workers, {on} ...", flush=True)
+        yield
+
+
+@contextlib.contextmanager
+def _token_file(token: str) -> Iterator[None]:
+    """Inside, the token is in a file that only this user can read."""
+    path = data_dir() / f"token-{os.getpid()}"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with written_whole(path, 0o600) as file:
+            file.write(f"{token}\n".encode())
+        print(f"the token is in {path}", flush=True)
+    except OSError as failure:
+        log.warning("x cannot write the token to %s: %s", path, failure.strerror)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def has_display() -> bool:

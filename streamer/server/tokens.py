@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 import secrets
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
 from streamer.errors import StreamerError, UsageError
-from streamer.paths import data_dir
+from streamer.paths import data_dir, written_whole
 from streamer.server.access import Access, Role
 
 TOKEN_BYTES = 24
@@ -63,16 +62,12 @@ def load() -> list[Token]:
 
 
 def _write(tokens: list[Token]) -> None:
-    draft = path().with_name(f".tokens.{secrets.token_hex(4)}")
     try:
         path().parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump([asdict(token) for token in tokens], file, indent=2)
-        draft.replace(path())
+        with written_whole(path(), 0o600) as file:
+            file.write(json.dumps([asdict(token) for token in tokens], indent=2).encode())
     except OSError as error:
         raise StreamerError(f"cannot write {path()}: {error.strerror}") from None
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def _digest(text: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal, cast
 import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
+from av.video.reformatter import ColorRange, Colorspace
 
 from streamer.avframe import to_frame, to_image
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
@@ -29,6 +30,15 @@ DECODERS: dict[VideoCodec, str] = {
 }
 FRAME = VIDEO_CLOCK_HZ // 30
 CORES = os.cpu_count() or 1
+BT601 = 6  # matrix coefficients of ITU-T H.273
+# Those of other matrices that FFmpeg's scaler converts.
+MATRICES = {
+    1: Colorspace.ITU709,
+    4: Colorspace.FCC,
+    7: Colorspace.SMPTE240M,
+    9: Colorspace.BT2020,
+}
+EXACT = 4 | 0x2000 | 0x4000 | 0x40000  # bicubic, whole chroma in and out, accurate rounding
 IN_DECODER_MAX = 64  # frames a decoder may hold back before their arrival is forgotten
 
 
@@ -55,7 +65,25 @@ class Decoder:
     def _frame(self, av_frame: av.VideoFrame, encoded: EncodedFrame) -> Frame:
         pts = encoded.pts if av_frame.pts is None else av_frame.pts
         arrived_at = self._arrived.pop(pts, encoded.arrived_at)
-        return Frame(to_image(av_frame), pts, VIDEO_TIME_BASE, arrived_at)
+        return Frame(to_image(to_bt601(av_frame)), pts, VIDEO_TIME_BASE, arrived_at)
+
+
+def to_bt601(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame with the matrix of BT.601 and in video range, to 1/255.
+
+    WebRTC has no colour tags but those in the stream; without one, this is what browsers mean.
+    """
+    matrix, is_full = MATRICES.get(frame.colorspace), frame.color_range == ColorRange.JPEG
+    if matrix is None and not is_full:
+        return frame
+    return frame.reformat(
+        format="yuv420p",
+        src_colorspace=matrix or Colorspace.ITU601,
+        dst_colorspace=Colorspace.ITU601,
+        src_color_range=ColorRange.JPEG if is_full else ColorRange.MPEG,
+        dst_color_range=ColorRange.MPEG,
+        interpolation=EXACT,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +200,7 @@ def _context(name: str, width: int, height: int) -> VideoCodecContext:
     context = cast(VideoCodecContext, av.CodecContext.create(name, "w"))
     context.width, context.height = width, height
     context.pix_fmt = "yuv420p"
+    context.color_range, context.colorspace = ColorRange.MPEG, BT601
     context.time_base, context.framerate = VIDEO_TIME_BASE, Fraction(30)
     context.gop_size = 1 << 20
     context.thread_count = 1 if width * height <= 640 * 480 or CORES < 4 else 2

@@ -150,15 +150,16 @@ class Offer:
         if self._fmtp or "VP8/90000" in names.values():
             return
         received = [p for p, name in names.items() if name in _ALIASES and sends_only]
-        if not received:
-            offered = sorted({name.split("/")[0] for name in names.values()} - {"", "RTX"})
+        offered = sorted({name.split("/")[0] for name in names.values()} - {"", "RTX"})
+        if not received and offered:
             raise UsageError(
                 f"this offer cannot be answered: of its video codecs ({', '.join(offered)}) none "
                 "is supported; choose H.264 in packetization mode 1 (OBS: Settings, Output, "
                 "Encoder: x264) or VP8"
             )
-        self.alias = _ALIASES[names[received[0]]]
-        self._rewrite(section, received[0], "VP8/90000", None)
+        for payload_type in received[:1]:
+            self.alias = _ALIASES[names[payload_type]]
+            self._rewrite(section, payload_type, "VP8/90000", None)
 
     def _rewrite(
         self, section: _Section, payload_type: str, name: str, parameters: str | None

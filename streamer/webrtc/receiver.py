@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 STREAMS_MAX = 4  # SSRCs with statistics; a sender with more makes them up
 BACKLOG_MAX = 12  # encoded frames waiting for the decoder
 PLI_EVERY_S = 0.3
+UNREADABLE = 5  # frames at the beginning, keyframes mostly, that say something is wrong
 
 
 class RtpReceiver:
@@ -214,6 +215,7 @@ class VideoReceiver(RtpReceiver):
         self.codec: VideoCodec | None = None
         self.alias: VideoCodec | None = None  # what aiortc takes for VP8
         self.errors = 0
+        self._decoded = 0
         self._dropped = 0
         self._take = take
         self._threads = threads
@@ -343,7 +345,13 @@ class VideoReceiver(RtpReceiver):
                     if not isinstance(error, av.FFmpegError | ValueError):  # not a damaged frame
                         log.exception("x the decoder failed; it starts again")
                         decoder = None
+                    elif self.errors == UNREADABLE and not self._decoded:
+                        log.warning(
+                            "x no frame of a %s stream could be decoded: they are damaged, "
+                            "or larger than %d pixels", self.codec, self._max_pixels,
+                        )  # fmt: skip
                     continue
+                self._decoded += len(frames)
                 for frame in frames:
                     self._take(frame)
             self._arrived.clear()

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from streamer.camera import source as camera_source
 from streamer.camera.source import Address, CameraSource, Pace, parse_source
 from streamer.errors import UsageError
+from streamer.files.color import Shape, shape_of
 from streamer.frame import Image
 from streamer.i420 import to_rgb
 from tests.support.clips import number_frame, read_number, timed_frame
+from tests.support.rtsp import UdpCamera
 from tests.support.video_clips import Clip, luma, write_clip
 from tests.support.waiting import eventually
 
@@ -217,6 +219,40 @@ def test_a_camera_is_found_by_name(tmp_path: Path) -> None:
     assert (address.url, address.format) == ("/dev/video2", "v4l2")
     with pytest.raises(UsageError, match="neither a camera's number or name"):
         parse_source("other", "linux", names=tmp_path)
+
+
+async def test_rtsp_over_udp_where_tcp_is_refused_and_again_after_a_restart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(camera_source, "READ_S", 1.0)
+    told: list[str] = []
+    with UdpCamera() as camera:
+        address = parse_source(camera.url, "linux")
+        with contextlib.closing(CameraSource(address, told.append)) as source:
+            numbers = await take(source, 5)
+            assert numbers == sorted(set(numbers)) and camera.refused > 0
+            camera.drop()
+            await eventually(lambda: camera.plays > 1)
+            assert await take(source, 5)
+    assert told and "trying again" in told[0]
+
+
+async def test_a_failure_nobody_thought_of_is_said_and_tried_again(
+    clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(camera_source, "RETRY_S", (0.01,))
+    failures = iter([RuntimeError("broken")])
+
+    def once(frame: av.VideoFrame, aspect: Fraction | None) -> Shape:
+        for failure in failures:
+            raise failure
+        return shape_of(frame, aspect)
+
+    monkeypatch.setattr(camera_source, "shape_of", once)
+    told: list[str] = []
+    with contextlib.closing(CameraSource(Address(str(clip)), told.append)) as source:
+        assert await take(source, 1)
+    assert told[0] == "clip.mp4: broken; trying again"
 
 
 async def test_a_source_that_pauses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,14 +46,14 @@ def test_bench_is_taken_over_by_file(streamer: Any, tmp_path: Path) -> None:
         "bench", "--backend", "onnx", "--threads", "1", "--height", "90", "--seconds", "0.2"
     )
     assert bench.returncode == 0, bench.stderr
-    assert " fps " in bench.stdout and "both use it from now on" in bench.stdout
+    assert " fps " in bench.stdout and "both commands use it from now on" in bench.stdout
     picture = tmp_path / "in.png"
     Image.fromarray(smooth_rgb(96, 64)).save(picture)
     target = str(tmp_path / "out.jpg")
     used = streamer("file", str(picture), "-o", target)
     assert used.returncode == 0, used.stderr
-    assert "as `streamer bench` found best on" in used.stderr
+    assert "using what `streamer bench` found best on" in used.stderr
     asked = streamer("file", str(picture), "-o", target, "--overwrite", "--workers", "1")
     assert asked.returncode == 0, asked.stderr
     assert "streamer bench" not in asked.stderr
-    assert streamer("bench", "--forget").stdout == "forgotten\n"
+    assert streamer("bench", "--clear").stdout == "deleted\n"

@@ -156,6 +156,13 @@ async def test_no_port_of_ray_can_be_reached_from_elsewhere() -> None:
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
 
+async def test_no_other_user_can_enter_the_folder_of_ray() -> None:
+    async with on_ray(workers=1):
+        (home,) = Path(tempfile.gettempdir()).glob("streamer-[!r]*")
+        assert home.stat().st_mode & 0o077 == 0
+        assert list(home.rglob("plasma_store")), "Ray's sockets lie in it"
+
+
 JOIN = """
 import asyncio, sys
 from tests.e2e.test_ring import on_ray
@@ -172,13 +179,15 @@ asyncio.run(main())
 """
 
 
+TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "f" * 64}
+
+
 @pytest.fixture
-def cluster() -> Iterator[tuple[str, dict[str, str]]]:
-    """A cluster as `ray start --head` makes it, with a token of its own."""
+def cluster(request: pytest.FixtureRequest) -> Iterator[tuple[str, dict[str, str]]]:
+    """A cluster as `ray start --head` makes it, with its own token, or the one of a parameter."""
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("RAY_")},
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": "f" * 64,
+        **getattr(request, "param", TOKEN),
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
     home = tempfile.mkdtemp(prefix="ray-")
@@ -203,18 +212,35 @@ def cluster() -> Iterator[tuple[str, dict[str, str]]]:
     shutil.rmtree(home)
 
 
+def join(address: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", JOIN, address],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 def test_joining_a_cluster_and_leaving_it_as_it_was(
     cluster: tuple[str, dict[str, str]],
 ) -> None:
-    address, environment = cluster
     for _ in range(2):  # it still runs after the first has left
-        joined = subprocess.run(
-            [sys.executable, "-c", JOIN, address],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        joined = join(*cluster)
         assert joined.returncode == 0, joined.stderr
         assert joined.stdout.strip() == "7 7"
+
+
+@pytest.mark.parametrize("cluster", [{}], indirect=True)
+def test_a_cluster_without_a_token_is_joined_only_when_told_to(
+    cluster: tuple[str, dict[str, str]],
+) -> None:
+    address, environment = cluster
+    for mine in ({}, TOKEN):
+        refused = join(address, environment | mine)
+        assert refused.returncode != 0
+        assert "has no token" in refused.stderr
+    joined = join(f"insecure:{address}", environment)
+    assert joined.returncode == 0, joined.stderr
+    assert "is joined, whether it has a token or not" in joined.stderr

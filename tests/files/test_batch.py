@@ -23,7 +23,7 @@ from tests.support.pictures import smooth_rgb
 from tests.support.video_clips import Clip, luma, numbers, write_clip
 
 PLAIN = TranscodeOptions(encoder="software", crf=12)
-EVENTS = Path(__file__).parents[2] / "docs" / "file-events.md"
+EVENTS = Path(__file__).parents[2] / "docs" / "files.md"
 
 
 @pytest.fixture

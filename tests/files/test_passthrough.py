@@ -1,5 +1,6 @@
 """Streams beside the stylized one: kept, converted or left out, and known before any work."""
 
+import itertools
 from pathlib import Path
 
 import av
@@ -97,3 +98,27 @@ async def test_a_name_of_255_bytes_is_done(tmp_path: Path) -> None:
     target = tmp_path / ("ü" * 125 + ".mp4")
     assert len(target.name.encode()) == 254
     assert (await run(wanted(source, target))).frames == 2
+
+
+@pytest.mark.parametrize("codec", ["aac", "pcm_s16le"])
+async def test_sound_whose_times_are_repeated_follows_on(codec: str, tmp_path: Path) -> None:
+    """AAC is copied, PCM converted: four packets each say the time of the first of them."""
+    source, repeated = write(tmp_path / "a.mkv", 3, codecs=("libx264", codec)), tmp_path / "in.mkv"
+    with av.open(str(source)) as old, av.open(str(repeated), "w") as new:
+        streams = [new.add_stream_from_template(stream) for stream in old.streams]
+        said = count = 0
+        for packet in old.demux():
+            if packet.size and packet.dts is not None:
+                if packet.stream.type == "audio":
+                    said = packet.dts if count % 4 == 0 else said
+                    count += 1
+                    packet.pts = packet.dts = said
+                packet.stream = streams[packet.stream_index]
+                new.mux(packet)
+    await run(wanted(repeated, tmp_path / "out.mp4"))
+    seen, heard = flashes(tmp_path / "out.mp4"), beeps(tmp_path / "out.mp4")
+    assert len(heard) == 3
+    assert all(abs(f - b) <= 0.05 for f, b in zip(seen, heard, strict=True)), (seen, heard)
+    sound = next(s for s in read_back(tmp_path / "out.mp4") if s.kind == "audio")
+    gaps = [b - a for a, b in itertools.pairwise(sound.times) if a is not None and b is not None]
+    assert min(gaps) > 0.01

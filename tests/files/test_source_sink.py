@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 import numpy as np
@@ -16,6 +16,7 @@ from streamer.frame import Image, Style, i420_size
 from streamer.pipeline import run as pipeline
 from streamer.ring.ring import Ring
 from tests.support.fakes import ThreadWorkers, numbered
+from tests.support.waiting import eventually
 
 BASE = Fraction(1, 25)
 
@@ -42,6 +43,13 @@ class VideoInfo:
             yield picture(number)
 
 
+async def stays(number: Callable[[], int], expected: int) -> None:
+    """It gets there, and no further."""
+    await eventually(lambda: number() >= expected)
+    await asyncio.sleep(0.05)
+    assert number() == expected
+
+
 async def drain(source: FileSource) -> list[int]:
     taken = []
     while await source.ready():
@@ -62,13 +70,11 @@ async def test_every_picture_becomes_a_frame_with_its_place_and_style() -> None:
 async def test_decoding_stops_when_nobody_takes() -> None:
     video = VideoInfo(100)
     source = FileSource(video, BASE, Style(), depth=4)
-    await asyncio.sleep(0.2)
-    assert video.decoded == 5  # four wait, the fifth waits for room
+    await stays(lambda: video.decoded, 5)  # four wait, the fifth waits for room
     for _ in range(3):
         assert await source.ready()
         source.take()
-    await asyncio.sleep(0.2)
-    assert video.decoded == 8
+    await stays(lambda: video.decoded, 8)
     assert await drain(source) == list(range(3, 100))
 
 
@@ -103,7 +109,8 @@ async def test_a_sink_takes_no_more_than_fits_and_keeps_the_order() -> None:
             sent += 1
 
     feeding = asyncio.create_task(feed())
-    await asyncio.sleep(0.2)
+    await eventually(lambda: sent >= 3)
+    await asyncio.sleep(0.05)
     assert sent in (3, 4)  # three wait, one may be at the encoder
     gate.set()
     await feeding
@@ -126,20 +133,29 @@ async def test_a_sink_that_cannot_write_fails_whoever_sends() -> None:
 
 
 async def test_decoding_stylizing_and_encoding_overlap() -> None:
-    """Each takes 10 ms a frame: one after the other, 30 frames would take 0.9 s."""
+    """Ten times, all three have to be at work at once to get past the barrier."""
+    together = threading.Barrier(3, timeout=30)
+
+    def decoded() -> Iterator[DecodedFrame]:
+        for number in range(12):
+            if number >= 2:
+                together.wait()
+            yield picture(number)
 
     def stylize(image: Image) -> Image:
-        time.sleep(0.01)
+        if 1 <= image.data[0] <= 10:
+            together.wait()
         return image
 
-    source = FileSource(VideoInfo(30, takes_s=0.01), BASE, Style())
-    sink = FileSink(lambda image, pts, duration: time.sleep(0.01))
+    def write(image: Image, pts: int, duration: int) -> None:
+        if pts <= 9:
+            together.wait()
+
+    source, sink = FileSource(decoded(), BASE, Style()), FileSink(write)
     async with Ring(lambda: ThreadWorkers(1, stylize)) as ring:
-        began_at = time.monotonic()
         await pipeline.run(source, ring.open(live=False), sink)
         await sink.finish()
-    assert time.monotonic() - began_at < 0.7
-    assert sink.written == 30
+    assert sink.written == 12
 
 
 @pytest.mark.parametrize("size", [(64, 32), (1920, 1080), (7680, 4320), (16000, 8000)])

@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 from PIL import Image as Pillow
 
 from streamer.errors import MediaError
 from streamer.i420 import to_rgb
 from streamer.library.add import import_model
+from streamer.library.from_picture import picture_to_onnx, pictures_to_onnx
 from tests.support.library import stylized
 from tests.support.pictures import picture
 
@@ -40,6 +42,23 @@ def test_the_engines_agree(paintings: tuple[Path, Path]) -> None:
     one, other = (stylized("stripes", image, b).data.astype(int) for b in ("onnx", "torch"))
     assert np.percentile(np.abs(one - other), 99) <= 2
     assert np.abs(one - image.data).mean() > 10
+
+
+def test_several_pictures_are_one_network_whose_styles_blend(paintings: tuple[Path, Path]) -> None:
+    values = np.random.default_rng(0).random((1, 3, 48, 64), np.float32)
+
+    def run(network: bytes, **more: np.ndarray) -> np.ndarray:
+        session = ort.InferenceSession(network, providers=["CPUExecutionProvider"])
+        (stylized,) = session.run(None, {"image": values, **more})
+        return np.asarray(stylized)
+
+    both = pictures_to_onnx(paintings)
+    for weights, painting in zip(np.eye(2, dtype=np.float32), paintings, strict=True):
+        alone = run(picture_to_onnx(painting))
+        assert np.abs(run(both, style_weights=weights) - alone).max() < 1e-3
+    halves, first = (np.array(w, np.float32) for w in ([0.5, 0.5], [1, 0]))
+    blend, start = run(both, style_weights=halves), run(both, style_weights=first)
+    assert np.abs(blend - start).mean() > 0.01
 
 
 def test_what_is_no_picture_is_refused(tmp_path: Path, models_dir: Path) -> None:

@@ -176,6 +176,15 @@ async def test_an_unfit_message_is_answered_and_changes_nothing(text: str, code:
     assert {frame.style.blend for frame in peer.sink.frames} == {(("mosaic", 1.0),)}
 
 
+async def test_a_client_that_asks_for_too_much_is_answered_all_the_same() -> None:
+    async with talking() as (session, peer):
+        for number in range(session_module.MAX_WAITING_ANSWERS + 2):
+            session.on_message(f'{{"id": {number}, "set": {{"strength": 0.5}}}}')
+        assert answered(peer, 0)["error"]["code"] == answered(peer, 1)["error"]["code"]
+        await peer.feed(1)
+        assert "applied" in answered(peer, 2)
+
+
 async def test_the_numbers_are_told_and_sound_is_delayed_by_the_latency() -> None:
     async with talking() as (_, peer):
         await peer.feed(20)

@@ -202,3 +202,22 @@ async def test_websockets_are_turned_away() -> None:
 
     await Guard(Starlette(), Config())({"type": "websocket"}, receive, send)
     assert said == [{"type": "websocket.close", "code": 1008}]
+
+
+async def test_a_body_that_stands_still_is_given_up_long_before_its_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(guard, "PACE_S", 0.1)
+    sent = 0
+
+    async def stands_still() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for _ in range(3):
+            yield bytes(guard.PACE_BYTES)
+            sent += 1
+        await asyncio.sleep(5)
+
+    async with client(Config()) as http:
+        response = await asyncio.wait_for(http.post("/echo", content=stands_still()), 2)
+    assert (response.status_code, sent) == (408, 3)
+    assert response.headers["connection"] == "close"

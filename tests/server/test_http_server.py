@@ -19,6 +19,8 @@ from streamer.server.guard import Guard
 from streamer.server.http_server import serving
 from streamer.server.listen import bind
 from tests.support.certificates import certificate
+from tests.support.fakes import numbered
+from tests.support.http_world import World
 from tests.support.waiting import eventually
 
 TOKEN = "0123456789abcdef"
@@ -232,3 +234,32 @@ async def test_malformed_requests_are_400_without_a_word_in_the_log(
         writer.write(sent)
         assert (await ends(reader)).startswith(b"HTTP/1.1 400")
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "many"),
+    [((1024, 4096), http_server.CONNECTIONS), ((256, 256), 128), ((-1, -1), 512)],
+)
+def test_connections_leave_descriptors_for_everything_else(
+    limits: tuple[int, int], many: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr("resource.getrlimit", lambda kind: limits)
+    monkeypatch.setattr("resource.setrlimit", lambda kind, wanted: asked.append(wanted))
+    assert http_server.places() == many
+    assert asked == ([(4096, 4096)] if limits[0] == 1024 else [])
+
+
+async def test_eight_read_mjpeg_however_many_ask_at_once(world: World) -> None:
+    await world.sessions.answer("cam", "m=video")
+    world.broadcasts.of("cam").publish("me", numbered(7, 64, 48), 0.0)
+    with bind("127.0.0.1", 0) as listener:
+        number = listener.getsockname()[1]
+        async with serving(Config(), world.app(), listener):
+            there = Port(number, "http")
+            asked = [await there.connect() for _ in range(30)]
+            for _, writer in asked:
+                writer.write(there.head("GET /streams/cam.mjpeg"))
+            statuses = [(await reader.readline()).split()[1] for reader, _ in asked]
+            await there.disconnect()
+    assert (statuses.count(b"200"), statuses.count(b"503")) == (8, 22)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from PIL import Image as Picture
+from starlette.types import Message
 
 from streamer.frame import Style
 from streamer.server import photos
@@ -92,3 +93,26 @@ async def test_a_crowd_of_photos_is_turned_away(world: World, http: httpx.AsyncC
     world.ring.gate.set()
     answers = await asyncio.gather(*waiting)
     assert [answer.status_code for answer in answers] == [200] * room
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/stylize/nope", 404), ("/stylize/none?strength=2", 422)]
+)
+async def test_what_is_refused_is_not_read(world: World, path: str, status: int) -> None:
+    statuses: list[int] = []
+
+    async def receive() -> Message:
+        raise AssertionError("the body was read")
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    route, _, query = path.partition("?")
+    scope = {
+        "type": "http", "method": "POST", "path": route, "raw_path": route.encode(),
+        "query_string": query.encode(), "scheme": "http", "http_version": "1.1", "root_path": "",
+        "headers": [(b"host", b"127.0.0.1"), (b"content-type", b"multipart/form-data; boundary=x")],
+    }  # fmt: skip
+    await world.app()(scope, receive, send)
+    assert statuses == [status]

@@ -1,9 +1,11 @@
 """How the server is set up from its config."""
 
+from pathlib import Path
+
 import pytest
 
 from streamer.server.config import Config
-from streamer.server.serve import has_display, peer_options
+from streamer.server.serve import _announced, has_display, peer_options
 from streamer.webrtc.ice_server import IceServer
 from streamer.webrtc.options import PeerOptions
 
@@ -40,3 +42,26 @@ def test_browser_needs_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not has_display()
     monkeypatch.setenv("WAYLAND_DISPLAY", "wayland-0")
     assert has_display()
+
+
+ADDRESSES = [f"http://127.0.0.1:8000/?token={TOKEN}", f"http://192.0.2.7:8000/?token={TOKEN}"]
+
+
+def test_the_token_is_printed_to_a_terminal_only(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    data_dir: Path,
+) -> None:
+    config = Config(host="0.0.0.0", token=TOKEN)
+    with _announced(config, ADDRESSES):
+        out = capsys.readouterr().out
+        assert TOKEN not in out and "streamer at http://192.0.2.7:8000/\n" in out
+        (file,) = data_dir.iterdir()
+        assert str(file) in out
+        assert file.read_text().strip() == TOKEN
+        assert file.stat().st_mode & 0o077 == 0
+    assert list(data_dir.iterdir()) == []
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    with _announced(config, ADDRESSES):
+        assert f"streamer at {ADDRESSES[0]}\n" in capsys.readouterr().out
+        assert list(data_dir.iterdir()) == []

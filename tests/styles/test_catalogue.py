@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from streamer.engine import steady
 from streamer.errors import ModelError, UnknownStyleError, UsageError
 from streamer.paths import user_models
 from streamer.styles.catalogue import Catalogue
@@ -120,19 +122,40 @@ def test_a_model_that_is_not_listed_is_reached_by_its_full_name_only() -> None:
 
 def test_the_built_in_catalogue_is_whole() -> None:
     catalogue = Catalogue.load()
-    assert catalogue.default == "mosaic"
-    for model in catalogue.models:
+    first, *others = (name for name in catalogue if name != "none")
+    assert catalogue.default == first
+    assert len(others) >= 19
+    assert not any("@" in name for name in others)  # no built-in style hides another
+    entries = [entry for model in catalogue.models for entry in model.styles]
+    for values in ([e.title for e in entries], [e.description for e in entries]):
+        assert len(set(values)) == len(values)
+    for entry in entries:
+        assert entry.title
+        assert 10 < len(entry.description) < 80
+
+
+def test_the_built_in_models_are_the_files_they_are_said_to_be() -> None:
+    for model in Catalogue.load().models:
         assert hashlib.sha256(model.read()).hexdigest() == model.sha256
         assert model.license in {"Apache-2.0", "MIT", "BSD-3-Clause"}
         assert model.source
         indices = [entry.index for entry in model.styles]
         assert len(set(indices)) == len(indices)
-        for entry in model.styles:
-            assert entry.title
-            assert 10 < len(entry.description) < 80
-    assert len({entry.description for entry in catalogue.models[0].styles}) == len(
-        catalogue.models[0].styles
-    )
+        assert model.statistics is not None
+        known = len(steady.read(model.statistics))
+        assert all(0 <= index < known for index in indices)
+
+
+def test_paintings_name_painter_and_year() -> None:
+    (paintings,) = (m for m in Catalogue.load().models if m.name == "paintings")
+    for entry in paintings.styles:
+        assert re.match(r"\w+ \w+, 1[0-9]{3}: ", entry.description)
+
+
+def test_a_style_that_was_renamed_keeps_its_old_name_as_an_alias() -> None:
+    catalogue = Catalogue.load()
+    assert catalogue.check("charcoal") == "ink-and-wash"
+    assert "charcoal" not in list(catalogue)
 
 
 def test_reading_the_catalogue_imports_no_engine() -> None:

@@ -6,12 +6,13 @@ from typing import get_args
 import av
 import numpy as np
 import pytest
+from av.video.codeccontext import VideoCodecContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.avframe import to_frame, to_image
 from streamer.frame import VIDEO_TIME_BASE, Frame, Image, i420_size
-from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder
+from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder, to_bt601
 from streamer.webrtc.jitter_buffer import EncodedFrame
 from tests.support.clips import number_frame, read_number
 
@@ -177,3 +178,44 @@ def test_numbers_survive_a_codec_and_a_resize() -> None:
         small = to_image(to_frame(frame.image).reformat(width=130, height=74))
         assert read_number(small.planes[0]) == n
     assert read_number(np.full((180, 320), 128, np.uint8)) is None
+
+
+PRIMARIES = [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255), (0, 0, 0), (200, 120, 30)]
+BT709, BT601 = (0.2126, 0.0722), (0.299, 0.114)  # the weights of red and blue
+
+
+def yuv(rgb: tuple[int, int, int], weights: tuple[float, float], is_full: bool) -> list[int]:
+    """ITU-T H.273, equations for matrix coefficients and ranges."""
+    (red, blue), (r, g, b) = weights, (value / 255 for value in rgb)
+    luma = red * r + (1 - red - blue) * g + blue * b
+    chroma = ((b - luma) / (2 - 2 * blue), (r - luma) / (2 - 2 * red))
+    if is_full:
+        return [min(round(255 * luma), 255), *(min(round(128 + 255 * c), 255) for c in chroma)]
+    return [round(16 + 219 * luma), *(round(128 + 224 * c) for c in chroma)]
+
+
+def flat(values: list[int], size: int = 64) -> av.VideoFrame:
+    planes = [np.full(size * size // (1 if i == 0 else 4), v) for i, v in enumerate(values)]
+    return to_frame(Image(size, size, np.concatenate(planes).astype(np.uint8)))
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+@pytest.mark.parametrize(("weights", "matrix"), [(BT709, 1), (BT601, 6), (BT601, 2)])
+@pytest.mark.parametrize("rgb", PRIMARIES)
+def test_colours_of_any_range_and_matrix_become_bt_601(
+    rgb: tuple[int, int, int], weights: tuple[float, float], matrix: int, is_full: bool
+) -> None:
+    frame = flat(yuv(rgb, weights, is_full))
+    frame.colorspace, frame.color_range = matrix, 2 if is_full else 1
+    planes = to_image(to_bt601(frame)).planes
+    for plane, value in zip(planes, yuv(rgb, BT601, is_full=False), strict=True):
+        assert abs(int(plane[20, 20]) - value) <= 1
+
+
+def test_h264_says_in_its_parameter_set_what_its_colours_are() -> None:
+    frame = Frame(number_frame(0, 320, 180), 0, VIDEO_TIME_BASE, 0.0)
+    [packet] = Encoder("H264", Bitrate()).encode(frame, 2_500_000, False)
+    decoder = av.CodecContext.create("h264", "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.decode(packet)
+    assert (decoder.colorspace, decoder.color_range) == (6, 1)

@@ -233,6 +233,21 @@ async def test_an_offer_without_candidates_connects() -> None:
         await eventually(lambda: len(client.numbers()) >= 5)
 
 
+async def test_an_offer_without_bundle_connects_each_section_by_itself() -> None:
+    """Some encoders know no BUNDLE (RFC 9143); then audio and video have a transport each."""
+    client = RtcClient(audio="sendrecv")
+    offer = re.sub(r"a=group:BUNDLE.*\r\n", "", await client.offer())
+    peer = await Peer.answer(offer, LOOPBACK, on_message=ignore)
+    task = asyncio.create_task(echo(peer))
+    assert "a=group" not in peer.answer_sdp
+    await client.accept(peer.answer_sdp)
+    assert len({t.receiver.transport for t in peer._pc.getTransceivers()}) == 2
+    await eventually(lambda: len(client.numbers()) >= 10 and len(client.loudness) >= 10)
+    await peer.close()
+    await client.close()
+    await task
+
+
 async def test_candidates_that_come_later_connect_and_a_restart_is_refused() -> None:
     """A client that binds to what the server cannot guess, and does not begin by itself."""
     client = RtcClient()
@@ -396,6 +411,13 @@ async def test_a_decoder_that_fails_starts_again(monkeypatch: pytest.MonkeyPatch
         await eventually(lambda: peer.stats().decode_errors == 1)
         frames = peer.stats().frames_in
         await eventually(lambda: peer.stats().frames_in >= frames + 20)
+
+
+async def test_frames_that_are_too_large_are_reported(caplog: pytest.LogCaptureFixture) -> None:
+    client = RtcClient(640, 360, marker=False)
+    async with connected(client, replace(LOOPBACK, max_pixels=320 * 200)) as peer:
+        await eventually(lambda: "larger than 64000 pixels" in caplog.text)
+        assert peer.stats().decode_errors >= 5 and peer.stats().frames_in == 0
 
 
 async def test_an_encoder_that_fails_starts_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,6 +45,24 @@ async def test_keyframes_on_demand_are_rationed(codec: str) -> None:
         track.stop()
 
 
+async def test_a_keyframe_that_could_not_be_made_is_still_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streamer.webrtc.sender.KEYFRAME_EVERY_S", 0)
+    with ThreadPoolExecutor(1) as threads:
+        track = VideoTrack(Bitrate(), threads)
+        track.negotiated("VP8")
+        await track.send(frame(1))
+        await track.recv()
+        track.want_keyframe()
+        await track.send(frame(1))  # not later than the last one: no packet
+        receiving = asyncio.create_task(track.recv())
+        await eventually(lambda: len(track.encode_s) == 2)
+        await track.send(frame(2))
+        assert (await receiving).is_keyframe
+        track.stop()
+
+
 async def test_a_frame_that_cannot_be_encoded_does_not_end_the_stream() -> None:
     with ThreadPoolExecutor(1) as threads:
         track = VideoTrack(Bitrate(), threads)
