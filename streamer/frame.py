@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.statistics import Orders, Statistics
+from streamer.statistics import Measurement, Orders
 
 Plane = NDArray[np.uint8]
 VIDEO_CLOCK_HZ = 90_000  # RTP clock of video (RFC 3551)
@@ -81,7 +81,8 @@ class Frame:
     height_px: int | None = None  # height to stylize at; None: the image's own
     duration: int = 0  # in time_base units; 0: unknown
     orders: Orders | None = None  # statistics of its stream; None: the image's own
-    measured: Mapping[str, Statistics] = field(default_factory=dict)  # comes back with it
+    measured: Mapping[str, Measurement] = field(default_factory=dict)  # comes back with it
+    service_s: float = 0.0  # comes back with it: seconds of its worker's time
 
     @property
     def pts_s(self) -> float:

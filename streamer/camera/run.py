@@ -14,6 +14,7 @@ from streamer.camera.virtual import VirtualCamera
 from streamer.engine.backend import Backend
 from streamer.errors import StreamerError
 from streamer.frame import Frame, Style
+from streamer.look import Brush
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.change import Change, Height, change
 from streamer.pipeline.stats import Stats
@@ -33,6 +34,9 @@ class CameraOptions:
     source: str
     style: str | None
     strength: float
+    tone: float
+    brush: Brush
+    calm: bool
     width: int
     height: int
     fps: float
@@ -54,16 +58,20 @@ def run(options: CameraOptions) -> None:
 async def _run(options: CameraOptions) -> None:
     address = parse_source(options.source, sys.platform, options.token)
     catalogue = Catalogue.load()
-    style = Style(catalogue.parse_live(options.style or catalogue.default), options.strength)
+    blend = catalogue.parse_live(options.style or catalogue.default)
+    style = Style(blend, options.strength, tone=options.tone)
     control = TextControl(
-        catalogue, StyleControl(catalogue.parse_live, style, options.height_px, options.fps)
+        catalogue,
+        StyleControl(
+            catalogue.parse_live, style, options.height_px, options.fps, brush=options.brush
+        ),
     )
     size = resolve(options.backend, options.workers, options.threads, None)
     title = f"waiting for {name_of(options.source)}"
     with VirtualCamera(options.width, options.height, options.fps, options.device, title) as camera:
         print(f"the virtual camera is {camera.device}; Ctrl-C stops", flush=True)
         async with ring_of(size, catalogue, style) as ring:
-            source = CameraSource(address, _say)
+            source = CameraSource(address, _say, calm=options.calm)
             with contextlib.closing(source), _controlled(control, options.control):
                 await _carry(source, ring, camera, control)
 

@@ -23,6 +23,7 @@ from streamer.files.color import BT601, Shape, ToImage, shape_of
 from streamer.files.container import UNKNOWN, decoded_frames
 from streamer.files.decode import Deinterlacer
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
+from streamer.pipeline.denoiser import Denoiser
 from streamer.pipeline.intake import Intake
 
 OPEN_S, READ_S = 10.0, 5.0
@@ -127,10 +128,11 @@ class CameraSource:
     `tell` gets a line when it breaks; called on the event loop.
     """
 
-    def __init__(self, address: Address, tell: Callable[[str], None]) -> None:
+    def __init__(self, address: Address, tell: Callable[[str], None], *, calm: bool = True) -> None:
         self.frames: Intake[Frame] = Intake()
         self._address = address
         self._tell = tell
+        self._denoise = Denoiser() if calm else None
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._began_at = time.monotonic()
@@ -211,7 +213,8 @@ class CameraSource:
     def _upright(self, frame: av.VideoFrame, shape: Shape) -> Image:
         if self._to_image is None or self._to_image[0] != shape:
             self._to_image = shape, ToImage(upright(shape))
-        return self._to_image[1](frame, shape)
+        image = self._to_image[1](frame, shape)
+        return image if self._denoise is None else self._denoise(image)
 
 
 def upright(shape: Shape) -> Shape:

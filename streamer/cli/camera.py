@@ -6,7 +6,10 @@ import typer
 
 from streamer.cli.options import (
     BackendOption,
+    BrushOption,
+    CalmOption,
     ThreadsOption,
+    ToneOption,
     WorkersOption,
     parse_height,
     parse_size,
@@ -23,6 +26,9 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="How strongly to stylize: 0 keeps the original.")
     ] = 1.0,
+    tone: ToneOption = "half",
+    brush: BrushOption = None,
+    calm: CalmOption = True,
     size: Annotated[
         str, typer.Option(help="Size of the virtual camera, whatever the source has.")
     ] = "1280x720",
@@ -71,6 +77,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
         then type a style's name, or its number, and Enter
     """
     from streamer.camera.run import CameraOptions, run
+    from streamer.look import parse_tone
 
     width, height_px = parse_size(size)
     run(
@@ -78,6 +85,9 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
             source=source,
             style=style,
             strength=strength,
+            tone=parse_tone(tone),
+            brush=brush or "medium",
+            calm=calm,
             width=width,
             height=height_px,
             fps=fps,

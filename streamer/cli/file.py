@@ -7,15 +7,18 @@ from typing import Annotated, Literal
 import typer
 
 from streamer.cli.options import (
+    LOOK_PANEL,
     BackendOption,
+    BrushOption,
     GpusOption,
     RayAddressOption,
     ThreadsOption,
+    ToneOption,
     WorkersOption,
     choose_setup,
 )
+from streamer.errors import UsageError
 
-_LOOK = "Look"
 _FILE = "File"
 _RUN = "Run"
 
@@ -38,7 +41,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     ] = None,
     style: Annotated[
         str | None,
-        typer.Option(help="Style, or a blend such as a:0.7,b:0.3.", rich_help_panel=_LOOK),
+        typer.Option(help="Style, or a blend such as a:0.7,b:0.3.", rich_help_panel=LOOK_PANEL),
     ] = None,
     strength: Annotated[
         float,
@@ -46,12 +49,14 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
             min=0,
             max=1,
             help="How strongly to stylize: 0 keeps the original.",
-            rich_help_panel=_LOOK,
+            rich_help_panel=LOOK_PANEL,
         ),
     ] = 1.0,
     preserve_color: Annotated[
         bool,
-        typer.Option("--preserve-color", help="Keep the original colours.", rich_help_panel=_LOOK),
+        typer.Option(
+            "--preserve-color", help="Keep the original colours.", rich_help_panel=LOOK_PANEL
+        ),
     ] = False,
     smooth: Annotated[
         float,
@@ -59,17 +64,18 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
             min=0,
             max=0.95,
             help="Reduce flicker: share of the previous frame that is mixed in.",
-            rich_help_panel=_LOOK,
+            rich_help_panel=LOOK_PANEL,
         ),
     ] = 0.0,
+    tone: ToneOption = "half",
+    brush: BrushOption = None,
     height: Annotated[
         int | None,
         typer.Option(
             min=16,
             max=4320,
-            help="Height in pixels to stylize at: less is faster and coarser. The result keeps "
-            "the size of the original.",
-            rich_help_panel=_LOOK,
+            help="Instead of --brush, the height in pixels to stylize at.",
+            rich_help_panel=LOOK_PANEL,
         ),
     ] = None,
     start: Annotated[
@@ -161,13 +167,17 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     from streamer.files.batch import BatchOptions, run
     from streamer.files.inputs import parse_time
     from streamer.files.job import TranscodeOptions
+    from streamer.look import BRUSHES, parse_tone
+
+    if brush is not None and height is not None:
+        raise UsageError("--brush and --height both say at which height to stylize: give one")
 
     size, note = choose_setup("file", backend, workers, threads, gpus, ray_address)
     if note:
         print(note, file=sys.stderr)
 
     transcode = TranscodeOptions(
-        height_px=height,
+        height_px=height if brush is None else BRUSHES[brush],
         smooth=smooth,
         start_s=None if start is None else parse_time(start),
         end_s=None if end is None else parse_time(end),
@@ -184,6 +194,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         style=style,
         strength=strength,
         preserve_color=preserve_color,
+        tone=parse_tone(tone),
         transcode=transcode,
         preview=preview,
         keep_location=keep_location,

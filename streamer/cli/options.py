@@ -11,6 +11,7 @@ import typer
 
 from streamer.engine.backend import Backend
 from streamer.errors import UsageError
+from streamer.look import Brush
 from streamer.ring.setup import Setup
 from streamer.webrtc.ice_server import IceServer
 
@@ -63,6 +64,35 @@ RayAddressOption = Annotated[
         help="Ray cluster to join: auto, or HOST:PORT; insecure: before it for one without a "
         "token. Default: start a Ray for this command.",
         rich_help_panel=WORKERS_PANEL,
+    ),
+]
+
+LOOK_PANEL = "Look"
+ToneOption = Annotated[
+    str,
+    typer.Option(
+        "--tone",
+        metavar="TONE",
+        help="Colours and contrast of a style: own follows the picture, steady stays the same for "
+        "every picture, half lies between; or a number from 0 (own) to 1 (steady).",
+        rich_help_panel=LOOK_PANEL,
+    ),
+]
+BrushOption = Annotated[
+    Brush | None,
+    typer.Option(
+        "--brush",
+        help="Size of the strokes: fine, medium and bold stylize at 720, 540 and 360 lines. The "
+        "result keeps the size of the original.",
+        rich_help_panel=LOOK_PANEL,
+    ),
+]
+CalmOption = Annotated[
+    bool,
+    typer.Option(
+        "--calm/--no-calm",
+        help="Remove the camera's noise before stylizing, so that still things stand still.",
+        rich_help_panel=LOOK_PANEL,
     ),
 ]
 

@@ -9,9 +9,12 @@ import typer
 
 from streamer.cli.options import (
     BackendOption,
+    BrushOption,
+    CalmOption,
     GpusOption,
     RayAddressOption,
     ThreadsOption,
+    ToneOption,
     WorkersOption,
     choose_setup,
     parse_bitrate,
@@ -20,6 +23,7 @@ from streamer.cli.options import (
     parse_ports,
     parse_virtual_camera,
 )
+from streamer.look import parse_tone
 from streamer.server.config import Config, is_loopback
 
 _DEFAULT = Config()
@@ -112,10 +116,14 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
             rich_help_panel=_VIDEO,
         ),
     ] = _DEFAULT.smooth,
+    tone: ToneOption = "half",
+    brush: BrushOption = None,
+    calm: CalmOption = _DEFAULT.calm,
     height: Annotated[
         str,
         typer.Option(
-            help="Height in pixels to stylize at, or auto: as high as --fps allows.",
+            help="Height in pixels to stylize at, or auto: that of --brush, or less where it "
+            "cannot hold --fps.",
             rich_help_panel=_VIDEO,
         ),
     ] = "auto",
@@ -215,6 +223,9 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         ray_address=ray_address,
         style=style,
         smooth=smooth,
+        tone=parse_tone(tone),
+        brush=brush or _DEFAULT.brush,
+        calm=calm,
         height_px=parse_height(height),
         target_fps=fps,
         deadline_s=deadline,

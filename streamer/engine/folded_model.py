@@ -3,7 +3,7 @@
 A norm uses the statistics that come with the frame, or those of the image itself.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -11,17 +11,19 @@ from streamer.engine.folded_network import MULTIPLE, Engine, FoldedNetwork
 from streamer.engine.probe import probe
 from streamer.engine.steady import read
 from streamer.errors import ModelError
-from streamer.frame import Image
-from streamer.i420 import Weights, crop, pad, resize
+from streamer.frame import Image, Plane
+from streamer.i420 import Weights, blank, crop, pad, resize
 from streamer.paths import cache_dir
-from streamer.statistics import Orders, Statistics, average
+from streamer.statistics import Measurement, Orders, Statistics, average
 from streamer.styles.model import LAYOUTS, ModelFile
 
-Measured = Mapping[str, Statistics]
 Shares = Mapping[str, tuple[int, float]]  # by a style's name its place in the model, and its share
 MIN_SIDE_PX = 32
 PHOTO_PIXELS = 500_000  # the memory for a larger photo is given back at once
-MAX_PIXELS = 6_000_000  # as one run; larger images are stylized smaller and enlarged
+WHOLE_PIXELS = 1920 * 1088  # in one run; a larger image is stylized in tiles
+_REDUCED = (1, 2, 2)  # Y, U and V
+TILE_PX, MARGIN_PX = 1024, 64  # sides of a tile, of which what is near others is not shown
+SMALL_PIXELS = 640 * 360  # of the copy that a running stream is measured on
 
 
 class FoldedModel:
@@ -59,56 +61,79 @@ class FoldedModel:
         shares: Shares,
         tone: float,
         orders: Orders | None,
-    ) -> tuple[Image, Measured]:
+    ) -> tuple[Image, Mapping[str, Measurement]]:
         """`shares` has index and share of each style by name; with what was measured of them.
 
         Without orders the image's own statistics are used, whatever the tone. Raises ModelError.
         """
         alone = orders is None  # a photo
         tone = 0.0 if alone else tone
-        width, height = self.size(image)
-        fitted = pad(resize(image, width, height), MULTIPLE, MIN_SIDE_PX)
-        planes = fitted.planes
-        known, found = dict[str, Statistics](), dict[str, Statistics]()
-        data = None
+        fitted = pad(image, MULTIPLE, MIN_SIDE_PX)
+        whole_run = image.width * image.height <= WHOLE_PIXELS
+        planes = (fitted if whole_run else resize(image, *_reduced(image, WHOLE_PIXELS))).planes
+        orders = orders or Orders(0, {}, frozenset())
+        used, found, data = list[Statistics](), dict[str, Measurement](), None
         for name, (index, _) in shares.items():
-            settled = orders is not None and name in orders.known and name not in orders.measure
-            if settled and orders is not None:
-                known[name] = orders.known[name]
-            elif tone >= 1 and self._steady is not None:
-                continue
-            else:
-                measured = self._network.measure(planes, self._only(index))
-                found[name], data = measured.statistics, measured.data
-                known[name] = orders.known.get(name, found[name]) if orders else found[name]
-        used = [self._toned(known.get(name), index, tone) for name, (index, _) in shares.items()]
-        if len(shares) > 1 or data is None or used[0] is not next(iter(found.values())):
+            own, data = orders.known.get(name), None
+            if tone < 1 or self._steady is None:
+                if own is None or name in orders.exact:
+                    measured = self._network.measure(planes, self._only(index))
+                    whole, data = measured.statistics, measured.data
+                    small = self._small(image, index, whole) if name in orders.measure else whole
+                    found[name] = Measurement(small, whole, image.height)
+                    own = own or whole
+                elif name in orders.measure:
+                    found[name] = Measurement(self._small(image, index), None, image.height)
+            used.append(self._toned(own, index, tone))
+        shown = found.get(next(iter(shares)))
+        ready = len(shares) == 1 and shown is not None and used[0] is shown.whole
+        if data is None or not ready or not whole_run:
             weights = self._weights(shares)
-            data = self._network.stylize(
-                planes, weights, average(used, [share for _, share in shares.values()])
-            )
-        if alone and width * height > PHOTO_PIXELS:
-            self._network.forget(fitted.width, fitted.height)
-        whole = Image(fitted.width, fitted.height, data)
-        return resize(crop(whole, width, height), image.width, image.height), found
+            blend = average(used, [share for _, share in shares.values()])
+            data = self._stylized(fitted, weights, blend, whole_run=whole_run)
+        if alone and image.width * image.height > PHOTO_PIXELS:
+            for size in _sizes(image):
+                self._network.forget(*size)
+        return crop(Image(fitted.width, fitted.height, data), image.width, image.height), found
 
-    def size(self, image: Image) -> tuple[int, int]:
-        """Width and height that the network works at."""
-        scale = min(1.0, (MAX_PIXELS / (image.width * image.height)) ** 0.5)
-        return int(image.width * scale), int(image.height * scale)
+    def _stylized(
+        self, image: Image, weights: Weights | None, statistics: Statistics, *, whole_run: bool
+    ) -> Plane:
+        """As one run, or in tiles that overlap: as fine, in bounded memory."""
+        if whole_run:
+            return self._network.stylize(image.planes, weights, statistics)
+        result, width, height = blank(image.width, image.height), *_sizes(image)[1]
+        for top, rows in _tiles(image.height):
+            for left, columns in _tiles(image.width):
+                y, u, v = (
+                    plane[top // n : (top + height) // n, left // n : (left + width) // n]
+                    for plane, n in zip(image.planes, _REDUCED, strict=True)
+                )
+                data = self._network.stylize((y, u, v), weights, statistics)
+                tile = Image(width, height, data)
+                for source, target, n in zip(tile.planes, result.planes, _REDUCED, strict=True):
+                    target[_part(rows, 0, n), _part(columns, 0, n)] = source[
+                        _part(rows, top, n), _part(columns, left, n)
+                    ]
+        return result.data
+
+    def _small(self, image: Image, index: int, whole: Statistics | None = None) -> Statistics:
+        """Statistics of a small copy, or those of the whole image when it is no larger."""
+        if whole is not None and image.width * image.height <= SMALL_PIXELS:
+            return whole
+        return self._network.measure(
+            resize(image, *_reduced(image, SMALL_PIXELS)).planes, self._only(index)
+        ).statistics
 
     def ready(self, image: Image, shares: Shares) -> bool:
         """Whether an image of this size can be stylized without preparing anything."""
-        return self._network.ready(*self._fitted(image), self._weights(shares))
+        weights = self._weights(shares)
+        return all(self._network.ready(*size, weights) for size in _sizes(image))
 
     def prepare(self, image: Image, shares: Shares) -> None:
         """Compile what an image of this size needs; beside `stylize`, in another thread."""
-        self._network.prepare(*self._fitted(image), self._weights(shares))
-
-    def _fitted(self, image: Image) -> tuple[int, int]:
-        sides = (max(side, MIN_SIDE_PX) for side in self.size(image))
-        width, height = (-(-side // MULTIPLE) * MULTIPLE for side in sides)
-        return width, height
+        for width, height in (_reduced(image, SMALL_PIXELS), *_sizes(image)):
+            self._network.prepare(width, height, self._weights(shares))
 
     def _toned(self, own: Statistics | None, index: int, tone: float) -> Statistics:
         if self._steady is None:
@@ -130,3 +155,39 @@ class FoldedModel:
         for index, share in shares.values():
             weights[index] += share
         return weights
+
+
+def _sizes(image: Image) -> list[tuple[int, int]]:
+    """The sizes that the network runs at for an image."""
+    if image.width * image.height > WHOLE_PIXELS:
+        return [_reduced(image, WHOLE_PIXELS), (_side(image.width), _side(image.height))]
+    sides = (max(side, MIN_SIDE_PX) for side in (image.width, image.height))
+    width, height = (-(-side // MULTIPLE) * MULTIPLE for side in sides)
+    return [(width, height)]
+
+
+def _side(length: int) -> int:
+    """Of a tile of an image with this side."""
+    return min(TILE_PX, max(MIN_SIDE_PX, -(-length // MULTIPLE) * MULTIPLE))
+
+
+def _part(shown: slice, start: int, reduced: int) -> slice:
+    return slice((shown.start - start) // reduced, (shown.stop - start) // reduced)
+
+
+def _tiles(length: int) -> Iterator[tuple[int, slice]]:
+    """Where tiles begin along a side, and what each of them shows; `length` fits the network."""
+    shown = 0
+    while shown < length:
+        start = min(max(0, shown - MARGIN_PX), length - _side(length))
+        end = length if start + TILE_PX >= length else start + TILE_PX - MARGIN_PX
+        yield start, slice(shown, end)
+        shown = end
+
+
+def _reduced(image: Image, pixels: int) -> tuple[int, int]:
+    """Width and height of a copy of at most so many pixels, which the network takes."""
+    scale = min(1.0, (pixels / (image.width * image.height)) ** 0.5)
+    sides = (round(side * scale / MULTIPLE) * MULTIPLE for side in (image.width, image.height))
+    width, height = (max(MIN_SIDE_PX, side) for side in sides)
+    return width, height

@@ -19,7 +19,7 @@ from streamer.engine.network import Network, run
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
 from streamer.i420 import Weights, mix, recolor
-from streamer.statistics import Orders, Statistics
+from streamer.statistics import Measurement, Orders
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE, ModelFile
 
@@ -34,7 +34,7 @@ class Stylized:
     """A stylized image, and the statistics that were measured of the unstylized one, by style."""
 
     image: Image
-    measured: Mapping[str, Statistics]
+    measured: Mapping[str, Measurement]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ class Stylizer:
     ) -> list[Stylized]:
         """Each image in its style; those of one size and model together. Raises as `stylize`."""
         parts: list[list[tuple[float, Image]]] = [[] for _ in images]
-        measured: list[dict[str, Statistics]] = [{} for _ in images]
+        measured: list[dict[str, Measurement]] = [{} for _ in images]
         runs: dict[ModelFile, list[tuple[int, float, Shares]]] = {}
         for i, (image, style) in enumerate(zip(images, styles, strict=True)):
             source_share, shares = self._shares(style)
@@ -175,6 +175,31 @@ class Stylizer:
                 parts[i].append((share, image))
         finished = (_finish(*one) for one in zip(images, styles, parts, strict=True))
         return [Stylized(*one) for one in zip(finished, measured, strict=True)]
+
+    def ready(self, image: Image, style: Style) -> bool:
+        """Whether `stylize` would start at once. Raises UnknownStyleError, ModelError."""
+        return all(model.ready(image, shares) for model, shares in self._folded(style))
+
+    def prepare(self, image: Image, style: Style) -> None:
+        """Compile what an image of this size needs; in a thread beside `stylize`.
+
+        Raises UnknownStyleError, ModelError.
+        """
+        for model, shares in self._folded(style):
+            model.prepare(image, shares)
+
+    def beside(self, style: Style) -> tuple[str, ...]:
+        """All styles of the folded networks that a style uses."""
+        used = {model for model in self._shares(style)[1]}
+        return tuple(
+            name
+            for name, (model, _) in self._entries.items()
+            if model in used and "@" not in name and isinstance(self._networks[model], FoldedModel)
+        )
+
+    def _folded(self, style: Style) -> list[tuple[FoldedModel, Shares]]:
+        networks = ((self._networks[m], given) for m, given in self._shares(style)[1].items())
+        return [(one, given) for one, given in networks if isinstance(one, FoldedModel)]
 
     def _shares(self, style: Style) -> tuple[float, dict[ModelFile, dict[str, tuple[int, float]]]]:
         """The share of the source image, and for each model those of its styles by name."""
@@ -204,6 +229,17 @@ class Identity(Stylizer):
     @property
     def batches(self) -> bool:
         return False
+
+    def ready(self, image: Image, style: Style) -> bool:
+        """Always."""
+        return True
+
+    def prepare(self, image: Image, style: Style) -> None:
+        """Nothing to do."""
+
+    def beside(self, style: Style) -> tuple[str, ...]:
+        """None."""
+        return ()
 
     def stylize(self, image: Image, style: Style) -> Image:
         """The image itself."""

@@ -39,6 +39,7 @@ class BatchOptions:
     style: str | None = None
     strength: float = 1.0
     preserve_color: bool = False
+    tone: float = 0.5
     transcode: TranscodeOptions = field(default_factory=TranscodeOptions)
     preview: Path | None = None
     keep_location: bool = False
@@ -57,7 +58,7 @@ def run(options: BatchOptions) -> int:
         check_photo_target(options.preview)
     catalogue = Catalogue.load()
     blend = catalogue.parse(options.style or catalogue.default)
-    style = Style(blend, options.strength, options.preserve_color)
+    style = Style(blend, options.strength, options.preserve_color, tone=options.tone)
     with _pipes(options) as (inputs, output):
         found = items(inputs, output, style, list(catalogue))
         with contextlib.closing(reporter(options.as_json, options.output == PIPE)) as reports:
@@ -133,7 +134,12 @@ class _Batch:
             if job is None:
                 keep = self.options.keep_location
                 notes = await stylize_photo(
-                    item.source, item.target, self.style, ring, keep_location=keep
+                    item.source,
+                    item.target,
+                    self.style,
+                    ring,
+                    height_px=self.options.transcode.height_px,
+                    keep_location=keep,
                 )
                 result = Result(item.target, 1, 0, time.monotonic() - started, 0, notes)
             else:
@@ -173,11 +179,17 @@ class _Batch:
 
 
 async def stylize_photo(
-    source: Path, target: Path, style: Style, ring: Ring, *, keep_location: bool = False
+    source: Path,
+    target: Path,
+    style: Style,
+    ring: Ring,
+    *,
+    height_px: int | None = None,
+    keep_location: bool = False,
 ) -> tuple[str, ...]:
     """Write `target`, replacing what is there; returns notes. Raises StreamerError."""
     photo = await asyncio.to_thread(read_photo, source, keep_location=keep_location)
-    image = await ring.stylize(photo.image, style)
+    image = await ring.stylize(photo.image, style, height_px)
     await asyncio.to_thread(write_photo, target, dataclasses.replace(photo, image=image))
     return photo.notes
 

@@ -11,12 +11,14 @@ from dataclasses import replace
 
 from streamer.frame import Frame, Style
 from streamer.pipeline.stream_statistics import StreamStatistics
-from streamer.statistics import Statistics
+from streamer.statistics import Measurement
 from streamer.styles.model import NONE
 
 LAG = 24  # frames from a measurement to its use; that of a new scene is used at once
 
-Pending = tuple[int, int, "asyncio.Future[Mapping[str, Statistics]]"]  # use at index, scene, result
+Pending = tuple[
+    int, int, "asyncio.Future[Mapping[str, Measurement]]"
+]  # use at index, scene, result
 
 
 class SceneStatistics:
@@ -29,7 +31,7 @@ class SceneStatistics:
         self._segment = segment
         self._index = 0
         self._pending: deque[Pending] = deque()
-        self._asked: dict[int, asyncio.Future[Mapping[str, Statistics]]] = {}  # by pts
+        self._asked: dict[int, asyncio.Future[Mapping[str, Measurement]]] = {}  # by pts
         self._states: dict[int, bytes] = {}  # by pts
 
     async def settle(self, now: float) -> None:
@@ -42,7 +44,9 @@ class SceneStatistics:
         """The frame with its orders; call `settle` first."""
         if not self._names:
             return frame
-        orders = self._stream.orders(frame.image.planes[0], self._names, frame.pts_s)
+        orders = self._stream.orders(
+            frame.image.planes[0], self._names, frame.pts_s, frame.height_px
+        )
         if self._ends_segment:  # what it measures would be used by a run that is not resumed only
             self._states[frame.pts] = self._stream.state()
         elif orders.measure:

@@ -36,6 +36,7 @@ class VideoJob:
 
     name: str  # the file name on the user's machine
     style: Style
+    height_px: int | None
     folder: Path
     id: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     state: State = "uploading"
@@ -81,8 +82,15 @@ class VideoJobs:
         self._jobs: dict[str, VideoJob] = {}
         self._turn = asyncio.Semaphore(1)
 
-    async def upload(self, name: str, style: Style, body: AsyncIterable[bytes]) -> VideoJob:
-        """Store a video and queue it.
+    async def upload(
+        self,
+        name: str,
+        style: Style,
+        body: AsyncIterable[bytes],
+        *,
+        height_px: int | None = None,
+    ) -> VideoJob:
+        """Store a video and queue it, to be stylized at this height or its own.
 
         Raises ServerFullError, UsageError for an unsupported file type, MediaError when the disk
         is full. An upload that fails leaves nothing behind.
@@ -91,7 +99,7 @@ class VideoJobs:
             raise UsageError(f"{name}: unsupported file type; send {' '.join(sorted(KEPT))}")
         if len(self._jobs) >= JOBS:
             raise ServerFullError(f"{JOBS} videos are here already; remove one or try again later")
-        job = VideoJob(name, style, await asyncio.to_thread(self._new_folder))
+        job = VideoJob(name, style, height_px, await asyncio.to_thread(self._new_folder))
         self._jobs[job.id] = job
         try:
             await self._receive(job, body)
@@ -157,7 +165,7 @@ class VideoJobs:
         def report(progress: Progress) -> None:
             job.progress = progress
 
-        options = TranscodeOptions(job.style)
+        options = TranscodeOptions(job.style, height_px=job.height_px)
         prepared = await asyncio.to_thread(prepare, job.source, job.target, options)
         result = await transcode(prepared, self._open_flow(), report)
         job.message = "; ".join(result.notes)

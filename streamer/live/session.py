@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 from streamer.errors import StreamerError, UnknownStyleError
 from streamer.frame import AudioPacket, Frame, Style
 from streamer.live.broadcast import Broadcast, Broadcasts
+from streamer.look import Brush
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.change import Change, Height, read_change, read_id
+from streamer.pipeline.governor import Costs
 from streamer.pipeline.stats import Stats
 from streamer.pipeline.style_control import Parse, StyleControl
 from streamer.ring.ring import Ring
@@ -34,6 +36,7 @@ class Defaults:
     height_px: Height = "auto"
     target_fps: float = 30.0
     deadline_s: float | None = None
+    brush: Brush = "medium"
 
 
 class Session:
@@ -48,6 +51,7 @@ class Session:
         defaults: Defaults,
         *,
         broadcasts: Broadcasts,
+        costs: Costs | None = None,
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.name = name
@@ -57,7 +61,14 @@ class Session:
         self._broadcasts = broadcasts
         self._ring = ring
         self._flow = ring.open(live=True)
-        self._style = StyleControl(parse, defaults.style, defaults.height_px, defaults.target_fps)
+        self._style = StyleControl(
+            parse,
+            defaults.style,
+            defaults.height_px,
+            defaults.target_fps,
+            brush=defaults.brush,
+            costs=costs,
+        )
         self._deadline_s = defaults.deadline_s
         self._encoded = 0
         # Ids of changes: first those that no frame has taken up, then (pts, id).
@@ -138,12 +149,14 @@ class Session:
             **self.stats.as_dict(time.monotonic()),
             "width": self._style.size[0],
             "height": self._style.size[1],
-            "height_px": self._style.height_px,
+            "height_px": self._style.stylized_px or self._style.height_px,
             "height_auto": self._style.height_auto,
             "style": dict(style.blend),
             "strength": style.strength,
             "preserve_color": style.preserve_color,
             "smooth": style.smooth,
+            "tone": style.tone,
+            "brush": self._style.brush,
             "codec": peer.codec,
             "bitrate_bps": peer.bitrate_bps,
             "uplink_bps": peer.uplink_bps,

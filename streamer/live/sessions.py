@@ -12,6 +12,7 @@ from streamer.frame import AudioPacket
 from streamer.live.broadcast import Broadcasts
 from streamer.live.session import Defaults, Session
 from streamer.pipeline.change import Change
+from streamer.pipeline.governor import Costs
 from streamer.pipeline.style_control import Parse
 from streamer.ring.ring import Ring
 from streamer.webrtc.options import PeerOptions
@@ -42,6 +43,7 @@ class Sessions:
         self._defaults = defaults
         self._max_peers = max_peers
         self._answering = 0
+        self._costs = Costs()  # of all streams: they share the ring
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._hung_up: deque[str] = deque(maxlen=REMEMBERED)
 
@@ -69,7 +71,13 @@ class Sessions:
         finally:
             self._answering -= 1
         session = Session(
-            name, peer, self._ring, self._parse, self._defaults, broadcasts=self._broadcasts
+            name,
+            peer,
+            self._ring,
+            self._parse,
+            self._defaults,
+            broadcasts=self._broadcasts,
+            costs=self._costs,
         )
         task = asyncio.create_task(self._keep(session))
         self._live[session.id] = (session, task)

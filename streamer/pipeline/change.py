@@ -11,6 +11,7 @@ from typing import Literal
 
 from streamer.errors import UsageError
 from streamer.frame import SMOOTHEST, Style
+from streamer.look import BRUSHES, Brush, parse_tone
 
 Height = int | Literal["auto"]
 Blend = str | dict[str, float]
@@ -18,7 +19,16 @@ Looks = tuple[tuple[str, float], ...]
 
 MAX_MESSAGE_CHARACTERS = 4096
 MAX_TRANSITION_S = 60.0
-_KNOWN = {"style", "strength", "preserve_color", "smooth", "transition_s", "height_px"}
+_KNOWN = {
+    "style",
+    "strength",
+    "preserve_color",
+    "smooth",
+    "tone",
+    "transition_s",
+    "brush",
+    "height_px",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,9 @@ class Change:
     strength: float | None = None
     preserve_color: bool | None = None
     smooth: float | None = None
+    tone: float | None = None
     transition_s: float = 0.0
+    brush: Brush | None = None
     height_px: Height | None = None
 
 
@@ -69,6 +81,8 @@ def change(wanted: dict[str, object]) -> Change:
         preserve_color=_flag("preserve_color", wanted.get("preserve_color")),
         smooth=_number("smooth", wanted.get("smooth"), SMOOTHEST),
         transition_s=_number("transition_s", wanted.get("transition_s"), MAX_TRANSITION_S) or 0.0,
+        tone=_tone(wanted.get("tone")),
+        brush=_brush(wanted.get("brush")),
         height_px=_height(wanted.get("height_px")),
     )
 
@@ -83,6 +97,8 @@ def altered(style: Style, wanted: Change, parse: Callable[[Blend], Looks]) -> St
         style = replace(style, preserve_color=wanted.preserve_color)
     if wanted.smooth is not None:
         style = replace(style, smooth=wanted.smooth)
+    if wanted.tone is not None:
+        style = replace(style, tone=wanted.tone)
     return style
 
 
@@ -106,6 +122,19 @@ def _flag(name: str, value: object) -> bool | None:
     if value is None or isinstance(value, bool):
         return value
     raise UsageError(f"{name} is true or false")
+
+
+def _tone(value: object) -> float | None:
+    return parse_tone(value) if isinstance(value, str) else _number("tone", value, 1.0)
+
+
+def _brush(value: object) -> Brush | None:
+    if value is None:
+        return None
+    found = next((brush for brush in BRUSHES if brush == value), None)
+    if found is None:
+        raise UsageError(f"brush is {', '.join(BRUSHES)}")
+    return found
 
 
 def _height(value: object) -> Height | None:

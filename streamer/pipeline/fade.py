@@ -11,7 +11,8 @@ def mix(a: Style, b: Style, share: float) -> Style:
             weights[name] = weights.get(name, 0.0) + part * weight
     blend = tuple((name, weight) for name, weight in weights.items() if weight > 0)
     strength = (1.0 - share) * a.strength + share * b.strength
-    return Style(blend, strength, b.preserve_color, b.smooth)
+    tone = (1.0 - share) * a.tone + share * b.tone
+    return Style(blend, strength, b.preserve_color, b.smooth, tone)
 
 
 class Fade:

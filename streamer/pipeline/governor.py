@@ -1,51 +1,185 @@
-"""style control → **governor**: the height to stylize at, so that the ring keeps up."""
+"""style control → **governor**: the height to stylize at, so that the ring keeps up.
+
+Best look first. What a height costs is measured, per blend of styles, and never assumed to grow
+with the height. Pure: `now` is in seconds.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 HEIGHTS_PX = (180, 270, 360, 540, 720)
+FLOOR_PX, FLOOR_FPS = 360, 15.0  # above this rate no height below the floor is taken
+FRESH_S = 10.0  # for which the cost of a height that is not in use is believed
+PATIENCE_S, LONGEST_PATIENCE_S = 10.0, 640.0  # before a height that did not hold is tried again
+_LOAD = 0.9  # of the workers' time, which a height may take to be chosen
+_SLOW = 0.9  # of the wanted rate; less is too slow
+_SHARE = 0.2  # of a new measurement in the mean
+_LOOKS = 512  # costs that are remembered
+
+Styles = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    seconds: float
+    at: float
+
+
+class Costs:
+    """Seconds of a worker's time for one frame, by styles and height, as they were seen."""
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[Styles, int], _Cost] = {}
+
+    def see(self, styles: Styles, height_px: int, seconds: float, now: float) -> None:
+        """One frame took so long."""
+        before = self._seen.pop((styles, height_px), None)
+        if before is not None and now - before.at < FRESH_S:
+            seconds = before.seconds + _SHARE * (seconds - before.seconds)
+        self._seen[styles, height_px] = _Cost(seconds, now)
+        if len(self._seen) > _LOOKS:
+            del self._seen[next(iter(self._seen))]
+
+    def of(self, styles: Styles, height_px: int, since: float) -> float | None:
+        """None when it was not seen since then."""
+        found = self._seen.get((styles, height_px))
+        return None if found is None or found.at < since else found.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A stream and its ring over the last second or so.
+
+    `busy` is the share of the workers' time that is taken, by all streams, 0..1; `top_px` the
+    greatest height that makes sense: that of the camera, or of the brush.
+    """
+
+    styles: Styles
+    in_fps: float
+    out_fps: float
+    busy: float
+    workers: int
+    top_px: int
 
 
 class Governor:
-    """Moves the processing height down when the ring is too slow, up when there is room.
+    """Chooses the greatest height that holds the frame rate.
 
-    Down is quick (`down_after` bad looks in a row), up is slow (`up_after` good ones, and longer
-    after each climb that failed), so it does not swing. A look is one call of `update`, usually
-    once a second.
+    Down after two slow looks in a row, up after three with room. A height that did not hold is
+    tried again later, and twice as late after each failure.
     """
 
-    def __init__(self, target_fps: float, *, down_after: int = 2, up_after: int = 5) -> None:
-        self.height_px = 360
+    def __init__(self, target_fps: float, costs: Costs | None = None) -> None:
+        self.costs = costs or Costs()
         self._target_fps = target_fps
-        self._down_after = down_after
-        self._patience = up_after
-        self._bad = 0
-        self._good = 0
-        self._climbed = False
+        self._height_px: int | None = None
+        self._bad = self._good = 0
+        self._climbed_at: float | None = None
+        self._patience_s = PATIENCE_S
+        self._barred: tuple[int, float] | None = None  # from which height on, until when
 
-    def update(self, in_fps: float, out_fps: float, busy: float, camera_px: int) -> int:
-        """One look at the stream; returns the height to use from now on.
+    def height_px(self, top_px: int) -> int:
+        """The height to use, until the next look."""
+        return top_px if self._height_px is None else min(self._height_px, top_px)
 
-        `busy` is the share of the ring's time that is taken, 0..1; `camera_px` the height of
-        the incoming picture, which is never exceeded.
-        """
-        heights = [h for h in HEIGHTS_PX if h <= camera_px] or [HEIGHTS_PX[0]]
-        at = heights.index(self.height_px) if self.height_px in heights else len(heights) - 1
-        wanted = min(self._target_fps, in_fps)
-        if wanted > 0:
-            at = self._step(at, heights, out_fps < 0.9 * wanted, busy)
-        self.height_px = heights[at]
-        return self.height_px
+    def restart(self) -> None:
+        """From the top again: with another brush."""
+        self._height_px = self._climbed_at = self._barred = None
+        self._bad = self._good = 0
+        self._patience_s = PATIENCE_S
 
-    def _step(self, at: int, heights: list[int], slow: bool, busy: float) -> int:
+    def update(self, look: Look, now: float) -> None:
+        """Call about once a second."""
+        wanted = min(self._target_fps, look.in_fps)
+        if wanted <= 0:
+            return
+        starting = self._height_px is None  # only then what was seen long ago counts
+        at = self._height_px = self.height_px(look.top_px)
+        weighed = _Weighed(look, at, wanted, self.costs, 0.0 if starting else now - FRESH_S)
+        better, lower = self._allowed(weighed.better(), now), weighed.lower()
+        slow = look.out_fps < _SLOW * weighed.needed(at)
         self._bad = self._bad + 1 if slow else 0
-        room = at + 1 < len(heights) and busy * (heights[at + 1] / heights[at]) ** 2 < 0.85
-        self._good = self._good + 1 if room and not slow else 0
-        if self._bad >= self._down_after and at > 0:
-            if self._climbed:  # the last climb did not hold: wait longer before the next
-                self._patience = min(self._patience * 2, 120)
-            self._bad = self._good = 0
-            self._climbed = False
-            return at - 1
-        if self._good >= self._patience:
-            self._bad = self._good = 0
-            self._climbed = True
-            return at + 1
-        return at
+        self._good = self._good + 1 if better is not None else 0
+        if self._climbed_at is not None and now - self._climbed_at > PATIENCE_S:
+            self._climbed_at, self._patience_s = None, PATIENCE_S  # it holds
+        if lower is not None and (self._bad >= 2 or (starting and weighed.too_dear(at))):
+            self._bar(at, now)
+            self._go(lower, None)
+        elif better is not None and (self._good >= 3 or weighed.as_dear_as(better)):
+            self._go(better, now)
+
+    def _allowed(self, height_px: int | None, now: float) -> int | None:
+        if self._barred is None or height_px is None:
+            return height_px
+        from_px, until = self._barred
+        return height_px if height_px < from_px or now >= until else None
+
+    def _bar(self, height_px: int, now: float) -> None:
+        if self._climbed_at is not None:  # and it did not hold
+            self._patience_s = min(2 * self._patience_s, LONGEST_PATIENCE_S)
+        self._barred = height_px, now + self._patience_s
+
+    def _go(self, height_px: int, climbed_at: float | None) -> None:
+        self._height_px, self._climbed_at = height_px, climbed_at
+        self._bad = self._good = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Weighed:
+    """One look, as seen from the height in use."""
+
+    look: Look
+    at_px: int
+    wanted_fps: float
+    costs: Costs
+    since: float
+
+    def needed(self, height_px: int) -> float:
+        """The frame rate to reach at a height: below the floor and on it, less will do."""
+        return self.wanted_fps if height_px > FLOOR_PX else min(self.wanted_fps, FLOOR_FPS)
+
+    def better(self) -> int | None:
+        """The greatest height above this one for which there is room."""
+        found = (height for height in self._ladder() if height > self.at_px and self._fits(height))
+        return max(found, default=None)
+
+    def lower(self) -> int | None:
+        """The greatest height below that may hold the rate, else the cheapest; None: no cheaper."""
+        least = FLOOR_PX if self.at_px > FLOOR_PX else 0
+        cheaper = [h for h in self._ladder() if least <= h < self.at_px and not self.as_dear_as(h)]
+        hopeful = [h for h in cheaper if not self.too_dear(h)]
+        return (
+            max(hopeful)
+            if hopeful
+            else min(cheaper, key=lambda h: self._cost(h) or 0.0, default=None)
+        )
+
+    def too_dear(self, height_px: int) -> bool:
+        """Whether a height is known not to hold the rate."""
+        return self._cost(height_px) is not None and not self._fits(height_px)
+
+    def as_dear_as(self, height_px: int) -> bool:
+        """Whether the other height is known to cost as much as this one; a greater one, no more."""
+        here, there = self._cost(self.at_px), self._cost(height_px)
+        if here is None or there is None:
+            return False
+        return there <= here if height_px > self.at_px else there >= here
+
+    def _ladder(self) -> Iterator[int]:
+        yield from (height for height in HEIGHTS_PX if height < self.look.top_px)
+        yield self.look.top_px
+
+    def _cost(self, height_px: int) -> float | None:
+        return self.costs.of(self.look.styles, height_px, self.since)
+
+    def _fits(self, height_px: int) -> bool:
+        """Whether the workers' time is enough; what was not seen is tried as if by its pixels."""
+        here = self._cost(self.at_px)
+        if here is None:
+            return False
+        seen = self._cost(height_px)
+        cost = here * (height_px / self.at_px) ** 2 if seen is None else seen
+        all_s = self.look.workers
+        ours_s = min(self.look.out_fps * here, self.look.busy * all_s)
+        free_s = _LOAD * all_s - (self.look.busy * all_s - ours_s)
+        return self.needed(height_px) * cost <= free_s

@@ -38,11 +38,16 @@ class Smoother:
             return image
         data, last = image.data, self._last
         if last is not None and last.shape == data.shape:
-            part = _part_of(round(weight, 3))
-            fell, rose = cv2.subtract(last, data), cv2.subtract(data, last)
-            data = cv2.add(cv2.subtract(data, cv2.LUT(rose, part)), cv2.LUT(fell, part)).ravel()
+            data = follow(last, data, _part_of(round(weight, 3)))
         self._last = data
         return Image(image.width, image.height, data)
+
+
+def follow(last: Plane, data: Plane, held: Plane) -> Plane:
+    """From the last image to this one, each change of 0..255 held back by what `held` says."""
+    fell, rose = cv2.subtract(last, data), cv2.subtract(data, last)
+    moved = cv2.add(cv2.subtract(data, cv2.LUT(rose, held)), cv2.LUT(fell, held))
+    return np.asarray(moved, np.uint8).ravel()
 
 
 @lru_cache(maxsize=64)

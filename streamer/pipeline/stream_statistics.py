@@ -6,14 +6,14 @@ What the norms of a network divide by, as it follows one stream. Pure: `now` is 
 import io
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.statistics import Orders, Statistics
+from streamer.statistics import Measurement, Orders, Statistics
 
 FOLLOW_S = 2.0  # after which 63 % of a change are in
 MEASURE_S = 0.5  # from one measurement of a stream to the next
@@ -53,33 +53,52 @@ class Following:
     target: Statistics
     current: Statistics
     moved_at: float
+    # By the height of exact statistics, what they differ by from those of the small picture.
+    offsets: Mapping[int, Statistics] = field(default_factory=dict)
 
     @classmethod
-    def start(cls, measured: Statistics, now: float) -> Self:
+    def start(cls, found: Measurement, now: float) -> Self:
         """With exact statistics: of a scene's first frame."""
-        return cls(measured, measured, now)
+        first = found.whole or found.small
+        return cls(first, first, now).measured(found, now)
 
     def move(self, now: float) -> Self:
         """A little nearer to what was measured last, as far as time has passed."""
         share = 1 - math.exp(-max(0.0, now - self.moved_at) / FOLLOW_S)
         return replace(self, current=self.current.toward(self.target, share), moved_at=now)
 
-    def measured(self, found: Statistics, now: float) -> Self:
+    def measured(self, found: Measurement, now: float) -> Self:
         """With a new measurement, toward which it moves from now on."""
-        return replace(self.move(now), target=found)
+        offsets = self.offsets
+        if found.whole is not None:
+            offsets = {**offsets, found.lines: found.whole.minus(found.small)}
+        offset = offsets.get(found.lines)
+        target = found.small if offset is None else found.small.plus(offset)
+        return replace(self.move(now), target=target, offsets=offsets)
 
 
 class StreamStatistics:
-    """One stream's statistics in each of its styles; belongs to whoever owns the stream."""
+    """One stream's statistics in each of its styles; belongs to whoever owns the stream.
 
-    def __init__(self) -> None:
+    `stream` goes into the orders of a live one.
+    """
+
+    def __init__(self, stream: int | None = None) -> None:
+        self._stream = stream
         self._scene = 0
         self._before: Thumbnail | None = None
         self._styles: dict[str, Following] = {}
         self._asked_at: dict[str, float] = {}
 
-    def orders(self, luma: NDArray[np.uint8], styles: Iterable[str], now: float) -> Orders:
-        """For the next frame, (height, width), in a blend of these styles."""
+    def orders(
+        self, luma: NDArray[np.uint8], styles: Iterable[str], now: float, lines: int | None = None
+    ) -> Orders:
+        """For the next frame, (height, width), in a blend of these styles.
+
+        `lines` is the height that it is stylized at. A measurement of the whole picture costs as
+        much as three more frames, so it is made once a scene and height; later ones are of a small
+        copy, moved by what the two differed by.
+        """
         thumbnail, before = Thumbnail.of(luma), self._before
         if before is not None and thumbnail.cut_from(before):
             self._scene += 1
@@ -89,18 +108,23 @@ class StreamStatistics:
         known = {name: self._styles[name].move(now) for name in named & self._styles.keys()}
         self._styles = known  # another style starts anew
         due = {name for name in known if now - self._asked_at[name] >= MEASURE_S}
-        measure = named - known.keys() | due
-        self._asked_at |= dict.fromkeys(measure, now)
-        return Orders(self._scene, {n: f.current for n, f in known.items()}, measure)
+        unknown = named - known.keys()
+        exact = unknown | {n for n in due if (lines or luma.shape[0]) not in known[n].offsets}
+        measure = unknown | due
+        self._asked_at = {n: now if n in measure else self._asked_at[n] for n in named}
+        current = {name: following.current for name, following in known.items()}
+        return Orders(self._scene, current, measure, exact, self._stream)
 
-    def take(self, scene: int, found: Mapping[str, Statistics], now: float) -> None:
+    def take(self, scene: int, found: Mapping[str, Measurement], now: float) -> None:
         """What came back with a frame; too late after a cut, it is of no use."""
         if scene != self._scene:
             return
         for name, measured in found.items():
             known = self._styles.get(name)
-            fresh = Following.start(measured, now)
-            self._styles[name] = fresh if known is None else known.measured(measured, now)
+            if known is not None:
+                self._styles[name] = known.measured(measured, now)
+            elif measured.whole is not None:
+                self._styles[name] = Following.start(measured, now)
 
     def state(self) -> bytes:
         """All that the next frames depend on."""
@@ -108,8 +132,9 @@ class StreamStatistics:
         if self._before is not None:
             arrays["before"] = self._before.luma
         for at, (name, style) in enumerate(self._styles.items()):
-            both = style.target, style.current
-            arrays[f"style{at}"] = [[one.mean, one.log_variance] for one in both]
+            parts = style.target, style.current, *style.offsets.values()
+            arrays[f"style{at}"] = [[one.mean, one.log_variance] for one in parts]
+            arrays[f"lines{at}"] = list(style.offsets)
             arrays[f"times{at}"] = [style.moved_at, self._asked_at[name]]
         file = io.BytesIO()
         np.savez(file, **arrays)
@@ -125,8 +150,9 @@ class StreamStatistics:
             if "before" in saved:
                 made._before = Thumbnail(saved["before"])
             for at, name in enumerate(saved["names"].tolist()):
-                target, current = (Statistics(*one) for one in saved[f"style{at}"])
+                target, current, *offsets = (Statistics(*one) for one in saved[f"style{at}"])
                 moved_at, asked_at = saved[f"times{at}"].tolist()
-                made._styles[name] = Following(target, current, moved_at)
+                by_lines = dict(zip(saved[f"lines{at}"].tolist(), offsets, strict=True))
+                made._styles[name] = Following(target, current, moved_at, by_lines)
                 made._asked_at[name] = asked_at
         return made

@@ -3,30 +3,48 @@
 Pure: `now` is monotonic seconds.
 """
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from streamer.frame import Frame, Style
+from streamer.look import BRUSHES, Brush
 from streamer.pipeline.change import Change, Height, altered
 from streamer.pipeline.fade import Fade
-from streamer.pipeline.governor import Governor
+from streamer.pipeline.governor import Costs, Governor, Look, Styles
 from streamer.pipeline.stream_statistics import StreamStatistics
 from streamer.styles.model import NONE, Blend
+
+_STREAMS = itertools.count()
 
 Parse = Callable[[str | Mapping[str, float]], Blend]
 
 
 class StyleControl:
-    """Style, cross-fade and working height of one stream; with height `auto` it holds the fps."""
+    """Style, cross-fade and working height of one stream.
 
-    def __init__(self, parse: Parse, style: Style, height_px: Height, target_fps: float) -> None:
+    With height `auto` it is that of the brush, or less where that does not hold the frame rate.
+    """
+
+    def __init__(
+        self,
+        parse: Parse,
+        style: Style,
+        height_px: Height,
+        target_fps: float,
+        *,
+        brush: Brush = "medium",
+        costs: Costs | None = None,
+    ) -> None:
+        self.brush = brush
+        self.stylized_px: int | None = None  # height that the newest frame was stylized at
         self.size = (0, 0)  # of the newest frame
         self.in_fps = 0.0
         self._parse = parse
         self._fade = Fade(style)
-        self._statistics = StreamStatistics()
+        self._statistics = StreamStatistics(next(_STREAMS))
         self._height = height_px
-        self._governor = Governor(target_fps)
+        self._governor = Governor(target_fps, costs)
         self._counted: tuple[float, int, float] | None = None  # when, frames in, busy seconds
 
     @property
@@ -41,25 +59,40 @@ class StyleControl:
     @property
     def height_px(self) -> int:
         """The height to stylize at, never above the source's."""
-        wanted = self._governor.height_px if self._height == "auto" else self._height
-        return min(int(wanted), self.size[1] or int(wanted))
+        if self._height == "auto":
+            return self._governor.height_px(self._top_px)
+        return min(self._height, self.size[1] or self._height)
+
+    @property
+    def _top_px(self) -> int:
+        brush_px = BRUSHES[self.brush]
+        return min(brush_px, self.size[1] or brush_px)
 
     def apply(self, frame: Frame, now: float) -> Frame:
         """The frame with the style, height and statistics that are due now."""
         self.size = (frame.image.width, frame.image.height)
         style = self._fade.at(now)
-        names = (name for name, _ in style.blend if name != NONE)
-        orders = self._statistics.orders(frame.image.planes[0], names, now)
-        return replace(frame, style=style, height_px=self.height_px, orders=orders)
+        height_px = self.height_px
+        orders = self._statistics.orders(frame.image.planes[0], _styles(style), now, height_px)
+        return replace(frame, style=style, height_px=height_px, orders=orders)
 
     def on_stylized(self, frame: Frame, now: float) -> None:
         """A frame came back, perhaps with statistics that its worker measured."""
         if frame.orders is not None and frame.measured:
             self._statistics.take(frame.orders.scene, frame.measured, now)
+        if frame.height_px is not None:
+            self.stylized_px = frame.height_px
+            if not frame.measured:  # one that was measured took longer
+                self._governor.costs.see(
+                    _styles(frame.style), frame.height_px, frame.service_s, now
+                )
 
     def change(self, wanted: Change, now: float) -> None:
         """Changes all that is asked for, or nothing. Raises UnknownStyleError, UsageError."""
         style = altered(self._fade.target, wanted, self._parse)
+        if wanted.brush is not None:
+            self.brush, self._height = wanted.brush, "auto"
+            self._governor.restart()
         if wanted.height_px is not None:
             self._height = wanted.height_px
         self._fade.to(style, wanted.transition_s, now)
@@ -73,6 +106,13 @@ class StyleControl:
             elapsed_s = now - at
             self.in_fps = (frames_in - frames) / elapsed_s
             if self._height == "auto" and self.size[1]:
-                share = (busy_s - busy) / elapsed_s / max(workers, 1)
-                self._governor.update(self.in_fps, out_fps, share, self.size[1])
+                workers = max(workers, 1)
+                share = (busy_s - busy) / elapsed_s / workers
+                styles = _styles(self._fade.at(now))
+                look = Look(styles, self.in_fps, out_fps, share, workers, self._top_px)
+                self._governor.update(look, now)
         self._counted = now, frames_in, busy_s
+
+
+def _styles(style: Style) -> Styles:
+    return frozenset(name for name, _ in style.blend if name != NONE)

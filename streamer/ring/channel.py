@@ -24,7 +24,7 @@ import numpy as np
 
 from streamer.errors import StreamerError
 from streamer.frame import Image, Plane, Style, i420_size
-from streamer.statistics import Orders, Statistics
+from streamer.statistics import Measurement, Orders
 
 HELLO_S = 5  # for a worker that connected to say which it is
 SHRINK_BYTES = 16 << 20  # memory above this is given back when images need a quarter of it
@@ -45,7 +45,8 @@ class Response:
 
     inference_s: float
     image: Image | None = None
-    measured: Mapping[str, Statistics] = field(default_factory=dict)
+    measured: Mapping[str, Measurement] = field(default_factory=dict)
+    height_px: int | None = None  # that it was stylized at
     error: str | None = None
     to_blame: bool = False  # the worker is, not what was asked of it
 

@@ -76,10 +76,13 @@ class Ring:
         self._flows = {flow for flow in self._flows if not flow.closed} | {flow}
         return flow
 
-    async def stylize(self, image: Image, style: Style) -> Image:
-        """One image, at its full size. Raises StylizeError when no worker can, else RingError."""
+    async def stylize(self, image: Image, style: Style, height_px: int | None = None) -> Image:
+        """One image, stylized at this height or its own.
+
+        Raises StylizeError when no worker can, else RingError.
+        """
         flow = self.open(live=False, window=1)
-        frame = Frame(image, 0, Fraction(1), time.monotonic(), style)
+        frame = Frame(image, 0, Fraction(1), time.monotonic(), style, height_px)
         try:
             await flow.submit(lambda: frame)
             done = await flow.result(None)

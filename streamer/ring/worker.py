@@ -3,8 +3,11 @@
 What runs in the other process. A plain class that knows no Ray: `cluster.py` makes it an actor.
 """
 
+import logging
+import queue
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,6 +16,12 @@ from streamer.engine.stylizer import Stylizer
 from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Style, i420_size
 from streamer.i420 import resize
 from streamer.ring.channel import Request, Response, serve_ring
+
+log = logging.getLogger(__name__)
+
+WARM_PX = 360  # the height that is ready from the beginning
+STREAMS = 16  # whose height is remembered
+MAX_WANTED = 64  # sizes and styles that wait to be prepared
 
 
 def height_to_size(image: Image, height_px: int | None) -> tuple[int, int]:
@@ -29,9 +38,14 @@ class Worker:
     def __init__(self, load: Callable[[], Stylizer], warm: Style) -> None:
         self._stylizer = load()
         self._lock = threading.Lock()  # one batch at a time, whichever way it comes in
-        grey = Image(640, 360, np.full(i420_size(640, 360), 128, np.uint8))
+        self._preparation = Preparation(self._stylizer)
+        self._heights: OrderedDict[int, int] = OrderedDict()  # at last, by stream
+        grey = Image(640, WARM_PX, np.full(i420_size(640, WARM_PX), 128, np.uint8))
         frame = Frame(grey, 0, VIDEO_TIME_BASE, 0.0, warm)
+        self._stylizer.prepare(grey, warm)
         self.stylize(frame)  # the first image of an engine is its slowest
+        for name in self._stylizer.beside(warm):
+            self._preparation.ready(grey, Style(((name, 1.0),)))
 
     def stylize(self, frame: Frame) -> Response:
         """Stylize a frame at its `height_px`; the image comes back at its own size."""
@@ -46,11 +60,7 @@ class Worker:
         """Each with the seconds that all of them waited for each other."""
         with self._lock:
             began = time.monotonic()
-            sizes = (
-                height_to_size(*one)
-                for one in zip(images, (r.height_px for r in requests), strict=True)
-            )
-            small = [resize(image, *size) for image, size in zip(images, sizes, strict=True)]
+            small = [self._choose(*one) for one in zip(requests, images, strict=True)]
             done = self._stylizer.stylize_all(
                 small, [one.style for one in requests], [one.orders for one in requests]
             )
@@ -59,5 +69,69 @@ class Worker:
                 for one, image in zip(done, images, strict=True)
             ]
             inference_s = time.monotonic() - began
-        pairs = zip(whole, done, strict=True)
-        return [Response(inference_s, image, one.measured) for image, one in pairs]
+        parts = zip(whole, done, small, strict=True)
+        return [
+            Response(inference_s, image, one.measured, worked_on.height)
+            for image, one, worked_on in parts
+        ]
+
+    def _choose(self, request: Request, image: Image) -> Image:
+        """The image at the size to stylize it at.
+
+        A frame of a live stream whose size has to be compiled first is stylized at the height of
+        the frame before it, or at one that is ready, while a thread prepares what it needs.
+        """
+        wanted = resize(image, *height_to_size(image, request.height_px))
+        stream = None if request.orders is None else request.orders.stream
+        if stream is None:
+            return wanted
+        if self._preparation.ready(wanted, request.style):
+            self._heights[stream] = wanted.height
+            self._heights.move_to_end(stream)
+            if len(self._heights) > STREAMS:
+                self._heights.popitem(last=False)
+            return wanted
+        for height_px in (self._heights.get(stream, WARM_PX), WARM_PX):
+            small = resize(image, *height_to_size(image, height_px))
+            if self._stylizer.ready(small, request.style):
+                return small
+        return wanted
+
+
+Task = tuple[int, int, frozenset[str]]  # width, height, styles
+
+
+class Preparation:
+    """Compiles in a thread what a stylizer needs for a size and a style; the newest wish first."""
+
+    def __init__(self, stylizer: Stylizer) -> None:
+        self._stylizer = stylizer
+        self._failed: set[Task] = set()
+        self._wanted: set[Task] = set()  # waiting or being prepared
+        self._queue: queue.LifoQueue[tuple[Task, Image, Style]] = queue.LifoQueue()
+        threading.Thread(target=self._run, name="prepare", daemon=True).start()
+
+    def ready(self, image: Image, style: Style) -> bool:
+        """Whether it can be stylized now; else it will be, soon.
+
+        True too for what could not be prepared, so that stylizing it says why.
+        """
+        task = image.width, image.height, frozenset(name for name, _ in style.blend)
+        if task in self._failed or self._stylizer.ready(image, style):
+            return True
+        if task not in self._wanted and len(self._wanted) < MAX_WANTED:
+            self._wanted.add(task)
+            self._queue.put((task, image, style))
+        return False
+
+    def _run(self) -> None:
+        while True:
+            task, image, style = self._queue.get()
+            try:
+                self._stylizer.prepare(image, style)
+            except Exception:
+                log.exception("x %dx%d cannot be prepared", image.width, image.height)
+                if len(self._failed) >= MAX_WANTED:
+                    self._failed.clear()
+                self._failed.add(task)
+            self._wanted.discard(task)

@@ -185,7 +185,13 @@ class WorkerHandle:
         if not frame.given_up:
             wait_s = begun_at - frame.frame.captured_at
             transfer_s = self.last_at - begun_at - inference_s
-            stylized = replace(frame.frame, image=image, measured=response.measured)
+            stylized = replace(
+                frame.frame,
+                image=image,
+                height_px=response.height_px or frame.frame.height_px,
+                measured=response.measured,
+                service_s=inference_s,
+            )
             frame.flow.complete(
                 Completion(frame.seq, stylized, self.last_at, wait_s, transfer_s, inference_s)
             )

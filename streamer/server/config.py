@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamer.errors import UsageError
+from streamer.look import Brush
 from streamer.ring.setup import Setup
 from streamer.server.origin import parse_origin
 from streamer.webrtc.ice_server import IceServer
@@ -40,6 +41,9 @@ class Config:
 
     style: str | None = None  # None: the catalogue's first
     smooth: float = 0.0
+    tone: float = 0.5
+    brush: Brush = "medium"
+    calm: bool = True
     height_px: int | Literal["auto"] = "auto"
     target_fps: float = 30.0
     deadline_s: float | None = None  # None: follows what the workers need
@@ -87,6 +91,7 @@ class Config:
         if self.height_px != "auto":
             _within("--height", self.height_px, 16, 4320)
         _within("--smooth", self.smooth, 0, 0.95)
+        _within("--tone", self.tone, 0, 1)
         _within("--fps", self.target_fps, 1, 240)
         if self.deadline_s is not None:
             _within("--deadline", self.deadline_s, 0.02, 10)

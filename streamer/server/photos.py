@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from streamer.frame import Style
+from streamer.look import BRUSHES, Brush
 from streamer.photo import decode_photo, encode_jpeg
 from streamer.server.admission import AdmissionLimit
 from streamer.server.forms import form_schema, read_image
@@ -43,16 +44,23 @@ def photo_routes(
         request: Request,
         strength: Annotated[float, Query(ge=0, le=1)] = 1.0,
         preserve_color: bool = False,
+        brush: Brush | None = None,
     ) -> Response:
-        """Stylize one photo in its full resolution; `style` may be a blend, `a:0.7,b:0.3`."""
+        """Stylize one photo; `style` may be a blend, `a:0.7,b:0.3`.
+
+        The answer has the photo's size. Without `brush` the strokes are as fine as the photo;
+        `fine`, `medium` and `bold` stylize at 720, 540 and 360 lines.
+        """
         look = Style(catalogue.parse(style), strength, preserve_color)
+        height_px = None if brush is None else BRUSHES[brush]
         require(ring)
         async with limit.place() as slot:
             data, _, _ = await read_image(request)
             began_at = time.monotonic()
             async with slot:
                 photo = await asyncio.to_thread(decode_photo, data, max_pixels)
-                jpeg = await asyncio.to_thread(encode_jpeg, await ring.stylize(photo, look))
+                stylized = await ring.stylize(photo, look, height_px)
+                jpeg = await asyncio.to_thread(encode_jpeg, stylized)
         observe_s(time.monotonic() - began_at)
         return Response(jpeg, media_type="image/jpeg")
 

@@ -86,7 +86,8 @@ def _assemble(
     """Everything, connected and not yet started."""
     catalogue = Catalogue.load()
     here = config.ray_address is None
-    style = Style(catalogue.parse_live(config.style or catalogue.default), smooth=config.smooth)
+    blend = catalogue.parse_live(config.style or catalogue.default)
+    style = Style(blend, smooth=config.smooth, tone=config.tone)
 
     ring = ring_of(
         config.setup, catalogue, style, address=config.ray_address, follow_catalogue=here
@@ -98,7 +99,9 @@ def _assemble(
         ring,
         styles.parse,
         options=options,
-        defaults=Defaults(style, config.height_px, config.target_fps, config.deadline_s),
+        defaults=Defaults(
+            style, config.height_px, config.target_fps, config.deadline_s, config.brush
+        ),
         max_peers=config.max_peers,
         broadcasts=broadcasts,
     )
@@ -128,6 +131,7 @@ def peer_options(config: Config) -> PeerOptions:
         bitrate=Bitrate(config.start_bitrate_bps, config.min_bitrate_bps, config.max_bitrate_bps),
         ice_servers=config.ice_servers,
         loopback=config.loopback,
+        calm=config.calm,
         udp_ports=config.udp_ports and range(config.udp_ports[0], config.udp_ports[1] + 1),
     )
 

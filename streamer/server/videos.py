@@ -12,6 +12,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 
 from streamer.files.uploads import VideoJobs
 from streamer.frame import Style
+from streamer.look import BRUSHES, Brush
 from streamer.server.error_responses import error
 from streamer.server.interfaces import Catalogue, Ring, require
 
@@ -33,12 +34,15 @@ def video_routes(ring: Ring, catalogue: Catalogue, jobs: VideoJobs) -> APIRouter
         style: str,
         strength: Annotated[float, Query(ge=0, le=1)] = 1.0,
         preserve_color: bool = False,
+        *,
+        brush: Brush | None = None,
     ) -> Response:
         """Send a video file to be stylized; `name` is its file name, `style` may be a blend."""
+        height_px = None if brush is None else BRUSHES[brush]
         look = Style(catalogue.parse(style), strength, preserve_color)
         require(ring)
         try:
-            job = await jobs.upload(name, look, request.stream())
+            job = await jobs.upload(name, look, request.stream(), height_px=height_px)
         except ClientDisconnect:  # nobody reads the answer
             return Response(status_code=400)
         return JSONResponse(job.as_dict(), 201, {"Location": f"/videos/{job.id}"})

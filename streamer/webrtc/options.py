@@ -16,6 +16,7 @@ class PeerOptions:
     udp_ports: range | None = None
     prefer: str = "H264"  # or "VP8"; the other one if the browser lacks it
     max_pixels: int = 1920 * 1200
+    calm: bool = True  # removes noise from what comes in
     connect_timeout_s: float = 20.0
 
 

@@ -157,5 +157,6 @@ class Peer(Endpoint):
             self._threads,
             max_pixels=self._options.max_pixels,
             uplink=self._options.uplink,
+            calm=self._options.calm,
         )
         return self._receiver

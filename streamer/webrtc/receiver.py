@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from dataclasses import replace
 from typing import Any
 
 import av
@@ -38,6 +39,7 @@ from aiortc.rtp import (
 from aiortc.stats import RTCStatsReport
 
 from streamer.frame import AudioPacket, Frame
+from streamer.pipeline.denoiser import Denoiser
 from streamer.webrtc.bandwidth import Uplink, UplinkEstimator
 from streamer.webrtc.capture_time import captured_ms
 from streamer.webrtc.codecs import Decoder
@@ -207,6 +209,7 @@ class VideoReceiver(RtpReceiver):
         *,
         max_pixels: int,
         uplink: Uplink,
+        calm: bool = True,
     ) -> None:
         super().__init__(transport)
         self.codec: VideoCodec | None = None
@@ -217,6 +220,7 @@ class VideoReceiver(RtpReceiver):
         self._take = take
         self._threads = threads
         self._max_pixels = max_pixels
+        self._denoise = Denoiser() if calm else None
         self._uplink = UplinkEstimator(uplink)
         self._clock = MediaClock()  # shared by all streams of this receiver: pts only grows
         self._buffer = JitterBuffer(FORMATS["VP8"].is_keyframe, self._clock)
@@ -332,7 +336,9 @@ class VideoReceiver(RtpReceiver):
                 if decoder is None or decoder.codec != self.codec:
                     decoder = Decoder(self.codec, self._max_pixels)
                 try:
-                    frames = await loop.run_in_executor(self._threads, decoder.decode, encoded)
+                    frames = await loop.run_in_executor(
+                        self._threads, self._decode, decoder, encoded
+                    )
                 except Exception as error:
                     self.errors += 1
                     self._buffer.broke(time.monotonic())
@@ -349,6 +355,12 @@ class VideoReceiver(RtpReceiver):
                 for frame in frames:
                     self._take(frame)
             self._arrived.clear()
+
+    def _decode(self, decoder: Decoder, encoded: EncodedFrame) -> list[Frame]:
+        frames = decoder.decode(encoded)
+        if self._denoise is None:
+            return frames
+        return [replace(frame, image=self._denoise(frame.image)) for frame in frames]
 
 
 def split_at_wrap(seqs: list[int]) -> list[list[int]]:

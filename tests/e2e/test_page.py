@@ -34,7 +34,7 @@ pytestmark = pytest.mark.e2e
 
 RELOADS = 50
 FRAMES = 50
-KEYS = ("style", "strength", "preserve_color", "smooth", "height_auto")
+KEYS = ("style", "strength", "preserve_color", "smooth", "tone", "brush")
 
 
 def look(server: Server) -> dict[str, Any]:
@@ -68,8 +68,15 @@ def test_a_look_is_chosen_mixed_and_shared(server: Server, chromium: Browser) ->
         page.get_by_role("slider", name="Strength").fill("0.6")
         page.get_by_role("slider", name="Smoothing").fill("0.5")
         page.get_by_role("checkbox", name="Keep colours").check()
-        page.get_by_role("combobox", name="Stylize at").select_option("180")
-        rest = {"strength": 0.6, "preserve_color": True, "smooth": 0.5, "height_auto": False}
+        page.get_by_role("slider", name="Tone").fill("0.25")
+        page.get_by_role("combobox", name="Brush").select_option("bold")
+        rest: dict[str, object] = {
+            "strength": 0.6,
+            "preserve_color": True,
+            "smooth": 0.5,
+            "tone": 0.25,
+        }
+        rest |= {"brush": "bold"}
         eventually_sync(lambda: rest.items() <= look(server).items())
         shoot(page, "mixture")
         shared, wanted = page.url, look(server)

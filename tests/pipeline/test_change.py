@@ -21,6 +21,11 @@ def message(**wanted: object) -> str:
         ({"strength": 0}, Change(strength=0.0)),
         ({"preserve_color": True}, Change(preserve_color=True)),
         ({"smooth": 0.5}, Change(smooth=0.5)),
+        ({"tone": 0.25}, Change(tone=0.25)),
+        ({"tone": "own"}, Change(tone=0.0)),
+        ({"tone": "half"}, Change(tone=0.5)),
+        ({"tone": "steady"}, Change(tone=1.0)),
+        ({"brush": "bold"}, Change(brush="bold")),
         ({"height_px": "auto"}, Change(height_px="auto")),
         (
             {"height_px": 360, "style": "a", "transition_s": 1.5},
@@ -53,6 +58,12 @@ def test_what_can_be_set(wanted: dict[str, object], change: Change) -> None:
         (message(transition_s=61), "0 to 60"),
         (message(preserve_color=1), "true or false"),
         (message(height_px=8), "16 to 4320"),
+        (message(tone="loud"), "own, half, steady or a number"),
+        (message(tone=1.5), "0 to 1"),
+        (message(tone="nan"), "0 to 1"),
+        (message(tone=True), "0 to 1"),
+        (message(brush="thin"), "fine, medium, bold"),
+        (message(brush=["fine"]), "fine, medium, bold"),
         (message(height_px=True), "16 to 4320"),
         (message(height_px="high"), "16 to 4320"),
         (message(style="x" * MAX_MESSAGE_CHARACTERS), "characters"),
@@ -77,7 +88,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )
 KNOWN = st.sampled_from(
-    ["style", "strength", "transition_s", "height_px", "preserve_color", "smooth"]
+    ["style", "strength", "transition_s", "height_px", "preserve_color", "smooth", "tone", "brush"]
 )
 
 

@@ -32,6 +32,11 @@ def test_a_change_on_the_way_starts_from_what_shows() -> None:
     assert dict(fade.at(2.0).blend) == pytest.approx({"a": 0.75, "b": 0.25})
 
 
+def test_tone_and_smoothing_go_along() -> None:
+    middle = mix(Style(tone=0.0, smooth=0.5), Style(tone=1.0, smooth=0.25), 0.75)
+    assert (middle.tone, middle.smooth) == (0.75, 0.25)
+
+
 @given(st.floats(0, 1), st.floats(0.05, 0.95))
 def test_weights_always_sum_to_one(share: float, weight: float) -> None:
     blend = Style((("a", weight), ("c", 1 - weight)))

@@ -1,60 +1,192 @@
-"""A simulated ring whose cost grows with the number of pixels."""
+"""Simulated rings, whose costs need not grow with the number of pixels."""
 
 import itertools
+from collections.abc import Callable
 
-from streamer.pipeline.governor import HEIGHTS_PX, Governor
+import pytest
 
+from streamer.pipeline.governor import HEIGHTS_PX, PATIENCE_S, Costs, Governor, Look
 
-def simulate(cost_360_s: float, looks: int, camera_px: int = 720, fps: float = 30.0) -> list[int]:
-    governor = Governor(fps)
-    heights = []
-    for _ in range(looks):
-        cost_s = cost_360_s * (governor.height_px / 360) ** 2
-        out_fps = min(fps, 1 / cost_s)
-        heights.append(governor.update(fps, out_fps, out_fps * cost_s, camera_px))
-    return heights
+STYLES = frozenset({"mosaic"})
+Cost = Callable[[int, float], float]  # seconds a frame, at a height and a time
 
 
-def test_a_slow_ring_settles_at_the_height_it_can_hold() -> None:
-    heights = simulate(cost_360_s=0.06, looks=200)
-    assert heights[-1] in (180, 270)
-    assert set(heights[10:]) <= {180, 270}
+def by_pixels(cost_360_s: float) -> Cost:
+    return lambda height_px, now: cost_360_s * (height_px / 360) ** 2
+
+
+class Stream:
+    """A stream of 30 fps through a ring of its own, looked at once a second."""
+
+    def __init__(
+        self, cost: Cost, *, top_px: int = 720, workers: int = 2, costs: Costs | None = None
+    ) -> None:
+        self.governor = Governor(30.0, costs)
+        self.cost, self.top_px, self.workers = cost, top_px, workers
+        self.now = 100.0
+        self.others = 0.0  # share of the ring that other streams take
+        self.rates: list[float] = []
+
+    def look(self, in_fps: float = 30.0) -> int:
+        """One second; the height after it."""
+        self.now += 1
+        height = self.governor.height_px(self.top_px)
+        cost_s = self.cost(height, self.now)
+        fps = min(in_fps, self.workers * (1 - self.others) / cost_s)
+        self.rates.append(fps)
+        if fps:
+            self.governor.costs.see(STYLES, height, cost_s, self.now)
+        busy = min(1.0, self.others + fps * cost_s / self.workers)
+        look = Look(STYLES, in_fps, fps, busy, self.workers, self.top_px)
+        self.governor.update(look, self.now)
+        return self.governor.height_px(self.top_px)
+
+    def looks(self, count: int) -> list[int]:
+        return [self.look() for _ in range(count)]
+
+
+def test_it_begins_with_the_best_look() -> None:
+    assert Governor(30.0).height_px(540) == 540
+
+
+def test_a_slow_ring_settles_at_the_greatest_height_that_holds_the_rate() -> None:
+    stream = Stream(by_pixels(0.025))  # 540 lines: 35 fps, 720: 20 fps
+    heights = stream.looks(200)
+    assert heights[3:20] == [540] * 17
+    assert heights.count(540) > 180
+
+
+def test_it_goes_straight_to_a_height_that_is_known_to_hold_the_rate() -> None:
+    costs = Costs()
+    for height in (360, 540, 720):
+        costs.see(STYLES, height, by_pixels(0.05)(height, 0), 95.0)
+    stream = Stream(by_pixels(0.05), costs=costs)
+    assert stream.look() == 360  # at the first look: 20 and 18 fps are known not to do
+
+
+def test_no_height_below_360_before_the_rate_has_gone_to_15() -> None:
+    assert set(Stream(by_pixels(0.12)).looks(100)[8:]) == {360}  # 16.7 fps
+    slower = Stream(by_pixels(0.2))  # 10 fps
+    assert set(slower.looks(30)[8:]) == {270}  # 17.8 fps
+    assert slower.rates[-1] > 15
 
 
 def test_a_ring_too_slow_for_anything_stays_at_the_lowest() -> None:
-    assert set(simulate(cost_360_s=1.0, looks=60)[10:]) == {HEIGHTS_PX[0]}
+    assert set(Stream(by_pixels(2.0)).looks(60)[12:]) == {HEIGHTS_PX[0]}
 
 
-def test_a_quick_ring_climbs_to_the_camera() -> None:
-    assert simulate(cost_360_s=0.004, looks=60)[-1] == 720
-    assert simulate(cost_360_s=0.004, looks=60, camera_px=540)[-1] == 540
+def test_it_climbs_within_seconds_when_there_is_room() -> None:
+    stream = Stream(lambda height, now: 0.2 * (height / 360) ** 2 if now < 130 else 0.005)
+    assert stream.looks(29)[-1] == 270
+    assert stream.looks(15)[-1] == 720
+
+
+def test_it_never_stays_with_what_costs_more_than_a_better_look() -> None:
+    """540 lines cost 1.56 times what 720 do, as once was seen."""
+
+    def cost(height_px: int, now: float) -> float:
+        return {720: 0.070, 540: 0.110, 360: 0.030}.get(height_px, 0.02)
+
+    stream = Stream(cost)
+    heights = stream.looks(100)
+    assert heights[6] == 360
+    assert heights.count(540) <= 2 * 5  # tried, and left within two looks
+    costs = Costs()
+    for height in (360, 540, 720):
+        costs.see(STYLES, height, cost(height, 0), 95.0)
+    assert 540 not in Stream(cost, costs=costs).looks(25)
+
+
+def test_a_better_look_for_less_is_taken_at_once() -> None:
+    costs = Costs()
+    stream = Stream(lambda height, now: 0.01 if height == 720 else 0.02, costs=costs)
+    stream.governor.height_px(720)
+    stream.top_px = 540
+    assert stream.look() == 540
+    costs.see(STYLES, 720, 0.01, stream.now)
+    stream.top_px = 720
+    assert stream.look() == 720
 
 
 def test_it_does_not_swing() -> None:
-    """Half load at 360 leaves no room for 540; nothing moves in ten minutes."""
-    heights = simulate(cost_360_s=0.020, looks=600)
-    assert sum(a != b for a, b in itertools.pairwise(heights)) <= 1
+    heights = Stream(by_pixels(0.020), workers=1).looks(600)
+    assert sum(a != b for a, b in itertools.pairwise(heights)) <= 2
 
 
 def test_a_climb_that_fails_is_tried_ever_more_rarely() -> None:
-    """The ring claims to have room but has not: after each failure the wait doubles."""
-    governor = Governor(30.0)
+    """The workers have room, but what they send is not delivered."""
+    stream = Stream(by_pixels(0.001))
     climbs = []
-    for look in range(400):
-        before = governor.height_px
-        slow = before > 360
-        after = governor.update(30.0, 15.0 if slow else 30.0, 0.1, 720)
-        if after > before:
-            climbs.append(look)
+    for _ in range(1200):
+        stream.workers = 1
+        before = stream.governor.height_px(720)
+        stream.now += 1
+        cost_s = stream.cost(before, stream.now)
+        stream.governor.costs.see(STYLES, before, cost_s, stream.now)
+        fps = 30.0 if before <= 360 else 20.0
+        stream.governor.update(Look(STYLES, 30.0, fps, 0.1, 1, 720), stream.now)
+        if stream.governor.height_px(720) > before:
+            climbs.append(stream.now)
     waits = [b - a for a, b in itertools.pairwise(climbs)]
     assert waits == sorted(waits)
-    assert waits[-1] > 4 * waits[0]
+    assert waits[0] >= PATIENCE_S and waits[-1] > 4 * waits[0]
+
+
+def test_a_climb_that_holds_makes_it_patient_no_longer() -> None:
+    stream = Stream(lambda height, now: 0.09 if height == 720 and now < 140 else 0.01)
+    assert 720 not in stream.looks(38)[4:8]
+    assert stream.looks(40)[-1] == 720
+    stream.cost = lambda height, now: 0.09 if height == 720 else 0.01
+    fell_at = next(i for i in range(10) if stream.look() == 540)
+    assert fell_at < 4
+    assert 720 in stream.looks(2 * int(PATIENCE_S) + 25)
+
+
+def test_other_streams_keep_their_share() -> None:
+    alone, beside = Stream(by_pixels(0.015)), Stream(by_pixels(0.015))
+    beside.others = 0.6
+    assert alone.looks(30)[-1] == 720
+    assert beside.looks(30)[-1] == 360
+
+
+@pytest.mark.parametrize("camera_px", [144, 480, 540])
+def test_the_camera_is_not_exceeded(camera_px: int) -> None:
+    assert set(Stream(by_pixels(0.004), top_px=camera_px).looks(20)) == {camera_px}
+
+
+def test_another_brush_starts_from_the_top() -> None:
+    stream = Stream(by_pixels(0.025))
+    assert stream.looks(10)[-1] == 540
+    stream.governor.restart()
+    assert stream.governor.height_px(720) == 720
 
 
 def test_without_frames_nothing_is_decided() -> None:
+    stream = Stream(by_pixels(2.0))
+    for _ in range(20):
+        stream.governor.update(Look(STYLES, 0.0, 0.0, 0.0, 2, 720), 1.0)
+    assert stream.governor.height_px(720) == 720
+
+
+def test_without_a_cost_nothing_is_climbed() -> None:
     governor = Governor(30.0)
-    assert {governor.update(0.0, 0.0, 0.0, 720) for _ in range(20)} == {360}
+    for now in range(20):
+        governor.update(Look(STYLES, 30.0, 10.0, 1.0, 2, 720), float(now))
+    low = governor.height_px(720)
+    assert low < 360
+    for now in range(20, 40):
+        governor.update(Look(STYLES, 30.0, 30.0, 0.0, 2, 720), float(now))
+    assert governor.height_px(720) == low
 
 
-def test_a_camera_below_every_step_is_not_exceeded_but_by_the_lowest() -> None:
-    assert Governor(30.0).update(30.0, 30.0, 0.1, 144) == HEIGHTS_PX[0]
+def test_costs_are_means_that_are_forgotten() -> None:
+    costs = Costs()
+    costs.see(STYLES, 360, 0.01, 0.0)
+    costs.see(STYLES, 360, 0.02, 1.0)
+    assert costs.of(STYLES, 360, since=0.0) == pytest.approx(0.012)
+    assert costs.of(STYLES, 360, since=2.0) is None
+    costs.see(STYLES, 360, 0.05, 500.0)
+    assert costs.of(STYLES, 360, since=0.0) == 0.05
+    for i in range(600):
+        costs.see(frozenset({str(i)}), 360, 0.01, 501.0)
+    assert costs.of(STYLES, 360, since=0.0) is None

@@ -13,12 +13,18 @@ from streamer.pipeline.stream_statistics import (
     StreamStatistics,
     Thumbnail,
 )
-from streamer.statistics import Statistics, average
+from streamer.statistics import Measurement, Statistics, average
 
 
 def statistics(mean: float, variance: float) -> Statistics:
     one = np.ones(4, np.float32)
     return Statistics.of(mean * one, variance * one)
+
+
+def found(mean: float, variance: float, lines: int = 180) -> Measurement:
+    """Of a picture that needs no small copy."""
+    one = statistics(mean, variance)
+    return Measurement(one, one, lines)
 
 
 def same(a: Statistics, b: Statistics, within: float = 1e-4) -> bool:
@@ -42,14 +48,14 @@ def test_no_variance_is_no_variance() -> None:
 
 
 def test_a_scene_starts_with_what_was_measured() -> None:
-    first = statistics(3, 2)
+    first = found(3, 2)
     following = Following.start(first, now=10)
-    assert following.current is first
+    assert following.current is first.whole
     assert following.move(11).current.mean[0] == pytest.approx(3)
 
 
 def test_it_follows_smoothly_and_at_the_same_speed_at_any_frame_rate() -> None:
-    a, b = statistics(0, 1), statistics(1, 1)
+    a, b = found(0, 1), found(1, 1)
     ends = []
     for fps in (5, 30):
         following = Following.start(a, now=0).measured(b, now=0)
@@ -65,14 +71,14 @@ def test_it_follows_smoothly_and_at_the_same_speed_at_any_frame_rate() -> None:
 
 
 def test_a_measurement_does_not_move_what_is_shown() -> None:
-    a, b = statistics(0, 1), statistics(1, 4)
+    a, b = found(0, 1), found(1, 4)
     following = Following.start(a, now=0)
     told = following.measured(b, now=5)
-    assert same(told.current, a) and told.target is b
+    assert same(told.current, a.small) and same(told.target, b.small)
 
 
 def test_time_that_goes_back_moves_nothing() -> None:
-    following = Following.start(statistics(0, 1), 5).measured(statistics(1, 1), 5)
+    following = Following.start(found(0, 1), 5).measured(found(1, 1), 5)
     assert same(following.move(4).current, statistics(0, 1))
 
 
@@ -121,7 +127,7 @@ def test_until_statistics_come_back_every_frame_uses_and_sends_its_own() -> None
     for now in (0.0, 0.03):
         orders = stream.orders(luma(1), ["mosaic"], now)
         assert orders.known == {} and orders.measure == {"mosaic"}
-    stream.take(orders.scene, {"mosaic": statistics(1, 1)}, 0.05)
+    stream.take(orders.scene, {"mosaic": found(1, 1)}, 0.05)
     orders = stream.orders(luma(1), ["mosaic"], 0.07)
     assert same(orders.known["mosaic"], statistics(1, 1)) and not orders.measure
 
@@ -129,7 +135,7 @@ def test_until_statistics_come_back_every_frame_uses_and_sends_its_own() -> None
 def started(*styles: str) -> StreamStatistics:
     stream = StreamStatistics()
     orders = stream.orders(luma(1), styles, 0)
-    stream.take(orders.scene, {style: statistics(0, 1) for style in styles}, 0)
+    stream.take(orders.scene, {style: found(0, 1) for style in styles}, 0)
     return stream
 
 
@@ -143,7 +149,7 @@ def test_it_is_measured_again_now_and_then_by_one_frame() -> None:
 
 def test_a_measurement_is_followed_slowly() -> None:
     stream = started("mosaic")
-    stream.take(0, {"mosaic": statistics(1, 1)}, 0)
+    stream.take(0, {"mosaic": found(1, 1)}, 0)
     ways = [
         stream.orders(luma(1), ["mosaic"], now).known["mosaic"].mean[0]
         for now in (0.01, FOLLOW_S, 20 * FOLLOW_S)
@@ -156,9 +162,9 @@ def test_a_cut_starts_anew_and_forgets_what_is_under_way() -> None:
     before = stream.orders(luma(1), ["mosaic"], 0.1)
     after = stream.orders(luma(2), ["mosaic"], 0.2)
     assert after.scene != before.scene and after.known == {} and after.measure == {"mosaic"}
-    stream.take(before.scene, {"mosaic": statistics(9, 9)}, 0.25)
+    stream.take(before.scene, {"mosaic": found(9, 9)}, 0.25)
     assert stream.orders(luma(2), ["mosaic"], 0.3).known == {}
-    stream.take(after.scene, {"mosaic": statistics(2, 2)}, 0.35)
+    stream.take(after.scene, {"mosaic": found(2, 2)}, 0.35)
     assert same(stream.orders(luma(2), ["mosaic"], 0.35).known["mosaic"], statistics(2, 2))
 
 
@@ -166,8 +172,56 @@ def test_a_style_that_fades_in_is_measured_while_the_other_goes_on() -> None:
     stream = started("mosaic")
     orders = stream.orders(luma(1), ["mosaic", "starry"], 0.1)
     assert set(orders.known) == {"mosaic"} and orders.measure == {"starry"}
-    stream.take(orders.scene, {"starry": statistics(5, 1)}, 0.2)
+    stream.take(orders.scene, {"starry": found(5, 1)}, 0.2)
     assert set(stream.orders(luma(1), ["mosaic", "starry"], 0.3).known) == {"mosaic", "starry"}
     assert set(stream.orders(luma(1), ["starry"], 0.4).known) == {"starry"}
     back = stream.orders(luma(1), ["mosaic"], 0.5)
     assert back.known == {} and back.measure == {"mosaic"}
+
+
+def test_a_small_copy_is_moved_by_what_the_first_frame_differed_by() -> None:
+    small, whole = statistics(1, 1), statistics(3, 4)
+    stream = StreamStatistics(7)
+    orders = stream.orders(luma(1), ["mosaic"], 0, 720)
+    assert orders.exact == {"mosaic"} and orders.stream == 7
+    stream.take(0, {"mosaic": Measurement(small, whole, 720)}, 0)
+    known = stream.orders(luma(1), ["mosaic"], 0.1, 720).known["mosaic"]
+    assert same(known, whole)
+    due = stream.orders(luma(1), ["mosaic"], MEASURE_S, 720)
+    assert due.measure == {"mosaic"} and not due.exact
+    stream.take(0, {"mosaic": Measurement(statistics(2, 1), None, 720)}, MEASURE_S)
+    settled = stream.orders(luma(1), ["mosaic"], 100 * FOLLOW_S, 720).known["mosaic"]
+    assert same(settled, statistics(4, 4), 1e-3)
+
+
+def test_another_height_is_measured_exactly_once_and_followed_slowly() -> None:
+    stream = StreamStatistics()
+    stream.orders(luma(1), ["mosaic"], 0, 720)
+    stream.take(0, {"mosaic": Measurement(statistics(0, 1), statistics(1, 1), 720)}, 0)
+    first = stream.orders(luma(1), ["mosaic"], 1, 540)
+    assert first.exact == {"mosaic"}
+    stream.take(0, {"mosaic": Measurement(statistics(0, 1), statistics(2, 1), 540)}, 1)
+    soon = stream.orders(luma(1), ["mosaic"], 1.01, 540)
+    assert soon.known["mosaic"].mean[0] == pytest.approx(1, abs=0.02)
+    later = stream.orders(luma(1), ["mosaic"], 2, 540)
+    assert later.measure == {"mosaic"} and not later.exact
+    back = stream.orders(luma(1), ["mosaic"], 3, 720)
+    assert back.measure == {"mosaic"} and not back.exact
+
+
+def test_what_is_not_exact_does_not_begin_a_scene() -> None:
+    stream = StreamStatistics()
+    stream.orders(luma(1), ["mosaic"], 0)
+    stream.take(0, {"mosaic": Measurement(statistics(0, 1), None, 180)}, 0)
+    assert stream.orders(luma(1), ["mosaic"], 1).exact == {"mosaic"}
+
+
+def test_a_stream_goes_on_from_its_state() -> None:
+    stream = StreamStatistics()
+    stream.orders(luma(1), ["mosaic"], 0, 720)
+    stream.take(0, {"mosaic": Measurement(statistics(0, 1), statistics(1, 1), 720)}, 0)
+    restored = StreamStatistics.restore(stream.state())
+    for one in (stream, restored):
+        orders = one.orders(luma(1), ["mosaic"], 1, 720)
+        assert orders.measure == {"mosaic"} and not orders.exact
+        assert same(orders.known["mosaic"], statistics(1, 1))

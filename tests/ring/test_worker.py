@@ -1,4 +1,6 @@
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -6,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.engine.stylizer import Identity, Stylized
+from streamer.errors import ModelError
 from streamer.frame import Frame, Image, Style, i420_size
 from streamer.i420 import resize
 from streamer.ring.ring import Ring
-from streamer.ring.worker import Worker, height_to_size
+from streamer.ring.worker import STREAMS, Worker, height_to_size
 from streamer.statistics import Orders
 from tests.support.fakes import VIDEO, Gate, ThreadWorkers, four_at_a_gate
 
@@ -132,3 +135,82 @@ async def test_a_stylizer_that_gains_by_it_is_given_all_that_wait() -> None:
         assert done is not None and done.frame is not None
         assert set(done.frame.image.data) == {235}
         assert done.inference_s > 0 and done.transfer_s >= 0
+
+
+class Compiling(Recorder):
+    """Each size is compiled once the gate is open; the warm one is ready."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.compiled = {(640, 360)}
+        self.gate = threading.Event()
+        self.prepared: list[tuple[int, int]] = []
+        self.fails = False
+
+    def ready(self, image: Image, style: Style) -> bool:
+        return (image.width, image.height) in self.compiled
+
+    def prepare(self, image: Image, style: Style) -> None:
+        if self.ready(image, style):
+            return
+        self.prepared.append((image.width, image.height))
+        assert self.gate.wait(10)
+        if self.fails:
+            raise ModelError("no")
+        self.compiled.add((image.width, image.height))
+
+
+def live(height_px: int, stream: int | None = 1) -> Frame:
+    orders = Orders(0, {}, frozenset(), stream=stream)
+    return Frame(picture(1280, 720), 0, VIDEO, 0.0, height_px=height_px, orders=orders)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_live_stream_goes_on_at_a_ready_height_while_another_is_compiled() -> None:
+    stylizer = Compiling()
+    worker = Worker(lambda: stylizer, Style())
+    for _ in range(3):
+        assert worker.stylize(live(540)).height_px == 360
+    assert stylizer.prepared == [(960, 540)]
+    stylizer.gate.set()
+    until(lambda: (960, 540) in stylizer.compiled)
+    assert worker.stylize(live(540)).height_px == 540
+    stylizer.gate.clear()
+    assert worker.stylize(live(720)).height_px == 540  # as the frame before
+    assert worker.stylize(live(720, stream=2)).height_px == 360
+    stylizer.gate.set()
+
+
+def test_photos_and_videos_wait_for_their_own_size() -> None:
+    stylizer = Compiling()
+    worker = Worker(lambda: stylizer, Style())
+    assert worker.stylize(live(540, stream=None)).height_px == 540
+    assert stylizer.prepared == []
+
+
+def test_what_cannot_be_prepared_is_said_once_and_then_left_to_stylizing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stylizer = Compiling()
+    stylizer.fails = True
+    worker = Worker(lambda: stylizer, Style())
+    worker.stylize(live(540))
+    stylizer.gate.set()
+    until(lambda: "960x540 cannot be prepared" in caplog.text)
+    assert worker.stylize(live(540)).height_px == 540
+    assert stylizer.prepared == [(960, 540)]
+
+
+def test_few_streams_are_remembered() -> None:
+    stylizer = Compiling()
+    stylizer.gate.set()
+    worker = Worker(lambda: stylizer, Style())
+    for stream in range(3 * STREAMS):
+        worker.stylize(live(360, stream))
+    assert len(worker._heights) == STREAMS

@@ -46,6 +46,7 @@ def test_open_host_without_token_is_refused() -> None:
         ("tls_cert", Path(__file__), "--tls-key"),
         ("height_px", 8, "--height"),
         ("smooth", 0.96, "--smooth"),
+        ("tone", 1.1, "--tone"),
         ("target_fps", 0.0, "--fps"),
         ("deadline_s", 0.0, "--deadline"),
         ("start_bitrate_bps", 1, "--min-bitrate"),

@@ -49,7 +49,17 @@ hostile_json = st.recursive(
 )
 changes = st.dictionaries(
     st.sampled_from(
-        ["style", "strength", "preserve_color", "smooth", "height_px", "transition_s", "\ud800"]
+        [
+            "style",
+            "strength",
+            "preserve_color",
+            "smooth",
+            "tone",
+            "brush",
+            "height_px",
+            "transition_s",
+            "\ud800",
+        ]
     ),
     hostile_json,
 )

@@ -63,6 +63,17 @@ async def test_too_many_bytes_is_413_even_in_chunks(http: httpx.AsyncClient) -> 
     assert error_of(response) == (413, "too_large")
 
 
+async def test_the_brush_is_the_height_that_it_is_stylized_at(
+    world: World, http: httpx.AsyncClient
+) -> None:
+    for query in ("", "?brush=fine", "?brush=medium", "?brush=bold"):
+        assert (
+            await http.post(f"/stylize/mosaic{query}", files=upload(photo()))
+        ).status_code == 200
+    assert world.ring.heights == [None, 720, 540, 360]
+    assert (await http.post("/stylize/mosaic?brush=x", files=upload(photo()))).status_code == 422
+
+
 async def test_photos_before_readiness_are_503(world: World, http: httpx.AsyncClient) -> None:
     world.ring.ready = False
     response = await http.post("/stylize/mosaic", files=upload(photo()))

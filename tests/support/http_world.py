@@ -39,10 +39,12 @@ class FakeRing:
 
     ready: bool = True
     seen: list[Style] = field(default_factory=list)
+    heights: list[int | None] = field(default_factory=list)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def stylize(self, image: Image, style: Style) -> Image:
+    async def stylize(self, image: Image, style: Style, height_px: int | None = None) -> Image:
         self.seen.append(style)
+        self.heights.append(height_px)
         await self.gate.wait()
         return image
 

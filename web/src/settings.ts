@@ -2,7 +2,7 @@
 
 import type { Code } from './i18n/words.svelte';
 import type { Wanted } from './live/source';
-import type { Look } from './rtc/protocol';
+import { BRUSHES, type Look } from './rtc/protocol';
 import { read, write } from './styles/blend';
 
 const DEVICES = 'streamer';
@@ -43,13 +43,14 @@ export function loadLook(query = location.search): Partial<Look> {
   const style = read(parameters.get('style') ?? '');
   const strength = Number.parseFloat(parameters.get('strength') ?? '');
   const smooth = Number.parseFloat(parameters.get('smooth') ?? '');
-  const height_px = Number(parameters.get('height'));
+  const tone = Number.parseFloat(parameters.get('tone') ?? '');
+  const brush = BRUSHES.find((one) => one === parameters.get('brush'));
   if (style !== '') look.style = style;
   if (strength >= 0 && strength <= 1) look.strength = strength;
   if (smooth >= 0 && smooth <= 0.95) look.smooth = smooth;
   if (parameters.get('color') === 'camera') look.preserve_color = true;
-  if (Number.isInteger(height_px) && height_px >= 16 && height_px <= 4320)
-    look.height_px = height_px;
+  if (tone >= 0 && tone <= 1) look.tone = tone;
+  if (brush) look.brush = brush;
   return look;
 }
 
@@ -80,7 +81,8 @@ export function writeQuery(look: Look, view: View, query: string): string {
   put('strength', look.strength !== 1 && String(look.strength));
   put('color', look.preserve_color && 'camera');
   put('smooth', look.smooth !== null && String(look.smooth));
-  put('height', look.height_px !== 'auto' && String(look.height_px));
+  put('tone', look.tone !== null && String(look.tone));
+  put('brush', look.brush ?? false);
   put('tab', view.tab !== VIEW.tab && view.tab);
   put('camera', view.compare !== VIEW.compare && view.compare);
   put('mirror', view.mirror && '1');

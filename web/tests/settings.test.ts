@@ -7,7 +7,8 @@ const LOOK: Look = {
   strength: 1,
   preserve_color: false,
   smooth: null,
-  height_px: 'auto',
+  tone: null,
+  brush: null,
 };
 
 test('a look survives the URL', () => {
@@ -16,7 +17,8 @@ test('a look survives the URL', () => {
     strength: 0.4,
     preserve_color: true,
     smooth: 0.5,
-    height_px: 270,
+    tone: 0.25,
+    brush: 'bold',
   };
   expect(loadLook(writeQuery(look, VIEW, ''))).toEqual(look);
 });
@@ -31,7 +33,7 @@ test('what is as usual stays out of the URL, what is not ours stays in', () => {
   expect(writeQuery(LOOK, VIEW, '?strength=0.2&other=1&mirror=1')).toBe('other=1&style=mosaic');
 });
 
-test.each(['?strength=2', '?strength=x', '?strength=-1', '?height=1', '?height=x', ''])(
+test.each(['?strength=2', '?strength=x', '?strength=-1', '?tone=2', '?tone=x', '?brush=x', ''])(
   '%j is as usual',
   (query) => {
     expect(loadLook(query)).toEqual({});

@@ -61,7 +61,8 @@ export class Session {
     strength: 1,
     preserve_color: false,
     smooth: null,
-    height_px: 'auto',
+    tone: null,
+    brush: null,
   });
   /** Of the cross-fade from one style to the next. */
   transition_s = $state(0.5);
@@ -267,10 +268,12 @@ export class Session {
       this.failure = null;
       this.state = 'live';
       await peer.replace(this.input); // it may be another one by now
-      const { style, smooth, ...look } = $state.snapshot(this.look);
+      const { style, smooth, tone, brush, ...look } = $state.snapshot(this.look);
       this.#change = {
         ...(style !== '' && { style }),
         ...(smooth !== null && { smooth }),
+        ...(tone !== null && { tone }),
+        ...(brush !== null && { brush }),
         ...look,
       };
       void this.#send();

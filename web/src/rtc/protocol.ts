@@ -17,7 +17,9 @@ export interface Catalogue {
 /** A style's name, or styles with their weights. */
 export type Style = string | Record<string, number>;
 
-export type Height = number | 'auto';
+/** The size of the strokes: 720, 540 or 360 lines. */
+export const BRUSHES = ['fine', 'medium', 'bold'] as const;
+export type Brush = (typeof BRUSHES)[number];
 
 /** How the stream is stylized. */
 export interface Look {
@@ -26,7 +28,10 @@ export interface Look {
   preserve_color: boolean;
   /** Against flicker, 0 to 0.95; null: as the server is set up. */
   smooth: number | null;
-  height_px: Height;
+  /** From the picture's own colours, 0, to the same ones for every picture, 1; null: as the server is set up. */
+  tone: number | null;
+  /** null: as the server is set up; of a photo or a video, as fine as it is. */
+  brush: Brush | null;
 }
 
 /** How a photo or a video is stylized; `style` is written as `mosaic` or `a:0.7,b:0.3`. */
@@ -34,6 +39,7 @@ export interface FileLook {
   style: string;
   strength: number;
   preserve_color: boolean;
+  brush?: Brush;
 }
 
 /** The states of a live session. */
@@ -83,7 +89,6 @@ export interface Stats {
   width: number;
   height: number;
   height_px: number;
-  height_auto: boolean;
   dropped: Record<Drop, number>;
   latency_ms: Quantiles;
   stages_ms: Record<Stage, Quantiles>;
@@ -92,6 +97,8 @@ export interface Stats {
   style: Record<string, number>;
   strength: number;
   smooth: number;
+  tone: number;
+  brush: Brush;
   /** When the camera saw the frame of an RTP time; null until the first reports are in. */
   capture_time: CaptureTime | null;
 }

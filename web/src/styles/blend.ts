@@ -50,8 +50,8 @@ export function read(text: string): Style {
 }
 
 /** The part of a look that a photo or a video can have. */
-export function fileLook({ style, strength, preserve_color }: Look): FileLook {
-  return { style: write(style), strength, preserve_color };
+export function fileLook({ style, strength, preserve_color, brush }: Look): FileLook {
+  return { style: write(style), strength, preserve_color, ...(brush && { brush }) };
 }
 
 function scaled(weights: Record<string, number>, sum: number): Style {

@@ -99,9 +99,7 @@ test('start opens the source, connects, and sends the look', async () => {
   await settled();
   expect(session.state).toBe('live');
   expect(session.output).toBe(fake.peer.output);
-  expect(fake.peer.changes).toEqual([
-    { style: 'mosaic', strength: 1, preserve_color: false, height_px: 'auto' },
-  ]);
+  expect(fake.peer.changes).toEqual([{ style: 'mosaic', strength: 1, preserve_color: false }]);
   session.stop();
   await started;
 });

@@ -1,0 +1,107 @@
+"""One model: whose statistics are used, which come back, and pictures in tiles."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.engine import folded_model
+from streamer.engine.folded_model import MARGIN_PX, TILE_PX, FoldedModel, _side, _tiles
+from streamer.engine.folded_network import MULTIPLE
+from streamer.engine.pictures import pictures
+from streamer.frame import Image
+from streamer.statistics import Orders
+from streamer.styles.model import ModelFile, StyleEntry
+from tests.engine import small_networks as small
+
+ONE = {"one": (0, 1.0)}
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FoldedModel:
+    monkeypatch.setattr(folded_model, "cache_dir", lambda: tmp_path / "cache")
+    data = small.network()
+    path = tmp_path / "small.onnx"
+    path.write_bytes(data)
+    digest = hashlib.sha256(data).hexdigest()
+    entries = (StyleEntry("one", "One"),)
+    return FoldedModel(
+        ModelFile("small", path, digest, "rgb1", entries), ("onnxruntime",), 1, "CPU"
+    )
+
+
+def picture(width: int, height: int) -> Image:
+    data = np.concatenate([plane.ravel() for plane in pictures(width, height)[0]])
+    return Image(width, height, data)
+
+
+def order(
+    *, known: bool = False, measure: bool = True, exact: bool = True, model: FoldedModel
+) -> Orders:
+    found = model.stylize(picture(128, 96), ONE, 0.0, None)[1]["one"].whole
+    assert found is not None
+    names = frozenset({"one"})
+    return Orders(
+        0,
+        {"one": found} if known else {},
+        names if measure else frozenset(),
+        names if exact else frozenset(),
+    )
+
+
+def test_the_first_frame_comes_with_exact_statistics_and_those_of_a_small_copy(
+    model: FoldedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folded_model, "SMALL_PIXELS", 64 * 48)
+    _, found = model.stylize(picture(128, 96), ONE, 0.0, order(model=model))
+    one = found["one"]
+    assert one.whole is not None and one.lines == 96
+    assert not np.allclose(one.whole.mean, one.small.mean, atol=1e-4)
+
+
+def test_a_running_stream_is_measured_on_the_small_copy_alone(model: FoldedModel) -> None:
+    image = picture(128, 96)
+    plain, none = model.stylize(
+        image, ONE, 0.0, order(known=True, measure=False, exact=False, model=model)
+    )
+    same, found = model.stylize(image, ONE, 0.0, order(known=True, exact=False, model=model))
+    assert none == {} and found["one"].whole is None
+    assert np.array_equal(plain.data, same.data)
+
+
+def test_a_picture_that_is_small_is_measured_once(model: FoldedModel) -> None:
+    _, found = model.stylize(picture(128, 96), ONE, 0.0, order(model=model))
+    assert found["one"].small is found["one"].whole
+
+
+def test_nothing_has_to_be_prepared_after_preparing(model: FoldedModel) -> None:
+    image = picture(160, 120)
+    assert not model.ready(image, ONE)
+    model.prepare(image, ONE)
+    assert model.ready(image, ONE)
+
+
+def test_tiles_show_what_one_run_shows(model: FoldedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = picture(320, 240)
+    orders = order(known=True, measure=False, exact=False, model=model)
+    whole, _ = model.stylize(image, ONE, 0.0, orders)
+    for name, value in {"WHOLE_PIXELS": 10_000, "TILE_PX": 192, "MARGIN_PX": 48}.items():
+        monkeypatch.setattr(folded_model, name, value)
+    tiled, _ = model.stylize(image, ONE, 0.0, orders)
+    assert np.abs(tiled.data.astype(int) - whole.data).max() <= 1
+
+
+@given(st.integers(8, 3000).map(lambda n: n * MULTIPLE))
+def test_tiles_cover_a_side_once_with_a_margin(length: int) -> None:
+    shown = 0
+    for start, part in _tiles(length):
+        assert part.start == shown and part.stop > part.start
+        assert start % 2 == part.start % 2 == part.stop % 2 == 0
+        assert start >= 0 and start + _side(length) <= length
+        assert part.start - start >= (0 if start == 0 else MARGIN_PX)
+        assert start + TILE_PX - part.stop >= (0 if part.stop == length else MARGIN_PX)
+        shown = part.stop
+    assert shown == length

@@ -1,0 +1,86 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from streamer.frame import Frame, Image, Style, i420_size
+from streamer.pipeline.change import Change
+from streamer.pipeline.governor import Costs
+from streamer.pipeline.style_control import StyleControl
+from streamer.statistics import Measurement, Statistics
+
+MOSAIC = frozenset({"mosaic"})
+
+
+def frame(width: int = 1280, height: int = 720) -> Frame:
+    data = np.full(i420_size(width, height), 128, np.uint8)
+    return Frame(Image(width, height, data), 0, Fraction(1, 90000), 0.0)
+
+
+def control(costs: Costs | None = None) -> StyleControl:
+    style = Style((("mosaic", 1.0),))
+    return StyleControl(lambda name: ((str(name), 1.0),), style, "auto", 30.0, costs=costs)
+
+
+def stylized(frame: Frame, seconds: float, *, measured: bool = False) -> Frame:
+    one = Statistics(np.zeros(2, np.float32), np.zeros(2, np.float32))
+    found = {"mosaic": Measurement(one, one, frame.height_px or 0)} if measured else {}
+    return replace(frame, service_s=seconds, measured=found)
+
+
+def test_the_brush_is_the_height_and_the_camera_is_not_exceeded() -> None:
+    look = control()
+    assert look.apply(frame(), 0).height_px == 540
+    assert look.apply(frame(640, 360), 0).height_px == 360
+    look.change(Change(brush="fine"), 0)
+    assert look.apply(frame(), 0).height_px == 720
+    look.change(Change(brush="bold"), 0)
+    assert look.apply(frame(), 0).height_px == 360
+    assert look.brush == "bold"
+
+
+def test_a_height_of_its_own_takes_the_place_of_the_brush_until_the_next_one() -> None:
+    look = control()
+    look.change(Change(height_px=400), 0)
+    assert look.apply(frame(), 0).height_px == 400 and not look.height_auto
+    look.change(Change(brush="medium"), 0)
+    assert look.apply(frame(), 0).height_px == 540 and look.height_auto
+
+
+def test_costs_are_of_frames_that_were_only_stylized() -> None:
+    costs = Costs()
+    look = control(costs)
+    first = look.apply(frame(), 0)
+    look.on_stylized(stylized(first, 0.3, measured=True), 0.1)
+    assert costs.of(MOSAIC, 540, 0) is None
+    look.on_stylized(stylized(look.apply(frame(), 0.2), 0.03), 0.3)
+    assert costs.of(MOSAIC, 540, 0) == 0.03
+    assert look.stylized_px == 540
+
+
+def test_the_height_falls_when_the_ring_is_slow() -> None:
+    look = control()
+    busy_s, frames = 0.0, 0
+    for second in range(5):
+        done = look.apply(frame(), second)
+        look.on_stylized(stylized(done, 0.1), second)
+        look.update(float(second), frames, 20.0, busy_s, 2)
+        busy_s, frames = busy_s + 2.0, frames + 30
+    assert look.apply(frame(), 6).height_px == 360
+
+
+def test_what_a_worker_measured_is_used_for_the_next_frame() -> None:
+    look = control()
+    first = look.apply(frame(), 0)
+    assert first.orders is not None and first.orders.exact == MOSAIC
+    look.on_stylized(stylized(first, 0.1, measured=True), 0.1)
+    second = look.apply(frame(), 0.2)
+    assert second.orders is not None and not second.orders.measure
+    assert second.orders.stream == first.orders.stream is not None
+    assert control().apply(frame(), 0).orders.stream != first.orders.stream  # type: ignore[union-attr]
+
+
+def test_tone_goes_with_the_frames() -> None:
+    look = control()
+    look.change(Change(tone=1.0), 0)
+    assert look.apply(frame(), 0).style.tone == 1.0
