@@ -47,7 +47,7 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Observation:
     """A stream and its ring over the last second or so.
 
     `busy` is the share of the workers' time that is taken, by all streams, 0..1; `top_px` the
@@ -79,7 +79,7 @@ class Governor:
         self._barred: tuple[int, float] | None = None  # from which height on, until when
 
     def height_px(self, top_px: int) -> int:
-        """The height to use, until the next look."""
+        """The height to use, until the next observation."""
         return top_px if self._height_px is None else min(self._height_px, top_px)
 
     def restart(self) -> None:
@@ -88,16 +88,16 @@ class Governor:
         self._bad = self._good = 0
         self._patience_s = PATIENCE_S
 
-    def update(self, look: Look, now: float) -> None:
+    def update(self, observed: Observation, now: float) -> None:
         """Call about once a second."""
-        wanted = min(self._target_fps, look.in_fps)
+        wanted = min(self._target_fps, observed.in_fps)
         if wanted <= 0:
             return
         starting = self._height_px is None  # only then what was seen long ago counts
-        at = self._height_px = self.height_px(look.top_px)
-        weighed = _Weighed(look, at, wanted, self.costs, 0.0 if starting else now - FRESH_S)
+        at = self._height_px = self.height_px(observed.top_px)
+        weighed = _Weighed(observed, at, wanted, self.costs, 0.0 if starting else now - FRESH_S)
         better, lower = self._allowed(weighed.better(), now), weighed.lower()
-        slow = look.out_fps < _SLOW * weighed.needed(at)
+        slow = observed.out_fps < _SLOW * weighed.needed(at)
         self._bad = self._bad + 1 if slow else 0
         self._good = self._good + 1 if better is not None else 0
         if self._climbed_at is not None and now - self._climbed_at > PATIENCE_S:
@@ -126,9 +126,9 @@ class Governor:
 
 @dataclass(frozen=True, slots=True)
 class _Weighed:
-    """One look, as seen from the height in use."""
+    """One observation, as seen from the height in use."""
 
-    look: Look
+    observed: Observation
     at_px: int
     wanted_fps: float
     costs: Costs
@@ -166,11 +166,11 @@ class _Weighed:
         return there <= here if height_px > self.at_px else there >= here
 
     def _ladder(self) -> Iterator[int]:
-        yield from (height for height in HEIGHTS_PX if height < self.look.top_px)
-        yield self.look.top_px
+        yield from (height for height in HEIGHTS_PX if height < self.observed.top_px)
+        yield self.observed.top_px
 
     def _cost(self, height_px: int) -> float | None:
-        return self.costs.of(self.look.styles, height_px, self.since)
+        return self.costs.of(self.observed.styles, height_px, self.since)
 
     def _fits(self, height_px: int) -> bool:
         """Whether the workers' time is enough; what was not seen is tried as if by its pixels."""
@@ -179,7 +179,7 @@ class _Weighed:
             return False
         seen = self._cost(height_px)
         cost = here * (height_px / self.at_px) ** 2 if seen is None else seen
-        all_s = self.look.workers
-        ours_s = min(self.look.out_fps * here, self.look.busy * all_s)
-        free_s = _LOAD * all_s - (self.look.busy * all_s - ours_s)
+        all_s = self.observed.workers
+        ours_s = min(self.observed.out_fps * here, self.observed.busy * all_s)
+        free_s = _LOAD * all_s - (self.observed.busy * all_s - ours_s)
         return self.needed(height_px) * cost <= free_s

@@ -11,7 +11,7 @@ from streamer.frame import Frame, Style
 from streamer.look import BRUSHES, Brush
 from streamer.pipeline.change import Change, Height, altered
 from streamer.pipeline.fade import Fade
-from streamer.pipeline.governor import Costs, Governor, Look, Styles
+from streamer.pipeline.governor import Costs, Governor, Observation, Styles
 from streamer.pipeline.stream_statistics import StreamStatistics
 from streamer.styles.model import NONE, Blend
 
@@ -109,8 +109,8 @@ class StyleControl:
                 workers = max(workers, 1)
                 share = (busy_s - busy) / elapsed_s / workers
                 styles = _styles(self._fade.at(now))
-                look = Look(styles, self.in_fps, out_fps, share, workers, self._top_px)
-                self._governor.update(look, now)
+                observed = Observation(styles, self.in_fps, out_fps, share, workers, self._top_px)
+                self._governor.update(observed, now)
         self._counted = now, frames_in, busy_s
 
 

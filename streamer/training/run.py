@@ -1,4 +1,4 @@
-"""train → **run** → net, critic: weights and a clock; stops and goes on where it stopped."""
+"""train → **run** → net, perceptual_loss: weights and a clock; stops and goes on where it stopped."""
 
 import math
 import pickle
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from streamer.errors import ModelError
 from streamer.i420 import Pixels
-from streamer.training.critic import Critic
 from streamer.training.data import crop, to_tensor
 from streamer.training.net import TransformerNet
+from streamer.training.perceptual_loss import PerceptualLoss
 
 OVERDRIVE = 10.0  # weight of values that no byte can hold
 WARM_UP = 100  # steps
@@ -88,12 +88,12 @@ class Run:
             raise ModelError(f"{text} --output") from None
         return run
 
-    def learn(self, critic: Critic, photo: Tensor) -> float:
+    def learn(self, perceptual: PerceptualLoss, photo: Tensor) -> float:
         """One step on RGB (n, 3, h, w); returns the loss."""
         recipe = self.recipe
         noisy = photo + recipe.noise * torch.randn_like(photo)
         picture, again = self.net(torch.cat([photo, noisy])).chunk(2)
-        content, strokes = critic.judge(picture, photo)
+        content, strokes = perceptual.judge(picture, photo)
         loss = content + recipe.style * strokes + recipe.steady * (picture - again).abs().mean()
         beyond = (picture - picture.clamp(0, 1)).abs().mean()
         self.optimizer.zero_grad()
@@ -103,7 +103,7 @@ class Run:
         return float(loss.item())
 
     def train(
-        self, photos: Sequence[Pixels], critic: Critic, checkpoint: Path, every: int
+        self, photos: Sequence[Pixels], perceptual: PerceptualLoss, checkpoint: Path, every: int
     ) -> Iterator[Progress]:
         """Learn until the recipe is done; reports and saves every `every` steps."""
         torch.manual_seed(self.recipe.seed + self.step)
@@ -117,7 +117,7 @@ class Run:
                     group["lr"] = rate * min(1.0, (self.step + 1) / WARM_UP)
                 chosen = rng.choices(photos, k=self.recipe.photos)
                 cuts = [crop(photo, self.recipe.crop_px, rng) for photo in chosen]
-                losses.append(self.learn(critic, to_tensor(cuts).to(self.device)))
+                losses.append(self.learn(perceptual, to_tensor(cuts).to(self.device)))
                 self.step += 1
                 self.elapsed_s += time.monotonic() - began
             self.save(checkpoint)

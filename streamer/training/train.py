@@ -19,9 +19,9 @@ from streamer.library.download import progress_bar
 from streamer.library.from_pytorch import transformer_net
 from streamer.photo import decode_photo
 from streamer.training import vgg
-from streamer.training.critic import Critic
 from streamer.training.data import photos, scaled, to_pixels, to_tensor
 from streamer.training.net import TransformerNet
+from streamer.training.perceptual_loss import PerceptualLoss
 from streamer.training.run import Progress, Recipe, Run
 
 MAX_PIXELS = 100_000_000
@@ -102,10 +102,10 @@ def train(
     else:
         run = Run(TransformerNet(channels), recipe, place)
     eyes = vgg.load(weights or _fetched()).to(place)
-    critic = Critic(eyes, to_tensor([work]).to(place))
-    attend(run, run.train(shown, critic, files.checkpoint, STEPS), files, held_out[0])
+    perceptual = PerceptualLoss(eyes, to_tensor([work]).to(place))
+    attend(run, run.train(shown, perceptual, files.checkpoint, STEPS), files, held_out[0])
     write(run.net, files.output, painting)
-    strokes, before = _distances(run, critic, held_out)
+    strokes, before = _distances(run, perceptual, held_out)
     print(f"strokes {strokes:.3f} from the painting's; those of the photos are {before:.3f}")
 
 
@@ -155,12 +155,12 @@ def write(net: TransformerNet, output: Path, painting: Painting) -> None:
 
 
 @torch.no_grad()
-def _distances(run: Run, critic: Critic, held_out: list[Pixels]) -> tuple[float, float]:
+def _distances(run: Run, perceptual: PerceptualLoss, held_out: list[Pixels]) -> tuple[float, float]:
     """How far the strokes of stylized photos, and of the photos, are from the painting's."""
     found = []
     for photo in held_out[:MEASURED]:
         rgb = _held_out(photo, run)
-        found.append([critic.judge(x, rgb)[1] for x in (run.net(rgb).clamp(0, 1), rgb)])
+        found.append([perceptual.judge(x, rgb)[1] for x in (run.net(rgb).clamp(0, 1), rgb)])
     stylized, before = torch.tensor(found).mean(0).tolist()
     return stylized, before
 

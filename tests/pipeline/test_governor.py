@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamer.pipeline.governor import HEIGHTS_PX, PATIENCE_S, Costs, Governor, Look
+from streamer.pipeline.governor import HEIGHTS_PX, PATIENCE_S, Costs, Governor, Observation
 
 STYLES = frozenset({"mosaic"})
 Cost = Callable[[int, float], float]  # seconds a frame, at a height and a time
@@ -27,7 +27,7 @@ class Stream:
         self.others = 0.0  # share of the ring that other streams take
         self.rates: list[float] = []
 
-    def look(self, in_fps: float = 30.0) -> int:
+    def observed(self, in_fps: float = 30.0) -> int:
         """One second; the height after it."""
         self.now += 1
         height = self.governor.height_px(self.top_px)
@@ -37,12 +37,12 @@ class Stream:
         if fps:
             self.governor.costs.see(STYLES, height, cost_s, self.now)
         busy = min(1.0, self.others + fps * cost_s / self.workers)
-        look = Look(STYLES, in_fps, fps, busy, self.workers, self.top_px)
-        self.governor.update(look, self.now)
+        observed = Observation(STYLES, in_fps, fps, busy, self.workers, self.top_px)
+        self.governor.update(observed, self.now)
         return self.governor.height_px(self.top_px)
 
     def looks(self, count: int) -> list[int]:
-        return [self.look() for _ in range(count)]
+        return [self.observed() for _ in range(count)]
 
 
 def test_it_begins_with_the_best_look() -> None:
@@ -61,7 +61,7 @@ def test_it_goes_straight_to_a_height_that_is_known_to_hold_the_rate() -> None:
     for height in (360, 540, 720):
         costs.see(STYLES, height, by_pixels(0.05)(height, 0), 95.0)
     stream = Stream(by_pixels(0.05), costs=costs)
-    assert stream.look() == 360  # at the first look: 20 and 18 fps are known not to do
+    assert stream.observed() == 360  # at the first observed: 20 and 18 fps are known not to do
 
 
 def test_no_height_below_360_before_the_rate_has_gone_to_15() -> None:
@@ -102,10 +102,10 @@ def test_a_better_look_for_less_is_taken_at_once() -> None:
     stream = Stream(lambda height, now: 0.01 if height == 720 else 0.02, costs=costs)
     stream.governor.height_px(720)
     stream.top_px = 540
-    assert stream.look() == 540
+    assert stream.observed() == 540
     costs.see(STYLES, 720, 0.01, stream.now)
     stream.top_px = 720
-    assert stream.look() == 720
+    assert stream.observed() == 720
 
 
 def test_it_does_not_swing() -> None:
@@ -124,7 +124,7 @@ def test_a_climb_that_fails_is_tried_ever_more_rarely() -> None:
         cost_s = stream.cost(before, stream.now)
         stream.governor.costs.see(STYLES, before, cost_s, stream.now)
         fps = 30.0 if before <= 360 else 20.0
-        stream.governor.update(Look(STYLES, 30.0, fps, 0.1, 1, 720), stream.now)
+        stream.governor.update(Observation(STYLES, 30.0, fps, 0.1, 1, 720), stream.now)
         if stream.governor.height_px(720) > before:
             climbs.append(stream.now)
     waits = [b - a for a, b in itertools.pairwise(climbs)]
@@ -137,7 +137,7 @@ def test_a_climb_that_holds_makes_it_patient_no_longer() -> None:
     assert 720 not in stream.looks(38)[4:8]
     assert stream.looks(40)[-1] == 720
     stream.cost = lambda height, now: 0.09 if height == 720 else 0.01
-    fell_at = next(i for i in range(10) if stream.look() == 540)
+    fell_at = next(i for i in range(10) if stream.observed() == 540)
     assert fell_at < 4
     assert 720 in stream.looks(2 * int(PATIENCE_S) + 25)
 
@@ -164,18 +164,18 @@ def test_another_brush_starts_from_the_top() -> None:
 def test_without_frames_nothing_is_decided() -> None:
     stream = Stream(by_pixels(2.0))
     for _ in range(20):
-        stream.governor.update(Look(STYLES, 0.0, 0.0, 0.0, 2, 720), 1.0)
+        stream.governor.update(Observation(STYLES, 0.0, 0.0, 0.0, 2, 720), 1.0)
     assert stream.governor.height_px(720) == 720
 
 
 def test_without_a_cost_nothing_is_climbed() -> None:
     governor = Governor(30.0)
     for now in range(20):
-        governor.update(Look(STYLES, 30.0, 10.0, 1.0, 2, 720), float(now))
+        governor.update(Observation(STYLES, 30.0, 10.0, 1.0, 2, 720), float(now))
     low = governor.height_px(720)
     assert low < 360
     for now in range(20, 40):
-        governor.update(Look(STYLES, 30.0, 30.0, 0.0, 2, 720), float(now))
+        governor.update(Observation(STYLES, 30.0, 30.0, 0.0, 2, 720), float(now))
     assert governor.height_px(720) == low
 
 

@@ -21,9 +21,9 @@ from streamer.i420 import Pixels, from_rgb, to_rgb
 from streamer.paths import data_dir
 from streamer.styles.catalogue import Catalogue
 from streamer.training import vgg
-from streamer.training.critic import Critic
 from streamer.training.data import crop, photos, scaled, to_tensor
 from streamer.training.net import TransformerNet
+from streamer.training.perceptual_loss import PerceptualLoss
 from streamer.training.run import Progress, Recipe, Run
 from streamer.training.train import Files, attend
 from tests.support.commands import Command
@@ -147,15 +147,15 @@ def test_what_was_trained_runs_folded_and_looks_as_it_did(tmp_path: Path) -> Non
     )
 
 
-def test_a_critic_prefers_the_work_itself(tmp_path: Path) -> None:
+def test_the_perceptual_loss_prefers_the_work_itself(tmp_path: Path) -> None:
     work, other, photo = (
         to_tensor([p]) for p in (stripes(), smooth_rgb(180, 140), blobs(4, 140, 180))
     )
-    critic = Critic(vgg.load(vgg_file(tmp_path / "vgg.pth")), work)
-    content, own = critic.judge(work, photo)
+    perceptual = PerceptualLoss(vgg.load(vgg_file(tmp_path / "vgg.pth")), work)
+    content, own = perceptual.judge(work, photo)
     assert own == pytest.approx(0, abs=1e-9)
-    assert critic.judge(other, photo)[1] > 1e-6 and content > 1e-6
-    unpainted = critic.judge(photo, photo)
+    assert perceptual.judge(other, photo)[1] > 1e-6 and content > 1e-6
+    unpainted = perceptual.judge(photo, photo)
     assert unpainted[0] == 0 and unpainted[1] > 1e-6
 
 
@@ -163,15 +163,15 @@ def small_run(steps: int) -> Run:
     return Run(TransformerNet(4), Recipe(crop_px=32, photos=1, steps=steps), CPU)
 
 
-def small_critic(folder: Path) -> Critic:
-    return Critic(vgg.load(vgg_file(folder / "vgg.pth", thin=1)), to_tensor([stripes()]))
+def small_loss(folder: Path) -> PerceptualLoss:
+    return PerceptualLoss(vgg.load(vgg_file(folder / "vgg.pth", thin=1)), to_tensor([stripes()]))
 
 
 def test_what_was_learned_is_shown_while_it_learns(tmp_path: Path) -> None:
     files, run, seen = Files(tmp_path / "own.onnx"), small_run(6), list[bool]()
 
     def watched() -> Iterator[Progress]:
-        for report in run.train([blobs(0)], small_critic(tmp_path), files.checkpoint, 3):
+        for report in run.train([blobs(0)], small_loss(tmp_path), files.checkpoint, 3):
             seen.append(files.preview.exists())
             yield report
 
@@ -183,7 +183,7 @@ def test_an_interrupted_training_goes_on(tmp_path: Path) -> None:
     files, run = Files(tmp_path / "own.onnx"), small_run(50)
 
     def interrupted() -> Iterator[Progress]:
-        yield next(run.train([blobs(0)], small_critic(tmp_path), files.checkpoint, 2))
+        yield next(run.train([blobs(0)], small_loss(tmp_path), files.checkpoint, 2))
         run.step += 1
         raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""train → **critic** → vgg: how near a picture is to a photo in content, to a painting in strokes.
+"""train → **perceptual_loss** → vgg: how near a picture is to a photo in content, to a painting in strokes.
 
 The perceptual losses of Johnson, Alahi and Fei-Fei 2016: a network that sees textures compares.
 What is in the picture has to stay as in the photo (its answers, deep inside); how it is painted
@@ -20,7 +20,7 @@ def gram(answers: Tensor) -> Tensor:
     return flat @ flat.transpose(1, 2) / flat[0].numel()
 
 
-class Critic:
+class PerceptualLoss:
     """Compares RGB (n, 3, h, w) in 0..1 with photos and with one painting."""
 
     def __init__(self, vgg: Vgg, painting: Tensor) -> None:
