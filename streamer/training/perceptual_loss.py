@@ -1,4 +1,4 @@
-"""train → **perceptual_loss** → vgg: how near a picture is to a photo in content, to a painting in strokes.
+"""train → **perceptual_loss** → vgg: how near an image is to a photo, and to a painting in strokes.
 
 The perceptual losses of Johnson, Alahi and Fei-Fei 2016: a network that sees textures compares.
 What is in the picture has to stay as in the photo (its answers, deep inside); how it is painted

@@ -1,4 +1,4 @@
-"""train → **run** → net, perceptual_loss: weights and a clock; stops and goes on where it stopped."""
+"""train → **run** → net, perceptual_loss: weights and a clock; stops and resumes."""
 
 import math
 import pickle

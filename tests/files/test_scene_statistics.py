@@ -9,7 +9,7 @@ import pytest
 
 from streamer.files.scene_statistics import LAG, SceneStatistics
 from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Style, i420_size
-from streamer.statistics import Statistics
+from streamer.statistics import Measurement, Statistics
 
 STYLE = Style((("mosaic", 0.5), ("wave", 0.5)))
 WIDTH, HEIGHT = 64, 36
@@ -25,14 +25,14 @@ def frames(count: int, cuts: Iterable[int] = ()) -> list[Frame]:
     return made
 
 
-def measured(frame: Frame) -> dict[str, Statistics]:
+def measured(frame: Frame) -> dict[str, Measurement]:
     """Something that tells frames and styles apart."""
     assert frame.orders is not None
-    value = np.float32(frame.pts / 3600)
-    return {
-        name: Statistics(np.array([value]), np.array([value + len(name)], np.float32))
-        for name in frame.orders.measure
-    }
+    value, found = np.float32(frame.pts / 3600), {}
+    for name in frame.orders.measure:
+        own = Statistics(np.array([value]), np.array([value + len(name)], np.float32))
+        found[name] = Measurement(own, own if name in frame.orders.exact else None, HEIGHT)
+    return found
 
 
 async def through(
