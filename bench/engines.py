@@ -44,7 +44,7 @@ def contenders(size: tuple[int, int], threads: int, folder: Path) -> dict[str, C
     weights = np.eye(STYLES, dtype=np.float32)[SAME]
     small = {"image": _tensor(rgb, 1 / 255), "style_weights": weights}
     for name, path, tensors in (
-        ("TransformerNet", johnson.path, {"image": _tensor(rgb, 1.0)}),
+        ("TransformerNet", johnson.path, {"input1": _tensor(rgb, 1.0)}),
         ("26 styles", many.path, small),
     ):
         for engine, prepare in (("ONNX Runtime", _onnx), ("OpenCV DNN", _dnn), ("OpenVINO", _vino)):
@@ -86,7 +86,7 @@ def _tensor(rgb: Pixels, scale: float) -> NDArray[np.float32]:
 
 def _painting(run: Callable[[Tensors], Any], tensors: Tensors, rgb: Pixels) -> Run:
     """With the conversions from and to 8 bits, which are a user's to pay in every engine."""
-    white = float(tensors["image"].max()) > 1.5
+    white = float(next(iter(tensors.values())).max()) > 1.5
 
     def stylize() -> object:
         image = _tensor(rgb, 1.0 if white else 1 / 255)

@@ -49,7 +49,7 @@ def nix(world: Path, *arguments: str) -> str:
 @cache
 def output(world: Path, path: str, apply: str = "value: value") -> Any:
     """What `path` of the flake evaluates to, through the function `apply`."""
-    stub = ["--override-input", "nixpkgs", f"path:{ROOT / 'tests' / 'nix'}"]
+    stub = ["--override-input", "nixpkgs", f"path:{ROOT / 'tests' / 'support' / 'nix'}"]
     flake = f"path:{world / 'flake'}#{path}"
     options = ["--offline", "--no-write-lock-file", "--json", "--apply", apply]
     return json.loads(nix(world, "eval", flake, *stub, *options))
@@ -123,7 +123,7 @@ def test_shells_install_what_they_are_for(world: Path, name: str, extras: str) -
 def test_checks_run_the_tests_of_the_pure_modules(world: Path) -> None:
     text = str(output(world, f"checks.{LINUX}.pure", "value: value.script"))
     check_shell(text)
-    named = re.findall(r"tests/test_\w+\.py", text)
+    named = re.findall(r"tests/\w+/test_\w+\.py", text)
     assert len(named) == 6
     assert all((ROOT / path).is_file() for path in named)
 

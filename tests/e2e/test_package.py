@@ -18,9 +18,9 @@ pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
 MIB = 2**20
 IN_WHEEL = re.compile(
-    r"streamer/(training/)?\w+\.py|streamer/py\.typed"
+    r"streamer/([a-z]+/)?\w+\.py|streamer/py\.typed"
     r"|streamer/web/((index|watch)\.html|favicon\.svg|[\w.-]+\.webmanifest|(assets|[a-z]+)/[\w.-]+)"
-    r"|streamer/models/[\w.-]+\.(toml|onnx|md)"
+    r"|streamer/models/[\w.-]+\.(toml|onnx|npz|md)"
     r"|streamer-[\d.]+\.dist-info/[\w/.]+"
 )
 
