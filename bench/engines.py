@@ -86,11 +86,12 @@ def _tensor(rgb: Pixels, scale: float) -> NDArray[np.float32]:
 
 def _painting(run: Callable[[Tensors], Any], tensors: Tensors, rgb: Pixels) -> Run:
     """With the conversions from and to 8 bits, which are a user's to pay in every engine."""
-    white = float(next(iter(tensors.values())).max()) > 1.5
+    name, first = next(iter(tensors.items()))  # the image
+    white = float(first.max()) > 1.5
 
     def stylize() -> object:
         image = _tensor(rgb, 1.0 if white else 1 / 255)
-        stylized = np.asarray(run({**tensors, "image": image}))[0]
+        stylized = np.asarray(run({**tensors, name: image}))[0]
         return (stylized * (1 if white else 255)).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
 
     return stylize
