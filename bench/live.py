@@ -135,7 +135,7 @@ async def compare(url: str, size: tuple[int, int], seconds: float, marker: bool)
 
 async def main(styles: list[str], sizes: list[tuple[int, int]], seconds: float) -> None:
     for style in styles:
-        backend = "none" if style == "none" else "onnx"
+        backend = "none" if style == "none" else "auto"
         options = ("--backend", backend) + (() if style == "none" else ("--style", style))
         with server(*options) as (url, process):
             for size in sizes:
