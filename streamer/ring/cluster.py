@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer.engine.stylizer import Stylizer
-from streamer.errors import RingError, StreamerError, StylizeError, UsageError
+from streamer.errors import RingError, StreamerError, StylizeError, UsageError, first_line
 from streamer.frame import Frame, Style
 from streamer.ring.channel import Response
 from streamer.ring.worker import Worker
@@ -159,7 +159,7 @@ class Cluster:
             self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except Exception as error:
             raise RingError(
-                f"no Ray cluster at {address}: {_first_line(error)}"
+                f"no Ray cluster at {address}: {first_line(error)}"
                 " (start one with `ray start --head`; its token must be in ~/.ray/auth_token"
                 " or RAY_AUTH_TOKEN; docs/cluster.md has every step)"
             ) from error
@@ -227,7 +227,3 @@ def _cause(error: BaseException) -> str:
     """The line that says what went wrong: the last of a remote traceback."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

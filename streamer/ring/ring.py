@@ -197,9 +197,7 @@ class Ring:
 
     def lost(self, frame: InFlight) -> None:
         """A frame's worker died or stalled: live streams go on, others have it done again."""
-        if frame.flow.live or frame.flow.closed:
-            frame.flow.complete(Completion(frame.seq, None))
-        elif frame.tries >= MAX_TRIES:
+        if frame.tries >= MAX_TRIES and not (frame.flow.live or frame.flow.closed):
             frame.flow.fail(RingError(f"frame {frame.seq} crashed {MAX_TRIES} workers"))
         else:
             self.resend(frame)
