@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from streamer.errors import ServerFullError
 from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.webrtc.codecs import Codec
-from streamer.webrtc.endpoint import loopback_options
 from streamer.webrtc.fan_out import FanOut
 from streamer.webrtc.options import PeerOptions
 from streamer.webrtc.viewer import Viewer
@@ -42,7 +41,7 @@ class Viewers:
 
     def __init__(self, broadcasts: Broadcasts, options: PeerOptions, max_viewers: int = 50) -> None:
         self._broadcasts = broadcasts
-        self._options = loopback_options(options) if options.loopback else options
+        self._options = options
         self._max_viewers = max_viewers
         self._answering = 0
         self._live: dict[str, Watching] = {}

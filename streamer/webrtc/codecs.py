@@ -6,7 +6,6 @@ more than 10 %.
 """
 
 import os
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, cast
 
@@ -17,6 +16,7 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from streamer.avframe import to_frame, to_image
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.depayload import VideoCodec
 from streamer.webrtc.jitter_buffer import EncodedFrame
 
@@ -84,18 +84,6 @@ def to_bt601(frame: av.VideoFrame) -> av.VideoFrame:
         dst_color_range=ColorRange.MPEG,
         interpolation=EXACT,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Bitrate:
-    """Bounds for the stream that we send, in bits per second."""
-
-    start: int = 2_500_000
-    min: int = 300_000
-    max: int = 8_000_000
-
-    def bound(self, bps: int) -> int:
-        return max(self.min, min(bps, self.max))
 
 
 class Encoder:
@@ -187,7 +175,8 @@ class Encoder:
             "preset": "superfast" if width * height <= 1280 * 720 else "ultrafast",
             "tune": "zerolatency",
             "maxrate": str(most),
-            "bufsize": str(most // 8),  # a keyframe is one burst: keep it small
+            "bufsize": str(most // 8),  # a keyframe is one burst: keep it small ...
+            "rc_init_occupancy": str(bps // 8),  # ... and the first one as small as the path asks
             "sc_threshold": "0",  # keyframes on request only
             "forced-idr": "1",
         }

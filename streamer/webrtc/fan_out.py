@@ -12,7 +12,8 @@ from aiortc.mediastreams import MediaStreamError
 from streamer.frame import Frame
 from streamer.pipeline.intake import Intake
 from streamer.pipeline.stats import Recent
-from streamer.webrtc.codecs import Bitrate, Codec
+from streamer.webrtc.codecs import Codec
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.sender import FeedbackTrack, VideoTrack
 
 WAITING_MAX = 30  # packets; a viewer that falls farther behind skips to the next keyframe
@@ -59,7 +60,7 @@ class FanOut:
         """Encode for the viewer with the best path; those with a worse one skip frames."""
         reported = [track.path_bps for track in self._tracks if track.path_bps]
         if reported:
-            self._encoding.on_remb(max(reported))
+            self._encoding.on_target(max(reported))
 
     def as_dict(self) -> dict[str, object]:
         encode_s = Recent()
@@ -85,7 +86,7 @@ class ViewerTrack(FeedbackTrack):
     def __init__(self) -> None:
         super().__init__()
         self.skipped = 0
-        self.path_bps = 0  # by REMB; 0: not reported yet
+        self.path_bps = 0  # 0: not known yet
         self._fan_out: FanOut | None = None
         self._synced = False  # whether the viewer has every frame since a keyframe
         self._packets: deque[av.Packet[Any]] = deque()
@@ -112,7 +113,7 @@ class ViewerTrack(FeedbackTrack):
         if self._fan_out is not None:
             self._fan_out.want_keyframe()
 
-    def on_remb(self, bps: int) -> None:
+    def on_target(self, bps: int) -> None:
         self.path_bps = bps
         if self._fan_out is not None:
             self._fan_out.follow_best_path()

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 
 from streamer.webrtc.bandwidth import Uplink
-from streamer.webrtc.codecs import Bitrate
+from streamer.webrtc.congestion import Bitrate, Congestion, Rates
 from streamer.webrtc.ice_server import IceServer
+
+CAREFUL_BPS = 1_000_000  # where to begin on a path that nothing is known about
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,22 @@ class PeerOptions:
     max_pixels: int = 1920 * 1200
     calm: bool = True  # removes noise from what comes in
     connect_timeout_s: float = 20.0
+    rates: Rates = field(default_factory=Rates)  # shared by all connections
+
+    @property
+    def by_delay(self) -> bool:
+        """Whether packets that come late mean a full path; on loopback, they mean a busy CPU."""
+        return not self.loopback
+
+    @property
+    def memory(self) -> Rates | None:
+        """What paths took before; None where there is nothing to learn."""
+        return None if self.loopback else self.rates
+
+    def congestion(self) -> Congestion:
+        """For the stream that one connection sends."""
+        start = self.bitrate.start if self.loopback else min(self.bitrate.start, CAREFUL_BPS)
+        return Congestion(self.bitrate, start_bps=start, by_delay=self.by_delay)
 
 
 @dataclass(frozen=True, slots=True)

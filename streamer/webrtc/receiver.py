@@ -45,12 +45,14 @@ from streamer.webrtc.capture_time import captured_ms
 from streamer.webrtc.codecs import Decoder
 from streamer.webrtc.depayload import FORMATS, VideoCodec
 from streamer.webrtc.jitter_buffer import EncodedFrame, JitterBuffer, MediaClock, Packet
+from streamer.webrtc.transport_feedback import Arrivals
 
 log = logging.getLogger(__name__)
 
 STREAMS_MAX = 4  # SSRCs with statistics; a sender with more makes them up
 BACKLOG_MAX = 12  # encoded frames waiting for the decoder
 PLI_EVERY_S = 0.3
+FEEDBACK_EVERY_S = 0.05
 UNREADABLE = 5  # frames at the beginning, keyframes mostly, that say something is wrong
 
 
@@ -210,6 +212,7 @@ class VideoReceiver(RtpReceiver):
         max_pixels: int,
         uplink: Uplink,
         calm: bool = True,
+        by_delay: bool = True,
     ) -> None:
         super().__init__(transport)
         self.codec: VideoCodec | None = None
@@ -221,7 +224,9 @@ class VideoReceiver(RtpReceiver):
         self._threads = threads
         self._max_pixels = max_pixels
         self._denoise = Denoiser() if calm else None
-        self._uplink = UplinkEstimator(uplink)
+        self._uplink = UplinkEstimator(uplink, by_delay)
+        self._arrivals = Arrivals()
+        self._is_by_feedback = False  # the sender controls its rate itself
         self._clock = MediaClock()  # shared by all streams of this receiver: pts only grows
         self._buffer = JitterBuffer(FORMATS["VP8"].is_keyframe, self._clock)
         self._source: int | None = None
@@ -253,6 +258,7 @@ class VideoReceiver(RtpReceiver):
     def _start(self) -> None:
         super()._start()
         self._own(self._decode_loop())
+        self._own(self._feedback_loop())
 
     async def _handle_rtcp_packet(self, packet: AnyRtcpPacket) -> None:
         await super()._handle_rtcp_packet(packet)
@@ -261,12 +267,9 @@ class VideoReceiver(RtpReceiver):
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         now = time.monotonic()
+        await self._account(packet, now)
         if (media := self._media(packet)) is None:
             return
-        sent = packet.extensions.abs_send_time
-        size = len(packet.payload) + packet.padding_size
-        if sent is not None and self._uplink.add(int(now * 1000), sent, size, packet.ssrc):
-            await self._send_remb()
         codec, packet = media
         name: VideoCodec = "H264" if codec.name == "H264" else self.alias or "VP8"
         if name != self.codec or packet.ssrc != self._source:
@@ -280,6 +283,17 @@ class VideoReceiver(RtpReceiver):
         for frame in self._buffer.add(part):
             self._push(frame)
         await self._repair(now)
+
+    async def _account(self, packet: RtpPacket, now: float) -> None:
+        """Note the arrival, for the rate at which the other side may send."""
+        extensions, size = packet.extensions, len(packet.payload) + packet.padding_size
+        sent, now_ms = extensions.abs_send_time, int(now * 1000)
+        if extensions.transport_sequence_number is not None:
+            self._is_by_feedback = True
+            self._arrivals.add(extensions.transport_sequence_number, now)
+            self._uplink.measure(now_ms, size)
+        elif sent is not None and self._uplink.add(now_ms, sent, size, packet.ssrc):
+            await self._send_remb()
 
     def _begin(self, codec: VideoCodec, source: int, now: float) -> None:
         """Switch to another stream than the one so far, if any."""
@@ -316,8 +330,16 @@ class VideoReceiver(RtpReceiver):
                 RtcpPsfbPacket(fmt=RTCP_PSFB_PLI, ssrc=self._ssrc, media_ssrc=media_ssrc)
             )
 
+    async def _feedback_loop(self) -> None:
+        """Tell the sender which packets came, and when."""
+        while True:
+            await asyncio.sleep(FEEDBACK_EVERY_S)
+            if report := self._arrivals.report(self._ssrc, self._source or 0):
+                with contextlib.suppress(ConnectionError):
+                    await self.transport._send_rtp(report)
+
     async def _on_loss(self, fraction: float) -> None:
-        if self._uplink.loss(fraction, int(time.monotonic() * 1000)):
+        if not self._is_by_feedback and self._uplink.loss(fraction, int(time.monotonic() * 1000)):
             await self._send_remb()
 
     async def _send_remb(self) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from streamer.avframe import to_frame, to_image
 from streamer.frame import VIDEO_TIME_BASE, Frame, Image, i420_size
-from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder, to_bt601
+from streamer.webrtc.codecs import Codec, Decoder, Encoder, to_bt601
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.jitter_buffer import EncodedFrame
 from tests.support.clips import number_frame, read_number
 

@@ -9,7 +9,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 
 from streamer.frame import Frame
-from streamer.webrtc.codecs import Bitrate
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.fan_out import WAITING_MAX, FanOut, ViewerTrack
 from tests.support.clips import number_frame
 from tests.support.fakes import VIDEO
@@ -97,13 +97,13 @@ async def test_a_viewer_too_slow_skips_to_a_keyframe_and_holds_nobody_up() -> No
 async def test_the_best_path_of_all_counts() -> None:
     async with fan_out() as out:
         one, other = viewer(out), viewer(out)
-        one.on_remb(500_000)
+        one.on_target(500_000)
         assert out.as_dict()["bitrate_bps"] == 500_000
-        other.on_remb(3_000_000)
-        one.on_remb(400_000)
+        other.on_target(3_000_000)
+        one.on_target(400_000)
         assert out.as_dict()["bitrate_bps"] == 3_000_000
         other.stop()
-        one.on_remb(400_000)
+        one.on_target(400_000)
         assert out.as_dict()["bitrate_bps"] == 400_000
 
 

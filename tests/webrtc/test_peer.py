@@ -24,7 +24,8 @@ from aiortc.rtp import RtcpRtpfbPacket, RtpPacket
 from streamer.errors import MediaError, UsageError
 from streamer.frame import VIDEO_TIME_BASE, Frame
 from streamer.webrtc.bandwidth import Uplink
-from streamer.webrtc.codecs import Bitrate, Decoder, Encoder
+from streamer.webrtc.codecs import Decoder, Encoder
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.ice import IceConnection, own_addresses
 from streamer.webrtc.ice_server import IceServer
 from streamer.webrtc.jitter_buffer import EncodedFrame
