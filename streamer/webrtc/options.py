@@ -58,5 +58,6 @@ class PeerStats:
     bitrate_bps: int  # target of the encoder
     uplink_bps: int  # REMB sent to the browser
     messages_refused: int
+    late_s: float  # how long frames are held up on their way to us, the median
     heard_at: float  # when the other side last sent anything, monotonic
     datagrams_refused: int  # from strangers, malformed, or impossible to handle

@@ -121,6 +121,7 @@ class Peer(Endpoint):
             bitrate_bps=self._video.target_bps,
             uplink_bps=receiver.uplink_bps if receiver else 0,
             messages_refused=self._control.refused,
+            late_s=receiver.late_s if receiver else 0.0,
             heard_at=self._pc.heard_at,
             datagrams_refused=self._pc.refused,
         )
