@@ -1,6 +1,6 @@
 """server → **viewers** → viewer, fan-out.
 
-The viewers of all streams. A stream is encoded once per codec, however many watch it.
+The viewers of all streams. A stream is encoded once per codec and rung, however many watch it.
 """
 
 import asyncio
@@ -157,5 +157,7 @@ async def _watch(viewer: Viewer, broadcast: Broadcast, fan_out: FanOut) -> None:
 
 
 async def _run(fan_out: FanOut, broadcast: Broadcast) -> None:
-    with broadcast.tap(fan_out.frames):
+    with contextlib.ExitStack() as taps:
+        for rung in fan_out.rungs:
+            taps.enter_context(broadcast.tap(rung.frames))
         await fan_out.run()

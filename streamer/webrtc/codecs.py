@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from streamer.avframe import to_frame, to_image
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
@@ -29,6 +29,10 @@ DECODERS: dict[VideoCodec, str] = {
     "H265": "hevc",
 }
 FRAME = VIDEO_CLOCK_HZ // 30
+POOR_BPS, POOR_PIXELS = 250_000, 640 * 360  # with less, half the sides look better
+MORE = 1.6  # times that until they are doubled again
+LEAST_PX = 120  # of height
+DIVIDE_EVERY_S = 3.0
 CORES = os.cpu_count() or 1
 BT601 = 6  # matrix coefficients of ITU-T H.273
 # Those of other matrices that FFmpeg's scaler converts.
@@ -93,7 +97,7 @@ class Encoder:
     again, which costs a keyframe, so small and frequent changes are ignored.
     """
 
-    def __init__(self, codec: Codec, bitrate: Bitrate) -> None:
+    def __init__(self, codec: Codec, bitrate: Bitrate, height_max: int | None = None) -> None:
         self.codec = codec
         self.keyframes = 0
         self._bitrate = bitrate
@@ -101,12 +105,16 @@ class Encoder:
         self._context: VideoCodecContext | None = None
         self._opened_at = 0  # pts
         self._last = -1  # pts
+        self._height_max = height_max
+        self._divisor = 1  # of both sides
+        self._divided_at: int | None = None  # pts
 
     def encode(self, frame: Frame, bps: int, keyframe: bool) -> "list[av.Packet[Any]]":
         """Blocking. No packet for a frame that is not later than the one before."""
         pts = int(frame.pts * frame.time_base / VIDEO_TIME_BASE)
         if pts <= self._last:
             return []
+        self._divide(frame.image, bps, pts)
         av_frame = self._av_frame(frame.image)
         av_frame.pts, av_frame.time_base, av_frame.duration = pts, VIDEO_TIME_BASE, FRAME
         av_frame.pict_type = PictureType.I if keyframe else PictureType.NONE
@@ -116,9 +124,33 @@ class Encoder:
         return packets
 
     def _av_frame(self, image: Image) -> av.VideoFrame:
-        if self.codec != "H264":
-            return to_frame(image)
-        return to_frame(image, image.width + image.width % 2, image.height + image.height % 2)
+        even = 2 if self.codec == "H264" else 1
+        scale = 1 / self._divisor
+        if self._height_max is not None and image.height > self._height_max:
+            scale = min(scale, self._height_max / image.height)
+        if scale == 1:
+            return to_frame(
+                image, image.width + image.width % even, image.height + image.height % even
+            )
+        width, height = (
+            max(2, round(side * scale / 2) * 2) for side in (image.width, image.height)
+        )
+        return to_frame(image).reformat(width, height, interpolation=Interpolation.AREA)
+
+    def _divide(self, image: Image, bps: int, pts: int) -> None:
+        """Fewer pixels when the bitrate is too low for all of them; seldom another number."""
+        if self._divided_at is None:
+            self._divided_at = pts  # a connection begins below what it can take
+        if pts - self._divided_at < DIVIDE_EVERY_S * VIDEO_CLOCK_HZ:
+            return
+        share = image.width * image.height / POOR_PIXELS
+        for divisor in (1, 2, 4):
+            poor_bps = POOR_BPS * (share / divisor**2) ** 0.75
+            enough = poor_bps * (MORE if divisor < self._divisor else 1)
+            if bps >= enough or image.height / divisor < 2 * LEAST_PX:
+                break
+        if divisor != self._divisor:
+            self._divisor, self._divided_at = divisor, pts
 
     def reset(self) -> None:
         """After an error: start again with the next frame."""

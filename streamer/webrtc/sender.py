@@ -60,8 +60,9 @@ class VideoTrack(FeedbackTrack):
 
     kind = "video"
 
-    def __init__(self, bitrate: Bitrate, threads: Executor) -> None:
+    def __init__(self, bitrate: Bitrate, threads: Executor, height_max: int | None = None) -> None:
         super().__init__()
+        self._height_max = height_max
         self.frames: Intake[Frame] = Intake()
         self.wanted = True  # the other side receives video
         self.target_bps = bitrate.start
@@ -79,7 +80,7 @@ class VideoTrack(FeedbackTrack):
         self._last_pts: int | None = None  # of the last one that is out
 
     def negotiated(self, codec: Codec) -> None:
-        self._encoder = Encoder(codec, self._bitrate)
+        self._encoder = Encoder(codec, self._bitrate, self._height_max)
 
     @property
     def keyframes(self) -> int:
