@@ -191,7 +191,7 @@ async def test_live_a_stalled_worker_is_gone_around() -> None:
         assert tombstone is not None and (tombstone.seq, tombstone.frame) == (0, None)
         flow.advance(6)
         gate.open.set()
-        await asyncio.sleep(0.1)
+        await eventually(lambda: all(worker["state"] == "ready" for worker in two.stats()))
         for number in range(6, 10):  # it has answered: it gets work again
             assert (await through(flow, numbered(number))).frame is not None
         assert all(worker["frames"] for worker in two.stats())
@@ -306,7 +306,7 @@ async def test_closing_ends_those_who_wait() -> None:
         flow = one.open(live=True)
         await flow.submit(lambda: numbered(0))
         waiting = asyncio.create_task(flow.submit(lambda: numbered(1)))
-        await asyncio.sleep(0.05)
+        await eventually(lambda: len(one._waiting) == 1)
     gate.open.set()
     with pytest.raises(RingError, match="closed"):
         await waiting
@@ -321,7 +321,7 @@ async def test_a_submit_that_is_cancelled_leaves_its_room_to_others() -> None:
         flow = one.open(live=False)
         await flow.submit(lambda: numbered(0))
         waiting = [asyncio.create_task(flow.submit(lambda: numbered(1))) for _ in range(3)]
-        await asyncio.sleep(0.05)
+        await eventually(lambda: len(one._waiting) == 3)
         for task in waiting[:2]:
             task.cancel()
         gate.open.set()
