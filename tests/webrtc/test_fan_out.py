@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -11,7 +12,7 @@ from aiortc.mediastreams import MediaStreamError
 
 from streamer.frame import Frame
 from streamer.webrtc.congestion import Bitrate
-from streamer.webrtc.fan_out import DOWN_S, WAITING_MAX, FanOut, RungChoice, ViewerTrack
+from streamer.webrtc.fan_out import DOWN_S, WAITING_MAX, FanOut, Rung, RungChoice, ViewerTrack
 from tests.support.clips import number_frame
 from tests.support.fakes import VIDEO
 from tests.support.waiting import eventually
@@ -33,6 +34,10 @@ async def fan_out() -> AsyncIterator[FanOut]:
         finally:
             running.cancel()
             await asyncio.wait({running})
+
+
+def has_made(rung: Rung, frames: int) -> bool:
+    return rung.as_dict()["frames"] == frames
 
 
 async def encode(out: FanOut, numbers: range) -> None:
@@ -134,7 +139,7 @@ async def test_a_viewer_with_a_bad_path_gets_the_small_picture_and_the_others_pa
         for n in range(2, 5):
             for rung in out.rungs:
                 rung.frames.put(frame(n))
-            await eventually(lambda n=n: out.small.as_dict()["frames"] == n - 1)
+            await eventually(partial(has_made, out.small, n - 1))
         assert (await bad.recv()).is_keyframe
         bad.want_keyframe()
         assert out.full.as_dict()["keyframes"] == keyframes
