@@ -18,7 +18,8 @@ from playwright.sync_api import Browser, Page, Playwright
 from bench.link import Conditions
 from tests.support.browser import CHROMIUM, fake_camera, write_numbers
 
-HERE, THERE = ("lab-client", "10.78.0.2"), ("lab-server", "10.78.0.1")
+# The namespaces, of this process alone, and the address that each has.
+HERE, THERE = (f"lab-{os.getpid()}-client", "10.78.0.2"), (f"lab-{os.getpid()}-server", "10.78.0.1")
 LAB = "http://lab.test/"  # a page of nothing, for Chromium without our page
 PROBE = Path(__file__).with_name("lab.js")
 PORT = 9300

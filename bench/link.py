@@ -157,7 +157,7 @@ def _read(device: int) -> list[bytes]:
 
 def _open(namespace: str, address: str) -> int:
     """A TUN device inside `namespace`, which has `address` there."""
-    device = f"tun-{namespace}"[:15]
+    device = "lab0"
     own, other = Path("/proc/self/ns/net"), Path("/var/run/netns", namespace)
     with own.open() as ours, other.open() as theirs:
         _enter(theirs.fileno())

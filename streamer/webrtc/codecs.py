@@ -29,6 +29,7 @@ DECODERS: dict[VideoCodec, str] = {
     "H265": "hevc",
 }
 FRAME = VIDEO_CLOCK_HZ // 30
+WORKED_PIXELS = 1920 * 1200  # more is scaled down on arrival
 POOR_BPS, POOR_PIXELS = 250_000, 640 * 360  # with less, half the sides look better
 MORE = 1.6  # times that until they are doubled again
 LEAST_PX = 120  # of height
@@ -72,15 +73,26 @@ class Decoder:
         return Frame(to_image(to_bt601(av_frame)), pts, VIDEO_TIME_BASE, arrived_at)
 
 
+def worked_size(width: int, height: int) -> tuple[int, int]:
+    """The size at which a picture that large goes on: at most `WORKED_PIXELS`, its shape kept."""
+    if width * height <= WORKED_PIXELS:
+        return width, height
+    scale = (WORKED_PIXELS / (width * height)) ** 0.5
+    return int(width * scale) // 2 * 2, int(height * scale) // 2 * 2
+
+
 def to_bt601(frame: av.VideoFrame) -> av.VideoFrame:
-    """The frame with the matrix of BT.601 and in video range, to 1/255.
+    """The frame with the matrix of BT.601 and in video range, to 1/255, in `worked_size`.
 
     WebRTC has no colour tags but those in the stream; without one, this is what browsers mean.
     """
     matrix, is_full = MATRICES.get(frame.colorspace), frame.color_range == ColorRange.JPEG
-    if matrix is None and not is_full:
+    width, height = worked_size(frame.width, frame.height)
+    if matrix is None and not is_full and (width, height) == (frame.width, frame.height):
         return frame
     return frame.reformat(
+        width,
+        height,
         format="yuv420p",
         src_colorspace=matrix or Colorspace.ITU601,
         dst_colorspace=Colorspace.ITU601,

@@ -17,7 +17,7 @@ class PeerOptions:
     loopback: bool = False  # media only from and to this machine
     udp_ports: range | None = None
     prefer: str = "H264"  # or "VP8"; the other one if the browser lacks it
-    max_pixels: int = 1920 * 1200
+    max_pixels: int = 4096 * 2304  # of a frame that is decoded; see also `worked_size`
     calm: bool = True  # removes noise from what comes in
     connect_timeout_s: float = 20.0
     rates: Rates = field(default_factory=Rates)  # shared by all connections

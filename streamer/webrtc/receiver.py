@@ -40,6 +40,7 @@ log = logging.getLogger(__name__)
 BACKLOG_MAX = 90  # encoded frames waiting for the decoder: what one lost packet held up
 PLI_EVERY_S = 0.3
 FEEDBACK_EVERY_S = 0.05
+DUE_MAX = 40  # decoded frames that wait until they are due
 UNREADABLE = 5  # frames at the beginning, keyframes mostly, that say something is wrong
 
 
@@ -266,6 +267,8 @@ class VideoReceiver(RtpReceiver):
         if not self._due and due <= time.monotonic():
             self._take(frame)
         else:
+            if len(self._due) >= DUE_MAX:
+                self._take(self._due.popleft())
             self._due.append(replace(frame, captured_at=max(due, frame.captured_at)))
             self._is_due.set()
 
@@ -274,7 +277,8 @@ class VideoReceiver(RtpReceiver):
             await self._is_due.wait()
             while self._due:
                 await asyncio.sleep(max(0.0, self._due[0].captured_at - time.monotonic()))
-                self._take(self._due.popleft())
+                if self._due:
+                    self._take(self._due.popleft())
             self._is_due.clear()
 
     def _decode(self, decoder: Decoder, encoded: EncodedFrame) -> list[Frame]:
