@@ -113,6 +113,7 @@ class Endpoint:
                 await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
             for transceiver in self._pc.getTransceivers():
                 transceiver.direction = self._direction
+            self._pc.accept_redundant_audio()
             if self._options.by_delay:
                 self._pc.accept_transport_feedback()
             self.agreed()

@@ -94,7 +94,7 @@ class RtpSender:
         """Start; RTCPeerConnection calls this several times."""
         if self._tasks:
             return
-        codec = parameters.codecs[0]
+        codec = next(c for c in parameters.codecs if c.name.lower() != "red")
         self._cname, self._mid = parameters.rtcp.cname or "", parameters.muxId
         self._rtx_type = next(
             (
