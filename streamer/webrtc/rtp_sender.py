@@ -84,9 +84,6 @@ class RtpSender:
     def setTransport(self, transport: RTCDtlsTransport) -> None:
         self.transport = transport
 
-    def replaceTrack(self, track: MediaStreamTrack | None) -> None:
-        raise NotImplementedError("a sender keeps the track it was made with")
-
     async def getStats(self) -> RTCStatsReport:
         return RTCStatsReport()
 
