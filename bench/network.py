@@ -278,7 +278,6 @@ def series(
         playwright = stack.enter_context(sync_playwright())
         lab = stack.enter_context(Lab())
         if way in ("streamer", "viewer"):
-            url = stack.enter_context(server())
             if way == "viewer":
                 far = stack.enter_context(browser_in(playwright, THERE[0], folder))
         elif way == "aiortc":
@@ -293,9 +292,11 @@ def series(
         for name in names:
             scenario = SCENARIOS[name]
             if way == "streamer":
-                yield name, through_streamer(lab, browser, scenario, seconds, url)
+                with server() as url:  # a new one, which remembers no rate
+                    yield name, through_streamer(lab, browser, scenario, seconds, url)
             elif way == "viewer":
-                both = slow_viewer(lab, browser, far, scenario, url)
+                with server() as url:
+                    both = slow_viewer(lab, browser, far, scenario, url)
                 yield from ((f"{name} {who}", seen) for who, seen in both.items())
             else:
                 yield name, through_peer(lab, browser, scenario, seconds, answer)
