@@ -45,7 +45,7 @@ class History:
     def again(
         self, numbers: Iterable[int], now: float, *, rtt_s: float, target_bps: float
     ) -> list[RtpPacket]:
-        """Those packets that are to be sent once more: kept, not just repeated, within the budget."""
+        """Those packets that are to be sent again: kept, not just repeated, within the budget."""
         allowed = BUDGET * target_bps / 8  # bytes per second
         most = max(BUDGET_BYTES_MIN, BUDGET_S * allowed)
         self._budget = min(most, self._budget + (now - self._budget_at) * allowed)
