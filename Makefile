@@ -37,7 +37,7 @@ endif
 PURE := intake reorder pacer governor fade stats
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit e2e lint gates pure page licences fuzz audit constraints bench peers dist \
+.PHONY: help install run test unit e2e lint gates pure page licences fuzz audit constraints bench peers dist sbom docs \
 	web screenshots chromium firefox nix clean
 
 help: ## show this
@@ -105,6 +105,15 @@ peers: $(VENV)/test.stamp web ## measure against what one would take instead of 
 dist: $(VENV)/test.stamp web ## wheel and source archive, into dist/
 	$(BIN)/python -m hatchling build
 
+sbom: dist ## what the wheel brings with it, as CycloneDX, into build/sbom.json
+	$(BIN)/python -m venv --clear .cache/sbom
+	.cache/sbom/bin/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %) dist/*.whl
+	$(BIN)/python -m venv .cache/cyclonedx
+	.cache/cyclonedx/bin/python -m pip install --quiet cyclonedx-bom
+	@mkdir -p build
+	.cache/cyclonedx/bin/cyclonedx-py environment .cache/sbom --pyproject pyproject.toml \
+		--output-reproducible --output-file build/sbom.json
+
 web: streamer/web/index.html ## build the page into the package, if its sources changed
 
 screenshots: $(VENV)/test.stamp web chromium ## every screen of the page as PNG in build/screenshots
@@ -126,6 +135,8 @@ $(VENV)/bin/python:
 
 $(VENV)/run.stamp: $(VENV)/bin/python $(PACKAGE)
 	@echo "installing what streamer needs into $(VENV), once; this takes a minute or two"
+	@# Up to 0.1 this program itself was installed as `streamer`.
+	@$(BIN)/python -m pip uninstall --quiet --quiet --yes streamer
 	$(INSTALL) --editable .
 	@touch $@
 

@@ -67,6 +67,11 @@ class NotLiveError(StreamerError):
         super().__init__(f"nobody publishes {name!r} at the moment; try again in a few seconds")
 
 
+def to_install(extra: str) -> str:
+    """How to get an optional part. From the source: streamer is on no package index yet."""
+    return f"in streamer's folder: pip install '.[{extra}]'"
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, for a message of one line; its type when it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]

@@ -11,6 +11,7 @@ import typer
 
 from streamer import __version__
 from streamer.errors import StreamerError, UsageError
+from streamer.paths import another_streamer
 
 _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
     ("serve", "streamer.cli.serve", "serve", "Serve the page, WHIP and WHEP: stylize live video."),
@@ -73,3 +74,5 @@ def _common(
     ] = False,
 ) -> None:
     """Stylize live video with a neural style, frame by frame."""
+    if conflict := another_streamer():
+        print(f"streamer: {conflict}", file=sys.stderr)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from streamer.errors import ModelError, UsageError
+from streamer.errors import ModelError, UsageError, to_install
 
 
 def train(  # noqa: PLR0917 - Typer reads every option from here
@@ -65,8 +65,8 @@ def train(  # noqa: PLR0917 - Typer reads every option from here
             from streamer.training.train import Painting
             from streamer.training.train import train as learn
         except ModuleNotFoundError as missing:
-            hint = "pip install 'streamer[torch]'"
-            raise ModelError(f"--thorough needs {missing.name}: {hint}") from None
+            hint = to_install("torch")
+            raise ModelError(f"--thorough needs {missing.name}; {hint}") from None
         recipe = Recipe(minutes, steps, learning_rate=rate, style=style_weight)
         work = Painting(painting, style_size, license)
         learn(work, content, file, recipe, channels=channels, weights=vgg, device=device)
