@@ -36,7 +36,9 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """`one` always comes, and brings `three` for its own extra; `two` is of an extra of ours."""
     made = {
         "stylestreamer": Installed(
-            ["one[more]>=1", 'two; extra == "camera"'], Name="stylestreamer", Provides_Extra="camera"
+            ["one[more]>=1", 'two; extra == "camera"'],
+            Name="stylestreamer",
+            Provides_Extra="camera",
         ),
         "one": Installed(
             ['Three; extra == "more"', 'absent; extra == "less"'],
