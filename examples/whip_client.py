@@ -6,13 +6,34 @@ python examples/whip_client.py http://127.0.0.1:8000/whip/example clip.mp4 [TOKE
 import asyncio
 import sys
 import urllib.request
+from collections.abc import Iterator
 from urllib.parse import urljoin
 
-from aiortc import RTCPeerConnection, RTCSessionDescription
-from aiortc.contrib.media import MediaPlayer
+import av
+from aiortc import RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 WANTED = 30
+
+
+class Film(VideoStreamTrack):
+    """A video file over and over, 30 frames a second."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._frames = self._decoded(path)
+
+    async def recv(self) -> av.VideoFrame:
+        pts, time_base = await self.next_timestamp()
+        frame = await asyncio.to_thread(next, self._frames)
+        frame.pts, frame.time_base = pts, time_base
+        return frame
+
+    @staticmethod
+    def _decoded(path: str) -> Iterator[av.VideoFrame]:
+        while True:
+            with av.open(path) as container:
+                yield from container.decode(video=0)
 
 
 def http(method: str, url: str, token: str, body: str = "") -> tuple[str, str]:
@@ -26,9 +47,8 @@ def http(method: str, url: str, token: str, body: str = "") -> tuple[str, str]:
 
 
 async def main(url: str, clip: str, token: str = "") -> None:
-    player = MediaPlayer(clip, loop=True)
     peer = RTCPeerConnection()
-    peer.addTransceiver(player.video, direction="sendrecv")
+    peer.addTransceiver(Film(clip), direction="sendrecv")
     received: asyncio.Future[MediaStreamTrack] = asyncio.get_running_loop().create_future()
     peer.on("track", received.set_result)
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 from streamer.api.event_loop import event_loop
 from streamer.api.look import Styled
@@ -43,7 +43,7 @@ class Camera:
             while (frame := run(_next(frames))) is not None:
                 yield frame
 
-    def __aiter__(self) -> AsyncIterator[Pixels]:
+    def __aiter__(self) -> AsyncGenerator[Pixels, None]:
         return self._frames()
 
     async def _frames(self) -> AsyncGenerator[Pixels, None]:

@@ -55,7 +55,7 @@ def test_what_was_left_early_is_closed(clip: Path) -> None:
 
 async def test_frames_for_an_event_loop(clip: Path) -> None:
     async with aclosing(aiter(open_(clip))) as frames:
-        first = await anext(frames)  # type: ignore[call-overload]
+        first = await anext(frames)
     assert first.shape == (64, 96, 3)
 
 

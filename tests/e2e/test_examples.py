@@ -1,8 +1,5 @@
 """The examples run as their first lines say."""
 
-import ast
-import asyncio
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +9,6 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, expect
 
-import streamer
 from tests.support.browser import LIVE_MS
 from tests.support.clips import number_frame
 from tests.support.pictures import smooth_rgb
@@ -53,7 +49,8 @@ def test_picture(tmp_path: Path) -> None:
     Image.fromarray(smooth_rgb(160, 96, 1)).save(tmp_path / "photo.jpg")
     said = run("picture.py", tmp_path / "photo.jpg", tmp_path / "out.jpg")
     assert said.startswith("wrote ") and int(said.split()[-1].rstrip("%")) > 10
-    assert Image.open(tmp_path / "out.jpg").size == (160, 96)
+    with Image.open(tmp_path / "out.jpg") as painted:
+        assert painted.size == (160, 96)
 
 
 def test_film(film: Path, tmp_path: Path) -> None:
@@ -74,7 +71,7 @@ def test_whip_client(served: Served, film: Path) -> None:
     assert "first stylized frame: 320x180" in said and "30 stylized frames came back" in said
 
 
-def test_whip_client_in_a_browser(browser: Browser) -> None:
+def test_whip_client_in_a_browser(chromium: Browser) -> None:
     """Its page is of another origin than the server."""
     page_url = "http://127.0.0.1:9581"
     command = [sys.executable, "-m", "http.server", "9581", "--bind", "127.0.0.1"]
@@ -84,7 +81,7 @@ def test_whip_client_in_a_browser(browser: Browser) -> None:
     ):
         try:
             server.wait_until("/readyz", 120)
-            page = browser.new_page()
+            page = chromium.new_page()
             page.goto(f"{page_url}/whip_client.html?server={server.url}")
             page.get_by_role("button", name="Start").click()
             video = page.locator("video")
@@ -95,38 +92,3 @@ def test_whip_client_in_a_browser(browser: Browser) -> None:
             page.close()
         finally:
             pages.terminate()
-
-
-async def test_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its cells, one after the other, on an event loop that runs, as in a notebook."""
-    monkeypatch.chdir(ROOT)
-    names: dict[str, object] = {}
-    notebook = json.loads((EXAMPLES / "notebook.ipynb").read_text())
-    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
-    assert len(cells) == 5
-    for cell in cells:
-        code = compile(cell, "cell", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-        result = eval(code, names)  # the project's own file
-        if asyncio.iscoroutine(result):
-            await result
-    painted = names["painted"]
-    assert isinstance(painted, Image.Image) and painted.size == (320, 180)
-
-
-async def test_a_video_is_stylized_where_an_event_loop_runs_already(
-    film: Path, tmp_path: Path
-) -> None:
-    """As in notebooks; a second run says how to go on."""
-    seen: list[int] = []
-    done = streamer.stylize_video(
-        film,
-        tmp_path / "out.mp4",
-        streamer.Look("mosaic", smooth=0.3),
-        workers=1,
-        start=0.2,
-        end="0.6",
-        progress=lambda progress: seen.append(progress.frames),
-    )
-    assert done.frames == 10 and seen[-1] == 10
-    with pytest.raises(streamer.StreamerError, match="exists already"):
-        streamer.stylize_video(film, tmp_path / "out.mp4", backend="none")
