@@ -14,6 +14,7 @@ StreamerError            shown by the command line as one line, exit code 1
 """
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class StreamerError(Exception):
@@ -28,7 +29,10 @@ class UnknownStyleError(UsageError):
     """A style name that no loaded model has."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"unknown style {name!r}; there are: {', '.join(known)}")
+        names = list(known)
+        close = get_close_matches(name.strip().casefold().replace(" ", "-"), names, 2)
+        rest = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(names)}"
+        super().__init__(f"unknown style {name!r}; {rest}")
         self.name = name
 
 

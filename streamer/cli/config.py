@@ -10,7 +10,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from streamer.errors import UsageError
@@ -46,7 +45,7 @@ def read() -> dict[str, Any]:
     }
 
 
-def check(settings: Mapping[str, Any], name: str, command: click.Command) -> None:
+def check(settings: Mapping[str, Any], name: str, command: Any) -> None:
     """Raises UsageError for a setting that the command does not have."""
     known = [str(option.name) for option in _options(command)]
     for setting in settings.get(name, {}):
@@ -66,7 +65,7 @@ def _meant(word: str, known: list[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def _options(command: click.Command) -> list[click.Parameter]:
+def _options(command: Any) -> list[Any]:
     return [
         one
         for one in command.params
@@ -74,7 +73,7 @@ def _options(command: click.Command) -> list[click.Parameter]:
     ]
 
 
-def _set(settings: Mapping[str, Any], name: str, command: click.Command) -> Iterator[list[str]]:
+def _set(settings: Mapping[str, Any], name: str, command: Any) -> Iterator[list[str]]:
     """Command, option, value and where it is set."""
     for option in _options(command):
         given = option.envvar

@@ -4,13 +4,15 @@ Parsers raise UsageError.
 """
 
 import re
+from importlib.util import find_spec
 from typing import Annotated, Literal
 from urllib.parse import unquote
 
 import typer
 
+from streamer.cli import completion
 from streamer.engine.backend import Backend
-from streamer.errors import UsageError
+from streamer.errors import ModelError, UsageError, to_install
 from streamer.look import Brush
 from streamer.ring.setup import Setup
 from streamer.webrtc.ice_server import IceServer
@@ -74,6 +76,7 @@ StyleOption = Annotated[
         "-s",
         "--style",
         help="Style, or a blend such as a:0.7,b:0.3. Default: the first of `streamer styles list`.",
+        autocompletion=completion.styles,
         rich_help_panel=LOOK_PANEL,
     ),
 ]
@@ -146,8 +149,16 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     from streamer.diagnostics.saved import load_saved
     from streamer.ring.setup import resolve
 
+    if ray_address is None:  # else the workers may be where it is installed
+        check_installed(backend)
     found = load_saved(use, backend, workers, threads, gpus, ray_address)
     return found or (resolve(backend or "auto", workers, threads, gpus), "")
+
+
+def check_installed(backend: Backend | None) -> None:
+    """Raises ModelError, before anything is started, for an engine that is not installed."""
+    if backend == "torch" and find_spec("torch") is None:
+        raise ModelError(f"--backend torch needs PyTorch; {to_install('torch')}")
 
 
 def parse_ice_server(text: str) -> IceServer:

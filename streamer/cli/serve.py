@@ -25,6 +25,7 @@ from streamer.cli.options import (
     parse_ports,
     parse_virtual_camera,
 )
+from streamer.cli.pulling import PullOption, check_style
 from streamer.look import parse_tone
 from streamer.server.config import Config, is_loopback
 
@@ -103,6 +104,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     gpus: GpusOption = None,
     ray_address: RayAddressOption = None,
     style: StyleOption = None,
+    pull: PullOption = False,
     smooth: SmoothOption = _DEFAULT.smooth,
     tone: ToneOption = "half",
     brush: BrushOption = None,
@@ -193,6 +195,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         from streamer.server.certificate import ours
 
         tls_cert, tls_key = ours(tls_cert or tls_key)
+    check_style(style, pull)
     setup, note = choose_setup("live", backend, workers, threads, gpus, ray_address)
     config = Config(
         host=host,

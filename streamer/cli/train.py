@@ -20,7 +20,8 @@ def train(  # noqa: PLR0917 - Typer reads every option from here
     ] = False,
     content: Annotated[Path | None, typer.Option(help="A folder of photos to learn on.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="What to write; default: NAME.onnx here.")
+        Path | None,
+        typer.Option("-o", "--output", help="What to write; default: NAME.onnx here."),
     ] = None,
     vgg: Annotated[
         Path | None,
@@ -49,6 +50,12 @@ def train(  # noqa: PLR0917 - Typer reads every option from here
     work for a GPU, or for a CPU and a night; started again with the same --output, it goes on
     where it stopped. Beside OUTPUT it writes .png (a preview while it trains) and .pt (what to go
     on from).
+
+    [bold]Examples[/bold]
+
+    streamer train painting.jpg --name strokes
+
+    streamer train painting.jpg --thorough --content PHOTOS --minutes 600
     """
     from streamer.library import store
     from streamer.library.add import import_model
