@@ -61,6 +61,22 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
             rich_help_panel=_ACCESS,
         ),
     ] = None,
+    embed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Web page that may show /watch/NAME in a frame; repeatable.",
+            rich_help_panel=_ACCESS,
+        ),
+    ] = None,
+    root_path: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="Where a reverse proxy has this server, such as /paint.",
+            rich_help_panel=_ACCESS,
+        ),
+    ] = "",
     https: Annotated[
         bool,
         typer.Option(
@@ -202,6 +218,8 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         port=port,
         token=token or (None if is_loopback(host) else secrets.token_urlsafe(24)),
         allowed_origins=tuple(allow_origin or ()),
+        embed_origins=tuple(embed or ()),
+        root_path=root_path.rstrip("/"),
         tls_cert=tls_cert,
         tls_key=tls_key,
         max_peers=max_peers,

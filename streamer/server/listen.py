@@ -40,7 +40,7 @@ def urls(config: Config, port: int) -> list[str]:
     if config.host in ("0.0.0.0", "::"):
         hosts = ["127.0.0.1", *network_addresses()]
     bracketed = [f"[{host}]" if ":" in host else host for host in hosts]
-    return [f"{config.scheme}://{host}:{port}/{query}" for host in bracketed]
+    return [f"{config.scheme}://{host}:{port}{config.root_path}/{query}" for host in bracketed]
 
 
 def network_addresses() -> list[str]:

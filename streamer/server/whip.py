@@ -7,6 +7,7 @@ PATCH, or never. ICE restarts are refused, because a new POST costs no more.
 """
 
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
@@ -51,7 +52,10 @@ def _add_offers(
             return error(503, "no_port", str(failure))
         except NotLiveError as failure:
             return error(409, "not_live", str(failure))
-        headers = {"Location": f"/{protocol}/{name}/{session.id}", "ETag": ETAG}
+        location = f"{request.scope['root_path']}/{protocol}/{name}/{session.id}"
+        if token := request.query_params.get("token"):  # a client without headers has it there
+            location += f"?{urlencode({'token': token})}"
+        headers = {"Location": location, "ETag": ETAG}
         return _linked(Response(session.answer_sdp, 201, headers, SDP), links)
 
 
