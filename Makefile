@@ -90,7 +90,7 @@ audit: $(VENV)/run.stamp ## known vulnerabilities of the locked packages, as the
 
 constraints: $(VENV)/test.stamp ## write constraints.txt anew, from the newest versions
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager "$(TORCH)" \
-		--editable ".[camera,dev,torch]"
+		--editable ".[camera,dev,docs,torch]"
 	$(BIN)/python packages.py constraints > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
 
@@ -104,6 +104,9 @@ peers: $(VENV)/test.stamp web ## measure against what one would take instead of 
 
 dist: $(VENV)/test.stamp web ## wheel and source archive, into dist/
 	$(BIN)/python -m hatchling build
+
+docs: $(VENV)/test.stamp ## the documents as pages, with the reference, into build/site
+	$(BIN)/mkdocs build --strict --quiet
 
 sbom: dist ## what the wheel brings with it, as CycloneDX, into build/sbom.json
 	$(BIN)/python -m venv --clear .cache/sbom
@@ -143,7 +146,7 @@ $(VENV)/run.stamp: $(VENV)/bin/python $(PACKAGE)
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo "installing what its tests need, once"
 	@mkdir -p .cache
-	$(INSTALL) "$(TORCH)" --editable ".[dev,torch,camera]"
+	$(INSTALL) "$(TORCH)" --editable ".[dev,docs,torch,camera]"
 	@touch $@
 
 streamer/web/index.html: $(VENV)/run.stamp $(PAGE_SOURCES)

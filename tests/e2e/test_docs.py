@@ -15,6 +15,7 @@ import pytest
 import typer
 from PIL import Image
 
+import streamer
 from streamer.cli.main import _commands
 from tests.support.certificates import certificate
 from tests.support.clips import number_frame
@@ -123,6 +124,27 @@ def video(path: Path, frames: int, rate: int) -> None:
             planes = number_frame(number, 160, 96).data.reshape(-1, 160)
             film.mux(stream.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
         film.mux(stream.encode(None))
+
+
+def test_pages_and_reference_are_built_without_a_warning(tmp_path: Path) -> None:
+    """And load nothing from other servers."""
+    site = tmp_path / "site"
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", site],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    reference = (site / "reference.html").read_text(encoding="utf-8")
+    named = set(streamer.__all__) - {"__version__"}
+    assert not [name for name in named if f'id="streamer.{name}"' not in reference]
+    assert "Raises StreamerError" in reference
+    for page in site.glob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        assert not re.findall(r'<(?:script|img|link)[^>]* (?:src|href)="https?:', html)
 
 
 def start(folder: Path, words: list[str]) -> subprocess.Popen[str]:
