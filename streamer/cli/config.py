@@ -15,7 +15,7 @@ import typer
 from streamer.errors import UsageError
 
 PREFIX = "STREAMER"
-_SECRET = ("token",)
+_SECRET = ("token", "secret")
 
 
 def path() -> Path:

@@ -161,19 +161,22 @@ def check_installed(backend: Backend | None) -> None:
         raise ModelError(f"--backend torch needs PyTorch; {to_install('torch')}")
 
 
-def parse_ice_server(text: str) -> IceServer:
+def parse_ice_server(text: str, secret: str | None = None) -> IceServer:
     """`stun:host:port` or `turn:user:password@host:port?transport=udp`.
 
-    User and password may be percent-encoded, in case they contain a colon or an at sign.
+    User and password may be percent-encoded, in case they contain a colon or an at sign. With
+    `secret`, which is shared with the TURN server, it takes neither.
     """
     found = _ICE_URL.fullmatch(text)
     if found is None:
         raise UsageError(f"--ice-server {text!r} is neither stun:HOST:PORT nor {_TURN_FORM}")
     username, _, credential = (found["user"] or "").partition(":")
     is_turn = found["scheme"].startswith("turn")
+    url = f"{found['scheme']}:{found['rest']}"
+    if is_turn and secret and not found["user"]:
+        return IceServer(url, secret=secret)
     if is_turn != bool(username and credential):
         raise UsageError(f"--ice-server {found['scheme']}:{found['rest']}: write {_TURN_FORM}")
-    url = f"{found['scheme']}:{found['rest']}"
     return IceServer(url, unquote(username), unquote(credential)) if is_turn else IceServer(url)
 
 
