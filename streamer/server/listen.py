@@ -42,12 +42,13 @@ def _checked(inherited: socket.socket, host: str) -> socket.socket:
     """What others can reach needs a token, which depends on --host."""
     name = inherited.getsockname()
     if inherited.family not in (socket.AF_INET, socket.AF_INET6):
-        raise UsageError("the socket of systemd must be a TCP port")
-    if is_loopback(host) and not is_loopback(name[0]):
-        raise UsageError(
-            f"systemd listens on {name[0]}, so start with --host {name[0]} and a token"
-        )
-    return inherited
+        why = "the socket of systemd must be a TCP port"
+    elif is_loopback(host) and not is_loopback(name[0]):
+        why = f"systemd listens on {name[0]}, so start with --host {name[0]} and a token"
+    else:
+        return inherited
+    inherited.close()
+    raise UsageError(why)
 
 
 def notify_ready() -> None:
