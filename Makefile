@@ -38,7 +38,7 @@ PURE := intake reorder pacer governor fade stats
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test unit e2e lint gates pure page licences fuzz audit constraints bench peers dist \
-	web screenshots chromium firefox iproute gstreamer nix clean
+	sbom docs web screenshots chromium firefox iproute gstreamer nix clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,7 +90,7 @@ audit: $(VENV)/run.stamp ## known vulnerabilities of the locked packages, as the
 
 constraints: $(VENV)/test.stamp ## write constraints.txt anew, from the newest versions
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager "$(TORCH)" \
-		--editable ".[camera,dev,torch]"
+		--editable ".[camera,dev,docs,torch]"
 	$(BIN)/python packages.py constraints > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
 
@@ -104,6 +104,18 @@ peers: $(VENV)/test.stamp web ## measure against what one would take instead of 
 
 dist: $(VENV)/test.stamp web ## wheel and source archive, into dist/
 	$(BIN)/python -m hatchling build
+
+docs: $(VENV)/test.stamp ## the documents as pages, with the reference, into build/site
+	$(BIN)/mkdocs build --strict --quiet
+
+sbom: dist ## what the wheel brings with it, as CycloneDX, into build/sbom.json
+	$(BIN)/python -m venv --clear .cache/sbom
+	.cache/sbom/bin/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %) dist/*.whl
+	$(BIN)/python -m venv .cache/cyclonedx
+	.cache/cyclonedx/bin/python -m pip install --quiet cyclonedx-bom
+	@mkdir -p build
+	.cache/cyclonedx/bin/cyclonedx-py environment .cache/sbom --pyproject pyproject.toml \
+		--output-reproducible --output-file build/sbom.json
 
 web: streamer/web/index.html ## build the page into the package, if its sources changed
 
@@ -126,13 +138,15 @@ $(VENV)/bin/python:
 
 $(VENV)/run.stamp: $(VENV)/bin/python $(PACKAGE)
 	@echo "installing what streamer needs into $(VENV), once; this takes a minute or two"
+	@# Up to 0.1 this program itself was installed as `streamer`.
+	@$(BIN)/python -m pip uninstall --quiet --quiet --yes streamer
 	$(INSTALL) --editable .
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo "installing what its tests need, once"
 	@mkdir -p .cache
-	$(INSTALL) "$(TORCH)" --editable ".[dev,torch,camera]"
+	$(INSTALL) "$(TORCH)" --editable ".[dev,docs,torch,camera]"
 	@touch $@
 
 streamer/web/index.html: $(VENV)/run.stamp $(PAGE_SOURCES)

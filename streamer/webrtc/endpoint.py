@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
 from typing import Literal
 
@@ -48,7 +49,8 @@ class Endpoint:
         self._direction = direction
         self._closing: asyncio.Task[None] | None = None
         self._offer: Offer | None = None
-        servers = [RTCIceServer(s.url, s.username, s.credential) for s in options.ice_servers]
+        known = (server.at(time.time()) for server in options.ice_servers)
+        servers = [RTCIceServer(s.url, s.username, s.credential) for s in known]
         # An explicit list, empty or not: without one aiortc asks a server of Google's.
         self._pc = PeerConnection(
             RTCConfiguration(iceServers=servers),
