@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from streamer import __version__
+from streamer import __version__, ending
 from streamer.errors import StreamerError, UsageError
 
 _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
@@ -26,12 +26,15 @@ _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
 
 def main() -> None:
     """Run the command line; exit code 2 for bad usage, 1 for failure."""
+    ending.listen()
     arguments = sys.argv[1:]
     try:
         _commands(arguments)(arguments, prog_name="streamer")
+    except ending.Stopped as stopped:
+        ending.end(int(stopped.code or 0))
     except StreamerError as failure:
         print(f"streamer: {' '.join(str(failure).split())}", file=sys.stderr)
-        sys.exit(2 if isinstance(failure, UsageError) else 1)
+        ending.end(ending.exit_code(2 if isinstance(failure, UsageError) else 1))
 
 
 def _commands(arguments: list[str]) -> typer.Typer:

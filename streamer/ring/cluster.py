@@ -8,14 +8,13 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from streamer import temporary
 from streamer.engine.stylizer import Stylizer
 from streamer.errors import RingError, StreamerError, StylizeError, UsageError, first_line
 from streamer.frame import Frame, Style
@@ -66,7 +65,7 @@ class Cluster:
         import ray
 
         self._ray = ray
-        self._home: str | None = None
+        self._home: Path | None = None
         if address is None:
             self._start_ray(workers * threads, gpus)
         else:
@@ -124,10 +123,10 @@ class Cluster:
         self._actors.clear()
         self._ray.shutdown()
         if self._home is not None:
-            shutil.rmtree(self._home, ignore_errors=True)
+            temporary.remove(self._home)
 
     def _start_ray(self, cpus: int, gpus: int) -> None:
-        self._home = tempfile.mkdtemp(prefix="streamer-")  # Ray opens its own folder to everybody
+        self._home = temporary.new_folder("ray", sockets=True)  # Ray opens its own folder to everybody
         try:
             self._ray.init(
                 address="local",  # never whatever cluster happens to run here
@@ -140,7 +139,7 @@ class Cluster:
                 _temp_dir=f"{self._home}/r",
             )
         except Exception as error:  # Ray raises whatever comes to hand
-            shutil.rmtree(self._home, ignore_errors=True)
+            temporary.remove(self._home)
             raise RingError(f"Ray does not start: {error}") from error
         self._stop_idle_helpers()
 

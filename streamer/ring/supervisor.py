@@ -5,14 +5,13 @@ Every task of a ring is owned here: one that breaks ends the ring with its reaso
 
 import asyncio
 import logging
-import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from streamer import temporary
 from streamer.errors import RingError
 from streamer.ring.channel import RingEnd
 from streamer.ring.worker_handle import Owner, WorkerHandle, Workers
@@ -43,7 +42,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Until enough workers are up. Raises RingError, and whatever `start` raises."""
-        self._home = Path(tempfile.mkdtemp(prefix="streamer-ring-"))
+        self._home = temporary.new_folder("ring", sockets=True)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._home / "ring"))
         self._listener.listen()
@@ -68,7 +67,7 @@ class Supervisor:
             handle.disconnect()
         if self._listener is not None:
             self._listener.close()
-            shutil.rmtree(self._home, ignore_errors=True)
+            temporary.remove(self._home)
         if self._workers is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._workers.stop)
         self._thread.shutdown(wait=False)
