@@ -4,6 +4,7 @@ Ray, as the ring needs it: N workers as actors, on this machine or on a cluster'
 Ray when they die. Only what was started here is ever stopped.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -14,7 +15,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from streamer import temporary
+from streamer.ending import handlers_kept
 from streamer.engine.stylizer import Stylizer
 from streamer.errors import RingError, StreamerError, StylizeError, UsageError, first_line
 from streamer.frame import Frame, Style
@@ -25,6 +29,7 @@ log = logging.getLogger(__name__)
 
 INSECURE = "insecure:"  # before the address of a cluster that has no token, and may be joined
 PROBE_S = 20.0
+WATCH_S = 0.25
 _OWN_TOKEN = secrets.token_hex(32)
 _PROBE = """
 import sys
@@ -66,6 +71,7 @@ class Cluster:
 
         self._ray = ray
         self._home: Path | None = None
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         if address is None:
             self._start_ray(workers * threads, gpus)
         else:
@@ -111,37 +117,64 @@ class Cluster:
         assert isinstance(response, Response)
         return response
 
+    async def ended(self) -> str:
+        """What ended Ray, once that happens: no worker is started again then."""
+        while (what := self._what_ended()) is None:  # noqa: ASYNC110 - processes set no event
+            await asyncio.sleep(WATCH_S)
+        return what
+
+    def _what_ended(self) -> str | None:
+        """The first of Ray's own processes that is gone, if we started them."""
+        for name, process in self._processes.items():
+            if (code := process.poll()) is not None:
+                how = f"was killed (signal {-code})" if code < 0 else f"ended with code {code}"
+                return f"Ray is gone: its {name} {how}"
+        return None
+
     def restart(self, index: int) -> None:
         """End a worker that does not answer; Ray starts another in its place."""
         self._ray.kill(self._actors[index], no_restart=False)
 
     def stop(self) -> None:
         """End our workers, and Ray itself if we started it."""
-        for actor in self._actors:
-            with contextlib.suppress(Exception):  # Ray may be gone already; so are they
-                self._ray.kill(actor)
+        if self._what_ended() is None:
+            for actor in self._actors:
+                with contextlib.suppress(Exception):  # it may be gone already
+                    self._ray.kill(actor)
+            self._ray.shutdown()
+        else:  # `shutdown` would wait for it
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if str(self._home) in " ".join(process.cmdline()):
+                        process.kill()
         self._actors.clear()
-        self._ray.shutdown()
         if self._home is not None:
             temporary.remove(self._home)
 
     def _start_ray(self, cpus: int, gpus: int) -> None:
-        self._home = temporary.new_folder("ray", sockets=True)  # Ray opens its own folder to everybody
+        self._home = temporary.new_folder(
+            "ray", sockets=True
+        )  # Ray opens its own folder to everybody
+        if self._ray.is_initialized():  # one that is gone
+            self._ray.shutdown()
         try:
-            self._ray.init(
-                address="local",  # never whatever cluster happens to run here
-                num_cpus=cpus,
-                num_gpus=gpus,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                _temp_dir=f"{self._home}/r",
-            )
+            with handlers_kept():
+                self._ray.init(
+                    address="local",  # never whatever cluster happens to run here
+                    num_cpus=cpus,
+                    num_gpus=gpus,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    _temp_dir=f"{self._home}/r",
+                )
         except Exception as error:  # Ray raises whatever comes to hand
             temporary.remove(self._home)
             raise RingError(f"Ray does not start: {error}") from error
         self._stop_idle_helpers()
+        node = self._ray._private.worker._global_node
+        self._processes = {name: one[0].process for name, one in node.all_processes.items()}
 
     def _stop_idle_helpers(self) -> None:
         """Autoscaler, dashboard and log collector: 160 MB that one machine has no use for.
@@ -155,7 +188,8 @@ class Cluster:
 
     def _join_ray(self, address: str) -> None:
         try:
-            self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            with handlers_kept():
+                self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except Exception as error:
             raise RingError(
                 f"no Ray cluster at {address}: {first_line(error)}"

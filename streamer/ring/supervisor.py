@@ -52,6 +52,7 @@ class Supervisor:
             WorkerHandle(index, self._depth, self._workers, self._ring)
             for index in range(len(self._workers))
         ]
+        self.own(self._watch(self._workers), "watching Ray")
         self.own(self._accept(self._listener), "accepting workers")
         for index, handle in enumerate(self.handles):
             self.own(self._tend(index, handle, self._workers), f"supervision of worker {index}")
@@ -135,6 +136,10 @@ class Supervisor:
             except Exception as error:  # it died meanwhile, or is not a worker of ours
                 log.warning("a connection that is not a worker's: %r", error)
                 accepted.close()
+
+    async def _watch(self, workers: Workers) -> None:
+        """Without what starts workers, the ring fails."""
+        self._ring.fail(RingError(await workers.ended()))
 
     async def _tend(self, index: int, handle: WorkerHandle, workers: Workers) -> None:
         """Have a worker serve the ring, again after every death, until it is given up."""
