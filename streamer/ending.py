@@ -25,10 +25,11 @@ from streamer import temporary
 
 T = TypeVar("T")
 
-PATIENCE_S = 2.5
+PATIENCE_S = 2.0
 REAP_S = 0.5  # for the processes that were killed to be gone
 ALSO_S = 0.3  # signals so close to the first are the same one: of the shell, its terminal, `make`
 KEEP_S = 0.005
+PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 ]
@@ -57,6 +58,8 @@ _spared: set[int] = set()  # sessions of processes that outlive this one
 def listen() -> None:
     """From now on signals end this process as described above; for the main thread."""
     _state.listens = True
+    if sys.platform.startswith("linux"):  # what Ray leaves behind becomes our child, to be ended
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     threading.Thread(target=_watch, args=(ours,), name="signals", daemon=True).start()

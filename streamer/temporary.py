@@ -14,6 +14,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
+
 try:
     import fcntl
 except ImportError:  # Windows, where nothing is swept
@@ -107,6 +109,7 @@ def sweep_folders(root: Path) -> None:
     """Delete the folders in `root` that this user's processes left when they were killed."""
     for left in _unswept(root, f"{PREFIX}*"):
         if not left.is_symlink() and _is_unused(left / LOCK):
+            _end_helpers_in(left)
             shutil.rmtree(left, ignore_errors=True)
 
 
@@ -117,6 +120,16 @@ def sweep_files(root: Path) -> None:
             known = FILES.fullmatch(left.name)
             if known and time.time() - left.stat().st_mtime > YOUNG_S and _is_unused(left):
                 left.unlink()
+
+
+def _end_helpers_in(left: Path) -> None:
+    """Ray's agents look for their parent every few minutes only."""
+    for process in psutil.process_iter(["name"]):
+        with contextlib.suppress(psutil.Error):
+            if str(process.info["name"]).startswith("ray::") and any(
+                Path(file.path).is_relative_to(left) for file in process.open_files()
+            ):
+                process.kill()
 
 
 def _unswept(root: Path, pattern: str) -> list[Path]:

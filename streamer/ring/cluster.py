@@ -97,6 +97,7 @@ class Cluster:
         try:
             return bool(await self._actors[index].serve.remote(address, index))
         except self._ray.exceptions.ActorDiedError as error:
+            await asyncio.sleep(2 * WATCH_S)  # `ended` may know better why
             raise RingError(f"worker {index} cannot start: {_cause(error)}") from error
         except self._ray.exceptions.RayActorError as error:
             raise ConnectionError(str(error)) from error
@@ -143,10 +144,10 @@ class Cluster:
                     self._ray.kill(actor)
             self._ray.shutdown()
         else:  # `shutdown` would wait for it
-            for process in psutil.Process().children(recursive=True):
+            for one in self._processes.values():
                 with contextlib.suppress(psutil.Error):
-                    if str(self._home) in " ".join(process.cmdline()):
-                        process.kill()
+                    for child in (*psutil.Process(one.pid).children(recursive=True), one):
+                        child.kill()
         self._actors.clear()
         if self._home is not None:
             temporary.remove(self._home)
