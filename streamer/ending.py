@@ -14,7 +14,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -28,7 +28,6 @@ T = TypeVar("T")
 PATIENCE_S = 2.0
 REAP_S = 0.5  # for the processes that were killed to be gone
 ALSO_S = 0.3  # signals so close to the first are the same one: of the shell, its terminal, `make`
-KEEP_S = 0.005
 PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -68,33 +67,6 @@ def listen() -> None:
             signal.signal(number, _stop)
     # Heard even while the main thread is in native code, where no handler can run.
     signal.set_wakeup_fd(theirs.detach(), warn_on_full_buffer=False)
-
-
-@contextlib.contextmanager
-def handlers_kept() -> Iterator[None]:
-    """For a thread: inside, native code that installs a handler of SIGTERM gets ours instead.
-
-    Ray's would print a stack, and Python only lets the main thread put another in its place.
-    """
-    get, put = ctypes.pythonapi.PyOS_getsig, ctypes.pythonapi.PyOS_setsig
-    get.restype = ctypes.c_void_p
-    put.argtypes, put.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
-    ours, over = get(signal.SIGTERM), threading.Event()
-
-    def keep() -> None:
-        last = False
-        while not last:
-            last = over.wait(KEEP_S)
-            if get(signal.SIGTERM) != ours:
-                put(signal.SIGTERM, ours)
-
-    keeper = threading.Thread(target=keep, name="signal handlers", daemon=True)
-    keeper.start()
-    try:
-        yield
-    finally:
-        over.set()
-        keeper.join()
 
 
 def run(work: Coroutine[Any, Any, T], *, code: int | None = None) -> T:

@@ -18,7 +18,6 @@ from typing import Any
 import psutil
 
 from streamer import temporary
-from streamer.ending import handlers_kept
 from streamer.engine.stylizer import Stylizer
 from streamer.errors import RingError, StreamerError, StylizeError, UsageError, first_line
 from streamer.frame import Frame, Style
@@ -60,6 +59,7 @@ class Cluster:
         address: str | None = None,
     ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # it prints a stack at SIGTERM
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # the ring tells of deaths itself
         if address is None:
             # As on desktops: Ray's ports listen on loopback only.
@@ -159,17 +159,16 @@ class Cluster:
         if self._ray.is_initialized():  # one that is gone
             self._ray.shutdown()
         try:
-            with handlers_kept():
-                self._ray.init(
-                    address="local",  # never whatever cluster happens to run here
-                    num_cpus=cpus,
-                    num_gpus=gpus,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level="ERROR",
-                    _temp_dir=f"{self._home}/r",
-                )
+            self._ray.init(
+                address="local",  # never whatever cluster happens to run here
+                num_cpus=cpus,
+                num_gpus=gpus,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level="ERROR",
+                _temp_dir=f"{self._home}/r",
+            )
         except Exception as error:  # Ray raises whatever comes to hand
             temporary.remove(self._home)
             raise RingError(f"Ray does not start: {error}") from error
@@ -189,8 +188,7 @@ class Cluster:
 
     def _join_ray(self, address: str) -> None:
         try:
-            with handlers_kept():
-                self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except Exception as error:
             raise RingError(
                 f"no Ray cluster at {address}: {first_line(error)}"
