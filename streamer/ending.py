@@ -92,6 +92,11 @@ def run(work: Coroutine[Any, Any, T], *, code: int | None = None) -> T:
         _state.cancel = _state.code = None
 
 
+def told() -> bool:
+    """Whether a signal has said to stop."""
+    return _state.told
+
+
 def exit_code(otherwise: int) -> int:
     """Of a program that was told to stop, else `otherwise`."""
     return _state.code_when_told() if _state.told else otherwise

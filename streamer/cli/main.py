@@ -35,6 +35,10 @@ def main() -> None:
     except StreamerError as failure:
         print(f"streamer: {' '.join(str(failure).split())}", file=sys.stderr)
         ending.end(ending.exit_code(2 if isinstance(failure, UsageError) else 1))
+    except Exception:
+        if not ending.told():
+            raise
+        ending.end(ending.exit_code(1))  # native code made something else of Stopped
 
 
 def _commands(arguments: list[str]) -> typer.Typer:
