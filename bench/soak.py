@@ -84,9 +84,10 @@ async def stranger(http: httpx.AsyncClient, number: int, counts: dict[str, int])
         counts["pictures"] += len(publisher.arrivals) + len(viewer.arrivals)
         counts["guests"] += 1
     except Exception as error:
-        counts[f"{type(error).__name__}: {error}"[:60]] = (
-            counts.get(f"{type(error).__name__}: {error}"[:60], 0) + 1
-        )
+        what = f"{type(error).__name__}: {error}"[:60]
+        if isinstance(error, httpx.HTTPError) and error._request is not None:
+            what += f" {error.request.method} {error.request.url.path}"
+        counts[what] = counts.get(what, 0) + 1
     finally:
         await viewer.close()
         await publisher.close()
