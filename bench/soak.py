@@ -28,7 +28,7 @@ from tests.support.rtc_client import RtcClient
 
 CHURN_S = 4.0  # of one stranger, at pace 1
 KILL_S = 120.0  # between the deaths of workers
-STYLES = ("none", "mosaic", "candy", "mosaic:0.5,udnie:0.5")
+STYLES = ("none", "starry", "frost", "copper:0.5,ember:0.5")
 
 
 @dataclass(frozen=True, slots=True)
