@@ -25,6 +25,7 @@ from streamer.pipeline.smoother import Smoother
 from streamer.ring.flow import Flow
 
 REPORT_S = 0.25
+FROZEN_S = 300.0  # without any progress; longer than the ring tries a frame
 Write = Callable[[Image, int, int], None]
 
 
@@ -160,7 +161,8 @@ async def _encode(
         flow.close()
         await source.close()
         await sink.close()
-        await asyncio.to_thread(segments.abandon)
+        if not sink.hangs:
+            await asyncio.to_thread(segments.abandon)
     return decoder
 
 
@@ -239,15 +241,23 @@ async def _reporting(
         report(_progress(job, source, sink, before, time.monotonic() - started))
 
     async def keep_reporting() -> None:
+        moved: tuple[float, int] | None = None
         while True:
+            if moved != (moved := (source.busy.working_s, sink.written)):
+                patience.reschedule(asyncio.get_running_loop().time() + FROZEN_S)
             await asyncio.sleep(REPORT_S)
             report_now()
 
-    task = asyncio.create_task(keep_reporting())
     try:
-        yield
-    finally:
-        task.cancel()
+        with _ungrouped():
+            async with asyncio.timeout(None) as patience, asyncio.TaskGroup() as tasks:
+                reporting = tasks.create_task(keep_reporting())
+                yield
+                reporting.cancel()
+    except TimeoutError:
+        raise MediaError(
+            f"{job.source}: nothing has moved for {FROZEN_S:g} s, so this has been given up"
+        ) from None
     report_now()
 
 

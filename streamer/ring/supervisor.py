@@ -13,7 +13,7 @@ from pathlib import Path
 
 from streamer import temporary
 from streamer.errors import RingError
-from streamer.ring.channel import RingEnd
+from streamer.ring.channel import HELLO_S, RingEnd
 from streamer.ring.worker_handle import Owner, WorkerHandle, Workers
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,8 @@ class Supervisor:
                 await asyncio.sleep(MAX_RETRY_S / 10)
                 continue
             try:  # in a thread: it reads who connects
-                channel = await asyncio.to_thread(RingEnd, accepted, self._depth)
+                async with asyncio.timeout(2 * HELLO_S):
+                    channel = await asyncio.to_thread(RingEnd, accepted, self._depth)
                 self.handles[channel.index].plug_in(channel)
             except Exception as error:  # it died meanwhile, or is not a worker of ours
                 log.warning("a connection that is not a worker's: %r", error)

@@ -130,12 +130,23 @@ class IceConnection(Connection):
         )
         self.refused: Counter[Refusal] = Counter()  # datagrams
         self.heard_at = time.monotonic()  # when the other side last sent anything
+        self.received = 0  # datagrams that were taken
         self.proven: set[tuple[str, int]] = set()  # where an authenticated message came from
         self._scope = scope
         self._own = own_addresses() if scope.loopback else frozenset()
         self._unproven_checks = 0
         self._taken = 0  # candidates of the other side
         self._lookups: set[asyncio.Task[None]] = set()
+
+    @property
+    def waits(self) -> bool:
+        """Whether a datagram can be taken."""
+        return not (self._closed or self._queue.empty())
+
+    async def recv(self) -> bytes:
+        data = await super().recv()
+        self.received += 1
+        return data
 
     async def get_component_candidates(
         self,
