@@ -8,12 +8,14 @@ the end no process that was started here is left, and no temporary folder.
 import asyncio
 import contextlib
 import ctypes
+import logging
 import os
 import signal
 import socket
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +27,10 @@ from streamer import temporary
 
 T = TypeVar("T")
 
+log = logging.getLogger(__name__)
+
 PATIENCE_S = 2.0
+BEAT_S, WARN_BEATS, LAST_BEAT = 1.0, 5, 30  # of an event loop: asked for, missed
 REAP_S = 0.5  # for the processes that were killed to be gone
 ALSO_S = 0.3  # signals so close to the first are the same one: of the shell, its terminal, `make`
 PR_SET_CHILD_SUBREAPER = 36
@@ -79,8 +84,10 @@ def run(work: Coroutine[Any, Any, T], *, code: int | None = None) -> T:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
         assert task is not None
         _state.cancel = partial(loop.call_soon_threadsafe, task.cancel)
+        threading.Thread(target=_attend, args=(loop, over), name="attend", daemon=True).start()
         return await work
 
+    over = threading.Event()
     _state.code = code
     try:
         return asyncio.run(cancellable())
@@ -89,6 +96,7 @@ def run(work: Coroutine[Any, Any, T], *, code: int | None = None) -> T:
             raise
         raise Stopped(_state.code_when_told()) from None
     finally:
+        over.set()
         _state.cancel = _state.code = None
 
 
@@ -151,6 +159,33 @@ def _watch(signals: socket.socket) -> None:
                 told_at, _state.heard = time.monotonic(), number
             elif time.monotonic() - told_at > ALSO_S:
                 _end(128 + number)
+
+
+def _attend(loop: asyncio.AbstractEventLoop, over: threading.Event) -> None:
+    """In a thread of its own: an event loop that stands still neither carries nor hears anything.
+
+    Beats are counted, not seconds: a process that was stopped has missed none.
+    """
+    beaten, missed = threading.Event(), 0
+    beaten.set()
+    while not over.wait(BEAT_S):
+        missed = 0 if beaten.is_set() else missed + 1
+        if missed == WARN_BEATS:
+            log.error("the event loop stands still, %s", _where())
+        if missed >= LAST_BEAT and _state.listens:
+            print(f"streamer: the event loop stands still, {_where()}", file=sys.stderr)
+            _end(1)
+        beaten.clear()
+        with contextlib.suppress(RuntimeError):  # it has just ended
+            loop.call_soon_threadsafe(beaten.set)
+
+
+def _where() -> str:
+    """What the main thread does, as far as this program knows."""
+    stack = traceback.extract_stack(sys._current_frames()[threading.main_thread().ident or 0])
+    ours = [frame for frame in stack if f"{os.sep}streamer{os.sep}" in frame.filename]
+    frame = (ours or stack)[-1]
+    return f"in {frame.name} ({frame.filename}:{frame.lineno})"
 
 
 def _end(code: int) -> NoReturn:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import shutil
 import sys
 import time
@@ -25,6 +26,8 @@ from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,10 @@ class _Batch:
                 )
         except StreamerError as error:
             self._failed(item, error)
+            return
+        except Exception as error:
+            log.debug("x %s broke", item.source, exc_info=True)
+            self._failed(item, StreamerError(f"{item.source}: internal error: {error!r}"))
             return
         for note in result.notes:
             self.reports.note(note)

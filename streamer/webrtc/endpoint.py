@@ -21,7 +21,7 @@ from streamer.webrtc.peer_connection import PeerConnection, TransceiverFactories
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
-CHECK_S = 0.75  # twice, for what is stuck
+CHECK_S = 0.6  # twice, for what is stuck
 # What aiortc raises for an offer that it does not understand.
 UNUSABLE = (
     OperationError,

@@ -4,6 +4,7 @@ Nothing is left then: no process, no temporary folder. What a killed one leaves,
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -125,7 +126,10 @@ async def test_a_server_with_a_stream_whose_whole_group_is_told(served: Served) 
             assert time.monotonic() - began < slack() * SOON_S
             await eventually(lambda: client.pc.connectionState == "closed")
     assert_nothing_left(family, served.home)
-    assert served.output().splitlines()[-1].startswith("ready in")
+    told = [json.loads(text) for text in client.messages]
+    assert {"ended": {"message": "the server is stopping"}} in told
+    said = served.output().splitlines()
+    assert [line for line in said[-3:] if not line.startswith("- stream")] == [said[-3]]
 
 
 def test_a_server_that_is_told_twice_does_not_wait(served: Served) -> None:
