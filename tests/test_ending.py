@@ -108,7 +108,7 @@ with temporary.folder("x"):
 def test_children_do_not_outlive_it_nor_do_theirs(tmp_path: Path) -> None:
     code = """
 import subprocess
-child = "import subprocess, time; print(subprocess.Popen(['sleep', '60'], stdout=-3, stderr=-3).pid, flush=True)"
+child = "import subprocess; print(subprocess.Popen(['sleep', '60'], stdout=-3, stderr=-3).pid)"
 print(subprocess.run([sys.executable, "-c", child], capture_output=True).stdout.decode().strip())
 sys.stdout.flush()
 try:
