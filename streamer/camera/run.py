@@ -141,8 +141,8 @@ def _controlled(control: TextControl, wanted: bool) -> Iterator[None]:
 
 def _read_lines(loop: asyncio.AbstractEventLoop, on_line: Callable[[str], None]) -> None:
     with contextlib.suppress(RuntimeError):  # the loop has ended
-        for line in sys.stdin:
-            if line.strip():
+        for read in sys.stdin.buffer:
+            if line := read.decode(errors="replace").strip():
                 loop.call_soon_threadsafe(on_line, line)
 
 

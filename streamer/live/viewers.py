@@ -107,19 +107,22 @@ class Viewers:
         self, id_: str, viewer: Viewer, broadcast: Broadcast, held: contextlib.ExitStack
     ) -> None:
         """Until the connection, the stream or its encoder ends."""
-        fan_out, encoding = self._fan_out(broadcast, viewer.video_codec)
-        watching = asyncio.create_task(_watch(viewer, broadcast, fan_out))
-        idle = asyncio.create_task(broadcast.wait_idle(GRACE_S))
+        ends: list[asyncio.Task[None]] = []
         try:
-            await asyncio.wait({watching, idle, encoding}, return_when=asyncio.FIRST_COMPLETED)
+            fan_out, encoding = self._fan_out(broadcast, viewer.video_codec)
+            ends.append(asyncio.create_task(_watch(viewer, broadcast, fan_out)))
+            ends.append(asyncio.create_task(broadcast.wait_idle(GRACE_S)))
+            await asyncio.wait({*ends, encoding}, return_when=asyncio.FIRST_COMPLETED)
+        except Exception:
+            log.exception("x a viewer of %s cannot be served", broadcast.name)
         finally:
             held.close()
-            watching.cancel()
-            idle.cancel()
+            for task in ends:
+                task.cancel()
             await viewer.close()
             del self._live[id_]
             self._tidy()
-        for error in await asyncio.gather(watching, idle, return_exceptions=True):
+        for error in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(error, Exception):
                 log.error("x a viewer of %s was disconnected", broadcast.name, exc_info=error)
 

@@ -146,9 +146,11 @@ class _Acceptor:
                 ssl=context,
                 ssl_handshake_timeout=HANDSHAKE_S if context else None,
             )
-        except (OSError, ssl.SSLError):
+        except Exception as failure:
             self._places.leave(connection)
             sock.close()
+            if not isinstance(failure, OSError | ssl.SSLError):
+                log.exception("x a connection could not be answered")
 
     def _warn(self, line: str) -> None:
         if time.monotonic() - self._warned_at >= WARN_AGAIN_S:

@@ -138,6 +138,8 @@ async def _camera(config: Config, broadcasts: Broadcasts) -> AsyncIterator[None]
             await broadcasts.of(name).forward_to(camera)
         except MediaError as failure:
             log.error("x %s", failure)
+        except Exception:
+            log.exception("x the virtual camera shows nothing any more")
 
     title = f"waiting for {name}"
     with VirtualCamera(width, height, config.target_fps, title=title) as camera:

@@ -258,8 +258,10 @@ class IceConnection(Connection):
     async def _look_up(self, candidate: Candidate) -> None:
         try:
             await super().add_remote_candidate(candidate)
-        except (OSError, ValueError):  # no multicast here, or not a name
+        except Exception as error:
             self._taken -= 1
+            if not isinstance(error, OSError | ValueError):  # no multicast here, or not a name
+                log.exception("x a candidate could not be looked up")
 
     def _may_check(self, candidate: Candidate) -> bool:
         try:
