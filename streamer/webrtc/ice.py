@@ -7,6 +7,7 @@ before aioice and aiortc see it: only who has passed a connectivity check may se
 
 import asyncio
 import ipaddress
+import logging
 import random
 import socket
 import time
@@ -21,6 +22,8 @@ from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import StunProtocol, relayed_candidate, server_reflexive_candidate
 
 from streamer.errors import MediaError
+
+log = logging.getLogger(__name__)
 
 RECEIVE_BUFFER = 1 << 20  # bytes; a keyframe comes in one burst
 QUEUE_MAX = 4096  # datagrams waiting for the event loop
