@@ -1,11 +1,11 @@
 """cli/doctor → **doctor** → checks, measure: all checks, and the frame rates to expect."""
 
-import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from streamer import ending
 from streamer.diagnostics import measure
 from streamer.diagnostics.checks import (
     Finding,
@@ -73,7 +73,7 @@ def speeds(
 ) -> tuple[Finding, list[Fps]]:
     """Start the workers of `serve` and measure each model; `report` gets what is being done."""
     try:
-        return asyncio.run(_speeds(config.setup, config.ray_address, catalogue, report))
+        return ending.run(_speeds(config.setup, config.ray_address, catalogue, report))
     except StreamerError as failure:
         return fail("workers", str(failure), "see the lines above"), []
 

@@ -31,6 +31,7 @@ MULTIPLE = 4  # of both sides of a picture: its middle layers have a quarter of 
 # What is kept compiled, of all sizes and both forms together; about 0.4 GB a million. Enough for
 # a live stream at 1280x720, for another at 640x360, and for thumbnails.
 _KEPT_PIXELS = 2_500_000
+_LEAST_PIXELS = 75_000  # a smaller size takes as much: 29 MB
 _RANGES_PX = (320, 192)  # of the pictures that ranges are measured on
 
 
@@ -170,9 +171,12 @@ class FoldedNetwork:
         run = self._compile(made, width, height, self._engine)
         with self._kept:
             self._runs.setdefault(key, (made, run))
-            while len(self._runs) > 2 and sum(w * h for w, h, _ in self._runs) > _KEPT_PIXELS:
+            while len(self._runs) > 2 and self._kept_pixels() > _KEPT_PIXELS:
                 self._runs.popitem(last=False)
             return self._runs[key]
+
+    def _kept_pixels(self) -> int:
+        return sum(max(width * height, _LEAST_PIXELS) for width, height, _ in self._runs)
 
     def _compile(self, made: Program, width: int, height: int, engine: Engine) -> Run:
         if engine == "onnxruntime":

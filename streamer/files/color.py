@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
@@ -19,6 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
+from streamer import temporary
 from streamer.avframe import to_frame, to_image
 from streamer.files.container import (
     BT709,
@@ -100,8 +100,8 @@ class ToImage:
         return to_image(self._graph.vpull())
 
     def _build(self, frame: VideoFrame, shape: Shape) -> Graph:
-        with TemporaryDirectory(prefix="streamer-tone-") as home:
-            table = Path(home) / "sdr.cube"
+        with temporary.folder("tone") as home:
+            table = home / "sdr.cube"
             if shape.colors.hdr:
                 hlg = shape.colors.transfer == HLG
                 table.write_text(_cube_text(cube(hlg, self._peak_nits)))

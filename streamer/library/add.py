@@ -3,10 +3,10 @@
 import json
 import subprocess
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+from streamer import temporary
 from streamer.errors import MediaError, ModelError, StreamerError, TooLargeError, UsageError
 from streamer.library import store
 from streamer.library.read import ERROR, ImportedModel
@@ -54,8 +54,8 @@ def read_in_process(path: Path, name: str, values: str | None = None) -> Importe
 
     Raises UsageError, MediaError, ModelError.
     """
-    with tempfile.TemporaryDirectory(prefix="streamer-import-") as folder:
-        words = ["-P", "-m", "streamer.library.read", str(path), name, values or "", folder]
+    with temporary.folder("import") as folder:
+        words = ["-P", "-m", "streamer.library.read", str(path), name, values or "", str(folder)]
         try:
             done = subprocess.run(
                 [sys.executable, *words],
@@ -67,11 +67,11 @@ def read_in_process(path: Path, name: str, values: str | None = None) -> Importe
         except subprocess.TimeoutExpired:
             text = f"{path.name} is refused: it could not be tried out in {MAX_READ_S:g} s"
             raise ModelError(text) from None
-        if (error := Path(folder, ERROR)).exists():
+        if (error := (folder / ERROR)).exists():
             kind, text = json.loads(error.read_text())
             raise _ERRORS.get(kind, ModelError)(text)
         try:
-            return ImportedModel.load(Path(folder))
+            return ImportedModel.load(folder)
         except OSError:
             last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise ModelError(f"{path.name} is refused: trying it out failed: {last}") from None
