@@ -6,6 +6,7 @@ for) and resolution.
 
 import functools
 import io
+import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -38,6 +39,8 @@ READS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 SUFFIXES: Final = {"JPEG": ".jpg", "HEIF": ".heic", "TIFF": ".tif"}  # else .<format>
 PARTIAL: Final = ("JPEG", "MPO", "PNG", "TIFF")  # are read as far as they go
 ANIMATED: Final = ("WEBP", "PNG", "AVIF")  # GIF files are videos to FFmpeg
+MAX_SCANS: Final = 100  # of a JPEG; cameras and programs write at most 10 or so
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # that is no part of a scan
 _WIDE_GREY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _lenient = threading.Lock()  # Pillow's switch is one for all threads
 
@@ -149,6 +152,8 @@ def _add_heif() -> None:
 def _load(data: bytes, max_pixels: int) -> tuple[Pillow.Image, tuple[str, ...]]:
     picture = _open(io.BytesIO(data))
     _check_size(picture.width, picture.height, max_pixels)
+    if picture.format in ("JPEG", "MPO") and scans(data) > MAX_SCANS:
+        raise MediaError(f"the picture has more than {MAX_SCANS} scans; save it anew")
     try:
         picture.load()
     except (OSError, SyntaxError, EOFError):
@@ -172,6 +177,20 @@ def _load_partial(data: bytes) -> Pillow.Image | None:
             ImageFile.LOAD_TRUNCATED_IMAGES = False
     extrema = picture.convert("RGB").getextrema()
     return None if all(low == high for low, high in extrema) else picture  # type: ignore[misc]
+
+
+def scans(data: bytes) -> int:
+    """How many scans a JPEG has, each of which costs its decoder the whole picture; at most
+    MAX_SCANS + 1 are counted."""
+    count, at = 0, 2
+    while count <= MAX_SCANS and (found := _MARKER.search(data, at)):
+        kind, at = found[1][0], found.end()
+        if kind == 0xD9:  # its end
+            break
+        if kind != 0x01 and at + 2 <= len(data):  # all others have a length
+            at += int.from_bytes(data[at : at + 2], "big")
+        count += kind == 0xDA
+    return count
 
 
 def _extra(picture: Pillow.Image, keep_location: bool) -> tuple[dict[str, Any], tuple[str, ...]]:

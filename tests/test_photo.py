@@ -13,7 +13,7 @@ from PIL import ImageCms
 
 from streamer.errors import MediaError, TooLargeError
 from streamer.i420 import Pixels, to_rgb
-from streamer.photo import MAX_FILE_PIXELS, decode_photo, encode_jpeg, open_photo
+from streamer.photo import MAX_FILE_PIXELS, MAX_SCANS, decode_photo, encode_jpeg, open_photo
 from tests.support.heic import heic
 from tests.support.pictures import smooth_rgb
 
@@ -264,3 +264,11 @@ def test_jpeg_is_a_jpeg_of_the_same_picture() -> None:
 def test_quality_is_paid_in_bytes() -> None:
     image = decode_photo(file(Pillow.fromarray(smooth_rgb(64, 64))), PIXELS)
     assert len(encode_jpeg(image, quality=95)) > len(encode_jpeg(image, quality=30))
+
+
+def test_a_jpeg_of_endless_scans_is_refused() -> None:
+    data = file(Pillow.fromarray(smooth_rgb(64, 48)), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    decoded(data[:last] + data[last:-2] * 20 + b"\xff\xd9")  # more than any program writes
+    with pytest.raises(MediaError, match="more than 100 scans"):
+        decoded(data[:last] + data[last:-2] * MAX_SCANS + b"\xff\xd9")
