@@ -7,6 +7,7 @@ is the first that a machine without memory ends. What it takes dies with it.
 import contextlib
 import importlib
 import os
+import pickle
 import queue
 import signal
 import socket
@@ -70,10 +71,10 @@ class Bounded:
         with self._busy:
             try:
                 connection = self.start()
-                connection.send((work, args, kwargs))
+                _send(connection, (work, args, kwargs))
                 if not connection.poll(self._limits.wall_s):
                     raise EndedError(f"it takes more than {self._limits.wall_s:g} s")
-                done, last = connection.recv()
+                done, last = _receive(connection)
             except (EOFError, OSError):
                 raise EndedError(self._why()) from None
             except BaseException:
@@ -243,15 +244,29 @@ def main() -> None:
 
 def _answer(connection: "Connection[Any, Any]") -> bool:
     """One call; whether it was the last, because too much memory would stay behind."""
-    work, args, kwargs = connection.recv()
+    work, args, kwargs = _receive(connection)
     progress()
     try:
         answer = work(*args, **kwargs)
     except Exception as error:
         answer = _Failed.of(error)
     last = _peak_bytes() > KEPT_BYTES
-    connection.send((answer, last))
+    _send(connection, (answer, last))
     return last
+
+
+def _send(connection: "Connection[Any, Any]", message: object) -> None:
+    """As `connection.send`, but arrays are not copied: that would hold up the other threads."""
+    buffers: list[pickle.PickleBuffer] = []
+    data = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
+    connection.send((data, len(buffers)))
+    for buffer in buffers:
+        connection.send_bytes(buffer.raw())
+
+
+def _receive(connection: "Connection[Any, Any]") -> Any:
+    data, count = connection.recv()
+    return pickle.loads(data, buffers=[connection.recv_bytes() for _ in range(count)])
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
@@ -26,6 +27,7 @@ from streamer.i420 import from_rgb, to_rgb
 from streamer.paths import written_whole
 
 MIN_SIDE_PX: Final = 16
+MAX_SIDE_PX: Final = 65_500  # of a JPEG
 MAX_FILE_PIXELS: Final = 80_000_000
 MAX_ANIMATION_PIXELS: Final = 1 << 31  # of all frames together
 WRITES: Final = {
@@ -80,9 +82,10 @@ def open_photo(data: bytes, max_pixels: int, *, keep_location: bool = False) -> 
 
 def encode_jpeg(image: Image, quality: int = QUALITY) -> bytes:
     """The image as a JPEG file."""
-    buffer = io.BytesIO()
-    Pillow.fromarray(to_rgb(image)).save(buffer, "JPEG", quality=quality)
-    return buffer.getvalue()
+    bgr = cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2BGR)
+    # Not Pillow, which takes four times as long and holds up the other threads.
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
 
 
 def read_photo(source: Path, *, keep_location: bool = False) -> Photo:
@@ -223,6 +226,10 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         millions = f"{width}x{height} is {width * height / 1e6:.1f} megapixels"
         raise TooLargeError(
             f"the picture is too large: {millions}, at most {max_pixels / 1e6:g} are allowed"
+        )
+    if max(width, height) > MAX_SIDE_PX:
+        raise TooLargeError(
+            f"the picture is too large: {width}x{height}, at most {MAX_SIDE_PX} a side are allowed"
         )
     if min(width, height) < MIN_SIDE_PX:
         raise MediaError(f"the picture is too small: {width}x{height}, {MIN_SIDE_PX} needed")

@@ -272,3 +272,8 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
     decoded(data[:last] + data[last:-2] * 20 + b"\xff\xd9")  # more than any program writes
     with pytest.raises(MediaError, match="more than 100 scans"):
         decoded(data[:last] + data[last:-2] * MAX_SCANS + b"\xff\xd9")
+
+
+def test_shapes_that_no_jpeg_can_have_are_refused_before_they_are_decoded() -> None:
+    with pytest.raises(TooLargeError, match="70000x16, at most 65500 a side"):
+        decode_photo(file(flat("1", 0, (70_000, 16))), 50_000_000)

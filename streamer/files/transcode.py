@@ -128,6 +128,7 @@ async def _encode(
         plan.trim,
         deinterlace=options.deinterlace,
         after=done[-1].pts[-1] if done else None,
+        device=job.device,
     )
     depth = depth_of(video.width, video.height)
     statistics = SceneStatistics(options.style, FRAMES, checkpoint.statistics(len(done) - 1))
