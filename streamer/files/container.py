@@ -86,7 +86,7 @@ def open_video(path: Path, device: str | None = None, *, fall_back: bool = True)
             mode="r",
             container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
             metadata_errors="replace",
-            hwaccel=device and HWAccel(device, allow_software_fallback=fall_back),
+            hwaccel=HWAccel(device, allow_software_fallback=fall_back) if device else None,
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{path}: {reason(error)}") from error

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from streamer.errors import MediaError, StreamerError, UsageError
-from streamer.files.checkpoint import FRAMES, Checkpoint, Segment, Segments, sync
+from streamer.files.checkpoint import FRAMES, Checkpoint, Segment, Segments, fresh, sync
 from streamer.files.container import VideoInfo
 from streamer.files.decode import Decoder
 from streamer.files.job import TranscodeJob, fingerprint
@@ -185,7 +185,7 @@ async def _assemble(job: TranscodeJob, checkpoint: Checkpoint) -> tuple[int, int
     segments = await asyncio.to_thread(checkpoint.segments)
     if not segments:
         raise UsageError(f"{job.source}: there is no frame between --start and --end")
-    target, unfinished = job.target, checkpoint.unfinished
+    target, unfinished = job.target, fresh(checkpoint.unfinished)
     damaged = await _in_thread(lambda stop: job.plan.write(segments, unfinished, stop))
     if target.exists() and not job.options.overwrite:
         raise UsageError(f"{target} exists already; --overwrite replaces it")
