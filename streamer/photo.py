@@ -9,7 +9,7 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
-from PIL import ImageCms, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import ImageCms, ImageFile, UnidentifiedImageError
 
 from streamer.errors import MediaError, TooLargeError
 from streamer.frame import Image
@@ -36,6 +36,11 @@ WRITES: Final = {
 }  # fmt: skip
 QUALITY: Final = 92
 ORIENTATION, GPS = 0x0112, 0x8825  # EXIF tags
+_TURNS: Final = {
+    2: Pillow.Transpose.FLIP_LEFT_RIGHT, 3: Pillow.Transpose.ROTATE_180,
+    4: Pillow.Transpose.FLIP_TOP_BOTTOM, 5: Pillow.Transpose.TRANSPOSE,
+    6: Pillow.Transpose.ROTATE_270, 7: Pillow.Transpose.TRANSVERSE, 8: Pillow.Transpose.ROTATE_90,
+}  # fmt: skip
 # Pillow's formats that run no foreign program, and HEIF, which pi-heif adds.
 READS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 SUFFIXES: Final = {"JPEG": ".jpg", "HEIF": ".heic", "TIFF": ".tif"}  # else .<format>
@@ -72,11 +77,13 @@ def open_photo(data: bytes, max_pixels: int, *, keep_location: bool = False) -> 
     with _readable():
         picture, notes = _load(data, max_pixels)
         with picture:
-            upright = ImageOps.exif_transpose(picture)
+            exif = _exif(picture)
+            turn = _TURNS.get(exif.pop(ORIENTATION, 1)) if exif is not None else None
+            upright = picture if turn is None else picture.transpose(turn)
             image = from_rgb(np.asarray(_to_srgb(upright)))
             opaque = not upright.has_transparency_data
             alpha = None if opaque else upright.convert("RGBA").getchannel("A")
-            extra, lost = _extra(upright, keep_location)
+            extra, lost = _extra(exif, picture.info, keep_location)
             return Photo(image, alpha, extra, (*notes, *lost))
 
 
@@ -196,13 +203,26 @@ def scans(data: bytes) -> int:
     return count
 
 
-def _extra(picture: Pillow.Image, keep_location: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
-    exif = picture.getexif()
-    exif.pop(ORIENTATION, None)
+def _exif(picture: Pillow.Image) -> Pillow.Exif | None:
+    """None when it makes no sense; the picture may be whole all the same."""
+    try:
+        return picture.getexif()
+    except Exception:  # whatever Pillow raises
+        return None
+
+
+def _extra(
+    exif: Pillow.Exif | None, info: Mapping[Any, Any], keep_location: bool
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    extra: dict[str, Any] = {"dpi": info["dpi"]} if "dpi" in info else {}
+    if exif is None:
+        return extra, ("its metadata (EXIF) is damaged and left out",)
     located = not keep_location and exif.pop(GPS, None) is not None
-    extra: dict[str, Any] = {"exif": exif.tobytes()} if len(exif) else {}
     notes = ("the location is left out; --keep-location keeps it",) if located else ()
-    return extra | ({"dpi": picture.info["dpi"]} if "dpi" in picture.info else {}), notes
+    try:
+        return extra | ({"exif": exif.tobytes()} if len(exif) else {}), notes
+    except Exception:  # whatever Pillow raises for values it cannot write
+        return extra, ("its metadata (EXIF) is damaged and left out",)
 
 
 @contextmanager
