@@ -16,7 +16,7 @@ from dataclasses import replace
 from fractions import Fraction
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from streamer import bounded
 from streamer.bounded import Bounded, EndedError, Limits
@@ -87,6 +87,7 @@ class _Carrier:
         finally:
             loop.remove_reader(self._end.fileno())
             submitting.cancel()
+            await asyncio.gather(submitting, return_exceptions=True)
 
     def _receive(self) -> None:
         try:
@@ -138,32 +139,41 @@ def _transcode(
         end = stack.enter_context(contextlib.closing(RingEnd(plug, depth)))
 
         async def run() -> tuple[str, ...]:
-            flow = _flow(end, depth)
+            upstream = _Upstream(end)
+            asyncio.get_running_loop().add_reader(end.fileno(), upstream.receive)
+            flow = Flow(live=False, window=depth, reserve=upstream.reserve)
             return (await transcode(job, flow, end.tell, preview=preview)).notes
 
         return asyncio.run(run())
 
 
-def _flow(end: RingEnd, depth: int) -> Flow:
-    """A flow through the other process."""
-    sent: deque[InFlight] = deque()
+class _Upstream:
+    """The way to the ring, as a worker that has room for every frame of the flow's window."""
 
-    async def submit(flow: Flow, take: Callable[[], Frame]) -> int:
-        await flow.window_open()
+    def __init__(self, end: RingEnd) -> None:
+        self._end = end
+        self._sent: deque[InFlight] = deque()
+
+    async def reserve(self, flow: Flow) -> Self:
+        return self
+
+    def release(self) -> None:
+        pass
+
+    def send(self, frame: InFlight) -> None:
         bounded.progress()
-        accepted = flow.accept(take(), time.monotonic())
-        frame = accepted.frame
-        sent.append(accepted)
-        end.send(frame.image, Request(frame.style, frame.height_px, frame.orders))
-        return accepted.seq
+        self._sent.append(frame)
+        asked = frame.frame
+        self._end.send(asked.image, Request(asked.style, asked.height_px, asked.orders))
 
-    def receive() -> None:
+    def receive(self) -> None:
+        """The channel is readable."""
         try:
-            response = end.receive()
+            response = self._end.receive()
         except (EOFError, OSError):
             os._exit(1)  # nobody is there any more
         assert response.image is not None  # what failed ends this process
-        asked = sent.popleft()
+        asked = self._sent.popleft()
         frame = replace(
             asked.frame,
             image=response.image,
@@ -172,8 +182,4 @@ def _flow(end: RingEnd, depth: int) -> Flow:
             service_s=response.inference_s,
         )
         now = time.monotonic()
-        flow.complete(Completion(asked.seq, frame, now, inference_s=response.inference_s))
-
-    flow = Flow(live=False, window=depth, submit=submit)
-    asyncio.get_running_loop().add_reader(end.fileno(), receive)
-    return flow
+        asked.flow.complete(Completion(asked.seq, frame, now, inference_s=response.inference_s))
