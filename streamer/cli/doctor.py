@@ -91,8 +91,8 @@ def doctor(  # noqa: PLR0917 - Typer reads every option from here
             checks.append(one)
             report(one.name)
         if not quick and not any(_failed(checks, part) for part in _NEEDED):
-            up, rows = speeds(config, Catalogue.load(), report)
-            checks.append(up)
+            more, rows = speeds(config, Catalogue.load(), report)
+            checks += more
     _show(checks, rows, as_json)
     raise typer.Exit(_failed(checks))
 

@@ -149,7 +149,7 @@ class _Batch:
             self._failed(item, error)
             return
         except Exception as error:
-            log.debug("x %s broke", item.source, exc_info=True)
+            log.debug("%s broke", item.source, exc_info=True)
             self._failed(item, StreamerError(f"{item.source}: internal error: {error!r}"))
             return
         for note in result.notes:

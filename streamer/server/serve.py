@@ -33,6 +33,7 @@ from streamer.server.config import Config
 from streamer.server.http_server import serving
 from streamer.server.interfaces import Live
 from streamer.server.listen import bind, check_tls, notify_ready, urls
+from streamer.server.photos import PhotoDecoder
 from streamer.styles.catalogue import Catalogue
 from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.options import PeerOptions
@@ -94,16 +95,19 @@ def _assemble(
         broadcasts=broadcasts,
     )
     videos = VideoJobs(lambda: ring.open(live=False))
+    decoder = PhotoDecoder()
+    decoder.start()
     app = create_app(
         config,
         ring,
         Live(sessions, viewers, broadcasts),
         styles,
         videos,
+        decoder=decoder,
         phone_url=_for_phones(config, addresses),
     )
     closing = contextlib.AsyncExitStack()
-    for part in (sessions, viewers, videos):
+    for part in (sessions, viewers, videos, decoder):
         closing.push_async_callback(part.aclose)
     return ring, closing, app
 
