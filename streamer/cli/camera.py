@@ -26,7 +26,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     strength: Annotated[
         float, typer.Option(min=0, max=1, help="How strongly to stylize: 0 keeps the original.")
     ] = 1.0,
-    tone: ToneOption = "half",
+    tone: ToneOption = DEFAULT_TONE,
     brush: BrushOption = None,
     calm: CalmOption = True,
     size: Annotated[

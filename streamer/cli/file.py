@@ -67,7 +67,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
             rich_help_panel=LOOK_PANEL,
         ),
     ] = 0.0,
-    tone: ToneOption = "half",
+    tone: ToneOption = DEFAULT_TONE,
     brush: BrushOption = None,
     height: Annotated[
         int | None,

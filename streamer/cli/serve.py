@@ -116,7 +116,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
             rich_help_panel=_VIDEO,
         ),
     ] = _DEFAULT.smooth,
-    tone: ToneOption = "half",
+    tone: ToneOption = DEFAULT_TONE,
     brush: BrushOption = None,
     calm: CalmOption = _DEFAULT.calm,
     height: Annotated[

@@ -39,7 +39,7 @@ class BatchOptions:
     style: str | None = None
     strength: float = 1.0
     preserve_color: bool = False
-    tone: float = 0.5
+    tone: float = TONES[DEFAULT_TONE]
     transcode: TranscodeOptions = field(default_factory=TranscodeOptions)
     preview: Path | None = None
     keep_location: bool = False

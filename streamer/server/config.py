@@ -41,7 +41,7 @@ class Config:
 
     style: str | None = None  # None: the catalogue's first
     smooth: float = 0.0
-    tone: float = 0.5
+    tone: float = TONES[DEFAULT_TONE]
     brush: Brush = "medium"
     calm: bool = True
     height_px: int | Literal["auto"] = "auto"
