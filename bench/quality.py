@@ -147,7 +147,7 @@ def warping_error(frames: Sequence[Pixels], stylize: Painter) -> float:
 
 
 def flicker(picture: Pixels, stylize: Painter, count: int = 9, settled: int = 4) -> float:
-    """Mean absolute difference of consecutive paintings of one noisy still picture, once settled."""
+    """Mean absolute difference of consecutive paintings of a noisy still, once settled."""
     rng = np.random.default_rng(0)
     noisy = [
         (picture + rng.normal(0, NOISE, picture.shape)).round().clip(0, 255).astype(np.uint8)
@@ -219,7 +219,9 @@ def print_steadiness(
     measures: Sequence[tuple[str, Callable[[Painter], float]]],
     styles: Sequence[str],
 ) -> None:
-    print(f"unsteadiness, 1/255, mean of {len(styles)} styles (mean and worst share of the published)")
+    print(
+        f"unsteadiness, 1/255, mean of {len(styles)} styles (mean and worst share of the published)"
+    )
     for name, measure in measures:
         error = {
             label: np.array([measure(look(style)) for style in styles])

@@ -20,6 +20,7 @@ from streamer.files.job import TranscodeJob, TranscodeOptions, prepare
 from streamer.files.report import Reporter, Summary, reporter
 from streamer.files.transcode import Result, transcode
 from streamer.frame import Style
+from streamer.look import DEFAULT_TONE, TONES
 from streamer.photo import WRITES, read_photo, suffix_of, write_photo
 from streamer.ring.ring import Ring
 from streamer.ring.setup import resolve

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamer.errors import UsageError
-from streamer.look import Brush
+from streamer.look import DEFAULT_TONE, TONES, Brush
 from streamer.ring.setup import Setup
 from streamer.server.origin import parse_origin
 from streamer.webrtc.ice_server import IceServer
