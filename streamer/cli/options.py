@@ -101,7 +101,7 @@ ToneOption = Annotated[
         "--tone",
         metavar="TONE",
         help="Colours and contrast of a style: own follows the picture, steady stays the same for "
-        "every picture, calm (0.3) and half (0.5) lie between; or a number from 0 to 1.",
+        "every picture, calm (0.25) and half (0.5) lie between; or a number from 0 to 1.",
         rich_help_panel=LOOK_PANEL,
     ),
 ]

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import UsageError
+from streamer.look import DEFAULT_TONE, TONES
 from streamer.pipeline.change import MAX_MESSAGE_CHARACTERS, Change, read_change, read_id
 
 
@@ -23,7 +24,7 @@ def message(**wanted: object) -> str:
         ({"smooth": 0.5}, Change(smooth=0.5)),
         ({"tone": 0.25}, Change(tone=0.25)),
         ({"tone": "own"}, Change(tone=0.0)),
-        ({"tone": "calm"}, Change(tone=0.3)),
+        ({"tone": "calm"}, Change(tone=TONES[DEFAULT_TONE])),
         ({"tone": "half"}, Change(tone=0.5)),
         ({"tone": "steady"}, Change(tone=1.0)),
         ({"brush": "bold"}, Change(brush="bold")),
