@@ -10,6 +10,7 @@ from streamer.cli.options import (
     LOOK_PANEL,
     BackendOption,
     BrushOption,
+    DeviceOption,
     GpusOption,
     RayAddressOption,
     SmoothOption,
@@ -110,6 +111,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     gpus: GpusOption = None,
+    device: DeviceOption = None,
     ray_address: RayAddressOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_RUN)
@@ -157,7 +159,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     if brush is not None and height is not None:
         raise UsageError("--brush and --height both say at which height to stylize: give one")
 
-    size, note = choose_setup("file", backend, workers, threads, gpus, ray_address)
+    size, note = choose_setup("file", backend, workers, threads, gpus, ray_address, device)
     if note:
         print(note, file=sys.stderr)
 
@@ -187,6 +189,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         workers=size.workers,
         threads=size.threads,
         gpus=size.gpus,
+        device=size.device,
         ray_address=ray_address,
         as_json=as_json,
         dry_run=dry_run,

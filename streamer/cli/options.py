@@ -9,7 +9,7 @@ from urllib.parse import unquote
 
 import typer
 
-from streamer.engine.backend import Backend
+from streamer.engine.backend import Backend, Device
 from streamer.errors import UsageError
 from streamer.look import Brush
 from streamer.ring.setup import Setup
@@ -53,6 +53,15 @@ GpusOption = Annotated[
         min=0,
         max=1024,
         help="Number of GPUs to use, with --backend torch. Default: all.",
+        rich_help_panel=WORKERS_PANEL,
+    ),
+]
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option(
+        "--device",
+        help="Where the networks run: gpu and npu are those of Intel, by OpenVINO; cuda is an NVIDIA "
+        "GPU, by Torch. Default: cuda with --backend torch where there is one, else cpu.",
         rich_help_panel=WORKERS_PANEL,
     ),
 ]
@@ -137,6 +146,7 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     threads: int | None,
     gpus: int | None,
     ray_address: str | None,
+    device: Device | None = None,
 ) -> tuple[Setup, str]:
     """The workers to start, and a line that says so when `streamer bench` chose them, else "".
 
@@ -144,10 +154,12 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     UsageError.
     """
     from streamer.diagnostics.saved import load_saved
-    from streamer.ring.setup import resolve
+    from streamer.ring.setup import check_device, resolve
 
-    found = load_saved(use, backend, workers, threads, gpus, ray_address)
-    return found or (resolve(backend or "auto", workers, threads, gpus), "")
+    if ray_address is None:  # else the workers may be where there is one
+        check_device(device or "auto")
+    found = load_saved(use, backend, workers, threads, gpus, ray_address, device)
+    return found or (resolve(backend or "auto", workers, threads, gpus, device or "auto"), "")
 
 
 def parse_ice_server(text: str) -> IceServer:

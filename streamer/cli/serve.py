@@ -11,6 +11,7 @@ from streamer.cli.options import (
     BackendOption,
     BrushOption,
     CalmOption,
+    DeviceOption,
     GpusOption,
     RayAddressOption,
     SmoothOption,
@@ -101,6 +102,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     gpus: GpusOption = None,
+    device: DeviceOption = None,
     ray_address: RayAddressOption = None,
     style: StyleOption = None,
     smooth: SmoothOption = _DEFAULT.smooth,
@@ -193,7 +195,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         from streamer.server.certificate import ours
 
         tls_cert, tls_key = ours(tls_cert or tls_key)
-    setup, note = choose_setup("live", backend, workers, threads, gpus, ray_address)
+    setup, note = choose_setup("live", backend, workers, threads, gpus, ray_address, device)
     config = Config(
         host=host,
         port=port,

@@ -45,7 +45,7 @@ class FoldedModel:
                 data, layout.black, layout.white, engine, threads=threads, device=device
             )
 
-        best = probe(open_network, cache_dir(), threads, engines).best
+        best = probe(open_network, cache_dir(), threads, engines, device).best
         self.engine = best
         self._model, self._network = model, open_network(best)
         self._steady = read(model.statistics) if model.statistics is not None else None

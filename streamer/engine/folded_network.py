@@ -184,8 +184,9 @@ class FoldedNetwork:
             return OnnxRuntimeRun(made, width, height, self._threads)
         from streamer.engine.openvino_engine import OpenVinoRun
 
-        hint = "bf16" if engine == "openvino-bf16" else "f32"
         threads, device = self._threads, self._device
+        half = "bf16" if device == "CPU" else "f16"
+        hint = half if engine == "openvino-bf16" else "f32"
         return OpenVinoRun(made, width, height, hint=hint, threads=threads, device=device)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamer.engine.backend import Backend
+from streamer.engine.backend import Backend, Device
 from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.files.inputs import PHOTOS, PIPE, Item, items
 from streamer.files.job import TranscodeJob, TranscodeOptions, prepare
@@ -48,6 +48,7 @@ class BatchOptions:
     workers: int | None = None
     threads: int = 1
     gpus: int = 0
+    device: Device = "auto"
     ray_address: str | None = None
     as_json: bool = False
     dry_run: bool = False
@@ -164,7 +165,9 @@ class _Batch:
 
     def _ring(self) -> Ring:
         options = self.options
-        size = resolve(options.backend, options.workers, options.threads, options.gpus)
+        size = resolve(
+            options.backend, options.workers, options.threads, options.gpus, options.device
+        )
         return ring_of(size, self.catalogue, self.style, address=options.ray_address)
 
     def _report_plan(self, item: Item, job: TranscodeJob | None) -> None:
