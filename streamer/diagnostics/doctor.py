@@ -1,5 +1,6 @@
 """cli/doctor → **doctor** → checks, measure: all checks, and the frame rates to expect."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
