@@ -1,5 +1,9 @@
 import { mount } from 'svelte';
-import App from './App.svelte';
 import './app.css';
+import App from './App.svelte';
+import { language, preferred } from './i18n/words.svelte';
+import { loadPreferences } from './settings';
 
-mount(App, { target: document.body });
+void language
+  .choose(loadPreferences().language ?? preferred(navigator.languages))
+  .then(() => mount(App, { target: document.body }));

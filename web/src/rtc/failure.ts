@@ -14,11 +14,14 @@ export type Reason =
   | 'not_ready'
   | 'unreachable'
   | 'lost' // the connection, or the video on it
+  | 'ended' // by the server, which says why
   | 'unconnected' // the server answered, but no media came through
   | 'refused'; // anything else, in the server's or the browser's words
 
 /** Reasons that pass by themselves: worth another try without being asked. */
 const PASSING: ReadonlySet<Reason> = new Set(['not_ready', 'unreachable', 'lost', 'unconnected']);
+
+const CAMERAS: ReadonlySet<Reason> = new Set(['camera_lost', 'camera_busy', 'denied', 'no_camera']);
 
 export class Failure extends Error {
   constructor(
@@ -27,6 +30,11 @@ export class Failure extends Error {
     readonly retryAfter_s = 0,
   ) {
     super(`${reason} ${detail}`.trim());
+  }
+
+  /** Whether it is the camera's, which may be back at any time. */
+  get fromCamera(): boolean {
+    return CAMERAS.has(this.reason);
   }
 
   /** Whether to try again; a full server only matters to those who have not been in. */

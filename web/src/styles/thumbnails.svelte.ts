@@ -5,7 +5,7 @@ import { Failure } from '../rtc/failure';
 import type { StyleInfo } from '../rtc/protocol';
 import { type Sleep, sleep } from '../rtc/retry';
 
-export const THUMBNAIL_PX = 144;
+export const THUMBNAIL_PX = 180;
 const MOST_TRIES = 20; // a server that warms up
 
 export class Thumbnails {

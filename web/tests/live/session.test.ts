@@ -36,6 +36,10 @@ class FakeSource implements Source {
   stream = {} as MediaStream;
   close = vi.fn();
   unplug!: () => void;
+  silence!: () => void;
+  silenced = new Promise<void>((resolve) => {
+    this.silence = resolve;
+  });
   ended = new Promise<Failure>((resolve) => {
     this.unplug = () => resolve(new Failure('camera_lost'));
   });
