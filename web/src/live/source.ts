@@ -83,10 +83,21 @@ async function openDevices(wanted: Wanted): Promise<MediaStream | null> {
   if (!constraints.video && !constraints.audio) return null;
   if (!navigator.mediaDevices) throw new Failure('insecure');
   try {
-    return await navigator.mediaDevices.getUserMedia(constraints);
+    const stream = await navigator.mediaDevices.getUserMedia(constraints);
+    await turn(stream, wanted.height_px);
+    return stream;
   } catch (error) {
     throw Failure.fromCamera(error);
   }
+}
+
+/** An upright phone gets an upright picture, also of a camera that lies. */
+async function turn(stream: MediaStream, height_px: number): Promise<void> {
+  const [track] = stream.getVideoTracks();
+  const { width: across = 0, height: down = 0 } = track?.getSettings() ?? {};
+  if (navigator.maxTouchPoints === 0 || innerWidth > innerHeight || across <= down) return;
+  const upright = { width: height_px, height: width(height_px), aspectRatio: 9 / 16 };
+  await track?.applyConstraints({ ...upright, frameRate: FPS }).catch(() => {});
 }
 
 function ended(stream: MediaStream): Promise<Failure> {
