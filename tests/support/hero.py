@@ -8,6 +8,7 @@ which the shelf shows every style.
 
 import base64
 import io
+import itertools
 import subprocess
 import sys
 import tempfile
@@ -69,7 +70,7 @@ def film(
 ) -> Iterator[Picture.Image]:
     """The face in one style after the other, then the landscape, and the photo that is painted."""
     yield from [faces[0]] * SHOWN
-    for before, after in zip(faces, faces[1:], strict=False):
+    for before, after in itertools.pairwise(faces):
         yield from wipe([before] * WIPE, [after] * WIPE)
         yield from [after] * SHOWN
     yield from wipe([faces[-1]] * WIPE, sea[:WIPE])
@@ -121,7 +122,7 @@ def write(frames: list[Picture.Image], path: Path) -> None:
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.options = {"crf": str(CRF), "b": "0", "cpu-used": "2", "row-mt": "1", "g": "300"}
         for picture in frames:
-            container.mux(stream.encode(av.VideoFrame.from_image(picture)))
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.asarray(picture), "rgb24")))
         container.mux(stream.encode())
 
 

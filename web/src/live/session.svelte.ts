@@ -118,8 +118,11 @@ export class Session {
     if (known) this.catalogue = { ...known, styles: [...known.styles, style] };
   }
 
-  /** Open the source and keep it connected until `stop`, or until something needs a person. */
-  async start(kind: Wanted['kind'] = this.wanted.kind): Promise<void> {
+  /**
+   * Open the source and keep it connected until `stop`, or until something needs a person.
+   * `again`: it was live a moment ago, so a full server may only not know yet that we left.
+   */
+  async start(kind: Wanted['kind'] = this.wanted.kind, again = false): Promise<void> {
     this.stop();
     Object.assign(this.wanted, { kind });
     const run = new AbortController();
@@ -128,7 +131,7 @@ export class Session {
     try {
       await this.#reopen();
       run.signal.throwIfAborted();
-      await this.#keepConnected(run.signal);
+      await this.#keepConnected(run.signal, again);
     } catch (error) {
       if (this.#run === run) this.#end('failed', Failure.from(error));
     }
@@ -263,8 +266,8 @@ export class Session {
     });
   }
 
-  async #keepConnected(signal: AbortSignal): Promise<never> {
-    let wasLive = false;
+  async #keepConnected(signal: AbortSignal, again: boolean): Promise<never> {
+    let wasLive = again;
     let tries = 0;
     while (true) {
       try {
