@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, expect
+from playwright.sync_api import Browser, Playwright, expect
 
 from streamer.server.pages import PAGE
 from tests.support.browser import (
@@ -51,7 +51,7 @@ SHOWN = """
 # What is cut off, or can only be reached by scrolling the page.
 OUTSIDE = """
     () => [...document.querySelectorAll('header button, .dock .bar button, .dock .ends button')]
-      .map((button) => [button.ariaLabel ?? button.textContent.trim(), button.getBoundingClientRect()])
+      .map((one) => [one.ariaLabel ?? one.textContent.trim(), one.getBoundingClientRect()])
       .filter(([, {width}]) => width > 0)
       .filter(([, {left, top, right, bottom}]) =>
         left < 0 || top < 0 || right > innerWidth || bottom > innerHeight)
@@ -129,13 +129,9 @@ def test_a_kiosk_shows_nothing_but_the_painting(server: Server, chromium: Browse
 
 
 def test_no_more_is_sent_than_is_needed(server: Server, chromium: Browser) -> None:
-    sent: dict[str, int] = {}
-
-    def note(page: Page) -> None:
-        page.on("response", lambda answer: sent.update({answer.url: 0}))
-
+    sent: list[str] = []
     with page_at(chromium, "about:blank") as page:
-        note(page)
+        page.on("response", lambda answer: sent.append(answer.url))
         page.goto(server.url)
         expect(page.locator("[data-style]").first).to_be_visible(timeout=LIVE_MS)
         names = [url.removeprefix(server.url) for url in sent]

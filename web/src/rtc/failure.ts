@@ -15,6 +15,7 @@ export type Reason =
   | 'unreachable'
   | 'lost' // the connection, or the video on it
   | 'ended' // by the server, which says why
+  | 'replaced' // another publisher has the stream now
   | 'unconnected' // the server answered, but no media came through
   | 'refused'; // anything else, in the server's or the browser's words
 
@@ -37,9 +38,13 @@ export class Failure extends Error {
     return CAMERAS.has(this.reason);
   }
 
-  /** Whether to try again; a full server only matters to those who have not been in. */
+  /**
+   * Whether to try again. A full server only matters to those who have not been in, and what the
+   * server ended may be had again: it restarts, or something took too long.
+   */
   passes(wasLive: boolean): boolean {
-    return PASSING.has(this.reason) || (wasLive && this.reason === 'server_full');
+    const { reason } = this;
+    return PASSING.has(reason) || (wasLive && (reason === 'server_full' || reason === 'ended'));
   }
 
   static from(error: unknown): Failure {

@@ -78,8 +78,10 @@ class Control {
       const message = readMessage(String(data));
       if (message === null) return;
       if ('stats' in message) onstats(message.stats);
-      else if ('ended' in message) connection.lose(new Failure('ended', readEnd(message.ended)));
-      else if ('applied' in message) this.#take(message.id)?.resolve(message.applied);
+      else if ('ended' in message) {
+        const { detail, replaced } = readEnd(message.ended);
+        connection.lose(new Failure(replaced ? 'replaced' : 'ended', detail));
+      } else if ('applied' in message) this.#take(message.id)?.resolve(message.applied);
       else this.#take(message.id)?.reject(message.error);
     });
   }

@@ -131,8 +131,9 @@ export function readMessage(text: string): Message | null {
 }
 
 /** Why the server ended a stream, in words. */
-export function readEnd(ended: string | Refusal): string {
-  return typeof ended === 'string' ? ended : (ended.message ?? '');
+export function readEnd(ended: string | Refusal): { detail: string; replaced: boolean } {
+  const detail = typeof ended === 'string' ? ended : (ended.message ?? '');
+  return { detail, replaced: /^another publisher/.test(detail) };
 }
 
 /** The error an HTTP answer carries, whatever else stands between us and the server. */
