@@ -31,7 +31,7 @@ SIZES = {
     "1080p": {"width": 1920, "height": 1080},
     "4k": {"width": 3840, "height": 2160},
 }
-LEAST_SHOWN = 0.85
+LEAST_SHOWN_AWAKE = 0.8  # all of it while the controls have faded
 FIRST_LOAD_BYTES = 60_000
 TOKEN = "0123456789abcdef"
 
@@ -89,7 +89,7 @@ def test_the_painting_is_the_page(server: Server, chromium: Browser, size: str) 
         expect(page.locator("main.quiet")).to_have_count(0)
         assert page.evaluate(OUTSIDE) == [], "live"
         if size in ("720p", "1080p", "4k"):
-            assert page.evaluate(SHOWN) > LEAST_SHOWN - 0.1, "even with all controls shown"
+            assert page.evaluate(SHOWN) > LEAST_SHOWN_AWAKE, "even with all controls shown"
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         shoot(page, f"live-{size}")
     eventually_sync(lambda: server.streams() == {})
@@ -139,7 +139,7 @@ def test_no_more_is_sent_than_is_needed(server: Server, chromium: Browser) -> No
     assert any(name.endswith(".js") for name in code)
     sizes = {name: packed(name) for name in code}
     assert sum(sizes.values()) < FIRST_LOAD_BYTES, sizes
-    assert not [name for name in names if "//" in name], "nothing comes from elsewhere"
+    assert not [name for name in names if name.startswith("http")], "nothing comes from elsewhere"
 
 
 def packed(name: str) -> int:
