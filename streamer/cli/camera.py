@@ -8,6 +8,8 @@ from streamer.cli.options import (
     BackendOption,
     BrushOption,
     CalmOption,
+    StrengthOption,
+    StyleOption,
     ThreadsOption,
     ToneOption,
     WorkersOption,
@@ -20,12 +22,8 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     source: Annotated[
         str, typer.Argument(help="Camera number or name, URL, file, or screen.")
     ] = "0",
-    style: Annotated[
-        str | None, typer.Option(help="Style, or a blend such as a:0.7,b:0.3.")
-    ] = None,
-    strength: Annotated[
-        float, typer.Option(min=0, max=1, help="How strongly to stylize: 0 keeps the original.")
-    ] = 1.0,
+    style: StyleOption = None,
+    strength: StrengthOption = 1.0,
     tone: ToneOption = "half",
     brush: BrushOption = None,
     calm: CalmOption = True,

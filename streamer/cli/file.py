@@ -12,6 +12,9 @@ from streamer.cli.options import (
     BrushOption,
     GpusOption,
     RayAddressOption,
+    SmoothOption,
+    StrengthOption,
+    StyleOption,
     ThreadsOption,
     ToneOption,
     WorkersOption,
@@ -39,34 +42,15 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
             rich_help_panel=_FILE,
         ),
     ] = None,
-    style: Annotated[
-        str | None,
-        typer.Option(help="Style, or a blend such as a:0.7,b:0.3.", rich_help_panel=LOOK_PANEL),
-    ] = None,
-    strength: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            help="How strongly to stylize: 0 keeps the original.",
-            rich_help_panel=LOOK_PANEL,
-        ),
-    ] = 1.0,
+    style: StyleOption = None,
+    strength: StrengthOption = 1.0,
     preserve_color: Annotated[
         bool,
         typer.Option(
             "--preserve-color", help="Keep the original colours.", rich_help_panel=LOOK_PANEL
         ),
     ] = False,
-    smooth: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=0.95,
-            help="Reduce flicker: share of the previous frame that is mixed in.",
-            rich_help_panel=LOOK_PANEL,
-        ),
-    ] = 0.0,
+    smooth: SmoothOption = 0.0,
     tone: ToneOption = "half",
     brush: BrushOption = None,
     height: Annotated[

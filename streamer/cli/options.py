@@ -68,6 +68,33 @@ RayAddressOption = Annotated[
 ]
 
 LOOK_PANEL = "Look"
+StyleOption = Annotated[
+    str | None,
+    typer.Option(
+        "-s",
+        "--style",
+        help="Style, or a blend such as a:0.7,b:0.3. Default: the first of `streamer styles list`.",
+        rich_help_panel=LOOK_PANEL,
+    ),
+]
+StrengthOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=1,
+        help="How strongly to stylize: 0 keeps the original.",
+        rich_help_panel=LOOK_PANEL,
+    ),
+]
+SmoothOption = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        max=0.95,
+        help="Reduce flicker: weight of the previous frame where nothing moves.",
+        rich_help_panel=LOOK_PANEL,
+    ),
+]
 ToneOption = Annotated[
     str,
     typer.Option(

@@ -13,6 +13,8 @@ from streamer.cli.options import (
     CalmOption,
     GpusOption,
     RayAddressOption,
+    SmoothOption,
+    StyleOption,
     ThreadsOption,
     ToneOption,
     WorkersOption,
@@ -100,22 +102,8 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     threads: ThreadsOption = None,
     gpus: GpusOption = None,
     ray_address: RayAddressOption = None,
-    style: Annotated[
-        str | None,
-        typer.Option(
-            help="Style of a new stream, or a blend such as a:0.7,b:0.3. Default: the first.",
-            rich_help_panel=_VIDEO,
-        ),
-    ] = None,
-    smooth: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=0.95,
-            help="Reduce flicker: weight of the previous frame where nothing moves.",
-            rich_help_panel=_VIDEO,
-        ),
-    ] = _DEFAULT.smooth,
+    style: StyleOption = None,
+    smooth: SmoothOption = _DEFAULT.smooth,
     tone: ToneOption = "half",
     brush: BrushOption = None,
     calm: CalmOption = _DEFAULT.calm,
