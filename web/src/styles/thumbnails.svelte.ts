@@ -53,6 +53,13 @@ export class Thumbnails {
     }
   }
 
+  /** Leave the rest out, for what is more urgent. */
+  stop(): void {
+    this.#run?.abort();
+    this.#left = [];
+    this.busy = false;
+  }
+
   /** One more style of the same picture, ahead of those still waiting. */
   async add(style: StyleInfo): Promise<void> {
     if (this.busy) this.#left.unshift(style);
