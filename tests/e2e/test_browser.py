@@ -124,6 +124,7 @@ def test_the_page_comes_back_by_itself_after_a_restart(server: Server, chromium:
         assert last.evaluate(COLOURS) > 10, "the last painting stays"
         shoot(page, "server-gone")
         server.start()  # answers "not ready" while its workers load
+        server.wait_until_ready()
         expect_state(page, "live")
         frames_seen(page, at_least=5)
         assert page.evaluate("pcs.length") > 1
