@@ -23,6 +23,9 @@ HERE, THERE = (f"lab-{os.getpid()}-client", "10.78.0.2"), (f"lab-{os.getpid()}-s
 LAB = "http://lab.test/"  # a page of nothing, for Chromium without our page
 PROBE = Path(__file__).with_name("lab.js")
 PORT = 9300
+WANTED = {  # what our page remembers of its last visit: camera and microphone
+    "kind": "camera", "deviceId": "", "facing": "", "height_px": 360, "microphoneId": "",
+}  # fmt: skip
 READY_S = 90
 
 
@@ -130,6 +133,8 @@ def page_of(browser: Browser, url: str) -> Iterator[Page]:
         f"{LAB}**", lambda route: route.fulfill(body="<!doctype html>", content_type="text/html")
     )
     page.add_init_script(PROBE.read_text())
+    wanted = json.dumps(json.dumps(WANTED))
+    page.add_init_script(f"if (location.port) localStorage.setItem('streamer', {wanted})")
     page.goto(url)
     try:
         yield page

@@ -11,7 +11,8 @@ bench/link.py carries the packets between them. `aiortc` is a bare echo, `chromi
 Chromium that sends back what it gets. A row: frames shown per second; freezes over a second and
 the longest gap in ms; connections of the page; latency from camera to screen in ms, p50 and p95;
 what is sent down and up in kbps; packets lost down; and, down/up, the retransmissions, requests
-for them, keyframes asked for and keyframes.
+for them, keyframes asked for and keyframes; how much later sound is than its picture, in ms, and
+how much of it had to be concealed.
 """
 
 import argparse
@@ -156,8 +157,28 @@ class Seen:
             "nacks": both("nackCount"),
             "plis": both("pliCount"),
             "keys": both("keyFramesDecoded", "keyFramesEncoded"),
+            "lips": self._lips_ms(),
+            "hidden": self._concealed(),
             "width": frames[-1][2] if frames else 0,
         }
+
+    def _lips_ms(self) -> str:
+        """How much later sound is played than the picture it belongs to, the median."""
+        name = "estimatedPlayoutTimestamp"
+        apart = sorted(
+            audio - video
+            for seen in self.log
+            if self.began <= seen["at"] <= self.ended
+            and (audio := seen.get("inbound-rtp-audio", {}).get(name))
+            and (video := seen.get("inbound-rtp-video", {}).get(name))
+        )
+        return f"{-apart[len(apart) // 2]:.0f}" if apart else "-"
+
+    def _concealed(self) -> str:
+        """The share of sound that was made up for lack of packets."""
+        samples = self._grown("inbound-rtp-audio", "totalSamplesReceived")
+        made_up = self._grown("inbound-rtp-audio", "concealedSamples")
+        return f"{100 * made_up / samples:.1f} %" if samples else "-"
 
     def _grown(self, report: str, name: str) -> int:
         """A counter's growth while measured, over all connections."""
@@ -264,8 +285,8 @@ def main() -> None:
         for name, seen in series(way, names, asked.seconds):
             row = seen.row()
             if name == names[0] or name.endswith("slow"):
-                print(f"{'':28}" + "".join(f"{key:>13}" for key in row))
-            print(f"{way:<9}{name:<19}" + "".join(f"{value!s:>13}" for value in row.values()))
+                print(f"{'':28}" + "".join(f"{key:>11}" for key in row))
+            print(f"{way:<9}{name:<19}" + "".join(f"{value!s:>11}" for value in row.values()))
             sys.stdout.flush()
 
 
@@ -278,7 +299,6 @@ def series(
         playwright = stack.enter_context(sync_playwright())
         lab = stack.enter_context(Lab())
         if way in ("streamer", "viewer"):
-            url = stack.enter_context(server())
             if way == "viewer":
                 far = stack.enter_context(browser_in(playwright, THERE[0], folder))
         elif way == "aiortc":
@@ -293,9 +313,11 @@ def series(
         for name in names:
             scenario = SCENARIOS[name]
             if way == "streamer":
-                yield name, through_streamer(lab, browser, scenario, seconds, url)
+                with server() as url:  # a new one, which remembers no rate
+                    yield name, through_streamer(lab, browser, scenario, seconds, url)
             elif way == "viewer":
-                both = slow_viewer(lab, browser, far, scenario, url)
+                with server() as url:
+                    both = slow_viewer(lab, browser, far, scenario, url)
                 yield from ((f"{name} {who}", seen) for who, seen in both.items())
             else:
                 yield name, through_peer(lab, browser, scenario, seconds, answer)

@@ -59,6 +59,15 @@ def doctor(  # noqa: PLR0917 - Typer reads every option from here
 
     At the end it measures the frame rates to expect of a live stream. The exit code is 1 when a
     check failed.
+
+    [bold]Examples[/bold]
+
+    streamer doctor
+
+    streamer doctor --quick
+        checks only, no frame rates
+
+    streamer doctor --backend torch --json
     """
     from streamer.diagnostics.doctor import findings, speeds
     from streamer.server.config import Config, is_loopback
@@ -82,8 +91,8 @@ def doctor(  # noqa: PLR0917 - Typer reads every option from here
             checks.append(one)
             report(one.name)
         if not quick and not any(_failed(checks, part) for part in _NEEDED):
-            up, rows = speeds(config, Catalogue.load(), report)
-            checks.append(up)
+            more, rows = speeds(config, Catalogue.load(), report)
+            checks += more
     _show(checks, rows, as_json)
     raise typer.Exit(_failed(checks))
 

@@ -20,6 +20,7 @@ from streamer.cli.options import (
     WorkersOption,
     choose_setup,
 )
+from streamer.cli.pulling import PullOption, check_style
 from streamer.errors import UsageError
 
 _FILE = "File"
@@ -43,6 +44,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         ),
     ] = None,
     style: StyleOption = None,
+    pull: PullOption = False,
     strength: StrengthOption = 1.0,
     preserve_color: Annotated[
         bool,
@@ -81,11 +83,18 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         ),
     ] = None,
     encoder: Annotated[
-        Literal["auto", "software", "nvenc", "qsv", "amf", "videotoolbox"],
+        Literal["auto", "software", "nvenc", "qsv", "amf", "videotoolbox", "vaapi"],
         typer.Option(
             help="Video encoder; auto uses the hardware if it works.", rich_help_panel=_FILE
         ),
     ] = "auto",
+    hwaccel: Annotated[
+        Literal["none", "auto", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"],
+        typer.Option(
+            help="Hardware to decode and encode with; what it cannot do, software does.",
+            rich_help_panel=_FILE,
+        ),
+    ] = "none",
     deinterlace: Annotated[
         bool, typer.Option(help="Deinterlace interlaced frames.", rich_help_panel=_FILE)
     ] = True,
@@ -136,7 +145,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     streamer file holiday.mp4
         writes holiday.mosaic.mp4, or whatever style is the default
 
-    streamer file holiday.mp4 --style mosaic:0.7,candy:0.3 --strength 0.8 -o art.mkv
+    streamer file holiday.mp4 --style mosaic:0.7,ember:0.3 --strength 0.8 -o art.mkv
 
     streamer file --start 1:30 --end 2:00 --height 360 long.mp4
 
@@ -156,6 +165,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     if brush is not None and height is not None:
         raise UsageError("--brush and --height both say at which height to stylize: give one")
 
+    check_style(style, pull)
     size, note = choose_setup("file", backend, workers, threads, gpus, ray_address)
     if note:
         print(note, file=sys.stderr)
@@ -168,6 +178,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         codec=codec,
         crf=crf,
         encoder=encoder,
+        hwaccel=hwaccel,
         deinterlace=deinterlace,
         overwrite=overwrite,
         resume=resume,

@@ -7,6 +7,7 @@ stretched.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -125,7 +126,8 @@ def _steps(
     if shape.colors.hdr:
         matrix = MATRICES_HDR.get(shape.colors.matrix, "bt2020nc")
         steps.append(("scale", f"in_color_matrix={matrix}:in_range={span}"))
-        steps += [("format", "gbrp16le"), ("lut3d", f"file={table}:interp=tetrahedral")]
+        file = re.sub(r"([\\':])", r"\\\1", str(table))
+        steps += [("format", "gbrp16le"), ("lut3d", f"file={file}:interp=tetrahedral")]
         source = "in_range=full"
     turn = (shape.rotation - canvas.rotation) % 360 // 90
     steps += TURNS[turn]

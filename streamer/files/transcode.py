@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from streamer.errors import MediaError, StreamerError, UsageError
-from streamer.files.checkpoint import FRAMES, Checkpoint, Segment, Segments, sync
+from streamer.files.checkpoint import FRAMES, Checkpoint, Segment, Segments, fresh, sync
 from streamer.files.container import VideoInfo
 from streamer.files.decode import Decoder
 from streamer.files.job import TranscodeJob, fingerprint
@@ -129,6 +129,7 @@ async def _encode(
         plan.trim,
         deinterlace=options.deinterlace,
         after=done[-1].pts[-1] if done else None,
+        device=job.device,
     )
     depth = depth_of(video.width, video.height)
     statistics = SceneStatistics(options.style, FRAMES, checkpoint.statistics(len(done) - 1))
@@ -153,7 +154,7 @@ async def _encode(
     before = _count(done)
     try:
         async with _reporting(job, source, sink, before, report):
-            with _ungrouped():
+            with pipeline.ungrouped():
                 await pipeline.run(source, flow, sink, on_stylized=statistics.on_stylized)
             await sink.finish()
         await asyncio.to_thread(segments.close)
@@ -188,7 +189,7 @@ async def _assemble(job: TranscodeJob, checkpoint: Checkpoint) -> tuple[int, int
     segments = await asyncio.to_thread(checkpoint.segments)
     if not segments:
         raise UsageError(f"{job.source}: there is no frame between --start and --end")
-    target, unfinished = job.target, checkpoint.unfinished
+    target, unfinished = job.target, fresh(checkpoint.unfinished)
     damaged = await _in_thread(
         lambda stop: job.plan.write(segments, unfinished, stop),
         lambda: unfinished.stat().st_size if unfinished.exists() else 0,
@@ -238,18 +239,6 @@ def _count(segments: list[Segment]) -> int:
     return sum(len(segment.pts) for segment in segments)
 
 
-@contextlib.contextmanager
-def _ungrouped() -> Iterator[None]:
-    """Raises the first failure of a group instead of the group."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from group
-
-
 @contextlib.asynccontextmanager
 async def _reporting(
     job: TranscodeJob,
@@ -272,7 +261,7 @@ async def _reporting(
             report_now()
 
     try:
-        with _ungrouped():
+        with pipeline.ungrouped():
             async with asyncio.timeout(None) as patience, asyncio.TaskGroup() as tasks:
                 reporting = tasks.create_task(keep_reporting())
                 yield

@@ -44,17 +44,15 @@ class LiveCatalogue:
         from streamer.library import store
         from streamer.library.add import import_model
         from streamer.library.read import PICTURES
-        from streamer.photo import decode_photo
 
         self._check_room()
-        decode_photo(picture, self._max_pixels)  # refuses other files, and large pictures
         file = Path(file_name)
         style_name = store.to_name(name) if name else store.free_name(file.stem)
         ending = file.suffix.lower()
         with temporary.folder("style") as folder:
             path = folder / (style_name + (ending if ending in PICTURES else ".png"))
             path.write_bytes(picture)
-            (style,) = import_model(path, name=style_name)
+            (style,) = import_model(path, name=style_name, max_pixels=self._max_pixels)
         self._catalogue = Catalogue.load()
         return self._catalogue.entry(style)
 

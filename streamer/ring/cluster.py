@@ -11,7 +11,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -161,32 +161,22 @@ class Cluster:
         if self._ray.is_initialized():  # one that is gone
             self._ray.shutdown()
         try:
-            self._ray.init(
-                address="local",  # never whatever cluster happens to run here
-                num_cpus=cpus,
-                num_gpus=gpus,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                _temp_dir=f"{self._home}/r",
-            )
+            with _no_idle_helpers():
+                self._ray.init(
+                    address="local",  # never whatever cluster happens to run here
+                    num_cpus=cpus,
+                    num_gpus=gpus,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    _temp_dir=f"{self._home}/r",
+                )
         except Exception as error:  # Ray raises whatever comes to hand
             temporary.remove(self._home)
             raise RingError(f"Ray does not start: {error}") from error
-        self._stop_idle_helpers()
         node = self._ray._private.worker._global_node
         self._processes = {name: one[0].process for name, one in node.all_processes.items()}
-
-    def _stop_idle_helpers(self) -> None:
-        """Autoscaler, dashboard and log collector: 160 MB that one machine has no use for.
-
-        They are our own children; Ray has no option to leave them out (2.60).
-        """
-        node = getattr(self._ray._private.worker, "_global_node", None)
-        for kill in ("kill_monitor", "kill_dashboard", "kill_log_monitor"):
-            with contextlib.suppress(Exception):  # an idle process more is no reason to fail
-                getattr(node, kill)()
 
     def _join_ray(self, address: str) -> None:
         try:
@@ -228,6 +218,24 @@ def check_limits() -> None:
             f"files may have {size / 1e6:.0f} MB at most (ulimit -f): Ray needs "
             f"{FILE_BYTES_MIN / 1e6:.0f} MB"
         )
+
+
+@contextlib.contextmanager
+def _no_idle_helpers() -> Iterator[None]:
+    """Inside, Ray starts no autoscaler, dashboard and log collector.
+
+    One machine has no use for their 160 MB, and the dashboard asks clouds which of them this
+    machine is in, by name and by address. Ray has no option to leave them out (2.60).
+    """
+    from ray._private.node import Node
+
+    idle = ("start_monitor", "start_api_server", "start_log_monitor")
+    with contextlib.ExitStack() as stack:
+        for name in idle:
+            if hasattr(Node, name):
+                stack.callback(setattr, Node, name, getattr(Node, name))
+                setattr(Node, name, lambda *args, **options: None)
+        yield
 
 
 def _own_token() -> None:

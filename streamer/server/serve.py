@@ -32,7 +32,8 @@ from streamer.server.app import create_app
 from streamer.server.config import Config
 from streamer.server.http_server import serving
 from streamer.server.interfaces import Live
-from streamer.server.listen import bind, check_tls, urls
+from streamer.server.listen import bind, check_tls, notify_ready, urls
+from streamer.server.photos import PhotoDecoder
 from streamer.styles.catalogue import Catalogue
 from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.options import PeerOptions
@@ -57,6 +58,7 @@ async def _serve(config: Config, listener: socket.socket) -> None:
             async with ring, closing:
                 gc.collect()
                 gc.freeze()  # all this stays; collecting it again took 0.3 s each time
+                notify_ready()
                 print(f"ready in {time.monotonic() - began_at:.1f} s; Ctrl-C stops", flush=True)
                 if config.open_browser and has_display():
                     closing.enter_context(browser.opened(addresses[0]))
@@ -93,16 +95,19 @@ def _assemble(
         broadcasts=broadcasts,
     )
     videos = VideoJobs(lambda: ring.open(live=False))
+    decoder = PhotoDecoder()
+    decoder.start()
     app = create_app(
         config,
         ring,
         Live(sessions, viewers, broadcasts),
         styles,
         videos,
+        decoder=decoder,
         phone_url=_for_phones(config, addresses),
     )
     closing = contextlib.AsyncExitStack()
-    for part in (sessions, viewers, videos):
+    for part in (sessions, viewers, videos, decoder):
         closing.push_async_callback(part.aclose)
     return ring, closing, app
 

@@ -19,6 +19,7 @@ SENT_MAX = 4096  # packets whose feedback may still come
 WINDOW_S = 0.5  # of sent packets that are judged together
 WINDOW_PACKETS = 8  # fewer say nothing
 BASE_S = 10.0  # the least delay of so long is the path without a queue
+QUEUE_OF_S = 0.25  # of sent packets
 QUEUE_BAD_S = 0.10
 QUEUE_SOME_S = 0.04
 LOSS_BAD = 0.25  # of packets: congestion, whatever the delay
@@ -178,19 +179,22 @@ class Congestion:
         return min(CLIMB_MAX, CLIMB * float(2 ** min(9.0, quiet_s / CLIMB_DOUBLES_S)))
 
     def _queue(self, came: list[_Result], now: float) -> float | None:
-        """How long packets wait on their way, beyond the least delay of late."""
+        """How long packets wait on their way, beyond the least delay of late.
+
+        All of them wait in a queue; jitter and a busy CPU hold up some.
+        """
         if not self._by_delay or not came:
             return None
-        delays = sorted(r.arrived_at - r.sent_at for r in came[-WINDOW_PACKETS:] if r.arrived_at)
-        if not delays:
-            return None
+        recent = [r for r in came if r.sent_at > came[-1].sent_at - QUEUE_OF_S]
+        newest = recent if len(recent) > WINDOW_PACKETS else came[-WINDOW_PACKETS:]
+        delays = sorted(r.arrived_at - r.sent_at for r in newest if r.arrived_at is not None)
         if not self._delays or now - self._delays[-1][0] > 1.0:
             self._delays.append((now, delays[0]))
         elif delays[0] < self._delays[-1][1]:
             self._delays[-1] = self._delays[-1][0], delays[0]
         while self._delays[0][0] < now - BASE_S:
             self._delays.popleft()
-        return delays[len(delays) // 2] - min(delay for _, delay in self._delays)
+        return delays[len(delays) // 5] - min(delay for _, delay in self._delays)
 
 
 def _throughput(came: list[_Result]) -> float:

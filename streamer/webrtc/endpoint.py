@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
 from typing import Literal
 
@@ -50,7 +51,8 @@ class Endpoint:
         self._direction = direction
         self._closing: asyncio.Task[None] | None = None
         self._offer: Offer | None = None
-        servers = [RTCIceServer(s.url, s.username, s.credential) for s in options.ice_servers]
+        known = (server.at(time.time()) for server in options.ice_servers)
+        servers = [RTCIceServer(s.url, s.username, s.credential) for s in known]
         # An explicit list, empty or not: without one aiortc asks a server of Google's.
         self._pc = PeerConnection(
             RTCConfiguration(iceServers=servers),
@@ -122,6 +124,7 @@ class Endpoint:
                 await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
             for transceiver in self._pc.getTransceivers():
                 transceiver.direction = self._direction
+            self._pc.accept_redundant_audio()
             if self._options.by_delay:
                 self._pc.accept_transport_feedback()
             self.agreed()

@@ -23,7 +23,7 @@ AGAIN_S = 0.02  # at least
 class _Sent:
     packet: RtpPacket
     first_at: float
-    last_at: float
+    again_at: float | None = None  # the last time
 
 
 class History:
@@ -38,28 +38,31 @@ class History:
 
     def add(self, packet: RtpPacket, now: float) -> None:
         self._sent.pop(packet.sequence_number, None)
-        self._sent[packet.sequence_number] = _Sent(packet, now, now)
+        self._sent[packet.sequence_number] = _Sent(packet, now)
         while len(self._sent) > PACKETS_MAX or self._oldest().first_at < now - KEEP_S:
             del self._sent[next(iter(self._sent))]
 
     def again(
         self, numbers: Iterable[int], now: float, *, rtt_s: float, target_bps: float
     ) -> list[RtpPacket]:
-        """Those packets that are to be sent once more: kept, not just sent, within the budget."""
+        """Those packets that are to be sent again: kept, not just repeated, within the budget."""
         allowed = BUDGET * target_bps / 8  # bytes per second
         most = max(BUDGET_BYTES_MIN, BUDGET_S * allowed)
         self._budget = min(most, self._budget + (now - self._budget_at) * allowed)
         self._budget_at = now
         packets: list[RtpPacket] = []
+        wait_s = max(AGAIN_S, AGAIN * rtt_s)
         for number in numbers:
             sent = self._sent.get(number)
             if sent is None or now - sent.first_at > WORTH_S:
                 self.gone += 1
                 continue
             size = len(sent.packet.payload)
-            if now - sent.last_at < max(AGAIN_S, AGAIN * rtt_s) or size > self._budget:
+            # The first request is always a new one: it took a round trip to come.
+            is_soon = sent.again_at is not None and now - sent.again_at < wait_s
+            if is_soon or size > self._budget:
                 continue
-            sent.last_at = now
+            sent.again_at = now
             self._budget -= size
             packets.append(sent.packet)
         self.repeated += len(packets)

@@ -20,7 +20,7 @@ from streamer.webrtc.endpoint import Endpoint, google_bitrate_params
 from streamer.webrtc.options import PeerOptions, PeerStats
 from streamer.webrtc.peer_connection import TransceiverFactories
 from streamer.webrtc.receiver import AudioReceiver, VideoReceiver
-from streamer.webrtc.rtp_sender import RtpSender
+from streamer.webrtc.red import AudioSender
 from streamer.webrtc.sender import VideoSender, VideoTrack
 
 
@@ -46,7 +46,7 @@ class Peer(Endpoint):
                 "video": self._video_receiver,
             },
             sender={
-                "audio": lambda transport: RtpSender(self._audio, transport),
+                "audio": lambda transport: AudioSender(self._audio, transport),
                 "video": lambda transport: VideoSender(
                     self._video, transport, options.congestion(), options.memory
                 ),

@@ -36,6 +36,7 @@ from OpenSSL import SSL, crypto
 
 from streamer.errors import StreamerError, told
 from streamer.webrtc.ice import IceConnection, IceScope
+from streamer.webrtc.red import is_red
 from streamer.webrtc.rtp_sender import RtpSender
 from streamer.webrtc.sender import FeedbackTrack
 from streamer.webrtc.transport_feedback import URI, split
@@ -118,10 +119,22 @@ class PeerConnection(RTCPeerConnection):
                         if not is_rtx(codec):  # Firefox asks for this as well
                             codec.rtcpFeedback.append(RTCRtcpFeedback(type="transport-cc"))
 
+    def accept_redundant_audio(self) -> None:
+        """Agree to RED for Opus if it is offered; call after `setRemoteDescription`."""
+        for section in self._RTCPeerConnection__remoteDescription().media:  # type: ignore[attr-defined]
+            opus = next((c for c in section.rtp.codecs if c.name.lower() == "opus"), None)
+            for transceiver in self.getTransceivers():
+                ours = transceiver._codecs
+                if opus and ours and ours[0].name == opus.name and transceiver.kind == "audio":
+                    both = f"{opus.payloadType}/{opus.payloadType}"
+                    ours[:0] = [
+                        red for red in section.rtp.codecs if is_red(red) and both in red.parameters
+                    ]
+
     def codec(self, kind: str) -> RTCRtpCodecParameters | None:
         """The codec agreed on, both ways; None: there is no such track."""
         agreed = (t._codecs for t in self.getTransceivers() if t.kind == kind)
-        return next((codecs[0] for codecs in agreed if codecs), None)
+        return next((one for codecs in agreed for one in codecs if not is_red(one)), None)
 
     def asks_for(self, kind: str) -> bool:
         """Whether the offer asks to receive that kind."""

@@ -32,6 +32,7 @@ from streamer.webrtc.codecs import Decoder
 from streamer.webrtc.depayload import FORMATS, VideoCodec
 from streamer.webrtc.jitter_buffer import EncodedFrame, JitterBuffer, MediaClock, Packet
 from streamer.webrtc.playout import Playout
+from streamer.webrtc.red import Unseen, is_red, split
 from streamer.webrtc.rtp_receiver import RtpReceiver
 from streamer.webrtc.threads import BrokenError, Threads
 from streamer.webrtc.transport_feedback import Arrivals
@@ -46,22 +47,32 @@ UNREADABLE = 5  # frames at the beginning, keyframes mostly, that say something 
 
 
 class AudioReceiver(RtpReceiver):
-    """Passes encoded audio on as it comes."""
+    """Passes encoded audio on as it comes, what was lost and came again 20 ms later included."""
 
     kind = "audio"
 
     def __init__(self, transport: RTCDtlsTransport, take: Callable[[AudioPacket], None]) -> None:
         super().__init__(transport)
         self._take = take
+        self._unseen = Unseen()
 
     async def _handle_rtp_packet(self, packet: RtpPacket, arrival_time_ms: int) -> None:
         now = time.monotonic()
         if (media := self._media(packet)) is None:
             return
         codec, packet = media
-        agreed = next(iter(self._codecs.values()))
-        if packet.payload and codec is agreed:  # what we send is declared to be of this codec
-            self._take(AudioPacket(packet.payload, packet.timestamp, now))
+        agreed = next(one for one in self._codecs.values() if not is_red(one))
+        parts = [(packet.timestamp, packet.payload)]
+        if is_red(codec):
+            try:
+                parts = split(packet.payload, packet.timestamp)
+            except ValueError:
+                return
+        elif codec is not agreed:  # what we send is declared to be of that codec
+            return
+        for clock, data in parts:
+            if data and self._unseen.is_new(clock):
+                self._take(AudioPacket(data, clock, now))
 
 
 class VideoReceiver(RtpReceiver):

@@ -93,9 +93,6 @@ class RtpSender:
     def setTransport(self, transport: RTCDtlsTransport) -> None:
         self.transport = transport
 
-    def replaceTrack(self, track: MediaStreamTrack | None) -> None:
-        raise NotImplementedError("a sender keeps the track it was made with")
-
     async def getStats(self) -> RTCStatsReport:
         return RTCStatsReport()
 
@@ -103,7 +100,7 @@ class RtpSender:
         """Start; RTCPeerConnection calls this several times."""
         if self._tasks:
             return
-        codec = parameters.codecs[0]
+        codec = next(c for c in parameters.codecs if c.name.lower() != "red")
         self._cname, self._mid = parameters.rtcp.cname or "", parameters.muxId
         self._rtx_type = next(
             (

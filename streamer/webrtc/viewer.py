@@ -7,7 +7,7 @@ from streamer.webrtc.endpoint import Endpoint
 from streamer.webrtc.fan_out import FanOut, ViewerTrack
 from streamer.webrtc.options import PeerOptions
 from streamer.webrtc.peer_connection import TransceiverFactories
-from streamer.webrtc.rtp_sender import RtpSender
+from streamer.webrtc.red import AudioSender
 from streamer.webrtc.sender import VideoSender
 
 
@@ -18,7 +18,7 @@ class Viewer(Endpoint):
         factories = TransceiverFactories(
             receiver={},
             sender={
-                "audio": lambda transport: RtpSender(self.audio, transport),
+                "audio": lambda transport: AudioSender(self.audio, transport),
                 "video": lambda transport: VideoSender(
                     self._video, transport, options.congestion(), options.memory
                 ),
