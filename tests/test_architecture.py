@@ -22,7 +22,7 @@ HOMES = {
     "onnxruntime": ("engine/*", "library/from_picture", "training/*"),
     "torch": ("engine/*", "library/from_pytorch", "training/*"),
     "onnx": ("engine/*", "library/*", "training/*"),
-    "PIL": ("photo", "library/*", "server/*", "cli/*", "training/*", "files/*"),
+    "PIL": ("photo", "api/*", "library/*", "server/*", "cli/*", "training/*", "files/*"),
     "pyvirtualcam": ("camera/virtual",),
     "pi_heif": ("photo",),
     "fastapi": ("server/*",),
@@ -74,8 +74,8 @@ def test_pure_modules_import_nothing_that_waits_reads_or_writes(module: str) -> 
 # What runs on its own, by module and the function that starts it, and who notices its end. Task
 # groups need no line here: they raise what their tasks raise.
 OWNED = {
-    ("api/event_loop", "event_loop"): "cancelled, waited for and joined at the end",
-    ("api/ring", "stylize_frames"): "awaited; puts its end into the queue that is read",
+    ("api/event_loop", "event_loop"): "joined; what runs on it raises to who asked",
+    ("api/ring", "stylize_frames"): "awaited when its frames end",
     ("camera/run", "_controlled"): "a thread that catches what lines do, and ends with its input",
     ("camera/run", "_read_lines"): "says itself what is wrong with a line",
     ("camera/source", "__init__"): "a thread that catches everything, tells it and tries again",
@@ -85,8 +85,8 @@ OWNED = {
     ("ending", "_attend"): "sets an event",
     ("ending", "cancellable"): "a daemon thread that only watches",
     ("ending", "listen"): "a daemon thread that only ends the process",
-    ("files/apart", "run"): "`run` gathers it; `receive` ends with its process",
-    ("files/apart", "transcode_apart"): "gathered, and its failure raised",
+    ("files/apart", "run"): "gathered; the flow raises what it fails of",
+    ("files/apart", "transcode_apart"): "waited for",
     ("files/source_sink", "__init__"): "a thread whose failure `ready` and `send` raise",
     ("files/source_sink", "_on"): "puts a frame or the end, or sets an event",
     ("files/transcode", "_in_thread"): "waited for; its result is returned",

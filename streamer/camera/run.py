@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from streamer import ending
 from streamer.camera.source import CameraSource, name_of, parse_source
 from streamer.camera.virtual import VirtualCamera
-from streamer.engine.backend import Backend
+from streamer.engine.backend import Backend, Device
 from streamer.errors import StreamerError
 from streamer.frame import Frame, Style
 from streamer.look import Brush
@@ -48,6 +48,7 @@ class CameraOptions:
     backend: Backend
     workers: int | None
     threads: int | None
+    compute: Device = "auto"  # `device` is the virtual camera's
 
 
 def run(options: CameraOptions) -> None:
@@ -69,7 +70,7 @@ async def _run(options: CameraOptions) -> None:
             catalogue.parse_live, style, options.height_px, options.fps, brush=options.brush
         ),
     )
-    size = resolve(options.backend, options.workers, options.threads, None)
+    size = resolve(options.backend, options.workers, options.threads, None, options.compute)
     title = f"waiting for {name_of(options.source)}"
     with VirtualCamera(options.width, options.height, options.fps, options.device, title) as camera:
         print(f"the virtual camera is {camera.device}; Ctrl-C stops", flush=True)

@@ -19,6 +19,7 @@ from streamer.engine.fold import Norms, norms
 from streamer.engine.packed import packed, widened
 from streamer.engine.pictures import pictures
 from streamer.engine.program import RANGES, Feed, Program, positives, program, ranging, step
+from streamer.engine.separable import separated
 from streamer.statistics import Statistics
 
 Plane = NDArray[np.uint8]
@@ -73,7 +74,7 @@ class FoldedNetwork:
         self._engine, self._threads, self._device = engine, threads, device
         first = canonical(data, self._only(0))
         self.channels = norms(first).channels
-        blocks = widened(packed(first))
+        blocks = separated(widened(packed(first)), black, white, int8=engine == "openvino-int8")
         self._model = gives_i420(takes_yuv(blocks, black, white), black, white)
         self._looks: dict[int, tuple[Norms, list[float]]] = {}
         self._runs: OrderedDict[tuple[int, int, bool], tuple[Program, Run]] = OrderedDict()
@@ -99,7 +100,8 @@ class FoldedNetwork:
         found, steps = self._look(weights)
         made, run = self._run(*_size(planes), exact=False)
         affine = found.affine(statistics.mean, statistics.variance)
-        outputs = _outputs(run, planes, made.feed(found, affine, steps))
+        within = None if made.columns is None else made.columns.within(planes)
+        outputs = _outputs(run, planes, made.feed(found, affine, steps, within))
         return unpacked(outputs[STYLIZED], *_size(planes))
 
     def measure(self, planes: Planes, weights: Weights | None) -> Measured:
@@ -110,8 +112,9 @@ class FoldedNetwork:
         found, steps = self._look(weights)
         made, run = self._run(*_size(planes), exact=True)
         own = np.stack([found.scale, found.bias])
-        outputs = _outputs(run, planes, made.feed(found, own, steps))
-        mean, variance = made.moments(found, outputs, steps)
+        within = None if made.columns is None else made.columns.within(planes)
+        outputs = _outputs(run, planes, made.feed(found, own, steps, within))
+        mean, variance = made.moments(found, outputs, steps, within)
         if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
             raise FloatingPointError("a network returns values that are not numbers (NaN)")
         return Measured(unpacked(outputs[STYLIZED], *_size(planes)), Statistics.of(mean, variance))
@@ -190,8 +193,9 @@ class FoldedNetwork:
             return OnnxRuntimeRun(made, width, height, self._threads)
         from streamer.engine.openvino_engine import OpenVinoRun
 
-        hint = "bf16" if engine == "openvino-bf16" else "f32"
         threads, device = self._threads, self._device
+        half = "bf16" if device == "CPU" else "f16"
+        hint = half if engine == "openvino-bf16" else "f32"
         return OpenVinoRun(made, width, height, hint=hint, threads=threads, device=device)
 
 

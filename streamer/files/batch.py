@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamer import ending, temporary
-from streamer.engine.backend import Backend
+from streamer.engine.backend import Backend, Device
 from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.files.inputs import PHOTOS, PIPE, Item, items
 from streamer.files.job import TranscodeJob, TranscodeOptions, name_models, prepare
 from streamer.files.report import Reporter, Summary, reporter
 from streamer.files.transcode import Result, transcode
 from streamer.frame import Style
+from streamer.look import DEFAULT_TONE, TONES
 from streamer.photo import WRITES, read_photo, suffix_of, write_photo
 from streamer.ring.ring import Ring
 from streamer.ring.setup import resolve
@@ -37,7 +38,7 @@ class BatchOptions:
     style: str | None = None
     strength: float = 1.0
     preserve_color: bool = False
-    tone: float = 0.5
+    tone: float = TONES[DEFAULT_TONE]
     transcode: TranscodeOptions = field(default_factory=TranscodeOptions)
     preview: Path | None = None
     keep_location: bool = False
@@ -45,6 +46,7 @@ class BatchOptions:
     workers: int | None = None
     threads: int = 1
     gpus: int = 0
+    device: Device = "auto"
     ray_address: str | None = None
     as_json: bool = False
     dry_run: bool = False
@@ -163,7 +165,9 @@ class _Batch:
 
     def _ring(self) -> Ring:
         options = self.options
-        size = resolve(options.backend, options.workers, options.threads, options.gpus)
+        size = resolve(
+            options.backend, options.workers, options.threads, options.gpus, options.device
+        )
         return ring_of(size, self.catalogue, self.style, address=options.ray_address)
 
     def _report_plan(self, item: Item, job: TranscodeJob | None) -> None:

@@ -147,6 +147,7 @@ def test_what_is_prepared_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_only_so_many_pixels_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folded_network, "_LEAST_PIXELS", 0)
     monkeypatch.setattr(folded_network, "_KEPT_PIXELS", 2 * 64 * (88 + 96 + 104))
     network = FoldedNetwork(small.network(), 0, 1, "onnxruntime")
     sizes = [(64 + 8 * i, 64) for i in range(6)]
