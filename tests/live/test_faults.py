@@ -23,7 +23,7 @@ SOON_S = 2.0
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transcode, "FROZEN_S", 2.0)
-    monkeypatch.setattr(source_sink, "JOIN_S", 0.1)
+    monkeypatch.setattr(source_sink, "JOIN_S", 0.5)
     monkeypatch.setattr(supervisor, "HELLO_S", 0.5)
 
 
