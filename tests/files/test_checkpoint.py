@@ -68,18 +68,18 @@ def fails_after(frames: int) -> Callable[[Image], Image]:
 
 async def test_links_that_were_planted_are_replaced_and_not_followed(tmp_path: Path) -> None:
     """A segment that --resume is about to write, and the whole file."""
-    source = write_clip(tmp_path / "in.mp4", Clip(pts=range(0, 250 * 512, 512)))
+    source = write_clip(tmp_path / "in.mp4", Clip(pts=range(0, 300 * 512, 512)))
     target, victim = tmp_path / "out.mp4", tmp_path / "victim"
     victim.write_text("mine")
     with pytest.raises(StylizeError):
-        await run(wanted(source, target), stylize=fails_after(245))
+        await run(wanted(source, target), stylize=fails_after(295))
     folder = Checkpoint(target).folder
     assert (folder / "000000.json").exists() and folder.stat().st_mode & 0o777 == 0o700
     for name in ("000001.nut", "000001.yuv", "000001.json", "whole.mp4"):
         (folder / name).symlink_to(victim)
     await run(wanted(source, target, resume=True))
     assert victim.read_text() == "mine"
-    assert numbers(target) == list(range(250)) and not target.is_symlink()
+    assert numbers(target) == list(range(300)) and not target.is_symlink()
 
 
 @pytest.mark.parametrize("kind", ["link", "others may write", "file"])
