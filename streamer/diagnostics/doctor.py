@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from streamer import ending
 from streamer.diagnostics import measure
 from streamer.diagnostics.checks import (
     Finding,
@@ -18,6 +19,7 @@ from streamer.diagnostics.checks import (
     models,
     ok,
     onnx,
+    package,
     page,
     port,
     python,
@@ -50,6 +52,7 @@ def findings(config: Config) -> Iterator[Finding]:
     """All checks that need no workers, one after the other."""
     checks: tuple[Callable[[], Finding], ...] = (
         python,
+        package,
         ray_version,
         onnx,
         partial(gpu, config.setup.backend),
@@ -72,7 +75,7 @@ def speeds(
 ) -> tuple[list[Finding], list[Fps]]:
     """Start the workers of `serve` and measure each model; `report` gets what is being done."""
     try:
-        return asyncio.run(_speeds(config.setup, config.ray_address, catalogue, report))
+        return ending.run(_speeds(config.setup, config.ray_address, catalogue, report))
     except StreamerError as failure:
         return [fail("workers", str(failure), "see the lines above")], []
 

@@ -11,7 +11,6 @@ import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
@@ -20,6 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
+from streamer import temporary
 from streamer.avframe import to_frame, to_image
 from streamer.files.container import (
     BT709,
@@ -101,8 +101,8 @@ class ToImage:
         return to_image(self._graph.vpull())
 
     def _build(self, frame: VideoFrame, shape: Shape) -> Graph:
-        with TemporaryDirectory(prefix="streamer-tone-") as home:
-            table = Path(home) / "sdr.cube"
+        with temporary.folder("tone") as home:
+            table = home / "sdr.cube"
             if shape.colors.hdr:
                 hlg = shape.colors.transfer == HLG
                 table.write_text(_cube_text(cube(hlg, self._peak_nits)))

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from streamer import temporary
 from streamer.errors import MediaError, ServerFullError, StreamerError, UsageError
 from streamer.files.apart import transcode_apart
 from streamer.files.inputs import CHANGED, KEPT, label
@@ -135,11 +136,11 @@ class VideoJobs:
         for job_id in list(self._jobs):
             await self.remove(job_id)
         if self._home is not None:
-            await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
+            await asyncio.to_thread(temporary.remove, self._home)
 
     def _new_folder(self) -> Path:
         if self._home is None:
-            self._home = Path(tempfile.mkdtemp(prefix="streamer-videos-"))
+            self._home = temporary.new_folder("videos")
         return Path(tempfile.mkdtemp(dir=self._home))
 
     async def _receive(self, job: VideoJob, body: AsyncIterable[bytes]) -> None:
