@@ -2,12 +2,15 @@
 
 import errno
 import itertools
+import json
 import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from streamer.errors import MediaError, StylizeError, UsageError
 from streamer.files.checkpoint import Checkpoint, Segments
@@ -112,3 +115,29 @@ async def test_names_that_look_like_addresses_are_files(
         made.rename(tmp_path / name)
         await run(wanted(source, Path(f"out.{name}")))
         assert numbers((tmp_path / f"out.{name}").resolve()) == [0, 1]
+
+
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["pts", "last_duration", "version"]), inner),
+    ),
+)
+
+
+@given(record=st.one_of(values.map(json.dumps), st.text(max_size=30)))
+@example(record='{"pts": 3, "last_duration": 1}')
+@example(record='{"pts": ["a"], "last_duration": 1}')
+@example(record='{"pts": [], "last_duration": 1}')
+@example(record='{"pts": [2, 1], "last_duration": null}')
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_records_that_make_no_sense_are_no_segments(tmp_path: Path, record: str) -> None:
+    checkpoint = Checkpoint(tmp_path / "out.mp4")
+    checkpoint.begin({})
+    checkpoint.path(0).with_suffix(".json").write_text(record, "utf-8", "surrogatepass")
+    (tmp_path / ".out.mp4.streamer" / "job.json").write_text(record, "utf-8", "surrogatepass")
+    for segment in checkpoint.segments():
+        assert segment.pts and list(segment.pts) == sorted(set(segment.pts))
+        assert isinstance(segment.last_duration, int)
+    assert checkpoint.job() is None or isinstance(checkpoint.job(), dict)
