@@ -29,6 +29,7 @@ from streamer.paths import written_whole
 MIN_SIDE_PX: Final = 16
 MAX_SIDE_PX: Final = 65_500  # of a JPEG
 MAX_FILE_PIXELS: Final = 80_000_000
+MAX_FILE_BYTES: Final = 1 << 30
 MAX_ANIMATION_PIXELS: Final = 1 << 31  # of all frames together
 WRITES: Final = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".avif": "AVIF",
@@ -112,9 +113,18 @@ def encode_jpeg(image: Image, quality: int = QUALITY) -> bytes:
 def read_photo(source: Path, *, keep_location: bool = False) -> Photo:
     """Raises MediaError."""
     try:
-        return open_photo(source.read_bytes(), MAX_FILE_PIXELS, keep_location=keep_location)
+        return open_photo(_read(source), MAX_FILE_PIXELS, keep_location=keep_location)
     except (MediaError, OSError) as error:
         raise MediaError(f"{source}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _read(source: Path) -> bytes:
+    """Not of a pipe or a device, which may never end."""
+    if not source.is_file():
+        raise MediaError("this is not a file with a picture")
+    if source.stat().st_size > MAX_FILE_BYTES:
+        raise TooLargeError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
+    return source.read_bytes()
 
 
 def write_photo(target: Path, photo: Photo) -> None:
@@ -161,6 +171,8 @@ def animation(path: Path) -> Iterator[tuple[NDArray[np.uint8], int]]:
 
 def _open(file: Path | io.BytesIO) -> Pillow.Image:
     _add_heif()
+    if isinstance(file, Path) and not file.is_file():  # a pipe would be waited for
+        raise MediaError("this is not a file with a picture")
     return Pillow.open(file, formats=READS)
 
 

@@ -1,6 +1,7 @@
 """Fixtures of more than one module."""
 
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,7 +16,12 @@ from tests.support.commands import Command
 from tests.support.http_world import FakeRing, FakeSessions, World
 
 # How long an example takes says how busy the machine is, and nothing about what is tested.
-settings.register_profile("streamer", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "streamer",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=int(os.environ.get("STREAMER_FUZZ_EXAMPLES", "100")),  # `make fuzz` wants more
+)
 settings.load_profile("streamer")
 
 
