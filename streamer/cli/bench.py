@@ -48,6 +48,14 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
 
     `serve` and `file` use the result, and say so, unless they are given --backend, --workers,
     --threads, --gpus or --ray-address. Do not use the machine for anything else meanwhile.
+
+    [bold]Examples[/bold]
+
+    streamer bench
+
+    streamer bench --style mosaic --height 540 --no-save
+
+    streamer bench --clear
     """
     from streamer.diagnostics import saved, trials
 

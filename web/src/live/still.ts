@@ -1,7 +1,8 @@
+import { ROOT } from '../rtc/api';
 import { THUMBNAIL_PX } from '../styles/thumbnails.svelte';
 import { capture } from '../ui/save';
 
-const FACE = '/face.webp';
+const FACE = `${ROOT}/face.webp`;
 
 /** A small picture of what the camera sees now, or of a face when there is nothing to see. */
 export async function still(input: MediaStream | null): Promise<Blob | null> {
