@@ -83,12 +83,9 @@ def add_watch(app: FastAPI, root_path: str) -> None:
 
 
 def _add_built(app: FastAPI, route: str, name: str, root_path: str) -> None:
-    if (PAGE / name).is_file() and not root_path:
-        _add_file(app, route, PAGE / name)
-    elif (PAGE / name).is_file():
-        _add_text(app, route, _moved((PAGE / name).read_text(encoding="utf-8"), root_path), HTML)
-    else:
-        _add_text(app, route, _NOT_BUILT, HTML)
+    page = PAGE / name
+    built = _moved(page.read_text(encoding="utf-8"), root_path) if page.is_file() else _NOT_BUILT
+    _add_text(app, route, built, HTML)
 
 
 def _moved(page: str, root_path: str) -> str:
