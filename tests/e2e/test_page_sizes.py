@@ -44,7 +44,8 @@ SHOWN = """
       for (let i = 0; i < all; i++) {
         const x = (i % steps + 0.5) * innerWidth / steps;
         const y = (Math.floor(i / steps) + 0.5) * innerHeight / steps;
-        if (!document.elementFromPoint(x, y)?.closest('.float :is(.chip, button, label), .sheet')) seen++;
+        const covers = '.float :is(.chip, button, label), .sheet';
+        if (!document.elementFromPoint(x, y)?.closest(covers)) seen++;
       }
       return seen / all;
     }
