@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageFile, UnidentifiedImageError
 
-from streamer.errors import MediaError, TooLargeError
+from streamer.errors import MediaError, StreamerError, TooLargeError, first_line
 from streamer.frame import Image
 from streamer.i420 import from_rgb, to_rgb
 from streamer.paths import written_whole
@@ -190,7 +190,7 @@ def _load(data: bytes, max_pixels: int) -> tuple[Pillow.Image, tuple[str, ...]]:
         raise MediaError(f"the picture has more than {MAX_SCANS} scans; save it anew")
     try:
         picture.load()
-    except (OSError, SyntaxError, EOFError):
+    except Exception:  # as above
         partial = _load_partial(data) if picture.format in PARTIAL else None
         if partial is None:
             raise
@@ -261,8 +261,10 @@ def _readable() -> Iterator[None]:
         raise MediaError(f"this is not a picture; send {formats}") from None
     except Pillow.DecompressionBombError as error:
         raise TooLargeError(str(error)) from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError) as error:
-        raise MediaError(f"the picture is damaged: {error}") from None
+    except (StreamerError, MemoryError):
+        raise
+    except Exception as error:  # RuntimeError, struct.error, TypeError: there is no list of them
+        raise MediaError(f"the picture is damaged: {first_line(error)}") from None
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:
