@@ -57,7 +57,7 @@ def probe(
 
     Raises ModelError when no engine can run the network.
     """
-    file = cache / f"engines-{machine(threads)}.json"
+    file = _file(cache, threads)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):  # workers that start together measure once
@@ -66,6 +66,16 @@ def probe(
     except OSError:  # nowhere to remember it
         known = measured(open_network, engines).milliseconds
     return Probe({engine: known[engine] for engine in engines if engine in known})
+
+
+def remembered(cache: Path, threads: int) -> Probe | None:
+    """What was measured on this machine, if anything was."""
+    known = _read(_file(cache, threads))
+    return Probe(known) if known else None
+
+
+def _file(cache: Path, threads: int) -> Path:
+    return cache / f"engines-{machine(threads)}.json"
 
 
 def _read(file: Path) -> Mapping[Engine, float]:
@@ -108,7 +118,7 @@ def _processor() -> tuple[str, ...]:
 
 def _versions() -> list[str]:
     versions = []
-    for package in ("openvino", "onnxruntime", "streamer"):
+    for package in ("openvino", "onnxruntime", "stylestreamer"):
         try:
             versions.append(importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
