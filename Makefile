@@ -1,5 +1,5 @@
 # Every target sets up what it needs, in .venv here; nothing outside this folder is changed,
-# but for Chromium and Nix, which `make test` asks Debian's apt-get for when it may.
+# but for browsers, GStreamer, iproute2 and Nix, which `make test` asks Debian's apt-get for when it may.
 
 ARGS ?=
 TORCH ?= torch==2.13.0
@@ -21,9 +21,9 @@ PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/nu
 # STREAMER_NO_BROWSER_TESTS=1 leaves the browser out; without it, no Chromium is a failure.
 ifdef STREAMER_NO_BROWSER_TESTS
 WITHOUT_BROWSER := --ignore-glob="tests/e2e/test_browser*.py" --ignore=tests/e2e/test_page.py \
-	--ignore=tests/e2e/test_firefox.py
+	--ignore=tests/e2e/test_firefox.py --ignore=tests/e2e/test_network.py
 else
-BROWSERS := chromium firefox
+BROWSERS := chromium firefox iproute
 endif
 AXE := web/node_modules/axe-core/axe.min.js
 
@@ -37,8 +37,8 @@ endif
 PURE := intake reorder pacer governor fade stats
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit e2e lint gates pure page licences fuzz audit constraints bench peers dist sbom docs \
-	web screenshots chromium firefox nix clean
+.PHONY: help install run test unit e2e lint gates pure page licences fuzz audit constraints bench peers dist \
+	sbom docs web screenshots chromium firefox iproute gstreamer nix clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ test: unit e2e ## unit tests, then real Ray, WebRTC peers and a browser
 unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest --ignore=tests/e2e $(ARGS)
 
-e2e: $(VENV)/test.stamp web $(AXE) $(BROWSERS) $(NIX)
+e2e: $(VENV)/test.stamp web $(AXE) $(BROWSERS) $(NIX) gstreamer
 	$(BIN)/python -m pytest tests/e2e $(WITHOUT_BROWSER) $(WITHOUT_NIX) $(ARGS)
 
 lint: gates pure page ## all that is checked without running the program
@@ -164,6 +164,22 @@ firefox:
 	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 	apt-get update -qq && apt-get install -qq -y --no-install-recommends firefox-esr; } || \
 	echo "no Firefox here and none could be installed: its tests will fail" >&2
+
+# Network namespaces, for the tests of bad networks.
+iproute:
+	@command -v ip >/dev/null || { \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	apt-get update -qq && apt-get install -qq -y --no-install-recommends iproute2; } || \
+	echo "no iproute2 here and none could be installed: no tests of bad networks" >&2
+
+# A client with libnice, on the system's own Python.
+GSTREAMER := gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gir1.2-gst-plugins-bad-1.0 python3-gst-1.0
+gstreamer:
+	@/usr/bin/python3 -c 'import gi; gi.require_version("GstWebRTC", "1.0")' 2>/dev/null || { \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	apt-get update -qq && apt-get install -qq -y --no-install-recommends $(GSTREAMER); } || \
+	echo "no GStreamer here and none could be installed: no tests of its webrtcbin" >&2
 
 nix:
 	@command -v nix >/dev/null || { \

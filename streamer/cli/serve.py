@@ -160,7 +160,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     min_bitrate: Annotated[
         str,
         typer.Option(help="Lowest bit rate of the stylized stream.", rich_help_panel=_NETWORK),
-    ] = "300k",
+    ] = "100k",
     max_bitrate: Annotated[
         str,
         typer.Option(help="Highest bit rate of the stylized stream.", rich_help_panel=_NETWORK),

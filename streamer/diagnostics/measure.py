@@ -27,7 +27,8 @@ from streamer.pipeline.intake import Intake
 from streamer.pipeline.style_control import StyleControl
 from streamer.ring.flow import Flow
 from streamer.ring.ring import Ring
-from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder
+from streamer.webrtc.codecs import Codec, Decoder, Encoder
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.jitter_buffer import EncodedFrame
 
 SIZE = (1280, 720)  # of a camera's frames, and a video's

@@ -52,7 +52,7 @@ class Config:
     deadline_s: float | None = None  # None: follows what the workers need
 
     start_bitrate_bps: int = 2_500_000
-    min_bitrate_bps: int = 300_000
+    min_bitrate_bps: int = 100_000
     max_bitrate_bps: int = 8_000_000
     ice_servers: tuple[IceServer, ...] = ()
     udp_ports: tuple[int, int] | None = None

@@ -36,7 +36,7 @@ from streamer.server.http_server import serving
 from streamer.server.interfaces import Live
 from streamer.server.listen import bind, check_tls, notify_ready, urls
 from streamer.styles.catalogue import Catalogue
-from streamer.webrtc.codecs import Bitrate
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.options import PeerOptions
 
 log = logging.getLogger(__name__)

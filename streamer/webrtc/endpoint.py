@@ -5,7 +5,6 @@ import contextlib
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Literal
 
 from aiortc import RTCConfiguration, RTCIceServer, RTCSessionDescription
@@ -116,6 +115,9 @@ class Endpoint:
                 await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
             for transceiver in self._pc.getTransceivers():
                 transceiver.direction = self._direction
+            self._pc.accept_redundant_audio()
+            if self._options.by_delay:
+                self._pc.accept_transport_feedback()
             self.agreed()
             with _refusals():
                 await self._pc.setLocalDescription(await self._pc.createAnswer())
@@ -163,16 +165,6 @@ def _refusals() -> Iterator[None]:
         yield
     except UNUSABLE as error:
         raise UsageError(f"this offer cannot be answered: {error}") from error
-
-
-def loopback_options(options: PeerOptions) -> PeerOptions:
-    """Without congestion control: on loopback, what looks like congestion is a busy CPU."""
-    bitrate, uplink = options.bitrate, options.uplink
-    return replace(
-        options,
-        bitrate=replace(bitrate, min=bitrate.start),
-        uplink=replace(uplink, min=min(uplink.start, uplink.max)),
-    )
 
 
 def google_bitrate_params(uplink: Uplink) -> dict[str, str]:
