@@ -9,6 +9,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
+from streamer import ending
 from streamer.cli.main import main
 from tests.support.commands import Command
 from tests.support.http_world import FakeRing, FakeSessions, World
@@ -23,6 +24,7 @@ def _empty_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No fixture of a module sees the styles or settings of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STREAMER_DATA_DIR", str(tmp_path_factory.mktemp("session") / "data"))
+        patch.setenv("STREAMER_CONFIG", str(tmp_path_factory.mktemp("config") / "config.toml"))
         # One for all: engines are measured once.
         patch.setenv("STREAMER_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -40,6 +42,7 @@ def streamer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """Runs `streamer WORDS...` in this process; returns exit code, stdout, stderr."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(ending, "listen", lambda: None)  # pytest keeps its signals
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["streamer", *map(str, words)])

@@ -5,7 +5,11 @@ from dataclasses import dataclass, replace
 
 from streamer.errors import UsageError
 from streamer.frame import SMOOTHEST, Style
+<<<<<<< HEAD
 from streamer.look import BRUSHES, Brush, parse_tone
+=======
+from streamer.look import BRUSHES, DEFAULT_TONE, Brush, parse_tone
+>>>>>>> main
 from streamer.styles.catalogue import Catalogue
 
 DEFAULT_BRUSH: Brush = "medium"
@@ -38,9 +42,9 @@ class Look:
     """Whether the picture keeps its own colours under the strokes."""
     smooth: float = 0.0
     """0 to 0.95: reduces flicker between frames where nothing moves."""
-    tone: float | str = "half"
+    tone: float | str = DEFAULT_TONE
     """Colours and contrast: `own` follows the picture (0), `steady` is the same for every picture
-    (1), `half` lies between."""
+    (1), `calm` and `half` lie between."""
     brush: Brush | None = None
     """Size of the strokes: `fine`, `medium` and `bold` stylize at 720, 540 and 360 lines. None:
     `medium` for live streams, the picture's own size elsewhere."""
@@ -53,6 +57,19 @@ class Look:
         if self.brush is not None and self.brush not in BRUSHES:
             raise UsageError(f"brush is {', '.join(BRUSHES)}, not {self.brush!r}")
 
+<<<<<<< HEAD
+=======
+    @property
+    def tone_share(self) -> float:
+        """The tone as a number."""
+        return parse_tone(str(self.tone))
+
+    @property
+    def height_px(self) -> int | None:
+        """The height to stylize at; None: the picture's own."""
+        return None if self.brush is None else BRUSHES[self.brush]
+
+>>>>>>> main
 
 Styled = Look | str | Mapping[str, float] | None
 """A Look, or its style alone."""

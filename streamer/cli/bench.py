@@ -1,6 +1,5 @@
 """`streamer bench`: finds the fastest ring of this machine, and keeps it for `serve` and `file`."""
 
-import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer import ending
 from streamer.errors import UsageError
 
 BUSY = 0.1  # of the processor, by other programs, from which on numbers are too low
@@ -78,7 +78,7 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
         raise UsageError(f"no ring of {cores()} cores has workers of --threads {threads}")
     load, found = measure.others_load(), []
     for one in rings:
-        found.append(asyncio.run(trials.trial(one, catalogue, Style(blend), height, seconds)))
+        found.append(ending.run(trials.trial(one, catalogue, Style(blend), height, seconds)))
         if not as_json:
             print(_line(found[-1]), flush=True)
     live, file = trials.best_live(found, fps), trials.best_file(found)

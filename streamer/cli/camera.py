@@ -19,6 +19,7 @@ from streamer.cli.options import (
     parse_size,
 )
 from streamer.cli.pulling import PullOption, check_style
+from streamer.look import DEFAULT_TONE
 
 
 def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
@@ -31,7 +32,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     style: StyleOption = None,
     pull: PullOption = False,
     strength: StrengthOption = 1.0,
-    tone: ToneOption = "half",
+    tone: ToneOption = DEFAULT_TONE,
     brush: BrushOption = None,
     calm: CalmOption = True,
     size: Annotated[

@@ -12,6 +12,7 @@ import typer
 
 from streamer.cli.options import (
     BackendOption,
+    DeviceOption,
     GpusOption,
     RayAddressOption,
     ThreadsOption,
@@ -49,6 +50,7 @@ def doctor(  # noqa: PLR0917 - Typer reads every option from here
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     gpus: GpusOption = None,
+    device: DeviceOption = None,
     ray_address: RayAddressOption = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Start no workers, so measure no frame rates.")
@@ -73,7 +75,7 @@ def doctor(  # noqa: PLR0917 - Typer reads every option from here
     from streamer.server.config import Config, is_loopback
     from streamer.styles.catalogue import Catalogue
 
-    setup, _ = choose_setup("live", backend, workers, threads, gpus, ray_address)
+    setup, _ = choose_setup("live", backend, workers, threads, gpus, ray_address, device)
     config = Config(
         host=host,
         port=port,
@@ -91,10 +93,15 @@ def doctor(  # noqa: PLR0917 - Typer reads every option from here
             checks.append(one)
             report(one.name)
         if not quick and not any(_failed(checks, part) for part in _NEEDED):
+<<<<<<< HEAD
             report("how busy this machine is")
             checks.append(load())
             up, rows = speeds(config, Catalogue.load(), report)
             checks += [up, engine(config.setup)]
+=======
+            more, rows = speeds(config, Catalogue.load(), report)
+            checks += more
+>>>>>>> main
     _show(checks, rows, as_json)
     raise typer.Exit(_failed(checks))
 

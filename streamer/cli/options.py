@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import typer
 
 from streamer.cli import completion
-from streamer.engine.backend import Backend
+from streamer.engine.backend import Backend, Device
 from streamer.errors import ModelError, UsageError, to_install
 from streamer.look import Brush
 from streamer.ring.setup import Setup
@@ -55,6 +55,15 @@ GpusOption = Annotated[
         min=0,
         max=1024,
         help="Number of GPUs to use, with --backend torch. Default: all.",
+        rich_help_panel=WORKERS_PANEL,
+    ),
+]
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option(
+        "--device",
+        help="Where the networks run: gpu and npu are Intel's, by OpenVINO; cuda is an NVIDIA GPU, "
+        "by Torch. Default: cuda with --backend torch where there is one, else cpu.",
         rich_help_panel=WORKERS_PANEL,
     ),
 ]
@@ -104,7 +113,7 @@ ToneOption = Annotated[
         "--tone",
         metavar="TONE",
         help="Colours and contrast of a style: own follows the picture, steady stays the same for "
-        "every picture, half lies between; or a number from 0 (own) to 1 (steady).",
+        "every picture, calm (0.25) and half (0.5) lie between; or a number from 0 to 1.",
         rich_help_panel=LOOK_PANEL,
     ),
 ]
@@ -140,6 +149,7 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     threads: int | None,
     gpus: int | None,
     ray_address: str | None,
+    device: Device | None = None,
 ) -> tuple[Setup, str]:
     """The workers to start, and a line that says so when `streamer bench` chose them, else "".
 
@@ -147,12 +157,13 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     UsageError.
     """
     from streamer.diagnostics.saved import load_saved
-    from streamer.ring.setup import resolve
+    from streamer.ring.setup import check_device, resolve
 
     if ray_address is None:  # else the workers may be where it is installed
         check_installed(backend)
-    found = load_saved(use, backend, workers, threads, gpus, ray_address)
-    return found or (resolve(backend or "auto", workers, threads, gpus), "")
+        check_device(device or "auto")
+    found = load_saved(use, backend, workers, threads, gpus, ray_address, device)
+    return found or (resolve(backend or "auto", workers, threads, gpus, device or "auto"), "")
 
 
 def check_installed(backend: Backend | None) -> None:

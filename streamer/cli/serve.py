@@ -13,6 +13,7 @@ from streamer.cli.options import (
     BackendOption,
     BrushOption,
     CalmOption,
+    DeviceOption,
     GpusOption,
     RayAddressOption,
     SmoothOption,
@@ -28,7 +29,7 @@ from streamer.cli.options import (
     parse_virtual_camera,
 )
 from streamer.cli.pulling import PullOption, check_style
-from streamer.look import parse_tone
+from streamer.look import DEFAULT_TONE, parse_tone
 from streamer.server.config import Config, is_loopback
 
 _DEFAULT = Config()
@@ -120,11 +121,12 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     gpus: GpusOption = None,
+    device: DeviceOption = None,
     ray_address: RayAddressOption = None,
     style: StyleOption = None,
     pull: PullOption = False,
     smooth: SmoothOption = _DEFAULT.smooth,
-    tone: ToneOption = "half",
+    tone: ToneOption = DEFAULT_TONE,
     brush: BrushOption = None,
     calm: CalmOption = _DEFAULT.calm,
     height: Annotated[
@@ -227,7 +229,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
 
         tls_cert, tls_key = ours(tls_cert or tls_key)
     check_style(style, pull)
-    setup, note = choose_setup("live", backend, workers, threads, gpus, ray_address)
+    setup, note = choose_setup("live", backend, workers, threads, gpus, ray_address, device)
     config = Config(
         host=host,
         port=port,

@@ -28,7 +28,7 @@ def ring_of(
     later on, too.
     """
     spec = StylizerSpec(
-        setup.backend, setup.threads, setup.device, catalogue.models, follow_catalogue
+        setup.backend, setup.threads, setup.place, catalogue.models, follow_catalogue
     )
     start = partial(
         Cluster,

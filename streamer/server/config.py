@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamer.errors import UsageError
-from streamer.look import Brush
+from streamer.look import DEFAULT_TONE, TONES, Brush
 from streamer.ring.setup import Setup
 from streamer.server.origin import parse_origin
 from streamer.webrtc.ice_server import IceServer
@@ -44,7 +44,7 @@ class Config:
 
     style: str | None = None  # None: the catalogue's first
     smooth: float = 0.0
-    tone: float = 0.5
+    tone: float = TONES[DEFAULT_TONE]
     brush: Brush = "medium"
     calm: bool = True
     height_px: int | Literal["auto"] = "auto"
