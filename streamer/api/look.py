@@ -5,11 +5,7 @@ from dataclasses import dataclass, replace
 
 from streamer.errors import UsageError
 from streamer.frame import SMOOTHEST, Style
-<<<<<<< HEAD
-from streamer.look import BRUSHES, Brush, parse_tone
-=======
 from streamer.look import BRUSHES, DEFAULT_TONE, Brush, parse_tone
->>>>>>> main
 from streamer.styles.catalogue import Catalogue
 
 DEFAULT_BRUSH: Brush = "medium"
@@ -57,19 +53,6 @@ class Look:
         if self.brush is not None and self.brush not in BRUSHES:
             raise UsageError(f"brush is {', '.join(BRUSHES)}, not {self.brush!r}")
 
-<<<<<<< HEAD
-=======
-    @property
-    def tone_share(self) -> float:
-        """The tone as a number."""
-        return parse_tone(str(self.tone))
-
-    @property
-    def height_px(self) -> int | None:
-        """The height to stylize at; None: the picture's own."""
-        return None if self.brush is None else BRUSHES[self.brush]
-
->>>>>>> main
 
 Styled = Look | str | Mapping[str, float] | None
 """A Look, or its style alone."""

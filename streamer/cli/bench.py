@@ -82,7 +82,7 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
         if not as_json:
             print(_line(found[-1]), flush=True)
     live, file = trials.best_live(found, fps), trials.best_file(found)
-    whole = asyncio.run(trials.whole(live, file, catalogue, Style(blend), height, fps))
+    whole = ending.run(trials.whole(live, file, catalogue, Style(blend), height, fps))
     where = saved.save(live, file, f"{date.today()}") if save else None
     if as_json:
         print(json.dumps(_as_json(found, live, file, whole, load), indent=2))

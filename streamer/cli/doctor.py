@@ -93,15 +93,10 @@ def doctor(  # noqa: PLR0917 - Typer reads every option from here
             checks.append(one)
             report(one.name)
         if not quick and not any(_failed(checks, part) for part in _NEEDED):
-<<<<<<< HEAD
             report("how busy this machine is")
             checks.append(load())
-            up, rows = speeds(config, Catalogue.load(), report)
-            checks += [up, engine(config.setup)]
-=======
             more, rows = speeds(config, Catalogue.load(), report)
-            checks += more
->>>>>>> main
+            checks += [*more, engine(config.setup)]
     _show(checks, rows, as_json)
     raise typer.Exit(_failed(checks))
 

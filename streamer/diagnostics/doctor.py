@@ -28,11 +28,8 @@ from streamer.diagnostics.checks import (
     udp,
     virtual_camera,
 )
-<<<<<<< HEAD
-from streamer.engine.probe import remembered
-=======
 from streamer.diagnostics.ports import ray_ports
->>>>>>> main
+from streamer.engine.probe import remembered
 from streamer.errors import StreamerError
 from streamer.frame import Style
 from streamer.paths import cache_dir
@@ -98,22 +95,13 @@ async def _speeds(
         up = ok(
             "workers", f"{len(ring)} {setup.backend}, up in {time.monotonic() - began_at:.1f} s"
         )
-<<<<<<< HEAD
+        open_ports = await asyncio.to_thread(ray_ports, address is not None)
         camera_video = await asyncio.to_thread(measure.encoded)
         rows = []
         for model in catalogue.models if setup.backend != "none" else ():
             report(f"stylizing with {model.name}")
             rows.append(await _row(ring, model, camera_video))
-    return up, rows
-=======
-        open_ports = await asyncio.to_thread(ray_ports, address is not None)
-        coding_s = measure.coding_s("VP8", *measure.SIZE)
-        rows = []
-        for model in catalogue.models if setup.backend != "none" else ():
-            report(f"stylizing with {model.name}")
-            rows.append(await _row(ring, model, setup, coding_s))
     return [up, open_ports], rows
->>>>>>> main
 
 
 def engine(setup: Setup) -> Finding:

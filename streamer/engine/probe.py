@@ -61,11 +61,7 @@ def probe(
 
     Raises ModelError when no engine can run the network.
     """
-<<<<<<< HEAD
-    file = _file(cache, threads)
-=======
-    file = cache / f"engines-{machine(threads, device)}.json"
->>>>>>> main
+    file = _file(cache, threads, device)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):  # workers that start together measure once
@@ -76,14 +72,14 @@ def probe(
     return Probe({engine: known[engine] for engine in engines if engine in known})
 
 
-def remembered(cache: Path, threads: int) -> Probe | None:
+def remembered(cache: Path, threads: int, device: str = "CPU") -> Probe | None:
     """What was measured on this machine, if anything was."""
-    known = _read(_file(cache, threads))
+    known = _read(_file(cache, threads, device))
     return Probe(known) if known else None
 
 
-def _file(cache: Path, threads: int) -> Path:
-    return cache / f"engines-{machine(threads)}.json"
+def _file(cache: Path, threads: int, device: str) -> Path:
+    return cache / f"engines-{machine(threads, device)}.json"
 
 
 def _read(file: Path) -> Mapping[Engine, float]:

@@ -28,7 +28,7 @@ def test_a_name_alone_is_a_look_and_nothing_is_the_default() -> None:
     [
         ({"strength": 1.5}, "strength is a number from 0 to 1"),
         ({"smooth": 1}, "smooth is a number from 0 to 0.95"),
-        ({"tone": "loud"}, "tone 'loud' is not own, half, steady"),
+        ({"tone": "loud"}, "tone 'loud' is not own, calm, half, steady"),
         ({"tone": 7}, "tone '7' is not"),
         ({"brush": "huge"}, "brush is fine, medium, bold, not 'huge'"),
     ],
