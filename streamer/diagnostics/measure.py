@@ -24,9 +24,11 @@ from streamer.files.transcode import Progress, transcode
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image, Style, i420_size
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.intake import Intake
+from streamer.pipeline.stream_statistics import StreamStatistics
 from streamer.pipeline.style_control import StyleControl
 from streamer.ring.flow import Flow
 from streamer.ring.ring import Ring
+from streamer.styles.model import NONE
 from streamer.webrtc.codecs import Codec, Decoder, Encoder
 from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.jitter_buffer import EncodedFrame
@@ -73,26 +75,37 @@ async def speed(
     """
     frame = Frame(sample_image(*size), 0, VIDEO_TIME_BASE, time.monotonic(), style, height_px)
     flow = ring.open(live=False, window=2 * len(ring))
-    enough = asyncio.Event()
-    feeding = asyncio.create_task(_feed(flow, frame, enough))
+    enough, scene = asyncio.Event(), StreamStatistics()
+    feeding = asyncio.create_task(_feed(flow, frame, scene, enough))
     try:
-        return await _count(flow, len(ring) + 1, seconds, enough)
+        return await _count(flow, scene, len(ring) + 1, seconds, enough)
     finally:
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
 
 
-async def _feed(flow: Flow, frame: Frame, enough: asyncio.Event) -> None:
+async def _feed(flow: Flow, frame: Frame, scene: StreamStatistics, enough: asyncio.Event) -> None:
+    """Frames of one scene, whose statistics are measured as often as in a stream."""
+    luma, styles = frame.image.planes[0], [name for name, _ in frame.style.blend if name != NONE]
+
+    def take() -> Frame:
+        orders = scene.orders(luma, styles, time.monotonic(), frame.height_px)
+        return replace(frame, orders=orders)
+
     while not enough.is_set():
-        await flow.submit(lambda: frame)
+        await flow.submit(take)
     flow.finish()
 
 
-async def _count(flow: Flow, warm: int, seconds: float, enough: asyncio.Event) -> Speed:
+async def _count(
+    flow: Flow, scene: StreamStatistics, warm: int, seconds: float, enough: asyncio.Event
+) -> Speed:
     ends: list[float] = []
     services: list[float] = []
     while (done := await flow.result(None)) is not None:
         services.append(done.inference_s + done.transfer_s)
+        if done.frame is not None and done.frame.orders is not None and done.frame.measured:
+            scene.take(done.frame.orders.scene, done.frame.measured, time.monotonic())
         ends.append(time.perf_counter())
         flow.advance(len(ends))
         if len(ends) >= warm + 2 and ends[-1] - ends[warm - 1] >= seconds:
