@@ -5,10 +5,8 @@ does, as the parts take their time from each other.
 """
 
 import asyncio
-import contextlib
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -165,22 +163,41 @@ async def live_fps(
     """
     await ring.stylize(sample_image(*SIZE), style, height_px)  # says why, where it cannot
     control = StyleControl(lambda _: style.blend, style, height_px, fps)
-    source = _LiveSource(coded or encoded(), fps, 2 * seconds)
-    sink = _LiveSink()
+    camera, sink = Intake[Frame](), _LiveSink()
     flow = ring.open(live=True)
+    began_at = time.monotonic()
     try:
-        await pipeline.run(
-            source.frames,
-            flow,
-            sink,
-            apply_style=lambda frame: control.apply(frame, time.monotonic()),
-            on_stylized=control.on_stylized,
-        )
+        with pipeline.ungrouped():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_film(camera, coded or encoded(), fps, 2 * seconds))
+                await pipeline.run(
+                    camera,
+                    flow,
+                    sink,
+                    apply_style=lambda frame: control.apply(frame, time.monotonic()),
+                    on_stylized=control.on_stylized,
+                )
     finally:
-        source.stop()
         flow.close()
-    measured_from = source.began_at + seconds  # the first half warms up
+    measured_from = began_at + seconds  # the first half warms up
     return sum(0 <= at - measured_from < seconds for at in sink.times) / seconds
+
+
+async def _film(
+    camera: Intake[Frame], coded: Sequence[EncodedFrame], fps: float, seconds: float
+) -> None:
+    """Decode at the pace of a camera; the newest frame wins."""
+    decoder = Decoder("VP8", max_pixels=2**26)
+    began_at = time.monotonic()
+    try:
+        for number in range(round(fps * seconds)):
+            await asyncio.sleep(began_at + number / fps - time.monotonic())
+            packet = coded[number % len(coded)]
+            pts = round(number * VIDEO_CLOCK_HZ / fps)
+            for frame in await asyncio.to_thread(decoder.decode, packet):
+                camera.put(replace(frame, pts=pts, captured_at=time.monotonic()))
+    finally:
+        camera.close()
 
 
 def encoded() -> list[EncodedFrame]:
@@ -192,37 +209,6 @@ def encoded() -> list[EncodedFrame]:
         for packet in encoder.encode(frame, Bitrate().start, keyframe=number == 0):
             found.append(EncodedFrame(bytes(packet), frame.pts, 0.0, packet.is_keyframe))
     return found
-
-
-class _LiveSource:
-    """Decodes at the pace of a camera, in a thread; the newest frame wins."""
-
-    def __init__(self, coded: Sequence[EncodedFrame], fps: float, seconds: float) -> None:
-        self.frames: Intake[Frame] = Intake()
-        self.began_at = time.monotonic()
-        self._coded = coded
-        self._fps = fps
-        self._seconds = seconds
-        self._stopped = threading.Event()
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stopped.set()
-
-    def _run(self) -> None:
-        decoder = Decoder("VP8", max_pixels=2**26)
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            for number in range(round(self._fps * self._seconds)):
-                due_at = self.began_at + number / self._fps
-                if self._stopped.wait(max(0.0, due_at - time.monotonic())):
-                    break
-                pts = round(number * VIDEO_CLOCK_HZ / self._fps)
-                for frame in decoder.decode(self._coded[number % len(self._coded)]):
-                    now = replace(frame, pts=pts, captured_at=time.monotonic())
-                    self._loop.call_soon_threadsafe(self.frames.put, now)
-            self._loop.call_soon_threadsafe(self.frames.close)
 
 
 class _LiveSink:
