@@ -40,7 +40,7 @@ PURE := intake reorder pacer governor fade stats
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test unit e2e lint gates pure page licences fuzz audit constraints bench peers dist \
-	sbom docs web screenshots chromium firefox iproute gstreamer nix clean
+	sbom docs web screenshots chromium firefox iproute gstreamer servers nix clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,7 +55,7 @@ test: unit e2e ## unit tests, then real Ray, WebRTC peers and a browser
 unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest --ignore=tests/e2e $(ARGS)
 
-e2e: $(VENV)/test.stamp web $(AXE) $(BROWSERS) $(NIX) gstreamer
+e2e: $(VENV)/test.stamp web $(AXE) $(BROWSERS) $(NIX) gstreamer servers
 	$(BIN)/python -m pytest tests/e2e $(WITHOUT_BROWSER) $(WITHOUT_NIX) $(ARGS)
 
 lint: gates pure page ## all that is checked without running the program
@@ -182,6 +182,15 @@ gstreamer:
 	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 	apt-get update -qq && apt-get install -qq -y --no-install-recommends $(GSTREAMER); } || \
 	echo "no GStreamer here and none could be installed: no tests of its webrtcbin" >&2
+
+SERVERS := nginx:nginx-light caddy:caddy turnserver:coturn Xvfb:xvfb xauth:xauth \
+	systemd-analyze:systemd
+
+servers:
+	@PATH="$$PATH:/usr/sbin"; for one in $(SERVERS); do command -v "$${one%%:*}" >/dev/null || \
+	{ test "$$(id -u)" = 0 && command -v apt-get >/dev/null && apt-get update -qq && \
+	apt-get install -qq -y --no-install-recommends "$${one#*:}" >/dev/null; } || \
+	echo "no $${one%%:*} here and it could not be installed: its tests will fail" >&2; done
 
 nix:
 	@command -v nix >/dev/null || { \

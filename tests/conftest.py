@@ -43,12 +43,17 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture(autouse=True)
+def _pytest_keeps_its_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that listened in this process would end it, with all tests that are to come."""
+    monkeypatch.setattr(ending, "listen", lambda: None)
+
+
 @pytest.fixture
 def streamer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs `streamer WORDS...` in this process; returns exit code, stdout, stderr."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(ending, "listen", lambda: None)  # pytest keeps its signals
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["streamer", *map(str, words)])

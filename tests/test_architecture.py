@@ -16,7 +16,7 @@ HOMES = {
     "aiortc": ("webrtc/*",),
     "aioice": ("webrtc/*",),
     "OpenSSL": ("webrtc/peer_connection",),
-    "av": ("avframe", "webrtc/*", "camera/*", "files/*"),
+    "av": ("avframe", "webrtc/*", "camera/*", "files/*", "diagnostics/measure"),
     "platformdirs": ("paths",),
     "openvino": ("engine/*",),
     "onnxruntime": ("engine/*", "library/from_picture", "training/*"),
