@@ -220,12 +220,15 @@ def _limit(cpu_s: float, memory_bytes: int, niceness: int) -> None:
 
 
 def _peak_bytes() -> int:
-    if sys.platform == "win32":
-        return 0
-    import resource
+    """Most memory that this process ever had; 0 where that cannot be known.
 
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    Not by getrusage: on Linux its figure begins with that of the parent, which may be large.
+    """
+    with contextlib.suppress(OSError):  # not Linux
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def main() -> None:

@@ -36,7 +36,7 @@ def test_calls_are_answered_by_one_process_that_is_below_this_one() -> None:
 
 def test_errors_come_back_as_what_they_are() -> None:
     with bounded() as process:
-        with pytest.raises(UnknownStyleError, match=r"unknown style 'nope'; there are: none"):
+        with pytest.raises(UnknownStyleError, match=r"unknown style 'nope'; did you mean none"):
             process.call(Catalogue.load().parse, "nope")
         with pytest.raises(RuntimeError, match=r"ZeroDivisionError: .*zero"):
             process.call(divmod, 1, 0)

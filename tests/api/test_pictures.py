@@ -67,5 +67,5 @@ def test_other_arrays_are_refused(array: np.ndarray) -> None:
 def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is wanted, not bytes"):
         taken(b"picture")  # type: ignore[arg-type]
-    with pytest.raises(MediaError, match="No such file"):
+    with pytest.raises(MediaError, match="not a file with a picture"):
         taken(tmp_path / "missing.jpg")

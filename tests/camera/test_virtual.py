@@ -131,7 +131,7 @@ def test_advice_is_for_this_system(platform: str, failure: str, says: str) -> No
 
 def test_without_pyvirtualcam_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyvirtualcam", None)
-    with pytest.raises(MediaError, match=r"pip install 'streamer\[camera\]'"):
+    with pytest.raises(MediaError, match=r"pip install '\.\[camera\]'"):
         VirtualCamera(64, 48, 30)
 
 
