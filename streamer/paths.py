@@ -36,6 +36,21 @@ def user_models() -> Path:
     return data_dir() / "models"
 
 
+def another_streamer() -> str | None:
+    """How to end it that another program called `streamer` shares our folder and command.
+
+    One on the package index does. What is installed later overwrites files of what was there.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version("streamer")
+    except PackageNotFoundError:
+        return None
+    both = "pip uninstall streamer stylestreamer"
+    return f"the package `streamer` {found} overwrites this one's files; {both}, then install anew"
+
+
 @contextmanager
 def written_whole(target: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Write a file that appears at `target` once it is complete and on disk, or not at all.

@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,12 +67,26 @@ def open_photo(data: bytes, max_pixels: int, *, keep_location: bool = False) -> 
     with _readable():
         picture, notes = _load(data, max_pixels)
         with picture:
-            upright = ImageOps.exif_transpose(picture)
-            image = from_rgb(np.asarray(_to_srgb(upright)))
-            opaque = not upright.has_transparency_data
-            alpha = None if opaque else upright.convert("RGBA").getchannel("A")
-            extra, lost = _extra(upright, keep_location)
-            return Photo(image, alpha, extra, (*notes, *lost))
+            photo = photo_of(picture, keep_location=keep_location)
+            return replace(photo, notes=(*notes, *photo.notes))
+
+
+def photo_of(picture: Pillow.Image, *, keep_location: bool = False) -> Photo:
+    """What was decoded, as `open_photo` gives it. Raises MediaError."""
+    with _readable():
+        upright = ImageOps.exif_transpose(picture)
+        image = from_rgb(np.asarray(_to_srgb(upright)))
+        opaque = not upright.has_transparency_data
+        alpha = None if opaque else upright.convert("RGBA").getchannel("A")
+        return Photo(image, alpha, *_extra(upright, keep_location))
+
+
+def pillow_of(photo: Photo) -> Pillow.Image:
+    """RGB, or RGBA where the photo is transparent."""
+    picture = Pillow.fromarray(to_rgb(photo.image))
+    if photo.alpha is not None:
+        picture.putalpha(photo.alpha)
+    return picture
 
 
 def encode_jpeg(image: Image, quality: int = QUALITY) -> bytes:
@@ -93,9 +107,7 @@ def read_photo(source: Path, *, keep_location: bool = False) -> Photo:
 def write_photo(target: Path, photo: Photo) -> None:
     """Write the whole file or nothing. Raises MediaError."""
     kind = WRITES[target.suffix.lower()]
-    picture = Pillow.fromarray(to_rgb(photo.image))
-    if photo.alpha is not None and kind != "JPEG":
-        picture.putalpha(photo.alpha)
+    picture = pillow_of(replace(photo, alpha=None) if kind == "JPEG" else photo)
     options: dict[str, Any] = {} if kind in ("PNG", "TIFF") else {"quality": QUALITY}
     try:
         with written_whole(target) as file:

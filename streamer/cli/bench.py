@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer.cli.options import DeviceOption
 from streamer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
         str | None,
         typer.Option(help="onnx, torch or onnx,torch. Default: all that are installed."),
     ] = None,
+    device: DeviceOption = None,
     threads: Annotated[
         list[int] | None,
         typer.Option(min=1, help="Try only this many CPU threads per worker; repeatable."),
@@ -48,6 +50,14 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
 
     `serve` and `file` use the result, and say so, unless they are given --backend, --workers,
     --threads, --gpus or --ray-address. Do not use the machine for anything else meanwhile.
+
+    [bold]Examples[/bold]
+
+    streamer bench
+
+    streamer bench --style mosaic --height 540 --no-save
+
+    streamer bench --clear
     """
     from streamer.diagnostics import saved, trials
 
@@ -55,12 +65,14 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
         print("deleted" if saved.clear() else "nothing was kept")
         return
     from streamer.frame import Style
-    from streamer.ring.setup import cores, gpus
+    from streamer.ring.setup import check_device, cores, gpus
     from streamer.styles.catalogue import Catalogue
 
+    check_device(device or "auto")
     catalogue = Catalogue.load()
     blend = catalogue.parse(style or catalogue.default)
-    rings = trials.candidates(_engines(backend) if backend else trials.engines(), cores(), gpus())
+    engines = _engines(backend) if backend else trials.engines()
+    rings = trials.candidates(engines, cores(), gpus(), device or "auto")
     rings = [one for one in rings if not threads or one.threads in threads]
     if not rings:
         raise UsageError(f"no ring of {cores()} cores has workers of --threads {threads}")
@@ -91,6 +103,7 @@ def _line(trial: "Trial") -> str:
     one = trial.setup
     ring = f"{one.backend:6} {one.workers:3} x {one.threads:2} thread{'s' * (one.threads > 1):1}"
     ring = f"{one.backend:6} {one.gpus:3} GPU{'s' * (one.gpus > 1):8}" if one.gpus else ring
+    ring = f"{one.backend:6} on {one.place}" if one.place in ("gpu", "npu") else ring
     if trial.speed is None:
         return f"{ring}  {trial.failure}"
     return f"{ring}  {trial.speed.fps:7.1f} fps  {1e3 * trial.speed.service_s:7.1f} ms per frame"

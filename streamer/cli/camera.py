@@ -4,26 +4,34 @@ from typing import Annotated
 
 import typer
 
+from streamer.cli import completion
 from streamer.cli.options import (
     BackendOption,
     BrushOption,
     CalmOption,
+    DeviceOption,
     StrengthOption,
     StyleOption,
     ThreadsOption,
     ToneOption,
     WorkersOption,
+    check_installed,
     parse_height,
     parse_size,
 )
+from streamer.cli.pulling import PullOption, check_style
 from streamer.look import DEFAULT_TONE
 
 
 def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     source: Annotated[
-        str, typer.Argument(help="Camera number or name, URL, file, or screen.")
+        str,
+        typer.Argument(
+            help="Camera number or name, URL, file, or screen.", autocompletion=completion.cameras
+        ),
     ] = "0",
     style: StyleOption = None,
+    pull: PullOption = False,
     strength: StrengthOption = 1.0,
     tone: ToneOption = DEFAULT_TONE,
     brush: BrushOption = None,
@@ -35,8 +43,12 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
         float, typer.Option(min=1, max=120, help="Frame rate of the virtual camera.")
     ] = 30.0,
     height: Annotated[str, typer.Option(help="Height in pixels to stylize at, or auto.")] = "auto",
-    device: Annotated[
-        str | None, typer.Option(help="Virtual camera to use, if there are several.")
+    virtual_camera: Annotated[
+        str | None,
+        typer.Option(
+            help="Virtual camera to use, if there are several.",
+            autocompletion=completion.virtual_cameras,
+        ),
     ] = None,
     token: Annotated[
         str | None,
@@ -53,6 +65,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     backend: BackendOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Stylize a camera, and show it to Zoom, Meet and OBS as a virtual camera.
 
@@ -69,6 +82,8 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     streamer camera clip.mp4
         over and over
 
+    streamer camera screen --fps 15
+
     streamer camera http://127.0.0.1:8000/streams/page.mjpeg --style none
         a live stream of a server, stylized there
 
@@ -77,8 +92,12 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     """
     from streamer.camera.run import CameraOptions, run
     from streamer.look import parse_tone
+    from streamer.ring.setup import check_device
 
+    check_device(device or "auto")
     width, height_px = parse_size(size)
+    check_style(style, pull)
+    check_installed(backend)
     run(
         CameraOptions(
             source=source,
@@ -91,11 +110,12 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
             height=height_px,
             fps=fps,
             height_px=parse_height(height),
-            device=device,
+            device=virtual_camera,
             token=token,
             control=control,
             backend=backend or "auto",
             workers=workers,
             threads=threads,
+            compute=device or "auto",
         )
     )

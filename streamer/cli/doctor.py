@@ -61,6 +61,15 @@ def doctor(  # noqa: PLR0917 - Typer reads every option from here
 
     At the end it measures the frame rates to expect of a live stream. The exit code is 1 when a
     check failed.
+
+    [bold]Examples[/bold]
+
+    streamer doctor
+
+    streamer doctor --quick
+        checks only, no frame rates
+
+    streamer doctor --backend torch --json
     """
     from streamer.diagnostics.doctor import findings, speeds
     from streamer.server.config import Config, is_loopback

@@ -21,6 +21,7 @@ from streamer.cli.options import (
     WorkersOption,
     choose_setup,
 )
+from streamer.cli.pulling import PullOption, check_style
 from streamer.errors import UsageError
 from streamer.look import DEFAULT_TONE
 
@@ -45,6 +46,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         ),
     ] = None,
     style: StyleOption = None,
+    pull: PullOption = False,
     strength: StrengthOption = 1.0,
     preserve_color: Annotated[
         bool,
@@ -139,7 +141,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     streamer file holiday.mp4
         writes holiday.mosaic.mp4, or whatever style is the default
 
-    streamer file holiday.mp4 --style mosaic:0.7,candy:0.3 --strength 0.8 -o art.mkv
+    streamer file holiday.mp4 --style mosaic:0.7,ember:0.3 --strength 0.8 -o art.mkv
 
     streamer file --start 1:30 --end 2:00 --height 360 long.mp4
 
@@ -159,6 +161,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     if brush is not None and height is not None:
         raise UsageError("--brush and --height both say at which height to stylize: give one")
 
+    check_style(style, pull)
     size, note = choose_setup("file", backend, workers, threads, gpus, ray_address, device)
     if note:
         print(note, file=sys.stderr)

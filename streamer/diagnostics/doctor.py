@@ -18,6 +18,7 @@ from streamer.diagnostics.checks import (
     models,
     ok,
     onnx,
+    package,
     page,
     port,
     python,
@@ -49,9 +50,10 @@ def findings(config: Config) -> Iterator[Finding]:
     """All checks that need no workers, one after the other."""
     checks: tuple[Callable[[], Finding], ...] = (
         python,
+        package,
         ray_version,
         onnx,
-        partial(gpu, config.setup.backend),
+        partial(gpu, config.setup.backend, config.setup.place),
         memory,
         codecs,
         models,

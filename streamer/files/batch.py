@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import dataclasses
-import hashlib
 import shutil
 import signal
 import sys
@@ -16,7 +15,7 @@ from pathlib import Path
 from streamer.engine.backend import Backend, Device
 from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.files.inputs import PHOTOS, PIPE, Item, items
-from streamer.files.job import TranscodeJob, TranscodeOptions, prepare
+from streamer.files.job import TranscodeJob, TranscodeOptions, name_models, prepare
 from streamer.files.report import Reporter, Summary, reporter
 from streamer.files.transcode import Result, transcode
 from streamer.frame import Style
@@ -26,7 +25,6 @@ from streamer.ring.ring import Ring
 from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
-from streamer.styles.model import NONE
 
 INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
 
@@ -123,7 +121,7 @@ class _Batch:
             if item.is_photo:
                 check_photo(item.source, item.target, wanted.overwrite)
                 return None
-            wanted = dataclasses.replace(wanted, style=self.style, models=self._models())
+            wanted = dataclasses.replace(wanted, style=self.style, models=self._models)
             return await asyncio.to_thread(prepare, item.source, item.target, wanted)
         except StreamerError as error:
             return self._failed(item, error)
@@ -157,11 +155,9 @@ class _Batch:
         self.reports.done(result)
         self.summary.done += 1
 
+    @property
     def _models(self) -> str:
-        """Names the bytes that stylize: other weights or another engine give other frames."""
-        named = [name for name, _ in self.style.blend if name != NONE]
-        models = sorted({self.catalogue.find(name)[0].sha256 for name in named})
-        return hashlib.sha256(" ".join([self.options.backend, *models]).encode()).hexdigest()[:16]
+        return name_models(self.catalogue, self.style, self.options.backend)
 
     def _ring(self) -> Ring:
         options = self.options

@@ -1,10 +1,12 @@
 """batch, uploads → **job** → transcode: what to do to one video, checked before the first frame."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from streamer.engine.backend import Backend
 from streamer.errors import UsageError
 from streamer.files.checkpoint import FRAMES
 from streamer.files.container import VideoInfo, probe
@@ -14,6 +16,8 @@ from streamer.files.passthrough import plan
 from streamer.files.tracks import Track, format_of
 from streamer.files.trim import TimeRange
 from streamer.frame import Style
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,13 @@ def _notes(
     if step is not None and (video.time_base / step).denominator != 1:
         yield f"{suffix} keeps time in milliseconds: timestamps are rounded"
     yield from filter(None, (track.note(suffix) for track in tracks))
+
+
+def name_models(catalogue: Catalogue, style: Style, backend: Backend) -> str:
+    """Names the bytes that stylize: other weights or another engine give other frames."""
+    named = [name for name, _ in style.blend if name != NONE]
+    models = sorted({catalogue.find(name)[0].sha256 for name in named})
+    return hashlib.sha256(" ".join([backend, *models]).encode()).hexdigest()[:16]
 
 
 def fingerprint(job: TranscodeJob) -> dict[str, object]:

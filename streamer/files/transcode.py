@@ -152,7 +152,7 @@ async def _encode(
     before = _count(done)
     try:
         async with _reporting(job, source, sink, before, report):
-            with _ungrouped():
+            with pipeline.ungrouped():
                 await pipeline.run(source, flow, sink, on_stylized=statistics.on_stylized)
             await sink.finish()
         await asyncio.to_thread(segments.close)
@@ -211,18 +211,6 @@ async def _in_thread(work: Callable[[threading.Event], int]) -> int:
 
 def _count(segments: list[Segment]) -> int:
     return sum(len(segment.pts) for segment in segments)
-
-
-@contextlib.contextmanager
-def _ungrouped() -> Iterator[None]:
-    """Raises the first failure of a group instead of the group."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from group
 
 
 @contextlib.asynccontextmanager

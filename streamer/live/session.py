@@ -196,7 +196,7 @@ class Session:
         self._style.update(
             now, peer.frames_in, self.stats.delivered.fps(now), self._ring.busy_s, len(self._ring)
         )
-        latency_s = self.stats.latency.quantile(0.5)
+        latency_s = self.stats.latency.quantile(0.5) + peer.late_s
         self._peer.set_latency(latency_s)
         self._broadcast.set_latency(self.id, latency_s)
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]

@@ -1,6 +1,6 @@
 """server → **viewers** → viewer, fan-out.
 
-The viewers of all streams. A stream is encoded once per codec, however many watch it.
+The viewers of all streams. A stream is encoded once per codec and rung, however many watch it.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from streamer.errors import ServerFullError
 from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.webrtc.codecs import Codec
-from streamer.webrtc.endpoint import loopback_options
 from streamer.webrtc.fan_out import FanOut
 from streamer.webrtc.options import PeerOptions
 from streamer.webrtc.viewer import Viewer
@@ -42,7 +41,7 @@ class Viewers:
 
     def __init__(self, broadcasts: Broadcasts, options: PeerOptions, max_viewers: int = 50) -> None:
         self._broadcasts = broadcasts
-        self._options = loopback_options(options) if options.loopback else options
+        self._options = options
         self._max_viewers = max_viewers
         self._answering = 0
         self._live: dict[str, Watching] = {}
@@ -158,5 +157,7 @@ async def _watch(viewer: Viewer, broadcast: Broadcast, fan_out: FanOut) -> None:
 
 
 async def _run(fan_out: FanOut, broadcast: Broadcast) -> None:
-    with broadcast.tap(fan_out.frames):
+    with contextlib.ExitStack() as taps:
+        for rung in fan_out.rungs:
+            taps.enter_context(broadcast.tap(rung.frames))
         await fan_out.run()

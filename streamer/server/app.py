@@ -50,8 +50,8 @@ def create_app(
         video_routes(ring, catalogue, videos),
     ):
         app.include_router(routes)
-    add_watch(app)
+    add_watch(app, config.root_path)
     add_docs(app)
     add_phone(app, phone_url)
-    add_page(app)
+    add_page(app, config.root_path)
     return Guard(app, config)

@@ -34,9 +34,9 @@ from streamer.server.app import create_app
 from streamer.server.config import Config
 from streamer.server.http_server import serving
 from streamer.server.interfaces import Live
-from streamer.server.listen import bind, check_tls, urls
+from streamer.server.listen import bind, check_tls, notify_ready, urls
 from streamer.styles.catalogue import Catalogue
-from streamer.webrtc.codecs import Bitrate
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.options import PeerOptions
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,7 @@ async def _serve(config: Config, listener: socket.socket) -> None:
             async with ring, closing:
                 gc.collect()
                 gc.freeze()  # all this stays; collecting it again took 0.3 s each time
+                notify_ready()
                 print(f"ready in {time.monotonic() - began_at:.1f} s; Ctrl-C stops", flush=True)
                 if config.open_browser and has_display():
                     closing.enter_context(browser.opened(addresses[0]))

@@ -45,7 +45,8 @@ def video_routes(ring: Ring, catalogue: Catalogue, jobs: VideoJobs) -> APIRouter
             job = await jobs.upload(name, look, request.stream(), height_px=height_px)
         except ClientDisconnect:  # nobody reads the answer
             return Response(status_code=400)
-        return JSONResponse(job.as_dict(), 201, {"Location": f"/videos/{job.id}"})
+        location = f"{request.scope['root_path']}/videos/{job.id}"
+        return JSONResponse(job.as_dict(), 201, {"Location": location})
 
     @routes.get("/{job_id}")
     async def progress(job_id: str) -> Any:

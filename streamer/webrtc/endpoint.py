@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Literal
 
 from aiortc import RTCConfiguration, RTCIceServer, RTCSessionDescription
@@ -49,7 +49,8 @@ class Endpoint:
         self._direction = direction
         self._closing: asyncio.Task[None] | None = None
         self._offer: Offer | None = None
-        servers = [RTCIceServer(s.url, s.username, s.credential) for s in options.ice_servers]
+        known = (server.at(time.time()) for server in options.ice_servers)
+        servers = [RTCIceServer(s.url, s.username, s.credential) for s in known]
         # An explicit list, empty or not: without one aiortc asks a server of Google's.
         self._pc = PeerConnection(
             RTCConfiguration(iceServers=servers),
@@ -114,6 +115,9 @@ class Endpoint:
                 await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
             for transceiver in self._pc.getTransceivers():
                 transceiver.direction = self._direction
+            self._pc.accept_redundant_audio()
+            if self._options.by_delay:
+                self._pc.accept_transport_feedback()
             self.agreed()
             with _refusals():
                 await self._pc.setLocalDescription(await self._pc.createAnswer())
@@ -161,16 +165,6 @@ def _refusals() -> Iterator[None]:
         yield
     except UNUSABLE as error:
         raise UsageError(f"this offer cannot be answered: {error}") from error
-
-
-def loopback_options(options: PeerOptions) -> PeerOptions:
-    """Without congestion control: on loopback, what looks like congestion is a busy CPU."""
-    bitrate, uplink = options.bitrate, options.uplink
-    return replace(
-        options,
-        bitrate=replace(bitrate, min=bitrate.start),
-        uplink=replace(uplink, min=min(uplink.start, uplink.max)),
-    )
 
 
 def google_bitrate_params(uplink: Uplink) -> dict[str, str]:

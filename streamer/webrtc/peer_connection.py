@@ -21,18 +21,22 @@ from aiortc import (
     RTCRtpTransceiver,
     rtp,
 )
+from aiortc.codecs import is_rtx
 from aiortc.rtcdtlstransport import (
     X509_DIGEST_ALGORITHMS,
     RTCDtlsParameters,
     SRTPProtectionProfile,
     State,
 )
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpCodecParameters
 from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
 from OpenSSL import SSL, crypto
 
 from streamer.errors import StreamerError
 from streamer.webrtc.ice import IceConnection, IceScope
+from streamer.webrtc.red import is_red
+from streamer.webrtc.rtp_sender import RtpSender
+from streamer.webrtc.transport_feedback import URI, split
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +86,37 @@ class PeerConnection(RTCPeerConnection):
         self._factories = factories
         self._ice: list[IceConnection] = []
 
+    def accept_transport_feedback(self) -> None:
+        """Agree to number packets across streams and to report those of the other side.
+
+        Call after `setRemoteDescription`. Both ways or not at all: once it is agreed to, Chromium's
+        camera waits for reports.
+        """
+        for section in self._RTCPeerConnection__remoteDescription().media:  # type: ignore[attr-defined]
+            offered = [one for one in section.rtp.headerExtensions if one.uri == URI]
+            for transceiver in self.getTransceivers():
+                if offered and section.kind == "video" and transceiver.mid == section.rtp.muxId:
+                    transceiver._headerExtensions += offered
+                    for codec in transceiver._codecs:
+                        if not is_rtx(codec):  # Firefox asks for this as well
+                            codec.rtcpFeedback.append(RTCRtcpFeedback(type="transport-cc"))
+
+    def accept_redundant_audio(self) -> None:
+        """Agree to RED for Opus if it is offered; call after `setRemoteDescription`."""
+        for section in self._RTCPeerConnection__remoteDescription().media:  # type: ignore[attr-defined]
+            opus = next((c for c in section.rtp.codecs if c.name.lower() == "opus"), None)
+            for transceiver in self.getTransceivers():
+                ours = transceiver._codecs
+                if opus and ours and ours[0].name == opus.name and transceiver.kind == "audio":
+                    both = f"{opus.payloadType}/{opus.payloadType}"
+                    ours[:0] = [
+                        red for red in section.rtp.codecs if is_red(red) and both in red.parameters
+                    ]
+
     def codec(self, kind: str) -> RTCRtpCodecParameters | None:
         """The codec agreed on, both ways; None: there is no such track."""
         agreed = (t._codecs for t in self.getTransceivers() if t.kind == kind)
-        return next((codecs[0] for codecs in agreed if codecs), None)
+        return next((one for codecs in agreed for one in codecs if not is_red(one)), None)
 
     def asks_for(self, kind: str) -> bool:
         """Whether the offer asks to receive that kind."""
@@ -131,6 +162,7 @@ class PeerConnection(RTCPeerConnection):
         transport, kind = transceiver.receiver.transport, transceiver.kind
         if kind in self._factories.sender:
             sender = self._factories.sender[kind](transport)
+            sender.on_failure = self._fail
             sender._stream_id = transceiver.sender._stream_id
             _set(transceiver, "_RTCRtpTransceiver__sender", sender)
         if kind in self._factories.receiver:
@@ -152,9 +184,22 @@ class PeerConnection(RTCPeerConnection):
         ice.iceGatherer._connection = ice._connection = connection
         ice._recv, ice._send = connection.recv, connection.send
         _set(dtls, "_validate_peer_identity", partial(_check_fingerprints, dtls))
-        for handler in ("_handle_rtp_data", "_handle_rtcp_data"):
-            _set(dtls, handler, self._isolated(getattr(dtls, handler)))
+        _set(dtls, "_handle_rtp_data", self._isolated(dtls._handle_rtp_data))
+        take_rtcp = partial(self._take_rtcp, dtls, dtls._handle_rtcp_data)
+        _set(dtls, "_handle_rtcp_data", self._isolated(take_rtcp))
         return dtls
+
+    async def _take_rtcp(
+        self, dtls: RTCDtlsTransport, handle: Callable[[bytes], Awaitable[None]], data: bytes
+    ) -> None:
+        """Transport-wide reports go to our senders; aiortc would take them for malformed NACKs."""
+        reports, rest = split(data)
+        for sender in self.getSenders():
+            if isinstance(sender, RtpSender) and sender.transport is dtls:
+                for report in reports:
+                    sender.on_feedback(report, time.monotonic())
+        if rest:
+            await handle(rest)
 
     def _RTCPeerConnection__createSctpTransport(self) -> None:
         super()._RTCPeerConnection__createSctpTransport()  # type: ignore[misc]

@@ -77,7 +77,8 @@ class FakePeer:
             dropped_intake=self.source.dropped, dropped_encoder=0,
             lost_frames=0, decode_errors=0, encode_errors=0, keyframes_out=1, bytes_out=0,
             encode_s=(0.004,) * min(sent, 50), bitrate_bps=1, uplink_bps=2,
-            messages_refused=0, datagrams_refused=0, heard_at=self.heard_at,
+            messages_refused=0, datagrams_refused=0, late_s=0.0,
+            heard_at=self.heard_at,
         )  # fmt: skip
 
     def capture_time(self) -> CaptureTime | None:
