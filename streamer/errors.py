@@ -76,6 +76,13 @@ def to_install(extra: str) -> str:
     return f"in streamer's folder: pip install '.[{extra}]'"
 
 
+def told(error: BaseException) -> str:
+    """What a client may hear of a failure: what was raised on purpose, or that there was one."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) if isinstance(error, StreamerError) else "internal error; see the server log"
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, for a message of one line; its type when it says nothing."""
     return (str(error).splitlines() or [type(error).__name__])[0]

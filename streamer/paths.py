@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 import platformdirs
 
+from streamer import temporary
+
 
 def built_in_models() -> Path:
     """The folder of the models that come with streamer: in the wheel, else in the checkout."""
@@ -29,6 +31,13 @@ def cache_dir() -> Path:
     if chosen := os.environ.get("STREAMER_CACHE_DIR"):
         return Path(chosen)
     return platformdirs.user_cache_path("streamer", appauthor=False)
+
+
+def config_file() -> Path:
+    """`$STREAMER_CONFIG`, else config.toml in the platform's usual place; it need not exist."""
+    if chosen := os.environ.get("STREAMER_CONFIG"):
+        return Path(chosen)
+    return platformdirs.user_config_path("streamer", appauthor=False) / "config.toml"
 
 
 def user_models() -> Path:
@@ -57,11 +66,13 @@ def written_whole(target: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
 
     0o600 keeps other users from reading it, at any time. Raises OSError.
     """
+    temporary.sweep_files(target.parent)
     draft = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         # Not tempfile, whose files are 0o600 always.
         with os.fdopen(os.open(draft, flags, mode), "wb") as file:
+            temporary.hold(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -1,6 +1,7 @@
 """Fixtures of more than one module."""
 
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,12 +10,18 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
+from streamer import ending
 from streamer.cli.main import main
 from tests.support.commands import Command
 from tests.support.http_world import FakeRing, FakeSessions, World
 
 # How long an example takes says how busy the machine is, and nothing about what is tested.
-settings.register_profile("streamer", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "streamer",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=int(os.environ.get("STREAMER_FUZZ_EXAMPLES", "100")),  # `make fuzz` wants more
+)
 settings.load_profile("streamer")
 
 
@@ -23,6 +30,7 @@ def _empty_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No fixture of a module sees the styles or settings of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STREAMER_DATA_DIR", str(tmp_path_factory.mktemp("session") / "data"))
+        patch.setenv("STREAMER_CONFIG", str(tmp_path_factory.mktemp("config") / "config.toml"))
         # One for all: engines are measured once.
         patch.setenv("STREAMER_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -33,6 +41,12 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The user's data directory of this test; it does not exist yet."""
     monkeypatch.setenv("STREAMER_DATA_DIR", str(tmp_path / "data"))
     return tmp_path / "data"
+
+
+@pytest.fixture(autouse=True)
+def _pytest_keeps_its_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that listened in this process would end it, with all tests that are to come."""
+    monkeypatch.setattr(ending, "listen", lambda: None)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from streamer.errors import UsageError
 from streamer.frame import SMOOTHEST, Style
-from streamer.look import BRUSHES, TONES, Brush, parse_tone
+from streamer.look import BRUSHES, DEFAULT_TONE, Brush, parse_tone
 from streamer.styles.catalogue import Catalogue
 
 DEFAULT_BRUSH: Brush = "medium"
@@ -38,9 +38,9 @@ class Look:
     """Whether the picture keeps its own colours under the strokes."""
     smooth: float = 0.0
     """0 to 0.95: reduces flicker between frames where nothing moves."""
-    tone: float | str = "half"
+    tone: float | str = DEFAULT_TONE
     """Colours and contrast: `own` follows the picture (0), `steady` is the same for every picture
-    (1), `half` lies between."""
+    (1), `calm` and `half` lie between."""
     brush: Brush | None = None
     """Size of the strokes: `fine`, `medium` and `bold` stylize at 720, 540 and 360 lines. None:
     `medium` for live streams, the picture's own size elsewhere."""
@@ -53,20 +53,6 @@ class Look:
         if self.brush is not None and self.brush not in BRUSHES:
             raise UsageError(f"brush is {', '.join(BRUSHES)}, not {self.brush!r}")
 
-    @property
-    def tone_share(self) -> float:
-        """The tone as a number."""
-        return (
-            TONES[self.tone]
-            if isinstance(self.tone, str) and self.tone in TONES
-            else (float(self.tone))
-        )
-
-    @property
-    def height_px(self) -> int | None:
-        """The height to stylize at; None: the picture's own."""
-        return None if self.brush is None else BRUSHES[self.brush]
-
 
 Styled = Look | str | Mapping[str, float] | None
 """A Look, or its style alone."""
@@ -77,11 +63,18 @@ def look_of(look: Styled) -> Look:
     return look if isinstance(look, Look) else Look(look)
 
 
+def lines_of(look: Look) -> int | None:
+    """The height to stylize at; None: the picture's own."""
+    return None if look.brush is None else BRUSHES[look.brush]
+
+
 def style_of(look: Look, catalogue: Catalogue) -> Style:
     """With names that exist, and weights that sum to 1. Raises UnknownStyleError, UsageError."""
     blend = catalogue.parse(catalogue.default if look.style is None else look.style)
     return replace(
-        Style(blend, look.strength, look.preserve_color), smooth=look.smooth, tone=look.tone_share
+        Style(blend, look.strength, look.preserve_color),
+        smooth=look.smooth,
+        tone=parse_tone(str(look.tone)),
     )
 
 

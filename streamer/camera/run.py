@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from streamer import ending
 from streamer.camera.source import CameraSource, name_of, parse_source
 from streamer.camera.virtual import VirtualCamera
 from streamer.engine.backend import Backend, Device
@@ -51,9 +52,11 @@ class CameraOptions:
 
 
 def run(options: CameraOptions) -> None:
-    """Until Ctrl-C. Raises StreamerError when there is no camera, no source or no ring."""
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_run(options))
+    """Until a signal says to stop. Raises Stopped then, with code 0.
+
+    Raises StreamerError when there is no camera, no source or no ring.
+    """
+    ending.run(_run(options), code=0)
 
 
 async def _run(options: CameraOptions) -> None:
@@ -139,8 +142,8 @@ def _controlled(control: TextControl, wanted: bool) -> Iterator[None]:
 
 def _read_lines(loop: asyncio.AbstractEventLoop, on_line: Callable[[str], None]) -> None:
     with contextlib.suppress(RuntimeError):  # the loop has ended
-        for line in sys.stdin:
-            if line.strip():
+        for read in sys.stdin.buffer:
+            if line := read.decode(errors="replace").strip():
                 loop.call_soon_threadsafe(on_line, line)
 
 

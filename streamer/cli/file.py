@@ -85,11 +85,18 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         ),
     ] = None,
     encoder: Annotated[
-        Literal["auto", "software", "nvenc", "qsv", "amf", "videotoolbox"],
+        Literal["auto", "software", "nvenc", "qsv", "amf", "videotoolbox", "vaapi"],
         typer.Option(
             help="Video encoder; auto uses the hardware if it works.", rich_help_panel=_FILE
         ),
     ] = "auto",
+    hwaccel: Annotated[
+        Literal["none", "auto", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"],
+        typer.Option(
+            help="Hardware to decode and encode with; what it cannot do, software does.",
+            rich_help_panel=_FILE,
+        ),
+    ] = "none",
     deinterlace: Annotated[
         bool, typer.Option(help="Deinterlace interlaced frames.", rich_help_panel=_FILE)
     ] = True,
@@ -174,6 +181,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         codec=codec,
         crf=crf,
         encoder=encoder,
+        hwaccel=hwaccel,
         deinterlace=deinterlace,
         overwrite=overwrite,
         resume=resume,

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.main import get_command
 
-from streamer import __version__
+from streamer import __version__, ending
 from streamer.cli import config
 from streamer.cli.completion import words_to_complete
 from streamer.errors import StreamerError, UsageError
@@ -32,12 +32,19 @@ _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
 
 def main() -> None:
     """Run the command line; exit code 2 for bad usage, 1 for failure."""
+    ending.listen()
     arguments = sys.argv[1:]
     try:
         _group(arguments)(arguments, prog_name="streamer")
+    except ending.Stopped as stopped:
+        ending.end(int(stopped.code or 0))
     except StreamerError as failure:
         print(f"streamer: {' '.join(str(failure).split())}", file=sys.stderr)
-        sys.exit(2 if isinstance(failure, UsageError) else 1)
+        ending.end(ending.exit_code(2 if isinstance(failure, UsageError) else 1))
+    except Exception:
+        if not ending.told():
+            raise
+        ending.end(ending.exit_code(1))  # native code made something else of Stopped
 
 
 def _group(arguments: list[str]) -> Any:

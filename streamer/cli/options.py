@@ -159,7 +159,7 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     from streamer.diagnostics.saved import load_saved
     from streamer.ring.setup import check_device, resolve
 
-    if ray_address is None:  # else the workers may be where they are
+    if ray_address is None:  # else the workers may be where it is installed
         check_installed(backend)
         check_device(device or "auto")
     found = load_saved(use, backend, workers, threads, gpus, ray_address, device)

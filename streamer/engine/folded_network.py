@@ -32,6 +32,7 @@ MULTIPLE = 4  # of both sides of a picture: its middle layers have a quarter of 
 # What is kept compiled, of all sizes and both forms together; about 0.4 GB a million. Enough for
 # a live stream at 1280x720, for another at 640x360, and for thumbnails.
 _KEPT_PIXELS = 2_500_000
+_LEAST_PIXELS = 75_000  # a smaller size takes as much: 29 MB
 _RANGES_PX = (320, 192)  # of the pictures that ranges are measured on
 
 
@@ -104,13 +105,18 @@ class FoldedNetwork:
         return unpacked(outputs[STYLIZED], *_size(planes))
 
     def measure(self, planes: Planes, weights: Weights | None) -> Measured:
-        """The same with the picture's own statistics, and these: about three times as dear."""
+        """The same with the picture's own statistics, and these: about three times as dear.
+
+        Raises FloatingPointError for NaN, which would stay in the statistics of a stream for ever.
+        """
         found, steps = self._look(weights)
         made, run = self._run(*_size(planes), exact=True)
         own = np.stack([found.scale, found.bias])
         within = None if made.columns is None else made.columns.within(planes)
         outputs = _outputs(run, planes, made.feed(found, own, steps, within))
         mean, variance = made.moments(found, outputs, steps, within)
+        if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+            raise FloatingPointError("a network returns values that are not numbers (NaN)")
         return Measured(unpacked(outputs[STYLIZED], *_size(planes)), Statistics.of(mean, variance))
 
     def forget(self, width: int, height: int) -> None:
@@ -173,9 +179,12 @@ class FoldedNetwork:
         run = self._compile(made, width, height, self._engine)
         with self._kept:
             self._runs.setdefault(key, (made, run))
-            while len(self._runs) > 2 and sum(w * h for w, h, _ in self._runs) > _KEPT_PIXELS:
+            while len(self._runs) > 2 and self._kept_pixels() > _KEPT_PIXELS:
                 self._runs.popitem(last=False)
             return self._runs[key]
+
+    def _kept_pixels(self) -> int:
+        return sum(max(width * height, _LEAST_PIXELS) for width, height, _ in self._runs)
 
     def _compile(self, made: Program, width: int, height: int, engine: Engine) -> Run:
         if engine == "onnxruntime":

@@ -3,15 +3,15 @@
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import shutil
-import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from streamer import ending, temporary
 from streamer.engine.backend import Backend, Device
 from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.files.inputs import PHOTOS, PIPE, Item, items
@@ -26,7 +26,7 @@ from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 
-INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +62,7 @@ def run(options: BatchOptions) -> int:
     with _pipes(options) as (inputs, output):
         found = items(inputs, output, style, list(catalogue))
         with contextlib.closing(reporter(options.as_json, options.output == PIPE)) as reports:
-            try:
-                return asyncio.run(_Batch(options, catalogue, style, reports).run(found))
-            except (KeyboardInterrupt, asyncio.CancelledError):
-                reports.note("stopped; the same command with --resume continues")
-                return INTERRUPTED
+            return ending.run(_Batch(options, catalogue, style, reports).run(found))
 
 
 @dataclass(slots=True)
@@ -79,9 +75,13 @@ class _Batch:
 
     async def run(self, found: list[Item]) -> int:
         """Returns the exit code. One file's failure does not stop the others."""
-        task = asyncio.current_task()
-        assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        try:
+            return await self._run(found)
+        except asyncio.CancelledError:
+            self.reports.note("stopped; the same command with --resume continues")
+            raise
+
+    async def _run(self, found: list[Item]) -> int:
         wanted = self.options.transcode
         if wanted.resume and not wanted.overwrite:
             found = [item for item in found if not self._is_done(item)]
@@ -149,6 +149,10 @@ class _Batch:
                 )
         except StreamerError as error:
             self._failed(item, error)
+            return
+        except Exception as error:
+            log.debug("%s broke", item.source, exc_info=True)
+            self._failed(item, StreamerError(f"{item.source}: internal error: {error!r}"))
             return
         for note in result.notes:
             self.reports.note(note)
@@ -227,14 +231,14 @@ def _pipes(options: BatchOptions) -> Iterator[tuple[tuple[str, ...], str | None]
         return
     if len(options.inputs) > 1:
         raise UsageError("a pipe takes one input and gives one output")
-    with tempfile.TemporaryDirectory(prefix="streamer-pipe-") as home:
+    with temporary.folder("pipe") as home:
         inputs, output = options.inputs, options.output
         if takes:
-            inputs = (str(_spool(Path(home) / "stdin")),)
+            inputs = (str(_spool(home / "stdin")),)
         if gives:
             suffix = Path(inputs[0]).suffix.lower()
             suffix = PHOTOS.get(suffix, ".mp4" if takes else suffix or ".mp4")
-            output = str(Path(home) / f"stdout{suffix}")
+            output = str(home / f"stdout{suffix}")
         yield inputs, output
         if gives and Path(output or "").exists():
             with Path(output or "").open("rb") as file, contextlib.suppress(BrokenPipeError):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from streamer.engine.backend import Backend
 from streamer.errors import UsageError
+from streamer.files import hardware
 from streamer.files.checkpoint import FRAMES
 from streamer.files.container import VideoInfo, probe
 from streamer.files.encode import VERSION, Encoding, choose
@@ -32,6 +33,7 @@ class TranscodeOptions:
     end_s: Fraction | None = None
     codec: str | None = None
     encoder: str = "auto"
+    hwaccel: str = "none"
     crf: int | None = None
     deinterlace: bool = True
     overwrite: bool = False
@@ -47,6 +49,7 @@ class TranscodeJob:
     options: TranscodeOptions
     plan: MuxPlan
     notes: tuple[str, ...]
+    device: str | None = None  # of FFmpeg, that decodes
 
     @property
     def video(self) -> VideoInfo:
@@ -65,13 +68,17 @@ def prepare(source: Path, target: Path, options: TranscodeOptions) -> TranscodeJ
     target_format = format_of(target)
     video = probe(source)
     codec = options.codec or ("vp9" if target_format == "webm" else "h264")
-    encoding = choose(video, codec, options.encoder, options.crf)
+    device = hardware.decoding_device(source, options.hwaccel)
+    encoding = choose(video, codec, options.encoder, options.crf, hardware.kinds(options.hwaccel))
     _check_format(target_format, codec)
     tracks = plan(video, target_format)
-    notes = _notes(video, encoding, tracks, target_format, target.suffix)
+    notes = (
+        *hardware.notes(options.hwaccel, device, encoding.encoder),
+        *_notes(video, encoding, tracks, target_format, target.suffix),
+    )
     mux_plan = MuxPlan(video, _trim(options), encoding, tracks)
     mux_plan.rehearse(target_format)
-    return TranscodeJob(source, target, options, mux_plan, tuple(notes))
+    return TranscodeJob(source, target, options, mux_plan, notes, device)
 
 
 def _check_paths(source: Path, target: Path, overwrite: bool) -> None:

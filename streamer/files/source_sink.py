@@ -5,6 +5,7 @@ a few frames between it and the event loop: all three work at the same time, mem
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -17,6 +18,7 @@ from streamer.files.decode import DecodedFrame
 from streamer.files.scene_statistics import SceneStatistics
 from streamer.frame import Frame, Image, Style, i420_size
 
+JOIN_S = 5.0  # for a thread to end that is asked to; one that hangs is left behind
 BUFFER_BYTES = 64 << 20  # of frames waiting at either end
 
 
@@ -88,7 +90,7 @@ class FileSource:
         """Stop decoding."""
         self._closed = True
         self._room.release()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, JOIN_S)
 
     def _decode(self) -> None:
         started = time.perf_counter()
@@ -101,11 +103,11 @@ class FileSource:
                     return
                 started = time.perf_counter()
                 self.busy.waiting_s += started - ready
-                self._loop.call_soon_threadsafe(self._put, self._frame(frame))
+                _on(self._loop, self._put, self._frame(frame))
         except Exception as error:  # carried to whoever waits in ready()
             self._failure = error
         finally:
-            self._loop.call_soon_threadsafe(self._finish)
+            _on(self._loop, self._finish)
 
     def _frame(self, decoded: DecodedFrame) -> Frame:
         return Frame(
@@ -163,7 +165,12 @@ class FileSink:
         while not self._queue.empty():
             self._queue.get_nowait()
         self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, JOIN_S)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a frame is still being written, although this is closed."""
+        return self._thread.is_alive()
 
     def _encode(self) -> None:
         done = time.perf_counter()
@@ -177,4 +184,10 @@ class FileSink:
                 self._failure = error
             done = time.perf_counter()
             self.busy.working_s += done - started
-            self._loop.call_soon_threadsafe(self._changed.set)
+            _on(self._loop, self._changed.set)
+
+
+def _on(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: object) -> None:
+    """From a thread that may have hung for longer than the loop has lived."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, *args)

@@ -4,11 +4,11 @@ A picture that somebody sends becomes a style at once. It is kept in the data di
 workers of this machine look up a name that is new to them (`engine/stylizer.py`).
 """
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from streamer import temporary
 from streamer.errors import UnavailableError, UsageError
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import Blend
@@ -44,19 +44,42 @@ class LiveCatalogue:
         from streamer.library import store
         from streamer.library.add import import_model
         from streamer.library.read import PICTURES
-        from streamer.photo import decode_photo
 
         self._check_room()
-        decode_photo(picture, self._max_pixels)  # refuses other files, and large pictures
         file = Path(file_name)
         style_name = store.to_name(name) if name else store.free_name(file.stem)
         ending = file.suffix.lower()
-        with tempfile.TemporaryDirectory(prefix="streamer-style-") as folder:
-            path = Path(folder, style_name + (ending if ending in PICTURES else ".png"))
+        with temporary.folder("style") as folder:
+            path = folder / (style_name + (ending if ending in PICTURES else ".png"))
             path.write_bytes(picture)
-            (style,) = import_model(path, name=style_name)
+            (style,) = import_model(path, name=style_name, max_pixels=self._max_pixels)
         self._catalogue = Catalogue.load()
         return self._catalogue.entry(style)
+
+    def rename(self, name: str, title: str) -> dict[str, Any]:
+        """Give a style that was added another title; returns its listing entry.
+
+        Raises UnknownStyleError, UsageError for one that came with streamer, ModelError.
+        """
+        from streamer.library import store
+
+        store.rename(self._catalogue.check(name), title)
+        self._catalogue = Catalogue.load()
+        return self._catalogue.entry(name)
+
+    def remove(self, name: str) -> None:
+        """Forget a style that was added. Raises as `rename`."""
+        from streamer.library import store
+
+        store.remove(self._catalogue.check(name))
+        self._catalogue = Catalogue.load()
+
+    def file_of(self, name: str) -> Path:
+        """The model's file of a style that was added. Raises UnknownStyleError, UsageError."""
+        model, _ = self._catalogue.find(name)
+        if not model.added:
+            raise UsageError(f"{name} came with streamer; only added styles are handed out")
+        return model.path
 
     def _check_room(self) -> None:
         if not self._here:

@@ -46,7 +46,6 @@ class Viewers:
         self._answering = 0
         self._live: dict[str, Watching] = {}
         self._fan_outs: dict[tuple[str, Codec], tuple[FanOut, asyncio.Task[None]]] = {}
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="fan-out")
 
     async def answer(self, name: str, offer_sdp: str) -> Watching:
         """Add a viewer to a stream.
@@ -103,33 +102,37 @@ class Viewers:
         await asyncio.gather(*(self.close(key) for key in list(self._live)))
         for _, task in self._fan_outs.values():
             task.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _keep(
         self, id_: str, viewer: Viewer, broadcast: Broadcast, held: contextlib.ExitStack
     ) -> None:
         """Until the connection, the stream or its encoder ends."""
-        fan_out, encoding = self._fan_out(broadcast, viewer.video_codec)
-        watching = asyncio.create_task(_watch(viewer, broadcast, fan_out))
-        idle = asyncio.create_task(broadcast.wait_idle(GRACE_S))
+        ends: list[asyncio.Task[None]] = []
         try:
-            await asyncio.wait({watching, idle, encoding}, return_when=asyncio.FIRST_COMPLETED)
+            fan_out, encoding = self._fan_out(broadcast, viewer.video_codec)
+            ends.append(asyncio.create_task(_watch(viewer, broadcast, fan_out)))
+            ends.append(asyncio.create_task(broadcast.wait_idle(GRACE_S)))
+            await asyncio.wait({*ends, encoding}, return_when=asyncio.FIRST_COMPLETED)
+        except Exception:
+            log.exception("x a viewer of %s cannot be served", broadcast.name)
         finally:
             held.close()
-            watching.cancel()
-            idle.cancel()
+            for task in ends:
+                task.cancel()
             await viewer.close()
             del self._live[id_]
             self._tidy()
-        for error in await asyncio.gather(watching, idle, return_exceptions=True):
+        for error in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(error, Exception):
                 log.error("x a viewer of %s was disconnected", broadcast.name, exc_info=error)
 
     def _fan_out(self, broadcast: Broadcast, codec: Codec) -> tuple[FanOut, asyncio.Task[None]]:
         key = broadcast.name, codec
         if key not in self._fan_outs:
-            fan_out = FanOut(codec, self._options.bitrate, self._threads)
+            threads = ThreadPoolExecutor(2, thread_name_prefix="fan-out")  # one for each rung
+            fan_out = FanOut(codec, self._options.bitrate, threads)
             encoding = asyncio.create_task(_run(fan_out, broadcast))
+            encoding.add_done_callback(lambda _: threads.shutdown(wait=False, cancel_futures=True))
             encoding.add_done_callback(lambda task: self._ended(key, task))
             self._fan_outs[key] = fan_out, encoding
         return self._fan_outs[key]

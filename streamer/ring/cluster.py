@@ -4,18 +4,20 @@ Ray, as the ring needs it: N workers as actors, on this machine or on a cluster'
 Ray when they die. Only what was started here is ever stopped.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
 import secrets
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from streamer import temporary
 from streamer.engine.stylizer import Stylizer
 from streamer.errors import RingError, StreamerError, StylizeError, UsageError, first_line
 from streamer.frame import Frame, Style
@@ -26,6 +28,7 @@ log = logging.getLogger(__name__)
 
 INSECURE = "insecure:"  # before the address of a cluster that has no token, and may be joined
 PROBE_S = 20.0
+WATCH_S = 0.25
 _OWN_TOKEN = secrets.token_hex(32)
 _PROBE = """
 import sys
@@ -34,6 +37,8 @@ from ray._raylet import GcsClient
 GcsClient(address=canonicalize_bootstrap_address_or_die(sys.argv[1])).internal_kv_keys(b"")
 """
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
+FILES_MIN = 256  # open at the same time, by one process
+FILE_BYTES_MIN = 2 * _OBJECT_STORE_BYTES
 
 
 class Cluster:
@@ -56,6 +61,7 @@ class Cluster:
         address: str | None = None,
     ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # it prints a stack at SIGTERM
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # the ring tells of deaths itself
         if address is None:
             # As on desktops: Ray's ports listen on loopback only.
@@ -66,7 +72,8 @@ class Cluster:
         import ray
 
         self._ray = ray
-        self._home: str | None = None
+        self._home: Path | None = None
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         if address is None:
             self._start_ray(workers * threads, gpus)
         else:
@@ -92,6 +99,7 @@ class Cluster:
         try:
             return bool(await self._actors[index].serve.remote(address, index))
         except self._ray.exceptions.ActorDiedError as error:
+            await asyncio.sleep(2 * WATCH_S)  # `ended` may know better why
             raise RingError(f"worker {index} cannot start: {_cause(error)}") from error
         except self._ray.exceptions.RayActorError as error:
             raise ConnectionError(str(error)) from error
@@ -112,47 +120,63 @@ class Cluster:
         assert isinstance(response, Response)
         return response
 
+    async def ended(self) -> str:
+        """What ended Ray, once that happens: no worker is started again then."""
+        while (what := self._what_ended()) is None:  # noqa: ASYNC110 - processes set no event
+            await asyncio.sleep(WATCH_S)
+        return what
+
+    def _what_ended(self) -> str | None:
+        """The first of Ray's own processes that is gone, if we started them."""
+        for name, process in self._processes.items():
+            if (code := process.poll()) is not None:
+                how = f"was killed (signal {-code})" if code < 0 else f"ended with code {code}"
+                return f"Ray is gone: its {name} {how}"
+        return None
+
     def restart(self, index: int) -> None:
         """End a worker that does not answer; Ray starts another in its place."""
         self._ray.kill(self._actors[index], no_restart=False)
 
     def stop(self) -> None:
         """End our workers, and Ray itself if we started it."""
-        for actor in self._actors:
-            with contextlib.suppress(Exception):  # Ray may be gone already; so are they
-                self._ray.kill(actor)
+        if self._what_ended() is None:
+            for actor in self._actors:
+                with contextlib.suppress(Exception):  # it may be gone already
+                    self._ray.kill(actor)
+            self._ray.shutdown()
+        else:  # `shutdown` would wait for it
+            for one in self._processes.values():
+                with contextlib.suppress(psutil.Error):
+                    for child in (*psutil.Process(one.pid).children(recursive=True), one):
+                        child.kill()
         self._actors.clear()
-        self._ray.shutdown()
         if self._home is not None:
-            shutil.rmtree(self._home, ignore_errors=True)
+            temporary.remove(self._home)
 
     def _start_ray(self, cpus: int, gpus: int) -> None:
-        self._home = tempfile.mkdtemp(prefix="streamer-")  # Ray opens its own folder to everybody
+        check_limits()
+        # In it, since Ray opens its own folder to everybody.
+        self._home = temporary.new_folder("ray", sockets=True)
+        if self._ray.is_initialized():  # one that is gone
+            self._ray.shutdown()
         try:
-            self._ray.init(
-                address="local",  # never whatever cluster happens to run here
-                num_cpus=cpus,
-                num_gpus=gpus,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                _temp_dir=f"{self._home}/r",
-            )
+            with _no_idle_helpers():
+                self._ray.init(
+                    address="local",  # never whatever cluster happens to run here
+                    num_cpus=cpus,
+                    num_gpus=gpus,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    _temp_dir=f"{self._home}/r",
+                )
         except Exception as error:  # Ray raises whatever comes to hand
-            shutil.rmtree(self._home, ignore_errors=True)
+            temporary.remove(self._home)
             raise RingError(f"Ray does not start: {error}") from error
-        self._stop_idle_helpers()
-
-    def _stop_idle_helpers(self) -> None:
-        """Autoscaler, dashboard and log collector: 160 MB that one machine has no use for.
-
-        They are our own children; Ray has no option to leave them out (2.60).
-        """
-        node = getattr(self._ray._private.worker, "_global_node", None)
-        for kill in ("kill_monitor", "kill_dashboard", "kill_log_monitor"):
-            with contextlib.suppress(Exception):  # an idle process more is no reason to fail
-                getattr(node, kill)()
+        node = self._ray._private.worker._global_node
+        self._processes = {name: one[0].process for name, one in node.all_processes.items()}
 
     def _join_ray(self, address: str) -> None:
         try:
@@ -171,6 +195,47 @@ def _share(gpus: int, workers: int) -> float:
     Rounded down, to what Ray counts in: workers whose sum is too large would never start.
     """
     return min(1.0, int(10_000 / -(-workers // gpus)) / 10_000) if gpus else 0
+
+
+def check_limits() -> None:
+    """Ray waits half a minute for parts of it that such a limit has ended.
+
+    Raises RingError with the name of the limit.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    files, sizes = resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE
+    soft, hard = resource.getrlimit(files)
+    if 0 <= soft < FILES_MIN and (hard < 0 or hard >= FILES_MIN):
+        resource.setrlimit(files, (FILES_MIN, hard))
+    elif 0 <= soft < FILES_MIN:
+        raise RingError(f"only {soft} files may be open (ulimit -n): Ray needs {FILES_MIN}")
+    size = resource.getrlimit(sizes)[0]
+    if 0 <= size < FILE_BYTES_MIN:
+        raise RingError(
+            f"files may have {size / 1e6:.0f} MB at most (ulimit -f): Ray needs "
+            f"{FILE_BYTES_MIN / 1e6:.0f} MB"
+        )
+
+
+@contextlib.contextmanager
+def _no_idle_helpers() -> Iterator[None]:
+    """Inside, Ray starts no autoscaler, dashboard and log collector.
+
+    One machine has no use for their 160 MB, and the dashboard asks clouds which of them this
+    machine is in, by name and by address. Ray has no option to leave them out (2.60).
+    """
+    from ray._private.node import Node
+
+    idle = ("start_monitor", "start_api_server", "start_log_monitor")
+    with contextlib.ExitStack() as stack:
+        for name in idle:
+            if hasattr(Node, name):
+                stack.callback(setattr, Node, name, getattr(Node, name))
+                setattr(Node, name, lambda *args, **options: None)
+        yield
 
 
 def _own_token() -> None:

@@ -7,7 +7,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
@@ -27,6 +27,7 @@ class Workers(Protocol):
     def __len__(self) -> int: ...
     async def serve(self, index: int, address: str) -> bool: ...
     async def stylize(self, index: int, frame: Frame) -> Response: ...
+    async def ended(self) -> str: ...
     def restart(self, index: int) -> None: ...
     def stop(self) -> None: ...
 
@@ -143,7 +144,15 @@ class WorkerHandle:
 
     def _wait(self, frame: InFlight, patience_s: float) -> None:
         loop = asyncio.get_running_loop()
-        frame.timer = loop.call_later(patience_s, self._overdue, frame)
+        frame.timer = loop.call_later(patience_s, self._owned, self._overdue, frame)
+
+    def _owned(self, call: Callable[..., None], *args: object) -> None:
+        """A callback of the event loop, which would lose its error: it ends the ring instead."""
+        try:
+            call(*args)
+        except Exception as error:
+            log.exception("worker %d: %s broke", self.index, call.__name__)
+            self._ring.fail(RingError(f"the ring broke: {error!r}"))
 
     def _receive(self) -> None:
         """The worker's socket is readable."""
@@ -240,7 +249,7 @@ class WorkerHandle:
     def plug_in(self, channel: RingEnd) -> None:
         """The worker has connected: it is loaded and warm."""
         self.disconnect()
-        asyncio.get_running_loop().add_reader(channel.fileno(), self._receive)
+        asyncio.get_running_loop().add_reader(channel.fileno(), self._owned, self._receive)
         self._channel = channel
         self._connected()
 

@@ -22,6 +22,7 @@ from streamer.webrtc.peer_connection import PeerConnection, TransceiverFactories
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
+CHECK_S = 0.6  # twice, for what is stuck
 # What aiortc raises for an offer that it does not understand.
 UNUSABLE = (
     OperationError,
@@ -45,6 +46,7 @@ class Endpoint:
     ) -> None:
         self.closed = asyncio.Event()
         self.answer_sdp = ""
+        self.reason = ""  # why it was ended from here, if it was
         self._options = options
         self._direction = direction
         self._closing: asyncio.Task[None] | None = None
@@ -62,6 +64,7 @@ class Endpoint:
         self._timeout = asyncio.get_running_loop().call_later(
             options.connect_timeout_s, self._give_up
         )
+        self._checking: asyncio.TimerHandle | None = None
 
     @property
     def state(self) -> str:
@@ -91,11 +94,17 @@ class Endpoint:
     async def wait_closed(self) -> None:
         await self.closed.wait()
 
-    async def close(self) -> None:
-        """Close the connection, from whatever state; any number of times."""
-        self._start_closing()
+    async def close(self, reason: str = "") -> None:
+        """Close the connection, from whatever state; any number of times.
+
+        The other side is told the first `reason`, if it listens.
+        """
+        self._start_closing(reason)
         assert self._closing is not None
         await asyncio.shield(self._closing)
+
+    async def farewell(self) -> None:
+        """Called once, with the connection still open: tell the other side the reason."""
 
     def stop(self) -> None:
         """Called once when the connection ends: stop tracks and threads."""
@@ -133,6 +142,8 @@ class Endpoint:
     def _state_changed(self) -> None:
         if self._pc.connectionState == "connected":
             self._timeout.cancel()
+            if self._checking is None:
+                self._check()
         elif self._pc.connectionState in ("failed", "closed"):
             self._start_closing()
 
@@ -141,13 +152,26 @@ class Endpoint:
             log.info("no connection within %s s of the answer", self._options.connect_timeout_s)
             self._start_closing()
 
-    def _start_closing(self) -> None:
+    def _check(self) -> None:
+        """Again and again, while connected: what hangs raises nothing."""
         if self._closing is None:
+            self._checking = asyncio.get_running_loop().call_later(CHECK_S, self._check)
+            if why := self._pc.stuck():
+                log.error("x a WebRTC connection hangs: %s", why)
+                self._start_closing(why)
+
+    def _start_closing(self, reason: str = "") -> None:
+        if self._closing is None:
+            self.reason = reason
             self._closing = asyncio.create_task(self._shut())
 
     async def _shut(self) -> None:
         self._timeout.cancel()
+        if self._checking is not None:
+            self._checking.cancel()
         self.stop()
+        if self.reason:
+            await self.farewell()
         try:
             await asyncio.wait_for(self._pc.close(), CLOSE_TIMEOUT_S)
         except TimeoutError:

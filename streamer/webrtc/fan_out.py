@@ -203,6 +203,10 @@ class ViewerTrack(FeedbackTrack):
             self.skipped += 1
             self.want_keyframe()
 
+    @property
+    def waits(self) -> bool:
+        return bool(self._packets)
+
     def want_keyframe(self) -> None:
         if self._rung is not None:
             self._rung.want_keyframe()

@@ -4,6 +4,7 @@ One WebRTC connection: its video as frames, stylized frames back on the same con
 audio back in step with them, and text on a data channel.
 """
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -130,6 +131,10 @@ class Peer(Endpoint):
         self._intake.close()
         self._video.stop()
         self._audio.stop()
+
+    async def farewell(self) -> None:
+        self._control.send(json.dumps({"ended": {"message": self.reason}}))
+        await self._control.flush()
 
     async def _shut(self) -> None:
         await super()._shut()

@@ -4,6 +4,7 @@ RTCPeerConnection creates its own parts and accepts no others; the private metho
 are where it does so. They are those of aiortc 1.16, which `pyproject.toml` pins.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -22,6 +23,7 @@ from aiortc import (
     rtp,
 )
 from aiortc.codecs import is_rtx
+from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcdtlstransport import (
     X509_DIGEST_ALGORITHMS,
     RTCDtlsParameters,
@@ -32,10 +34,11 @@ from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpCodecParameters
 from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
 from OpenSSL import SSL, crypto
 
-from streamer.errors import StreamerError
+from streamer.errors import StreamerError, told
 from streamer.webrtc.ice import IceConnection, IceScope
 from streamer.webrtc.red import is_red
 from streamer.webrtc.rtp_sender import RtpSender
+from streamer.webrtc.sender import FeedbackTrack
 from streamer.webrtc.transport_feedback import URI, split
 
 log = logging.getLogger(__name__)
@@ -67,8 +70,8 @@ class TransceiverFactories:
 class PeerConnection(RTCPeerConnection):
     """An RTCPeerConnection within an `IceScope`, with our receivers and senders.
 
-    Emits "failure" when one of its tasks ends that should not. A packet that nobody can handle is
-    dropped and counted; aiortc would end the transport.
+    Emits "failure", with the reason, when one of its tasks ends that should not. A packet that
+    nobody can handle is dropped and counted; aiortc would end the transport.
     """
 
     def __init__(
@@ -85,6 +88,21 @@ class PeerConnection(RTCPeerConnection):
         self._scope = scope
         self._factories = factories
         self._ice: list[IceConnection] = []
+        self._waited: dict[object, int] = {}  # what has work, and how much it had done
+
+    def stuck(self) -> str | None:
+        """What has had work since the last call and did none of it; for the endpoint's timer."""
+        working: dict[object, tuple[int, str]] = {
+            ice: (ice.received, "what it sends is not read any more")
+            for ice in self._ice
+            if ice.waits
+        }
+        for sender in self.getSenders():
+            if isinstance(sender, RtpSender) and sender.started and _waits(sender.track):
+                working[sender] = (sender.packets, "nothing can be sent to it any more")
+        stuck = [why for one, (done, why) in working.items() if self._waited.get(one) == done]
+        self._waited = {one: done for one, (done, _) in working.items()}
+        return stuck[0] if stuck else None
 
     def accept_transport_feedback(self) -> None:
         """Agree to number packets across streams and to report those of the other side.
@@ -183,6 +201,7 @@ class PeerConnection(RTCPeerConnection):
         self._ice.append(connection)
         ice.iceGatherer._connection = ice._connection = connection
         ice._recv, ice._send = connection.recv, connection.send
+        _set(dtls, "_recv_next", partial(self._receive, dtls._recv_next))
         _set(dtls, "_validate_peer_identity", partial(_check_fingerprints, dtls))
         _set(dtls, "_handle_rtp_data", self._isolated(dtls._handle_rtp_data))
         take_rtcp = partial(self._take_rtcp, dtls, dtls._handle_rtcp_data)
@@ -214,6 +233,16 @@ class PeerConnection(RTCPeerConnection):
         except Exception as error:
             self._fail(error)
 
+    async def _receive(self, receive_next: Callable[[], Awaitable[None]]) -> None:
+        """In aiortc's loop of a transport, whose end would close it before a word can be said."""
+        try:
+            await receive_next()
+        except ConnectionError:
+            raise
+        except Exception as error:
+            self._fail(error)
+            await asyncio.Event().wait()  # until this is closed
+
     def _isolated(self, handle: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         """A handler of packets whose errors cost the packet only, not the transport."""
 
@@ -230,8 +259,11 @@ class PeerConnection(RTCPeerConnection):
         return handle_or_drop
 
     def _fail(self, error: BaseException) -> None:
-        log.error("x a WebRTC connection failed", exc_info=error)
-        self.emit("failure")
+        if isinstance(error, StreamerError):
+            log.error("x a WebRTC connection failed: %s", error)
+        else:
+            log.error("x a WebRTC connection failed", exc_info=error)
+        self.emit("failure", told(error))
 
 
 class Certificate(RTCCertificate):
@@ -274,6 +306,10 @@ def _bound(sctp: RTCSctpTransport) -> None:
             await take(chunk)
 
     _set(sctp, "_receive_data_chunk", take_within_window)
+
+
+def _waits(track: MediaStreamTrack | None) -> bool:
+    return isinstance(track, FeedbackTrack) and track.waits
 
 
 def _set(owner: object, private: str, value: object) -> None:

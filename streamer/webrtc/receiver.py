@@ -34,6 +34,7 @@ from streamer.webrtc.jitter_buffer import EncodedFrame, JitterBuffer, MediaClock
 from streamer.webrtc.playout import Playout
 from streamer.webrtc.red import Unseen, is_red, split
 from streamer.webrtc.rtp_receiver import RtpReceiver
+from streamer.webrtc.threads import BrokenError, Threads
 from streamer.webrtc.transport_feedback import Arrivals
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class VideoReceiver(RtpReceiver):
         self._decoded = 0
         self._dropped = 0
         self._take = take
-        self._threads = threads
+        self._threads = Threads(threads, "decoder")
         self._max_pixels = max_pixels
         self._denoise = Denoiser() if calm else None
         self._uplink = UplinkEstimator(uplink, by_delay)
@@ -242,7 +243,6 @@ class VideoReceiver(RtpReceiver):
 
     async def _decode_loop(self) -> None:
         decoder: Decoder | None = None
-        loop = asyncio.get_running_loop()
         while True:
             await self._arrived.wait()
             while self._backlog and self.codec is not None:
@@ -250,14 +250,14 @@ class VideoReceiver(RtpReceiver):
                 if decoder is None or decoder.codec != self.codec:
                     decoder = Decoder(self.codec, self._max_pixels)
                 try:
-                    frames = await loop.run_in_executor(
-                        self._threads, self._decode, decoder, encoded
-                    )
+                    frames = await self._threads.run(self._decode, decoder, encoded)
+                except BrokenError:
+                    raise
                 except Exception as error:
                     self.errors += 1
                     self._buffer.broke(time.monotonic())
                     if not isinstance(error, av.FFmpegError | ValueError):  # not a damaged frame
-                        log.exception("x the decoder failed; it starts again")
+                        self._threads.failed(error)
                         decoder = None
                     elif self.errors == UNREADABLE and not self._decoded:
                         log.warning(

@@ -81,6 +81,15 @@ class RtpSender:
         self._reported = 0, 0.0  # middle of the NTP time of the last report, and when it left
         self._tasks: list[asyncio.Task[None]] = []
 
+    @property
+    def started(self) -> bool:
+        return bool(self._tasks)
+
+    @property
+    def packets(self) -> int:
+        """How many have left."""
+        return self._packets
+
     def setTransport(self, transport: RTCDtlsTransport) -> None:
         self.transport = transport
 

@@ -30,6 +30,7 @@ from streamer.webrtc.codecs import Codec, Encoder
 from streamer.webrtc.congestion import Bitrate, Congestion, Rates
 from streamer.webrtc.pacing import Pacing
 from streamer.webrtc.rtp_sender import HEADER, RtpSender
+from streamer.webrtc.threads import BrokenError, Threads
 from streamer.webrtc.transport_feedback import Feedback
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,11 @@ SETTLED_S = 2.0  # until a rate says something about the path
 
 class FeedbackTrack(MediaStreamTrack):
     """A track of packets that takes feedback: for a keyframe, and for a bitrate."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has something that can be sent at once, and nobody takes it."""
+        return False
 
     def want_keyframe(self) -> None:
         raise NotImplementedError
@@ -71,13 +77,17 @@ class VideoTrack(FeedbackTrack):
         self.errors = 0
         self.encode_s: deque[float] = deque(maxlen=SAMPLES)
         self._bitrate = bitrate
-        self._threads = threads
+        self._threads = Threads(threads, "encoder")
         self._encoder: Encoder | None = None
         self._keyframe_at = float("-inf")
         self._keyframe_wanted = False
         self.reported: tuple[int, int] | None = None  # RTP time and pts of one sent frame
         self._sending: int | None = None  # pts of the frame whose packets go out now
         self._last_pts: int | None = None  # of the last one that is out
+
+    @property
+    def waits(self) -> bool:
+        return self.frames.waits and not self._threads.busy
 
     def negotiated(self, codec: Codec) -> None:
         self._encoder = Encoder(codec, self._bitrate, self._height_max)
@@ -99,20 +109,21 @@ class VideoTrack(FeedbackTrack):
 
     async def recv(self) -> "av.Packet[Any]":
         """The next packet, for aiortc."""
-        loop = asyncio.get_running_loop()
         self._last_pts, self._sending = self._sending, None
         while self._encoder is not None and await self.frames.ready():
             frame = self.frames.take()
             keyframe, began = self._keyframe_due(), time.monotonic()
             try:
-                packets = await loop.run_in_executor(
-                    self._threads, self._encoder.encode, frame, self.target_bps, keyframe
+                packets = await self._threads.run(
+                    self._encoder.encode, frame, self.target_bps, keyframe
                 )
+            except BrokenError:
+                raise
             except Exception as error:  # would end the sender for good
                 self.errors += 1
                 self._encoder.reset()  # begins with a keyframe
                 if not isinstance(error, av.FFmpegError | ValueError):
-                    log.exception("x the encoder failed; it starts again")
+                    self._threads.failed(error)
                 continue
             self.encode_s.append(time.monotonic() - began)
             if packets:

@@ -43,6 +43,7 @@ class FakePeer:
 
     def __init__(self, on_message: Callable[[str], None]) -> None:
         self.answer_sdp = "an answer"
+        self.reason = ""
         self.source = Intake[Frame]()
         self.sink = ListSink()
         self.said: list[dict[str, Any]] = []
@@ -84,7 +85,8 @@ class FakePeer:
     def capture_time(self) -> CaptureTime | None:
         return CaptureTime(7, 5.0)
 
-    async def close(self) -> None:
+    async def close(self, reason: str = "") -> None:
+        self.reason = self.reason or reason
         self.source.close()
 
     async def feed(self, count: int) -> None:

@@ -81,6 +81,10 @@ class ThreadWorkers:
         except Exception as error:
             raise RuntimeError(str(error)) from error
 
+    async def ended(self) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
     def restart(self, index: int) -> None:
         self.restarted.append(index)
 

@@ -3,6 +3,7 @@
 import asyncio
 import io
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 from PIL import Image as Picture
@@ -25,12 +26,14 @@ from streamer.ring.flow import Flow
 from streamer.server.app import create_app
 from streamer.server.config import Config
 from streamer.server.interfaces import Live
+from streamer.server.photos import PhotoDecoder
 
 HERE = "http://127.0.0.1:8000"
 OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"
 ANSWER = OFFER.replace("o=- 0", "o=- 1")
 SMALL = Config(max_photo_pixels=10_000, max_body_bytes=200_000)
 SDP = {"Content-Type": "application/sdp"}
+DECODER = PhotoDecoder()  # its process ends with this one
 
 
 @dataclass
@@ -149,6 +152,16 @@ class FakeCatalogue:
     def add(self, picture: bytes, file_name: str, name: str | None) -> dict[str, object]:
         raise UnavailableError("this catalogue takes no more")
 
+    def rename(self, name: str, title: str) -> dict[str, object]:
+        self.parse(name)
+        return {"name": name, "title": title}
+
+    def remove(self, name: str) -> None:
+        self.parse(name)
+
+    def file_of(self, name: str) -> Path:
+        raise UsageError(f"{name} came with streamer")
+
     def parse(self, style: str | dict[str, float]) -> tuple[tuple[str, float], ...]:
         if style not in ("none", "mosaic"):
             raise UnknownStyleError(str(style), ("none", "mosaic"))
@@ -166,7 +179,13 @@ class World:
         live = Live(self.sessions, FakeViewers(self.sessions), self.broadcasts)
         videos = videos or VideoJobs(no_flow)
         return create_app(
-            self.config, self.ring, live, FakeCatalogue(), videos, phone_url=phone_url
+            self.config,
+            self.ring,
+            live,
+            FakeCatalogue(),
+            videos,
+            decoder=DECODER,
+            phone_url=phone_url,
         )
 
     def http(self) -> httpx.AsyncClient:
