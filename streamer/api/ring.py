@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 
 from streamer.api.look import Styled, lines_of, look_of, style_of
 from streamer.api.pictures import Picture, from_array, taken
-from streamer.engine.backend import Backend
+from streamer.engine.backend import Backend, Device
 from streamer.files.checkpoint import FRAMES
 from streamer.files.decode import DecodedFrame
 from streamer.files.scene_statistics import SceneStatistics
@@ -30,8 +30,9 @@ class Ring:
     """Worker processes, on this machine or a Ray cluster; use as `async with Ring() as ring`.
 
     `workers` have `threads` each; by default there is one for each core, or GPU of `torch`.
-    `backend` is as of Stylizer. `ray_address` joins a cluster, as `streamer serve` does. Starting
-    takes some seconds. Raises RingError when no worker can be started, UsageError.
+    `backend` is as of Stylizer; `device` and `ray_address`, of a cluster to join, are as of
+    `streamer serve`. Starting takes some seconds. Raises RingError when no worker can be started,
+    UsageError.
     """
 
     def __init__(
@@ -42,12 +43,13 @@ class Ring:
         workers: int | None = None,
         threads: int | None = None,
         gpus: int | None = None,
+        device: Device = "auto",
         ray_address: str | None = None,
     ) -> None:
         self._backend = backend
         self._catalogue = Catalogue.load()
         self._look = look_of(look)
-        size = resolve(backend, workers, threads, gpus)
+        size = resolve(backend, workers, threads, gpus, device)
         warm = style_of(self._look, self._catalogue)
         self._ring = ring_of(
             size, self._catalogue, warm, address=ray_address, follow_catalogue=True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from streamer import ending
+from streamer.cli.options import DeviceOption
 from streamer.errors import UsageError
 
 BUSY = 0.1  # of the processor, by other programs, from which on numbers are too low
@@ -33,6 +34,7 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
         str | None,
         typer.Option(help="auto, onnx, torch, or several: auto,onnx. Default: all installed ones."),
     ] = None,
+    device: DeviceOption = None,
     threads: Annotated[
         list[int] | None,
         typer.Option(min=1, help="Try only this many CPU threads per worker; repeatable."),
@@ -67,12 +69,14 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
         print("deleted" if saved.clear() else "nothing was kept")
         return
     from streamer.frame import Style
-    from streamer.ring.setup import cores, gpus
+    from streamer.ring.setup import check_device, cores, gpus
     from streamer.styles.catalogue import Catalogue
 
+    check_device(device or "auto")
     catalogue = Catalogue.load()
     blend = catalogue.parse(style or catalogue.default)
-    rings = trials.candidates(_engines(backend) if backend else trials.engines(), cores(), gpus())
+    engines = _engines(backend) if backend else trials.engines()
+    rings = trials.candidates(engines, cores(), gpus(), device or "auto")
     rings = [one for one in rings if not threads or one.threads in threads]
     if not rings:
         raise UsageError(f"no ring of {cores()} cores has workers of --threads {threads}")
@@ -109,6 +113,7 @@ def _line(trial: "Trial") -> str:
     one = trial.setup
     ring = f"{one.backend:6} {one.workers:3} x {one.threads:2} thread{'s' * (one.threads > 1):1}"
     ring = f"{one.backend:6} {one.gpus:3} GPU{'s' * (one.gpus > 1):8}" if one.gpus else ring
+    ring = f"{one.backend:6} on {one.place}" if one.place in ("gpu", "npu") else ring
     if trial.speed is None:
         return f"{ring}  {trial.failure}"
     ms = f"{1e3 * trial.speed.service_s:7.1f} ms per frame"

@@ -9,6 +9,7 @@ from streamer.cli.options import (
     BackendOption,
     BrushOption,
     CalmOption,
+    DeviceOption,
     StrengthOption,
     StyleOption,
     ThreadsOption,
@@ -42,7 +43,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
         float, typer.Option(min=1, max=120, help="Frame rate of the virtual camera.")
     ] = 30.0,
     height: Annotated[str, typer.Option(help="Height in pixels to stylize at, or auto.")] = "auto",
-    device: Annotated[
+    virtual_camera: Annotated[
         str | None,
         typer.Option(
             help="Virtual camera to use, if there are several.",
@@ -64,6 +65,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     backend: BackendOption = None,
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
+    device: DeviceOption = None,
 ) -> None:
     """Stylize a camera, and show it to Zoom, Meet and OBS as a virtual camera.
 
@@ -90,7 +92,9 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     """
     from streamer.camera.run import CameraOptions, run
     from streamer.look import parse_tone
+    from streamer.ring.setup import check_device
 
+    check_device(device or "auto")
     width, height_px = parse_size(size)
     check_style(style, pull)
     check_installed(backend)
@@ -106,11 +110,12 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
             height=height_px,
             fps=fps,
             height_px=parse_height(height),
-            device=device,
+            device=virtual_camera,
             token=token,
             control=control,
             backend=backend or "auto",
             workers=workers,
             threads=threads,
+            compute=device or "auto",
         )
     )

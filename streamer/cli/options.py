@@ -63,7 +63,7 @@ DeviceOption = Annotated[
     typer.Option(
         "--device",
         help="Where the networks run: gpu and npu are Intel's, by OpenVINO; cuda is an NVIDIA GPU, "
-        "by Torch. Default: cuda with --backend torch where there is one, else cpu.",
+        "by Torch. auto, the default: the processor, or cuda with --backend torch.",
         rich_help_panel=WORKERS_PANEL,
     ),
 ]

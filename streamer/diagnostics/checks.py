@@ -111,8 +111,10 @@ def onnx() -> Finding:
     return note("onnx", f"{found}, with onnxruntime-gpu in the same folder", fix)
 
 
-def gpu(backend: str) -> Finding:
+def gpu(backend: str, place: str = "cpu") -> Finding:
     """Whether the GPUs are used: nothing may silently fall back to the CPU."""
+    if place in ("gpu", "npu"):
+        return ok("gpu", f"styles run on Intel's {place.upper()}, by OpenVINO")
     count = gpus()
     if backend == "torch":
         return _torch(count)

@@ -60,7 +60,7 @@ def findings(config: Config) -> Iterator[Finding]:
         package,
         ray_version,
         onnx,
-        partial(gpu, config.setup.backend),
+        partial(gpu, config.setup.backend, config.setup.place),
         memory,
         codecs,
         models,

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 
 from streamer.diagnostics import measure
 from streamer.diagnostics.measure import Speed
-from streamer.engine.backend import Backend
+from streamer.engine.backend import Backend, Device
 from streamer.errors import StreamerError
 from streamer.frame import Style
 from streamer.ring.setup import Setup
@@ -36,11 +36,17 @@ def engines() -> tuple[Backend, ...]:
     return ENGINES if find_spec("torch") else ENGINES[:2]
 
 
-def candidates(backends: Iterable[Backend], cores: int, gpus: int) -> list[Setup]:
-    """Rings that use all cores: workers with 1, 2, 4, ... threads.
+def candidates(
+    backends: Iterable[Backend], cores: int, gpus: int, device: Device = "auto"
+) -> list[Setup]:
+    """Rings that use all cores: workers with 1, 2, 4, ... threads; or those of another device.
 
     Also one that leaves a core for decoding and encoding; and for Torch, one worker per GPU.
     """
+    if device in ("gpu", "npu"):
+        return [Setup("openvino", 1, 1, 0, device)]
+    if device == "cuda":
+        return [Setup("torch", count, 1, count) for count in sorted({1, gpus})]
     found: list[Setup] = []
     for backend in backends:
         threads = 1
@@ -50,7 +56,7 @@ def candidates(backends: Iterable[Backend], cores: int, gpus: int) -> list[Setup
         found.append(Setup(backend, 1, cores))
         if cores > 1:
             found.append(Setup(backend, cores - 1))
-        if backend == "torch" and gpus:
+        if backend == "torch" and gpus and device != "cpu":
             found += [Setup(backend, count, 1, count) for count in sorted({1, gpus})]
     return list(dict.fromkeys(found))
 

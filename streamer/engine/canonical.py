@@ -48,7 +48,10 @@ def canonical(data: bytes, weights: NDArray[np.float32] | None = None) -> "onnx.
         graph.constants[graph.inputs[1].name] = weights
     compute_constants(graph)
     _channels_first(graph)
-    return _Reader(graph, _channels(model, graph)).read()
+    try:
+        return _Reader(graph, _channels(model, graph)).read()
+    except ValueError:  # arrays that are not one value a channel
+        raise NotFoldableError("it computes with something else than channels") from None
 
 
 def style_count(data: bytes) -> int | None:

@@ -2,20 +2,24 @@
 
     python -m streamer.engine.steady NETWORK.onnx PHOTOS STATISTICS.npz
 
-writes them for each style of a network with values 0..1, in half precision.
+writes them for each style of a network with values 0..1, in half precision. A network that a
+user adds gets its own from the few photographs in `models/photos`, which are nearly as good.
 """
 
+import importlib.util
+import io
 import sys
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from streamer.engine.folded_network import FoldedNetwork, Planes
+from streamer.engine.folded_network import Engine, FoldedNetwork, Planes
 from streamer.statistics import Statistics, average
 
 WIDTH, HEIGHT = 640, 360
 PHOTOS = 48
+MOST_STYLES = 8  # of a network whose statistics somebody waits for
 
 
 def read(path: Path) -> tuple[Statistics, ...]:
@@ -25,17 +29,31 @@ def read(path: Path) -> tuple[Statistics, ...]:
         return tuple(Statistics(mean, logs) for mean, logs in rows)
 
 
-def write(path: Path, styles: list[Statistics]) -> None:
+def write(path: Path | io.BytesIO, styles: list[Statistics]) -> None:
     """As `read` reads them."""
     mean = np.array([style.mean for style in styles], np.float16)
     logs = np.array([style.log_variance for style in styles], np.float16)
     np.savez_compressed(path, mean=mean, logs=logs)
 
 
+def of_photos(data: bytes, black: float, white: float, folder: Path) -> bytes:
+    """A file of a network's steady statistics over the photos in a folder; of none, empty.
+
+    Raises NotFoldableError, ModelError.
+    """
+    engine: Engine = "openvino-f32" if importlib.util.find_spec("openvino") else "onnxruntime"
+    photos = [photo(file) for file in sorted(folder.glob("*.jpg"))]
+    network = FoldedNetwork(data, black, white, engine)
+    if not photos or (network.styles or 1) > MOST_STYLES:
+        return b""
+    file = io.BytesIO()
+    write(file, steady(network, photos))
+    return file.getvalue()
+
+
 def steady(network: FoldedNetwork, photos: list[Planes]) -> list[Statistics]:
     """Of each of a network's styles."""
-    count = network.styles or 1
-    blends = np.eye(count, dtype=np.float32)
+    blends = [None] if network.styles is None else list(np.eye(network.styles, dtype=np.float32))
     return [average([network.measure(p, blend).statistics for p in photos]) for blend in blends]
 
 

@@ -43,6 +43,7 @@ def import_model(
             license or imported.facts.get("license", "unknown"),
             imported.facts.get("source", f"added from {path.name}"),
             imported.multiple,
+            imported.statistics,
         )
     )
 

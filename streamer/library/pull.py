@@ -8,6 +8,7 @@ from streamer.engine.onnx_file import make_size_dynamic, parse
 from streamer.errors import ModelError, UsageError
 from streamer.library import store
 from streamer.library.download import DownloadError, Progress, download
+from streamer.library.read import steady_of
 from streamer.paths import built_in_models, user_models
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import LayoutName, StyleEntry
@@ -69,7 +70,14 @@ def pull(model: Published, name: str | None = None, progress: Progress = lambda 
     parsed = parse(data, model.name)
     make_size_dynamic(parsed)
     entry = StyleEntry(style, style.replace("-", " ").capitalize(), model.description)
+    network = parsed.SerializeToString()
     new = store.NewModel(
-        style, parsed.SerializeToString(), model.layout, (entry,), model.license, model.urls[0]
+        style,
+        network,
+        model.layout,
+        (entry,),
+        model.license,
+        model.urls[0],
+        statistics=steady_of(network, model.layout),
     )
     return store.add(new)[0]

@@ -9,12 +9,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from streamer.engine.onnx_file import Shape, inputs_of, make_size_dynamic, parse
+from streamer.engine.steady import of_photos
 from streamer.errors import ModelError, UsageError
 from streamer.library.from_picture import MAX_PIXELS, picture_to_onnx
 from streamer.library.from_pytorch import state_dict_to_onnx
 from streamer.library.trial import find_multiple, find_range
+from streamer.paths import built_in_models
 from streamer.styles.manifest import NAME
-from streamer.styles.model import LayoutName, ModelFile, StyleEntry
+from streamer.styles.model import LAYOUTS, LayoutName, ModelFile, StyleEntry
 
 CHECKPOINTS = (".pth", ".pt", ".model")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -33,6 +35,7 @@ class ImportedModel:
     names: tuple[str, ...]  # of its styles, in the order of `style_weights`
     multiple: int = 0  # of both sides of an image; 0: the layout's own
     facts: Mapping[str, str] = field(default_factory=dict)  # the file's own metadata
+    statistics: bytes = b""  # steady ones, as a file; empty for a network that has none
 
     @property
     def entries(self) -> tuple[StyleEntry, ...]:
@@ -63,7 +66,18 @@ def read(
         raise UsageError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB")
     imported = _open(path, name, _RANGES.get(values or ""), max_pixels)
     multiple = find_multiple(imported.model("trial"), imported.data, path.name)
-    return replace(imported, multiple=multiple)
+    statistics = steady_of(imported.data, imported.layout)
+    return replace(imported, multiple=multiple, statistics=statistics)
+
+
+def steady_of(data: bytes, name: LayoutName) -> bytes:
+    """The file of a network's steady statistics; empty for one that has none, or many styles."""
+    layout = LAYOUTS[name]
+    try:
+        photos = built_in_models() / "photos"
+        return of_photos(data, layout.black, layout.white, photos)
+    except ModelError:  # of another family: it runs as it is, and has no tone
+        return b""
 
 
 def _open(path: Path, name: str, layout: LayoutName | None, max_pixels: int) -> ImportedModel:

@@ -64,6 +64,7 @@ class NewModel:
     license: str
     source: str
     multiple: int = 0  # of both sides of an image; 0: the layout's own
+    statistics: bytes = b""  # steady ones of its norms, as a file
 
 
 def add(new: NewModel) -> tuple[str, ...]:
@@ -76,12 +77,16 @@ def add(new: NewModel) -> tuple[str, ...]:
         check_free(new.name)
         entry = _entry(new)
         read_models(user_models(), {"model": [entry]})  # what cannot be read again is not written
-        path = user_models() / entry["file"]
-        _write(path, new.data)
+        files = {entry["file"]: new.data}
+        if new.statistics:
+            files[entry["statistics"]] = new.statistics
         try:
+            for name, data in files.items():
+                _write(user_models() / name, data)
             _write_manifest([*_entries(), entry])
         except ModelError:
-            path.unlink(missing_ok=True)
+            for name in files:
+                (user_models() / name).unlink(missing_ok=True)
             raise
     catalogue = Catalogue.load()
     return tuple(catalogue.check(f"{style.name}@{new.name}") for style in new.entries)
@@ -100,6 +105,8 @@ def _entry(new: NewModel) -> dict[str, Any]:
     }
     if new.multiple:
         entry["multiple"] = new.multiple
+    if new.statistics:
+        entry["statistics"] = f"{new.name}.statistics.npz"
     return entry
 
 
@@ -116,9 +123,10 @@ def remove(name: str) -> str:
             text = f"{name} came with streamer; only pulled and added styles can be removed"
             raise UsageError(text)
         _write_manifest([entry for entry in _entries() if entry["name"] != model.name])
-    if model.path.parent == user_models():  # not a file of a package
-        with contextlib.suppress(OSError):  # nobody knows of it any more
-            model.path.unlink()
+    for path in (model.path, model.statistics):
+        if path is not None and path.parent == user_models():  # not a file of a package
+            with contextlib.suppress(OSError):  # nobody knows of it any more
+                path.unlink()
     return model.name
 
 

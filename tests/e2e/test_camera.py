@@ -109,7 +109,7 @@ def distance(image: Image, others: list[Image]) -> float:
 def test_what_is_written_are_the_stylized_frames(shim: Path, clip: Path, tmp_path: Path) -> None:
     """Nearly: statistics follow a stream, and a frame on its own has its own."""
     sink, title = tmp_path / "sink", f"waiting for {clip.name}"
-    options = (clip, "--style", "mosaic", "--size", f"{WIDTH}x{HEIGHT}", "--device", DEVICE)
+    options = (clip, "--style", "mosaic", "--size", f"{WIDTH}x{HEIGHT}", "--virtual-camera", DEVICE)
     expected = stylized(clip, "mosaic")
     away = bytes(slate(WIDTH, HEIGHT, title).data)
     with running(with_device(shim, sink), tmp_path / "out", *options, "--workers", 1):
@@ -127,7 +127,16 @@ def test_a_style_is_changed_by_a_line_and_the_shape_by_nothing(
 ) -> None:
     """Another size than the source's; style none, so that the numbers can be read; then mosaic."""
     sink, size = tmp_path / "sink", (320, 240)
-    options = (clip, "--style", "none", "--size", "320x240", "--control", "--device", DEVICE)
+    options = (
+        clip,
+        "--style",
+        "none",
+        "--size",
+        "320x240",
+        "--control",
+        "--virtual-camera",
+        DEVICE,
+    )
     with running(with_device(shim, sink), tmp_path / "out", *options) as process:
         eventually_sync(lambda: numbers(sink, size))
         assert process.stdin is not None
@@ -159,7 +168,7 @@ def test_without_a_device_it_says_what_to_do(shim: Path, clip: Path, tmp_path: P
         (dict(os.environ), "sudo modprobe v4l2loopback"),
         (with_device(shim, tmp_path / "s") | {"FAKE_CAMERA_DENIED": "1"}, "usermod -aG video"),
     ):
-        options = () if "LD_PRELOAD" not in environment else ("--device", DEVICE)
+        options = () if "LD_PRELOAD" not in environment else ("--virtual-camera", DEVICE)
         done = subprocess.run(
             [sys.executable, "-m", "streamer", "camera", str(clip), *options],
             env=environment, capture_output=True, text=True, timeout=LONG_S, check=False,

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -8,6 +10,7 @@ from streamer.engine.packed import packed
 from streamer.errors import ModelError
 from tests.engine import small_networks as small
 from tests.engine.references import folded, measuring
+from tests.support.networks import blending_network
 
 
 def weights(norm: small.Norm) -> np.ndarray | None:
@@ -152,3 +155,10 @@ def test_a_network_in_the_operators_of_years_ago_is_read_as_well() -> None:
     model = canonical(data)
     assert np.abs(small.run(model, image=image)["stylized"] - wanted).max() < 1e-4
     assert packed(model) is not model
+
+
+def test_a_network_that_weighs_whole_pictures_is_told_apart(tmp_path: Path) -> None:
+    """Its constants have a value for each picture of a batch, not for each channel."""
+    data = blending_network(tmp_path / "both.onnx").read_bytes()
+    with pytest.raises(NotFoldableError, match="channels"):
+        canonical(data, np.array([1, 0], np.float32))

@@ -166,6 +166,23 @@ def test_one_size_is_kept_however_large(monkeypatch: pytest.MonkeyPatch) -> None
     assert network.ready(72, 64) and not network.ready(64, 64)
 
 
+def test_another_device_gets_its_name_and_its_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graphics processor multiplies float16, where a CPU has bfloat16."""
+    engine = pytest.importorskip("streamer.engine.openvino_engine")
+    asked: list[tuple[str, str]] = []
+
+    class Fake(engine.OpenVinoRun):  # type: ignore[misc, name-defined]
+        def __init__(self, *given: object, hint: str, threads: int, device: str) -> None:
+            asked.append((device, hint))
+            super().__init__(*given, hint="f32", threads=threads, device="CPU")
+
+    monkeypatch.setattr(engine, "OpenVinoRun", Fake)
+    for device in ("GPU", "CPU"):
+        network = FoldedNetwork(small.network(), 0, 1, "openvino-bf16", device=device)
+        network.measure(shown(), None)
+    assert set(asked) == {("GPU", "f16"), ("CPU", "bf16")}
+
+
 def test_a_network_without_norms_is_told_apart() -> None:
     b = small.Builder()
     b.add("Relu", b.conv("in", 3, 3, 3))

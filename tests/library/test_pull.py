@@ -48,7 +48,8 @@ def test_a_pulled_network_paints_every_size(store: Mirror, streamer: Command) ->
             assert stylized.data.std() > 5
     assert streamer("styles", "pull", "candy") == (0, "", "candy is here already\n")
     assert len(store.asked) == 1
-    assert [path.name for path in sorted(user_models().iterdir())] == ["candy.onnx", "styles.toml"]
+    kept = ["candy.onnx", "candy.statistics.npz", "styles.toml"]
+    assert [path.name for path in sorted(user_models().iterdir())] == kept
 
 
 def test_a_command_that_names_it_pulls_it(store: Mirror, streamer: Command) -> None:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from streamer.engine.backend import Backend
+from streamer.engine import openvino_engine
+from streamer.engine.backend import Backend, Device
 from streamer.errors import UsageError
 from streamer.ring import setup as ring_setup
-from streamer.ring.setup import Setup, resolve
+from streamer.ring.setup import Setup, check_device, resolve
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,65 @@ def test_workers_fit_the_machine(
 def test_gpus_need_torch() -> None:
     with pytest.raises(UsageError, match="--backend torch"):
         resolve("onnx", None, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("backend", "device", "made", "place"),
+    [
+        ("auto", "auto", Setup("auto", 8), "cpu"),
+        ("auto", "cpu", Setup("auto", 8), "cpu"),
+        ("torch", "cpu", Setup("torch", 8), "cpu"),
+        ("auto", "cuda", Setup("torch", 2, 1, 2), "cuda"),
+        ("auto", "gpu", Setup("openvino", 1, device="gpu"), "gpu"),
+        ("openvino", "npu", Setup("openvino", 1, device="npu"), "npu"),
+    ],
+)
+def test_a_device_brings_its_engine_and_its_workers(
+    backend: Backend,
+    device: Device,
+    made: Setup,
+    place: Device,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ring_setup, "cores", lambda: 8)
+    monkeypatch.setattr(ring_setup, "gpus", lambda: 2)
+    found = resolve(backend, None, None, None, device)
+    assert (found, found.place) == (made, place)
+    assert ("--device" in str(found)) == (place in ("gpu", "npu"))
+
+
+@pytest.mark.parametrize(
+    ("backend", "gpus", "device"),
+    [
+        ("onnx", None, "gpu"),
+        ("torch", None, "npu"),
+        ("openvino", None, "cuda"),
+        ("torch", 0, "cuda"),
+        ("torch", 1, "cpu"),
+        ("auto", 1, "gpu"),
+    ],
+)
+def test_what_contradicts_a_device_is_refused(
+    backend: Backend, gpus: int | None, device: Device
+) -> None:
+    with pytest.raises(UsageError, match=f"--device {device}"):
+        resolve(backend, None, None, gpus, device)
+
+
+@pytest.mark.parametrize("device", ["gpu", "npu", "cuda"])
+def test_a_device_that_is_not_there_is_said(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openvino_engine, "devices", lambda: frozenset({"cpu"}))
+    monkeypatch.setattr(ring_setup, "gpus", lambda: 0)
+    with pytest.raises(UsageError, match=f"--device {device}: "):
+        check_device(device)
+    for always in ("auto", "cpu"):
+        check_device(always)
+
+
+def test_a_device_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino_engine, "devices", lambda: frozenset({"cpu", "gpu", "npu"}))
+    monkeypatch.setattr(ring_setup, "gpus", lambda: 1)
+    for device in ("gpu", "npu", "cuda"):
+        check_device(device)
