@@ -5,83 +5,57 @@ Ray when they die. Only what was started here is ever stopped.
 """
 
 import contextlib
-import logging
+import hashlib
 import os
 import secrets
 import shutil
-import subprocess
-import sys
+import socket
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from streamer import __version__
 from streamer.engine.stylizer import Stylizer
-from streamer.errors import RingError, StreamerError, StylizeError, UsageError, first_line
+from streamer.errors import (
+    ModelError,
+    RingError,
+    StreamerError,
+    StylizeError,
+    first_line,
+)
 from streamer.frame import Frame, Style
+from streamer.paths import cache_dir, written_whole
 from streamer.ring.channel import Response
-from streamer.ring.worker import Worker
+from streamer.ring.joining import checked
+from streamer.ring.worker import About, Worker
 
-log = logging.getLogger(__name__)
-
-INSECURE = "insecure:"  # before the address of a cluster that has no token, and may be joined
-PROBE_S = 20.0
 _OWN_TOKEN = secrets.token_hex(32)
-_PROBE = """
-import sys
-from ray._private.services import canonicalize_bootstrap_address_or_die
-from ray._raylet import GcsClient
-GcsClient(address=canonicalize_bootstrap_address_or_die(sys.argv[1])).internal_kv_keys(b"")
-"""
+CALLS = 8  # at a time to a worker: `serve` holds one for life, for each ring
+KEPT = b"streamer"  # the namespace of files that a cluster keeps for us
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
 
 
-class Cluster:
-    """`workers` actors with `threads` CPUs each, or one GPU each when `gpus` is set.
+class Workers:
+    """The worker processes, to whom several rings may be connected at a time."""
 
-    More workers than GPUs share them evenly.
-
-    Blocking to create and to stop: minutes of Ray in a thread, not on the event loop. Raises
-    RingError when Ray cannot be started or joined.
-    """
-
-    def __init__(
-        self,
-        load: Callable[[], Stylizer],
-        warm: Style,
-        *,
-        workers: int,
-        threads: int = 1,
-        gpus: int = 0,
-        address: str | None = None,
-    ) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # the ring tells of deaths itself
-        if address is None:
-            # As on desktops: Ray's ports listen on loopback only.
-            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-            _own_token()
-        else:
-            address = checked(address)
+    def __init__(self, actors: list[Any]) -> None:
         import ray
 
         self._ray = ray
-        self._home: str | None = None
-        if address is None:
-            self._start_ray(workers * threads, gpus)
-        else:
-            self._join_ray(address)
-        actor = ray.remote(
-            num_cpus=0 if gpus else threads,
-            num_gpus=_share(gpus, workers),
-            max_restarts=-1,
-            max_concurrency=2,  # `serve` holds one for life, `stylize` needs the other
-            scheduling_strategy="DEFAULT" if address is None else "SPREAD",
-        )(Worker)
-        self._actors: list[Any] = [actor.remote(load, warm) for _ in range(workers)]
+        self._actors = actors
 
     def __len__(self) -> int:
         return len(self._actors)
+
+    async def about(self, index: int) -> About:
+        """What worker `index` runs on, once it is loaded and warm; raises as `serve` does."""
+        with self._gone(index):
+            about = await self._actors[index].about.remote()
+        assert isinstance(about, About)
+        return about
 
     async def serve(self, index: int, address: str) -> bool:
         """Worker `index` serves the ring at `address`: returns when it hung up or cannot.
@@ -89,8 +63,13 @@ class Cluster:
         False: it runs on another machine, use `stylize`. Raises ConnectionError when its process
         died (call again: the next one is on its way) and RingError when there will be no next.
         """
-        try:
+        with self._gone(index):
             return bool(await self._actors[index].serve.remote(address, index))
+
+    @contextlib.contextmanager
+    def _gone(self, index: int) -> Iterator[None]:
+        try:
+            yield
         except self._ray.exceptions.ActorDiedError as error:
             raise RingError(f"worker {index} cannot start: {_cause(error)}") from error
         except self._ray.exceptions.RayActorError as error:
@@ -116,12 +95,88 @@ class Cluster:
         """End a worker that does not answer; Ray starts another in its place."""
         self._ray.kill(self._actors[index], no_restart=False)
 
+
+class Cluster(Workers):
+    """`workers` actors with `threads` CPUs each, or one GPU each when `gpus` is set.
+
+    More workers than GPUs share them evenly. `load` makes a worker's stylizer. With `files` it is
+    called with a function that says where each of them is on that worker's machine: they travel
+    there when their like is not there yet.
+
+    Blocking to create and to stop: minutes of Ray in a thread, not on the event loop. Raises
+    RingError when Ray cannot be started or joined.
+    """
+
+    def __init__(
+        self,
+        load: Callable[..., Stylizer],
+        warm: Style,
+        *,
+        workers: int,
+        threads: int = 1,
+        gpus: int = 0,
+        address: str | None = None,
+        files: Iterable[Path] = (),
+    ) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # the ring tells of deaths itself
+        if address is None:
+            # As on desktops: Ray's ports listen on loopback only.
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+            _own_token()
+        else:
+            address = checked(address)
+        super().__init__([])
+        self._home: str | None = None
+        if address is None:
+            self._start_ray(workers * threads, gpus)
+        else:
+            self._join_ray(address)
+        self._needs = {"GPU": _share(gpus, workers)} if gpus else {"CPU": float(threads)}
+        actor = self._ray.remote(
+            num_cpus=0 if gpus else threads,
+            num_gpus=_share(gpus, workers),
+            max_restarts=-1,
+            max_concurrency=CALLS,
+            scheduling_strategy="DEFAULT" if address is None else "SPREAD",
+        )(_Placed)
+        self._run = secrets.token_hex(8).encode()
+        sent = {path: self._send(data) for path, data in _read(files)}
+        self._actors += [actor.remote(load, warm, sent, __version__) for _ in range(workers)]
+
+    def _send(self, data: bytes) -> tuple[str, bytes]:
+        """Keep a file with the head, for workers on any node; its SHA-256 and its key.
+
+        Not in the object store: a worker that is restarted must find it, too.
+        """
+        sha256 = hashlib.sha256(data).hexdigest()
+        key = self._run + sha256.encode()
+        from ray.experimental.internal_kv import _internal_kv_put
+
+        _internal_kv_put(key, data, namespace=KEPT)
+        return sha256, key
+
+    def shortage(self) -> str | None:
+        """Why workers wait for a place in the cluster; None when there is a free one. Blocking."""
+        total, free = self._ray.cluster_resources(), self._ray.available_resources()
+        for kind, needed in self._needs.items():
+            if free.get(kind, 0.0) < needed:
+                return (
+                    f"the cluster has no free {kind}: {total.get(kind, 0.0):g} in all, "
+                    f"{free.get(kind, 0.0):g} free, and a worker needs {needed:g}"
+                )
+        return None
+
     def stop(self) -> None:
         """End our workers, and Ray itself if we started it."""
         for actor in self._actors:
             with contextlib.suppress(Exception):  # Ray may be gone already; so are they
                 self._ray.kill(actor)
         self._actors.clear()
+        with contextlib.suppress(Exception):
+            from ray.experimental.internal_kv import _internal_kv_del
+
+            _internal_kv_del(self._run, del_by_prefix=True, namespace=KEPT)
         self._ray.shutdown()
         if self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
@@ -159,10 +214,65 @@ class Cluster:
             self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except Exception as error:
             raise RingError(
-                f"no Ray cluster at {address}: {first_line(error)}"
-                " (start one with `ray start --head`; its token must be in ~/.ray/auth_token"
-                " or RAY_AUTH_TOKEN; docs/cluster.md has every step)"
+                f"no Ray cluster at {address}: {first_line(error)} (this machine must be a node of "
+                "it: `streamer node join`; docs/cluster.md has every step)"
             ) from error
+
+
+class _Placed(Worker):
+    """A worker where Ray has placed it."""
+
+    def __init__(
+        self,
+        load: Callable[..., Stylizer],
+        warm: Style,
+        files: Mapping[Path, tuple[str, bytes]],
+        version: str,
+    ) -> None:
+        if version != __version__:
+            raise RingError(
+                f"{socket.gethostname()} has streamer {__version__}, the server {version}"
+            )
+        super().__init__(partial(load, _Files(files)) if files else load, warm)
+
+    def about(self) -> About:
+        """What this worker runs on."""
+        import ray
+
+        return replace(super().about(), address=ray.util.get_node_ip_address())
+
+
+class _Files:
+    """Where files of the machine that started the workers are on this one."""
+
+    def __init__(self, sent: Mapping[Path, tuple[str, bytes]]) -> None:
+        self._sent = sent
+
+    def __call__(self, path: Path) -> Path:
+        """A file here of the same content, which comes over the cluster if need be."""
+        if path not in self._sent:
+            return path
+        sha256, key = self._sent[path]
+        kept = cache_dir() / "sent" / sha256
+        for here in (path, kept):
+            with contextlib.suppress(OSError):
+                if hashlib.sha256(here.read_bytes()).hexdigest() == sha256:
+                    return here
+        from ray.experimental.internal_kv import _internal_kv_get
+
+        data = _internal_kv_get(key, namespace=KEPT) or b""
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise ModelError(f"{path.name} did not come whole over the cluster")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with written_whole(kept) as file:
+            file.write(data)
+        return kept
+
+
+def _read(files: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
+    for path in files:
+        with contextlib.suppress(OSError):  # who needs it will say so
+            yield path, path.read_bytes()
 
 
 def _share(gpus: int, workers: int) -> float:
@@ -181,46 +291,6 @@ def _own_token() -> None:
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN"] = _OWN_TOKEN
     os.environ.pop("RAY_AUTH_TOKEN_PATH", None)
-
-
-def checked(address: str) -> str:
-    """The address of a cluster that may be joined, without `insecure:` before it.
-
-    Whoever reaches a cluster without token authentication can run programs on all its machines.
-    So a wrong token is tried first: raises UsageError for a cluster that takes it, unless the
-    address says `insecure:`.
-    """
-    insecure, plain = address.startswith(INSECURE), address.removeprefix(INSECURE)
-    saved = Path.home() / ".ray" / "auth_token"
-    known = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() or saved.exists()
-    if known:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-    if insecure:
-        log.warning("x the Ray cluster %s is joined, whether it has a token or not", plain)
-    elif takes_any_token(plain):
-        raise UsageError(
-            f"the Ray cluster {plain} has no token, so everybody who reaches it can run programs "
-            f"there; see docs/cluster.md, or use --ray-address {INSECURE}{plain}"
-        )
-    return plain
-
-
-def takes_any_token(address: str) -> bool:
-    """Whether the cluster answers a program whose token is wrong; in a process of its own."""
-    wrong = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    environment = {**os.environ, **wrong}
-    environment.pop("RAY_AUTH_TOKEN_PATH", None)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", _PROBE, address],
-            env=environment,
-            capture_output=True,
-            timeout=PROBE_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:  # nobody answers; joining says so in its own words
-        return False
-    return done.returncode == 0
 
 
 def _cause(error: BaseException) -> str:

@@ -92,6 +92,11 @@ class Ring:
         return done.frame.image
 
     @property
+    def waits_for(self) -> str | None:
+        """What the cluster lacks for workers that have not started yet."""
+        return self.supervisor.shortage
+
+    @property
     def busy_s(self) -> float:
         """Seconds that all workers together have worked."""
         return sum(handle.stats.busy_s for handle in self._handles)

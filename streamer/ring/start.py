@@ -38,5 +38,6 @@ def ring_of(
         threads=setup.threads,
         gpus=setup.gpus,
         address=address,
+        files=spec.files if address else (),
     )
     return Ring(start, depth=setup.depth, quorum=1 if address else None)

@@ -23,6 +23,7 @@ START_S = 120.0  # for all workers to be up
 RETRY_S = 0.05  # Ray refuses at once while it restarts a worker
 MAX_RETRY_S = 5.0
 STABLE_S = 10.0  # a worker that dies sooner is started again ever more slowly
+SHORTAGE_S = 2.0  # between looks at why workers have no place yet
 MAX_KILLS = 3  # of a worker that hangs; then it is given up
 
 
@@ -33,6 +34,7 @@ class Supervisor:
         self, start: Callable[[], Workers], ring: Owner, depth: int, quorum: int | None
     ) -> None:
         self.handles: list[WorkerHandle] = []
+        self.shortage: str | None = None  # why some workers have no place yet
         self._start, self._ring, self._depth, self._quorum = start, ring, depth, quorum
         self._tasks: set[asyncio.Task[None]] = set()
         self._home = Path()
@@ -54,6 +56,7 @@ class Supervisor:
             for index in range(len(self._workers))
         ]
         self.own(self._accept(self._listener), "accepting workers")
+        self.own(self._watch_shortage(self._workers), "watch for free places")
         for index, handle in enumerate(self.handles):
             self.own(self._tend(index, handle, self._workers), f"supervision of worker {index}")
         await self._until_up()
@@ -107,11 +110,22 @@ class Supervisor:
                     await self._ring.wait_changed()
         except TimeoutError:
             raise RingError(
-                f"{self._up()} of {len(self.handles)} workers came up within {START_S:.0f} s; does"
-                " the cluster have enough free CPUs or GPUs? Fewer --workers need fewer"
+                f"{self._up()} of {len(self.handles)} workers came up within {START_S:.0f} s"
+                f": {self.shortage or 'they are still loading'}. Fewer --workers need less"
             ) from None
         if self._ring.failure is not None:
             raise self._ring.failure
+
+    async def _watch_shortage(self, workers: Workers) -> None:
+        """Say it when there is no room in the cluster for a worker."""
+        while True:
+            await asyncio.sleep(SHORTAGE_S)
+            reason = None
+            if any(one.about is None and one.failure is None for one in self.handles):
+                reason = await asyncio.to_thread(workers.shortage)
+            if reason is not None and self.shortage is None:
+                log.warning("workers wait: %s", reason)
+            self.shortage = reason
 
     def _up(self) -> int:
         return sum(handle.up.is_set() for handle in self.handles)
@@ -143,6 +157,7 @@ class Supervisor:
         while handle.failure is None:
             began_at = time.monotonic()
             try:
+                handle.about = await workers.about(index)
                 if not await workers.serve(index, str(self._home / "ring")):
                     await handle.serve_by_calls()
             except RingError as error:
@@ -157,6 +172,7 @@ class Supervisor:
                 retry_s = RETRY_S if lived_s > STABLE_S else min(2 * retry_s, MAX_RETRY_S)
                 log.warning("worker %d died after %.1f s and is restarted", index, lived_s)
             handle.disconnect()
+            handle.about = None
             await asyncio.sleep(retry_s)
 
     async def _kill(self, handle: WorkerHandle) -> None:

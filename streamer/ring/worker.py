@@ -4,11 +4,15 @@ What runs in the other process. A plain class that knows no Ray: `cluster.py` ma
 """
 
 import logging
+import os
 import queue
+import socket
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +26,34 @@ log = logging.getLogger(__name__)
 WARM_PX = 360  # the height that is ready from the beginning
 STREAMS = 16  # whose height is remembered
 MAX_WANTED = 64  # sizes and styles that wait to be prepared
+INSTRUCTIONS = (  # that decide how fast a CPU runs networks, as Linux names them
+    "amx_int8", "amx_bf16", "avx512_vnni", "avx512_bf16", "avx_vnni", "avx512f", "avx2",
+    "i8mm", "bf16", "asimddp",
+)  # fmt: skip
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a worker runs on, and how long it took for a frame of 640x360 when it started."""
+
+    host: str
+    pid: int
+    cpu: str
+    instructions: tuple[str, ...]
+    engine: str
+    frame_ms: float
+    address: str = "127.0.0.1"
+
+
+def _cpu_info() -> list[tuple[str, str]]:
+    """What Linux says of the first core; nothing elsewhere."""
+    try:
+        first = CPU_INFO.read_text().partition("\n\n")[0]
+    except OSError:
+        return []
+    pairs = (line.partition(":") for line in first.splitlines())
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
 def height_to_size(image: Image, height_px: int | None) -> tuple[int, int]:
@@ -44,8 +76,22 @@ class Worker:
         frame = Frame(grey, 0, VIDEO_TIME_BASE, 0.0, warm)
         self._stylizer.prepare(grey, warm)
         self.stylize(frame)  # the first image of an engine is its slowest
+        self._frame_s = self.stylize(frame).inference_s
         for name in self._stylizer.beside(warm):
             self._preparation.ready(grey, Style(((name, 1.0),)))
+
+    def about(self) -> About:
+        """What this worker runs on."""
+        told = dict(_cpu_info())
+        words = set((told.get("flags") or told.get("Features") or "").split())
+        return About(
+            socket.gethostname(),
+            os.getpid(),
+            told.get("model name", ""),
+            tuple(one for one in INSTRUCTIONS if one in words),
+            self._stylizer.engine,
+            round(1000 * self._frame_s, 1),
+        )
 
     def stylize(self, frame: Frame) -> Response:
         """Stylize a frame at its `height_px`; the image comes back at its own size."""

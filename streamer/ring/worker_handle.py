@@ -4,6 +4,7 @@ One worker as the ring sees it: its slots, the frames it holds, how long it take
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -15,9 +16,11 @@ from streamer.errors import RingError, StreamerError
 from streamer.frame import Frame, Image
 from streamer.ring.channel import Request, Response, RingEnd
 from streamer.ring.flow import Completion, Flow, InFlight
+from streamer.ring.worker import About
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 2.0  # between looks at a worker on another machine
 MAX_FAILURES = 5  # in a row, of a worker that answers; then it is restarted
 
 
@@ -25,6 +28,8 @@ class Workers(Protocol):
     """What a ring needs of `streamer.ring.cluster.Cluster`; its docstrings hold here too."""
 
     def __len__(self) -> int: ...
+    def shortage(self) -> str | None: ...
+    async def about(self, index: int) -> About: ...
     async def serve(self, index: int, address: str) -> bool: ...
     async def stylize(self, index: int, frame: Frame) -> Response: ...
     def restart(self, index: int) -> None: ...
@@ -76,6 +81,7 @@ class WorkerHandle:
         self.stats = WorkerStats()
         self.up = asyncio.Event()
         self.failure: str | None = None  # why it was given up
+        self.about: About | None = None  # None: it has not been placed yet
         self.failures_in_row = 0
         self.last_at = 0.0  # when it last gave something back
         self._depth = depth
@@ -100,11 +106,14 @@ class WorkerHandle:
         return self._depth - self.load - self._reserved if self.up.is_set() and not stalled else 0
 
     def as_dict(self) -> dict[str, object]:
-        """What `/stats` shows; the state is `ready`, `busy`, `restarting` or `failed`."""
+        """What `/stats` shows: state (`waiting` until it is placed and loaded), counts, place."""
         state = "busy" if self._held else "ready"
-        if not self.up.is_set():
-            state = "restarting" if self.failure is None else "failed"
-        return {"state": state, **asdict(self.stats), "failure": self.failure}
+        if self.failure is not None:
+            state = "failed"
+        elif not self.up.is_set():
+            state = "restarting" if self.stats.restarts else "waiting"
+        about = None if self.about is None else asdict(self.about)
+        return {"state": state, **asdict(self.stats), "failure": self.failure, "about": about}
 
     # --- frames ----------------------------------------------------------------------------
 
@@ -249,10 +258,18 @@ class WorkerHandle:
         self._connected()
 
     async def serve_by_calls(self) -> None:
-        """It is up on another machine: return when a call finds that it died."""
+        """It is up on another machine: return when a call finds that it died.
+
+        Raises as `Workers.about` does, which it asks from time to time: no socket tells.
+        """
         self._connected()
         down = self._down = asyncio.Event()
-        await down.wait()
+        while not down.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await down.wait()
+                    continue
+            await self._workers.about(self.index)
 
     def disconnect(self) -> None:
         """The worker is gone, and what it held with it."""

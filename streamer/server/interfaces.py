@@ -14,6 +14,8 @@ class Ring(Protocol):
 
     @property
     def ready(self) -> bool: ...
+    @property
+    def waits_for(self) -> str | None: ...
     async def stylize(self, image: Image, style: Style, height_px: int | None = None) -> Image: ...
     def stats(self) -> list[dict[str, object]]: ...
 
@@ -70,4 +72,5 @@ class Live:
 def require(ring: Ring) -> None:
     """Raise RingError until the workers are warm, so that the client comes back later."""
     if not ring.ready:
-        raise RingError("the workers are still loading; try again in a few seconds")
+        lacks = ring.waits_for or "the workers are still loading"
+        raise RingError(f"{lacks}; try again in a few seconds")

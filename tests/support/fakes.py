@@ -20,6 +20,7 @@ from streamer.frame import Frame, Image, i420_size
 from streamer.ring.channel import Request, Response, serve_ring
 from streamer.ring.flow import Completion
 from streamer.ring.ring import Ring
+from streamer.ring.worker import About
 
 VIDEO = Fraction(1, 90000)
 
@@ -58,6 +59,12 @@ class ThreadWorkers:
 
     def __len__(self) -> int:
         return self.count
+
+    def shortage(self) -> str | None:
+        return None
+
+    async def about(self, index: int) -> About:
+        return About("here", 1, "fake", (), "none", 0.0)
 
     async def serve(self, index: int, address: str) -> bool:
         if self.hopeless:

@@ -37,6 +37,7 @@ SDP = {"Content-Type": "application/sdp"}
 class FakeRing:
     """Hands every photo back as it came, once `gate` is open."""
 
+    waits_for: str | None = None
     ready: bool = True
     seen: list[Style] = field(default_factory=list)
     heights: list[int | None] = field(default_factory=list)
