@@ -10,7 +10,6 @@ import contextlib
 import mmap
 import os
 import socket
-import struct
 import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -49,6 +48,11 @@ class Response:
     height_px: int | None = None  # that it was stylized at
     error: str | None = None
     to_blame: bool = False  # the worker is, not what was asked of it
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        text = f"{type(error).__name__}: {error}"
+        return cls(0.0, error=text, to_blame=not isinstance(error, StreamerError))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +85,14 @@ class RingEnd:
 
     def __init__(self, accepted: socket.socket, depth: int) -> None:
         accepted.setblocking(True)  # every message is far smaller than a socket's buffer
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", HELLO_S, 0))
-        self._connection: Connection[Any, Any] = Connection(os.dup(accepted.fileno()))
+        self._connection: Connection[Any, Any] = Connection(accepted.detach())
         try:
+            if not self._connection.poll(HELLO_S):
+                raise TimeoutError("it does not say which worker it is")
             self.index, self._pid = self._connection.recv()
         except BaseException:
             self._connection.close()
             raise
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 0, 0))
-        accepted.close()
         self._memory: list[Plane] = [np.empty(0, np.uint8)] * depth
         self._free = deque(range(depth))
         self._busy: deque[tuple[int, Image]] = deque()  # slot and shape of each request in flight
@@ -171,8 +174,7 @@ def _respond(waiting: Sequence[tuple[Request, Image]], stylize: Stylize) -> list
     except Exception as error:  # one bad image must not end the worker, nor spoil the others
         if len(waiting) > 1:
             return [response for one in waiting for response in _respond([one], stylize)]
-        text = f"{type(error).__name__}: {error}"
-        return [Response(0.0, error=text, to_blame=not isinstance(error, StreamerError))]
+        return [Response.of(error)]
     return [replace(response, image=None) for response in responses]
 
 

@@ -9,6 +9,7 @@ import statistics
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from streamer.errors import StreamerError
 from streamer.frame import Frame
@@ -35,10 +36,18 @@ class InFlight:
     flow: "Flow"
     seq: int
     frame: Frame
-    submitted_at: float  # monotonic; to the worker that has it now
+    submitted_at: float = 0.0  # monotonic; to the worker that has it now
+    timer: asyncio.TimerHandle | None = None  # of that worker's patience
     tries: int = 0  # workers that failed at it or died of it
     avoid: int | None = None  # the last of these
     given_up: bool = False  # its tombstone is out; whatever comes now is ignored
+
+
+class Slot(Protocol):
+    """A worker with room kept for one frame: exactly one of these two follows."""
+
+    def send(self, frame: InFlight) -> None: ...
+    def release(self) -> None: ...
 
 
 class Flow:
@@ -53,7 +62,7 @@ class Flow:
         *,
         live: bool,
         window: int,
-        submit: Callable[["Flow", Callable[[], Frame]], Awaitable[int]],
+        reserve: Callable[["Flow"], Awaitable[Slot]],
     ) -> None:
         self.live = live
         self.window = window
@@ -61,7 +70,7 @@ class Flow:
         self.in_workers = 0  # frames that workers hold
         self.spent_s = 0.0  # workers' time, by which the ring shares them out
         self.closed = False
-        self._submit = submit
+        self._reserve = reserve
         self._next_seq = 0
         self._delivered = 0
         self._finished = False
@@ -97,23 +106,23 @@ class Flow:
         self.spent_s = start_s + cost_s * (1.0 if self.live else FILE_SHARE)
 
     async def submit(self, take: Callable[[], Frame]) -> int:
-        """Wait for the window and for a worker, then take a frame and send it there.
+        """Wait for the window and for a worker, then take a frame, number it and send it there.
 
         Returns the frame's seq. Raises RingError when the ring is closed or has no worker left.
         """
-        return await self._submit(self, take)
-
-    async def window_open(self) -> None:
-        """Ring only: wait until one more frame may be accepted."""
         await self._window_open.wait()
-
-    def accept(self, frame: Frame, now: float) -> InFlight:
-        """Ring only: number a frame."""
-        accepted = InFlight(self, self._next_seq, frame, now)
+        worker = await self._reserve(self)
+        try:
+            frame = take()
+        except BaseException:
+            worker.release()
+            raise
+        accepted = InFlight(self, self._next_seq, frame)
         self._next_seq += 1
         self.in_workers += 1
         self._update()
-        return accepted
+        worker.send(accepted)
+        return accepted.seq
 
     async def result(self, timeout_s: float | None) -> Completion | None:
         """The next completion, in any order; None after `timeout_s` or when drained.

@@ -1,7 +1,7 @@
 """pipeline → flow → **ring** → worker handle → worker → worker handle → flow → reorder.
 
-N workers in a circle. A frame is numbered when a worker is reserved for it, never earlier, so
-that nothing that was dropped leaves a hole. Streams share the workers' time evenly.
+N workers in a circle. A flow takes a frame, and numbers it, when a worker is reserved for it,
+never earlier, so that nothing that was dropped leaves a hole. Streams share the workers' time.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from fractions import Fraction
 from typing import Self
 
-from streamer.errors import RingError, StylizeError
+from streamer.errors import RingError, StreamerError
 from streamer.frame import Frame, Image, Style
 from streamer.ring.flow import Completion, Flow, InFlight
 from streamer.ring.supervisor import Supervisor
@@ -72,7 +72,7 @@ class Ring:
     def open(self, *, live: bool, window: int | None = None) -> Flow:
         """A flow for one stream; `live` gives up frames instead of waiting for them."""
         slots = len(self._handles) * self._depth
-        flow = Flow(live=live, window=window or max(16, 4 * slots), submit=self._submit)
+        flow = Flow(live=live, window=window or max(16, 4 * slots), reserve=self._reserve)
         self._flows = {flow for flow in self._flows if not flow.closed} | {flow}
         return flow
 
@@ -132,19 +132,6 @@ class Ring:
 
     # --- frames in: a flow reserves a worker -------------------------------------------------
 
-    async def _submit(self, flow: Flow, take: Callable[[], Frame]) -> int:
-        """Take a frame when a worker is reserved for it, number it, send it; returns its seq."""
-        await flow.window_open()
-        worker = await self._reserve(flow)
-        try:
-            frame = take()
-        except BaseException:
-            worker.release()
-            raise
-        accepted = flow.accept(frame, time.monotonic())
-        worker.send(accepted)
-        return accepted.seq
-
     async def _reserve(self, flow: Flow) -> WorkerHandle:
         """A slot in a worker, as soon as it is this flow's turn. Raises RingError."""
         if self.failure is not None:
@@ -200,25 +187,18 @@ class Ring:
 
     # --- frames out: what worker handles report ----------------------------------------------
 
-    def lost(self, frame: InFlight) -> None:
-        """A frame's worker died or stalled: live streams go on, others have it done again."""
-        if frame.tries >= MAX_TRIES and not (frame.flow.live or frame.flow.closed):
-            frame.flow.fail(RingError(f"frame {frame.seq} crashed {MAX_TRIES} workers"))
-        else:
+    def retry(self, frame: InFlight, error: StreamerError, by: int | None) -> None:
+        """Do a frame again, or give up; `by` the worker to blame, None: none would do better."""
+        frame.tries, frame.avoid = frame.tries + 1, by
+        if frame.flow.live or (by is not None and frame.tries < MAX_TRIES):
             self.resend(frame)
+        else:
+            frame.flow.fail(error)
 
     def resend(self, frame: InFlight) -> None:
-        """Have a frame done by another worker."""
+        """Have another worker do a frame; a live stream goes on without it."""
         if frame.flow.live or frame.flow.closed:
             frame.flow.complete(Completion(frame.seq, None))
         else:
             self._again.append(frame)
             self.share_out()
-
-    def refused(self, frame: InFlight, error: str, by: int | None) -> None:
-        """A frame cannot be stylized; `by` the worker that is to blame, if any is."""
-        frame.tries, frame.avoid = frame.tries + 1, by
-        if frame.flow.live or (by is not None and frame.tries < MAX_TRIES):
-            self.resend(frame)
-        else:
-            frame.flow.fail(StylizeError(f"frame {frame.seq} cannot be stylized: {error}"))

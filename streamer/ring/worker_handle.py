@@ -12,7 +12,7 @@ from collections.abc import Coroutine
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
-from streamer.errors import RingError, StreamerError
+from streamer.errors import RingError, StreamerError, StylizeError
 from streamer.frame import Frame, Image
 from streamer.ring.channel import Request, Response, RingEnd
 from streamer.ring.flow import Completion, Flow, InFlight
@@ -54,8 +54,7 @@ class Owner(Protocol):
 
     def share_out(self) -> None: ...
     def resend(self, frame: InFlight) -> None: ...
-    def lost(self, frame: InFlight) -> None: ...
-    def refused(self, frame: InFlight, error: str, by: int | None) -> None: ...
+    def retry(self, frame: InFlight, error: StreamerError, by: int | None) -> None: ...
     def own(self, work: Coroutine[None, None, None], name: str) -> None: ...
     def end(self, handle: "WorkerHandle") -> None: ...
     def fail(self, error: RingError) -> None: ...
@@ -92,7 +91,6 @@ class WorkerHandle:
         self._down = asyncio.Event()  # set when it died
         self._channel: RingEnd | None = None  # None while up: it is on another machine
         self._held: deque[InFlight] = deque()
-        self._timers: dict[InFlight, asyncio.TimerHandle] = {}
 
     @property
     def load(self) -> int:
@@ -132,10 +130,7 @@ class WorkerHandle:
         if not self.up.is_set():  # it died since
             self._ring.resend(frame)
             return
-        patience_s = self._patience_s(frame.flow)
-        self._timers[frame] = asyncio.get_running_loop().call_later(
-            patience_s, self._overdue, frame
-        )
+        self._wait(frame, self._patience_s(frame.flow))
         self._held.append(frame)
         frame.submitted_at = time.monotonic()
         asked = frame.frame
@@ -155,6 +150,10 @@ class WorkerHandle:
             return patience.unknown_stall_s
         return (1 + self.load) * max(patience.stall_s, patience.stall_factor * flow.service_s)
 
+    def _wait(self, frame: InFlight, patience_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        frame.timer = loop.call_later(patience_s, self._overdue, frame)
+
     def _receive(self) -> None:
         """The worker's socket is readable."""
         assert self._channel is not None  # the reader goes when the channel goes
@@ -173,77 +172,74 @@ class WorkerHandle:
             response = await self._workers.stylize(self.index, frame.frame)
         except ConnectionError:
             self.disconnect()
+            return
         except Exception as error:
-            self._refused(frame, str(error), not isinstance(error, StreamerError))
-        else:
-            self._respond(frame, response)
+            response = Response.of(error)
+        self._respond(frame, response)
 
     def _respond(self, frame: InFlight, response: Response) -> None:
-        if response.image is not None:
-            self._done(frame, response.image, response)
+        if frame not in self._held:
+            return  # it was lost in the meantime, with the worker
+        now = time.monotonic()
+        # Those that were stylized together come back together, but were begun long before.
+        begun_at = max(frame.submitted_at, min(self.last_at, now - response.inference_s))
+        self.stats.busy_s += now - max(frame.submitted_at, self.last_at)
+        self.last_at = now
+        self._take_back(frame)
+        if response.image is None:
+            self._failed(frame, response.error or "no image", response.to_blame)
         else:
-            self._refused(frame, response.error or "no image", response.to_blame)
-
-    def _done(self, frame: InFlight, image: Image, response: Response) -> None:
-        inference_s = response.inference_s
-        begun_at = self._take_back(frame, inference_s)
-        if begun_at is None:
-            return
-        self.failures_in_row = 0
-        self.stats.frames += 1
-        if not frame.given_up:
-            wait_s = begun_at - frame.frame.captured_at
-            transfer_s = self.last_at - begun_at - inference_s
-            stylized = replace(
-                frame.frame,
-                image=image,
-                height_px=response.height_px or frame.frame.height_px,
-                measured=response.measured,
-                service_s=inference_s,
-            )
-            frame.flow.complete(
-                Completion(frame.seq, stylized, self.last_at, wait_s, transfer_s, inference_s)
-            )
+            self._done(frame, response.image, response, begun_at)
         self._ring.share_out()
 
-    def _refused(self, frame: InFlight, error: str, to_blame: bool) -> None:
-        """The frame failed; `to_blame`: by the worker, not by what was asked of it."""
-        if self._take_back(frame, 0.0) is None:
+    def _done(self, frame: InFlight, image: Image, response: Response, begun_at: float) -> None:
+        self.failures_in_row = 0
+        self.stats.frames += 1
+        if frame.given_up:
             return
+        asked, took_s = frame.frame, response.inference_s
+        stylized = replace(
+            asked,
+            image=image,
+            height_px=response.height_px or asked.height_px,
+            measured=response.measured,
+            service_s=took_s,
+        )
+        wait_s, transfer_s = begun_at - asked.captured_at, self.last_at - begun_at - took_s
+        frame.flow.complete(
+            Completion(frame.seq, stylized, self.last_at, wait_s, transfer_s, took_s)
+        )
+
+    def _failed(self, frame: InFlight, error: str, to_blame: bool) -> None:
+        """`to_blame`: the worker is, not what was asked of it."""
         self.stats.failed += 1
         self.failures_in_row += to_blame
         if to_blame and self.failures_in_row == 1:
             log.warning("worker %d failed: %s", self.index, error)
         if not frame.given_up:
-            self._ring.refused(frame, error, self.index if to_blame else None)
+            error = f"frame {frame.seq} cannot be stylized: {error}"
+            self._ring.retry(frame, StylizeError(error), self.index if to_blame else None)
         if self.failures_in_row >= MAX_FAILURES:
             log.error("worker %d failed %d times in a row", self.index, MAX_FAILURES)
             self.failures_in_row = 0
             self._ring.end(self)
-        self._ring.share_out()
 
-    def _take_back(self, frame: InFlight, inference_s: float) -> float | None:
-        """When the worker began with it; None: it was lost in the meantime, with the worker."""
-        if frame not in self._held:
-            return None
-        now = time.monotonic()
-        # Those that were stylized together come back together, but were begun long before.
-        begun_at = max(frame.submitted_at, min(self.last_at, now - inference_s))
-        self.stats.busy_s += now - max(frame.submitted_at, self.last_at)
+    def _take_back(self, frame: InFlight) -> None:
         self._held.remove(frame)
-        self._timers.pop(frame).cancel()
-        self.last_at = now
-        return begun_at
+        assert frame.timer is not None  # since it was sent
+        frame.timer.cancel()
+
+    def _lose(self, frame: InFlight) -> None:
+        self.stats.lost += 1
+        error = RingError(f"frame {frame.seq} crashed {frame.tries + 1} workers")
+        self._ring.retry(frame, error, self.index)
 
     def _overdue(self, frame: InFlight) -> None:
         """It takes too long: a live flow goes on without it; a hung worker is ended at last."""
         if frame.flow.live and not frame.given_up:
             frame.given_up = True
-            self.stats.lost += 1
-            self._ring.lost(frame)
-            self._timers[frame] = asyncio.get_running_loop().call_later(
-                self._ring.patience.hung_s, self._overdue, frame
-            )
+            self._wait(frame, self._ring.patience.hung_s)
+            self._lose(frame)
         else:
             log.error("worker %d hangs", self.index)
             self._ring.end(self)
@@ -279,13 +275,10 @@ class WorkerHandle:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._channel.close()
             self._channel = None
-        held, self._held = self._held, deque()
-        for frame in held:
-            self._timers.pop(frame).cancel()
+        for frame in tuple(self._held):
+            self._take_back(frame)
             if not frame.given_up:
-                self.stats.lost += 1
-                frame.tries, frame.avoid = frame.tries + 1, self.index
-                self._ring.lost(frame)
+                self._lose(frame)
 
     def was_up(self) -> bool:
         """Whether it was connected since this was last asked; it is counted as restarted then."""

@@ -137,6 +137,11 @@ async def test_a_minute_of_overload_costs_frames_and_neither_latency_nor_memory(
     assert numbers(client) == sorted(set(numbers(client)))
 
 
+def streams(server: Served) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.get(server.url + "/stats").json()["streams"]
+    return found
+
+
 def memory(server: Served) -> int:
     """Bytes of memory that are the server's and its workers' alone, shared parts by share."""
     return sum(process.memory_full_info().pss for process in server.family())
@@ -156,16 +161,13 @@ async def test_twenty_peers_come_and_go_without_a_trace(served: Served) -> None:
 
     for _ in range(10):
         await visit()
-    await asyncio.sleep(1)
+    await eventually(lambda: streams(served) == {})
     before, memory_before = footprint(), memory(served)
     for _ in range(20):
         await visit()
-    await asyncio.sleep(1)
-    after, memory_after = footprint(), memory(served)
-    streams = httpx.get(served.url + "/stats").json()["streams"]
-    assert streams == {}
-    assert all(b <= a + 2 for a, b in zip(before, after, strict=True)), (before, after)
-    assert memory_after < memory_before + 30e6
+    await eventually(lambda: streams(served) == {})
+    await eventually(lambda: all(b <= a + 2 for a, b in zip(before, footprint(), strict=True)))
+    assert memory(served) < memory_before + 30e6
 
 
 async def test_a_peer_that_vanishes_is_noticed(served: Served) -> None:

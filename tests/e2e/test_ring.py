@@ -25,6 +25,7 @@ from streamer.pipeline.stats import Stats
 from streamer.ring.cluster import Cluster
 from streamer.ring.ring import Ring
 from tests.support.fakes import ListSink, ListSource
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -85,7 +86,7 @@ async def test_live_a_killed_worker_costs_one_frame_and_no_second() -> None:
     async with on_ray(seconds=0.02) as two:
         source = ListSource(250, 1 / 30)
         run = asyncio.create_task(pipeline.run(source, two.open(live=True), sink, stats=stats))
-        await asyncio.sleep(2)
+        await eventually(lambda: len(sink.frames) >= 60)
         os.kill(worker_pids()[0], signal.SIGKILL)
         await run
         workers = two.stats()
@@ -102,7 +103,7 @@ async def test_file_killed_workers_cost_nothing() -> None:
     sink = ListSink()
     async with on_ray(seconds=0.02) as two:
         run = asyncio.create_task(pipeline.run(ListSource(200), two.open(live=False), sink))
-        await asyncio.sleep(1)
+        await eventually(lambda: len(sink.frames) >= 60)
         os.kill(worker_pids()[1], signal.SIGKILL)
         await run
     assert sink.numbers == list(range(200))
@@ -114,10 +115,10 @@ async def test_live_a_stopped_worker_is_gone_around() -> None:
     async with on_ray(seconds=0.01) as two:
         source = ListSource(150, 1 / 30)
         run = asyncio.create_task(pipeline.run(source, two.open(live=True), sink, stats=stats))
-        await asyncio.sleep(1.5)
+        await eventually(lambda: len(sink.frames) >= 40)
         pid = worker_pids()[0]
         os.kill(pid, signal.SIGSTOP)
-        await asyncio.sleep(2)
+        await eventually(lambda: len(sink.frames) >= 100)
         os.kill(pid, signal.SIGCONT)
         await run
     gaps = [b - a for a, b in zip(sink.times, sink.times[1:], strict=False)]
@@ -165,12 +166,14 @@ async def test_no_other_user_can_enter_the_folder_of_ray() -> None:
 
 JOIN = """
 import asyncio, sys
-from tests.e2e.test_ring import on_ray
-from tests.support.fakes import numbered
+from streamer.engine.stylizer import Identity
 from streamer.frame import Style
+from streamer.ring.cluster import Cluster
+from streamer.ring.ring import Ring
+from tests.support.fakes import numbered
 
 async def main():
-    async with on_ray(workers=1, address=sys.argv[1]) as one:
+    async with Ring(lambda: Cluster(Identity, Style(), workers=1, address=sys.argv[1])) as one:
         image = numbered(7).image
         stylized = await one.stylize(image, Style())
         print(stylized.data.min(), stylized.data.max())

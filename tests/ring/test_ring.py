@@ -69,7 +69,7 @@ async def test_a_frame_comes_back_stylized_with_everything_else_as_it_was() -> N
     assert set(frame.image.data) == {7}  # the camera's own picture is not touched
 
 
-async def test_every_lane_counts_from_zero() -> None:
+async def test_every_flow_counts_from_zero() -> None:
     async with Ring(lambda: ThreadWorkers(2)) as two:
         for flow in (two.open(live=True), two.open(live=False)):
             assert [(await through(flow, numbered(n))).seq for n in range(5)] == [0, 1, 2, 3, 4]
@@ -125,7 +125,7 @@ async def test_the_window_bounds_what_is_accepted_and_not_delivered() -> None:
         assert await fourth == 3
 
 
-async def test_lanes_take_turns() -> None:
+async def test_flows_share_a_worker() -> None:
     """A flow that always has a frame waiting does not keep another one out."""
 
     def slow(image: Image) -> Image:
@@ -145,7 +145,7 @@ async def test_lanes_take_turns() -> None:
             task.cancel()
         counts = [flow.in_flight for flow in flows]
     assert min(counts) > 10
-    assert max(counts) - min(counts) <= 2  # one at the start, one at the end
+    assert max(counts) < 1.5 * min(counts)  # by time: a frame that took long counts for more
 
 
 async def test_live_a_killed_worker_costs_its_frame_at_once_and_comes_back() -> None:
@@ -192,7 +192,7 @@ async def test_live_a_stalled_worker_is_gone_around() -> None:
         assert tombstone is not None and (tombstone.seq, tombstone.frame) == (0, None)
         flow.advance(6)
         gate.open.set()
-        await asyncio.sleep(0.1)
+        await eventually(lambda: all(worker["state"] == "ready" for worker in two.stats()))
         for number in range(6, 10):  # it has answered: it gets work again
             assert (await through(flow, numbered(number))).frame is not None
         assert all(worker["frames"] for worker in two.stats())
@@ -336,7 +336,7 @@ async def test_closing_ends_those_who_wait() -> None:
         flow = one.open(live=True)
         await flow.submit(lambda: numbered(0))
         waiting = asyncio.create_task(flow.submit(lambda: numbered(1)))
-        await asyncio.sleep(0.05)
+        await eventually(lambda: len(one._waiting) == 1)
     gate.open.set()
     with pytest.raises(RingError, match="closed"):
         await waiting
@@ -351,7 +351,7 @@ async def test_a_submit_that_is_cancelled_leaves_its_room_to_others() -> None:
         flow = one.open(live=False)
         await flow.submit(lambda: numbered(0))
         waiting = [asyncio.create_task(flow.submit(lambda: numbered(1))) for _ in range(3)]
-        await asyncio.sleep(0.05)
+        await eventually(lambda: len(one._waiting) == 3)
         for task in waiting[:2]:
             task.cancel()
         gate.open.set()
@@ -374,7 +374,7 @@ async def test_a_source_that_fails_while_giving_a_frame_costs_no_room() -> None:
 # --- several at once -----------------------------------------------------------------------------
 
 
-async def test_frames_that_wait_from_several_peers_are_painted_together() -> None:
+async def test_frames_that_wait_from_several_peers_are_stylized_together() -> None:
     gate = Gate()
     workers = ThreadWorkers(1, Once(gate.pass_, then=invert), together=True)
     async with Ring(lambda: workers, depth=4) as one:
@@ -401,7 +401,7 @@ async def test_one_live_stream_does_not_queue_up_at_a_worker() -> None:
         assert await asyncio.wait_for(second, 5) == 1
 
 
-async def test_a_picture_that_cannot_be_painted_does_not_spoil_those_beside_it() -> None:
+async def test_a_picture_that_cannot_be_stylized_does_not_spoil_those_beside_it() -> None:
     def stylize(image: Image) -> Image:
         if image.data[0] == 2:
             raise ValueError("a bad picture")

@@ -116,7 +116,6 @@ async def answer(
     async def receive() -> Message:
         if messages:
             return messages.pop()
-        await asyncio.sleep(0.2)
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
