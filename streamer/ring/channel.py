@@ -48,6 +48,7 @@ class Response:
     height_px: int | None = None  # that it was stylized at
     error: str | None = None
     to_blame: bool = False  # the worker is, not what was asked of it
+    worked_s: float = 0.0  # that the worker has worked for all its rings, when it has several
 
     @classmethod
     def of(cls, error: Exception) -> Self:
@@ -63,6 +64,27 @@ class SlotFilled:
     width: int
     height: int
     request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsWanted:
+    """A ring that shares its worker with others asks for so many slots more."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsGranted:
+    """It may fill so many slots more."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsReturned:
+    """It has no use for so many of those that it was granted."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +133,14 @@ class RingEnd:
         self._busy.append((slot, image))
         self._connection.send(SlotFilled(slot, image.width, image.height, request))
 
-    def receive(self) -> Response:
-        """The oldest request's response. Raises EOFError or OSError when the worker is gone."""
+    def receive(self) -> Response | SlotsGranted:
+        """The oldest request's response, or a grant.
+
+        Raises EOFError or OSError when the worker is gone.
+        """
         response = self._connection.recv()
+        if isinstance(response, SlotsGranted):
+            return response
         assert isinstance(response, Response)  # nothing else is ever sent this way
         slot, asked = self._busy.popleft()
         self._free.append(slot)
@@ -121,6 +148,10 @@ class RingEnd:
             return response
         data = self._memory[slot][: asked.data.nbytes].copy()
         return replace(response, image=Image(asked.width, asked.height, data))
+
+    def tell(self, news: object) -> None:
+        """Something that is no image, for the other end's `receive`."""
+        self._connection.send(news)
 
     def close(self) -> None:
         self._connection.close()
@@ -135,47 +166,91 @@ class RingEnd:
             os.close(fd)
 
 
+class WorkerEnd:
+    """The worker's end: images to stylize, each answered in the order they came.
+
+    It says first which worker it is. Raises OSError when the other end is gone.
+    """
+
+    def __init__(self, connection: "Connection[Any, Any]", index: int = 0) -> None:
+        connection.send((index, os.getpid()))
+        self._connection = connection
+        self._memory: dict[int, Plane] = {}
+        self._asked: deque[Image] = deque()
+
+    def fileno(self) -> int:
+        """For `loop.add_reader`: readable when `receive` has something, or soon will."""
+        return self._connection.fileno()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether `receive` returns at once."""
+        return self._connection.poll()
+
+    def receive(self) -> Any:
+        """A request and its image, which stays as it is until it is answered; or what was told.
+
+        Raises EOFError or OSError when the other end is gone.
+        """
+        while isinstance(message := self._connection.recv(), SlotResized):
+            self._memory[message.slot] = _receive_memory(self._connection, message.size)
+        if not isinstance(message, SlotFilled):
+            return message
+        data = self._memory[message.slot][: i420_size(message.width, message.height)]
+        image = Image(message.width, message.height, data)
+        self._asked.append(image)
+        return message.request, image
+
+    def grant(self, count: int = 1) -> None:
+        """Leave to send so many images more. Raises OSError when the other end is gone."""
+        self._connection.send(SlotsGranted(count))
+
+    def respond(self, response: Response) -> None:
+        """The oldest request's response. Raises OSError when the other end is gone."""
+        asked = self._asked.popleft()
+        if response.image is not None:
+            asked.data[:] = response.image.data
+        self._connection.send(replace(response, image=None))
+
+
 def serve_ring(address: str, index: int, stylize: Stylize, batches: bool = False) -> bool:
-    """The worker's end: be worker `index` of the ring at `address` until it hangs up.
+    """Be worker `index` of the ring at `address` until it hangs up.
 
     `batches`: `stylize` gets all requests that wait. False when the ring is on another machine,
     where no such socket is.
     """
-    if not Path(address).exists():
+    if (connection := plug_in(address)) is None:
         return False
-    memory: dict[int, Plane] = {}
-    with socket.socket(socket.AF_UNIX) as plug:
-        plug.connect(address)
-        connection: Connection[Any, Any] = Connection(plug.detach())
     with connection, contextlib.suppress(EOFError, ConnectionError):
-        connection.send((index, os.getpid()))
+        end = WorkerEnd(connection, index)
         waiting: list[tuple[Request, Image]] = []
         while True:
-            message = connection.recv()
-            if isinstance(message, SlotResized):
-                memory[message.slot] = _receive_memory(connection, message.size)
-                continue
-            data = memory[message.slot][: i420_size(message.width, message.height)]
-            waiting.append((message.request, Image(message.width, message.height, data)))
-            if not (batches and connection.poll()):
-                for response in _respond(waiting, stylize):
-                    connection.send(response)
+            waiting.append(end.receive())
+            if not (batches and end.waiting):
+                for response in answer(waiting, stylize):
+                    end.respond(response)
                 waiting.clear()
     return True
 
 
-def _respond(waiting: Sequence[tuple[Request, Image]], stylize: Stylize) -> list[Response]:
+def plug_in(address: str) -> "Connection[Any, Any] | None":
+    """A connection to the ring at `address`; None when that is on another machine."""
+    if not Path(address).exists():
+        return None
+    with socket.socket(socket.AF_UNIX) as plug:
+        plug.connect(address)
+        return Connection(plug.detach())
+
+
+def answer(waiting: Sequence[tuple[Request, Image]], stylize: Stylize) -> list[Response]:
+    """What became of each request; never raises."""
     requests, images = zip(*waiting, strict=True)
     try:
-        responses = stylize(requests, images)
-        for response, image in zip(responses, images, strict=True):
-            assert response.image is not None
-            image.data[:] = response.image.data
+        return list(stylize(requests, images))
     except Exception as error:  # one bad image must not end the worker, nor spoil the others
         if len(waiting) > 1:
-            return [response for one in waiting for response in _respond([one], stylize)]
+            return [response for one in waiting for response in answer([one], stylize)]
         return [Response.of(error)]
-    return [replace(response, image=None) for response in responses]
 
 
 def _receive_memory(connection: "Connection[Any, Any]", size: int) -> Plane:

@@ -39,13 +39,14 @@ _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine
 
 
 class Workers:
-    """The worker processes, to whom several rings may be connected at a time."""
+    """The worker processes. `shared`: slots of each, when it serves several rings; else 0."""
 
-    def __init__(self, actors: list[Any]) -> None:
+    def __init__(self, actors: list[Any], shared: int = 0) -> None:
         import ray
 
         self._ray = ray
         self._actors = actors
+        self._shared = shared
 
     def __len__(self) -> int:
         return len(self._actors)
@@ -64,7 +65,7 @@ class Workers:
         died (call again: the next one is on its way) and RingError when there will be no next.
         """
         with self._gone(index):
-            return bool(await self._actors[index].serve.remote(address, index))
+            return bool(await self._actors[index].serve.remote(address, index, self._shared))
 
     @contextlib.contextmanager
     def _gone(self, index: int) -> Iterator[None]:
@@ -117,6 +118,7 @@ class Cluster(Workers):
         gpus: int = 0,
         address: str | None = None,
         files: Iterable[Path] = (),
+        shared: int = 0,
     ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # the ring tells of deaths itself
@@ -126,7 +128,7 @@ class Cluster(Workers):
             _own_token()
         else:
             address = checked(address)
-        super().__init__([])
+        super().__init__([], shared)
         self._home: str | None = None
         if address is None:
             self._start_ray(workers * threads, gpus)

@@ -31,11 +31,17 @@ class Supervisor:
     """`quorum` workers must be up to begin with (None: all)."""
 
     def __init__(
-        self, start: Callable[[], Workers], ring: Owner, depth: int, quorum: int | None
+        self,
+        start: Callable[[], Workers],
+        ring: Owner,
+        depth: int,
+        quorum: int | None,
+        shared: bool = False,
     ) -> None:
         self.handles: list[WorkerHandle] = []
         self.shortage: str | None = None  # why some workers have no place yet
         self._start, self._ring, self._depth, self._quorum = start, ring, depth, quorum
+        self._shared = shared
         self._tasks: set[asyncio.Task[None]] = set()
         self._home = Path()
         self._listener: socket.socket | None = None
@@ -52,7 +58,7 @@ class Supervisor:
         self._listener.setblocking(False)
         self._workers = await self._start_workers()
         self.handles += [
-            WorkerHandle(index, self._depth, self._workers, self._ring)
+            WorkerHandle(index, self._depth, self._workers, self._ring, self._shared)
             for index in range(len(self._workers))
         ]
         self.own(self._accept(self._listener), "accepting workers")

@@ -20,6 +20,7 @@ from streamer.engine.stylizer import Stylizer
 from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Style, i420_size
 from streamer.i420 import resize
 from streamer.ring.channel import Request, Response, serve_ring
+from streamer.ring.switchboard import Switchboard
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Worker:
     def __init__(self, load: Callable[[], Stylizer], warm: Style) -> None:
         self._stylizer = load()
         self._lock = threading.Lock()  # one batch at a time, whichever way it comes in
+        self._switchboard: Switchboard | None = None
         self._preparation = Preparation(self._stylizer)
         self._heights: OrderedDict[int, int] = OrderedDict()  # at last, by stream
         grey = Image(640, WARM_PX, np.full(i420_size(640, WARM_PX), 128, np.uint8))
@@ -98,9 +100,19 @@ class Worker:
         request = Request(frame.style, frame.height_px, frame.orders)
         return self._stylize([request], [frame.image])[0]
 
-    def serve(self, address: str, index: int) -> bool:
-        """Answer the ring at `address` until it hangs up; False if it is on another machine."""
-        return serve_ring(address, index, self._stylize, self._stylizer.batches)
+    def serve(self, address: str, index: int, shared: int = 0) -> bool:
+        """Answer the ring at `address` until it hangs up; False if it is on another machine.
+
+        `shared`: slots that all its rings share, each of which gives the same number; 0: it is
+        the only one.
+        """
+        batches = self._stylizer.batches
+        if not shared:
+            return serve_ring(address, index, self._stylize, batches)
+        with self._lock:
+            if self._switchboard is None:
+                self._switchboard = Switchboard(shared, self._stylize, batches)
+        return self._switchboard.serve(address, index)
 
     def _stylize(self, requests: Sequence[Request], images: Sequence[Image]) -> list[Response]:
         """Each with the seconds that all of them waited for each other."""

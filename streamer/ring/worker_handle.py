@@ -14,7 +14,14 @@ from typing import Protocol
 
 from streamer.errors import RingError, StreamerError, StylizeError
 from streamer.frame import Frame, Image
-from streamer.ring.channel import Request, Response, RingEnd
+from streamer.ring.channel import (
+    Request,
+    Response,
+    RingEnd,
+    SlotsGranted,
+    SlotsReturned,
+    SlotsWanted,
+)
 from streamer.ring.flow import Completion, Flow, InFlight
 from streamer.ring.worker import About
 
@@ -75,7 +82,9 @@ class WorkerStats:
 class WorkerHandle:
     """Sends frames to one worker and takes them back; every frame has exactly one outcome."""
 
-    def __init__(self, index: int, depth: int, workers: Workers, ring: Owner) -> None:
+    def __init__(
+        self, index: int, depth: int, workers: Workers, ring: Owner, shared: bool = False
+    ) -> None:
         self.index = index
         self.stats = WorkerStats()
         self.up = asyncio.Event()
@@ -84,6 +93,9 @@ class WorkerHandle:
         self.failures_in_row = 0
         self.last_at = 0.0  # when it last gave something back
         self._depth = depth
+        self._shared = shared  # with other rings: its slots are asked for, and granted
+        self._wanted = self._granted = 0  # slots; asked for, and got but not used
+        self.taken_s = self._worked_s = 0.0  # seconds it worked for all rings; as it last said
         self._workers = workers
         self._ring = ring
         self._reserved = 0
@@ -101,7 +113,16 @@ class WorkerHandle:
     def free(self) -> int:
         """Slots that can be reserved; none while it holds a frame that was given up."""
         stalled = any(frame.given_up for frame in self._held)
-        return self._depth - self.load - self._reserved if self.up.is_set() and not stalled else 0
+        if stalled or not self.up.is_set():
+            return 0
+        if self.local and self._shared:
+            return self._granted - self._reserved
+        return self._depth - self.load - self._reserved
+
+    @property
+    def local(self) -> bool:
+        """Whether it is on this machine."""
+        return self._channel is not None
 
     def as_dict(self) -> dict[str, object]:
         """What `/stats` shows: state (`waiting` until it is placed and loaded), counts, place."""
@@ -119,6 +140,20 @@ class WorkerHandle:
         """Keep one slot; `send` or `release` follows."""
         self._reserved += 1
 
+    def settle(self, waiting: int) -> None:
+        """Ask for slots for as many frames as wait, or give back what none waits for."""
+        if not (self._shared and self._channel is not None and self.up.is_set()):
+            return
+        try:
+            if waiting == 0 and self.free > 0:
+                count, self._granted = self.free, self._reserved
+                self._channel.tell(SlotsReturned(count))
+            elif (more := min(waiting, self._depth) - self._wanted - self.free) > 0:
+                self._wanted += more
+                self._channel.tell(SlotsWanted(more))
+        except OSError:
+            self.disconnect()
+
     def release(self) -> None:
         """Give back a slot that was reserved."""
         self._reserved -= 1
@@ -127,6 +162,7 @@ class WorkerHandle:
     def send(self, frame: InFlight) -> None:
         """Give the worker a frame in a reserved slot."""
         self._reserved -= 1
+        self._granted = max(self._granted - 1, 0)
         if not self.up.is_set():  # it died since
             self._ring.resend(frame)
             return
@@ -164,7 +200,12 @@ class WorkerHandle:
                 log.error("worker %d sent what cannot be read: %r", self.index, error)
             self.disconnect()
             return
-        self._respond(self._held[0], response)
+        if isinstance(response, SlotsGranted):
+            self._wanted -= response.count
+            self._granted += response.count
+            self._ring.share_out()
+        else:
+            self._respond(self._held[0], response)
 
     async def _call(self, frame: InFlight) -> None:
         """The same for a worker on another machine."""
@@ -178,6 +219,10 @@ class WorkerHandle:
         self._respond(frame, response)
 
     def _respond(self, frame: InFlight, response: Response) -> None:
+        if response.worked_s:
+            since = response.worked_s - self._worked_s
+            self.taken_s += since if since > 0 else response.worked_s  # less: another process
+            self._worked_s = response.worked_s
         if frame not in self._held:
             return  # it was lost in the meantime, with the worker
         now = time.monotonic()
@@ -271,6 +316,7 @@ class WorkerHandle:
         """The worker is gone, and what it held with it."""
         self.up.clear()
         self._down.set()
+        self._wanted = self._granted = 0
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._channel.close()
