@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from streamer.cli.options import (
+    WORKERS_PANEL,
     BackendOption,
     BrushOption,
     CalmOption,
@@ -102,6 +103,16 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     threads: ThreadsOption = None,
     gpus: GpusOption = None,
     ray_address: RayAddressOption = None,
+    peer_processes: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=1024,
+            help="Processes that receive, decode, encode and send live streams; 0: the server's "
+            "own does. Default: one for every two CPU cores above two.",
+            rich_help_panel=WORKERS_PANEL,
+        ),
+    ] = None,
     style: StyleOption = None,
     smooth: SmoothOption = _DEFAULT.smooth,
     tone: ToneOption = "half",
@@ -209,6 +220,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         open_browser=browser,
         setup=setup,
         ray_address=ray_address,
+        peer_processes=_peer_processes(peer_processes, virtual_camera),
         style=style,
         smooth=smooth,
         tone=parse_tone(tone),
@@ -230,6 +242,15 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     from streamer.server.serve import run  # which imports Ray, aiortc and FastAPI
 
     run(config)
+
+
+def _peer_processes(wanted: int | None, virtual_camera: str | None) -> int:
+    """By default none on two cores: there the server's own process is as fast, and takes less."""
+    if wanted is not None or virtual_camera is not None:
+        return wanted or 0
+    from streamer.ring.setup import cores
+
+    return max(0, cores() - 2) // 2
 
 
 def _log(verbose: bool) -> None:

@@ -4,6 +4,7 @@ Ray, as the ring needs it: N workers as actors, on this machine or on a cluster'
 Ray when they die. Only what was started here is ever stopped.
 """
 
+import asyncio
 import contextlib
 import hashlib
 import os
@@ -11,7 +12,7 @@ import secrets
 import shutil
 import socket
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -36,6 +37,9 @@ _OWN_TOKEN = secrets.token_hex(32)
 CALLS = 8  # at a time to a worker: `serve` holds one for life, for each ring
 KEPT = b"streamer"  # the namespace of files that a cluster keeps for us
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
+
+
+Make = Callable[["Workers"], Coroutine[Any, Any, Any]]
 
 
 class Workers:
@@ -92,9 +96,63 @@ class Workers:
         assert isinstance(response, Response)
         return response
 
+    def shortage(self) -> str | None:
+        """See Cluster."""
+        return None
+
     def restart(self, index: int) -> None:
         """End a worker that does not answer; Ray starts another in its place."""
         self._ray.kill(self._actors[index], no_restart=False)
+
+    def stop(self) -> None:
+        """They are not ours."""
+
+    def start_processes(self, count: int, make: Make) -> "list[Process]":
+        """Processes that use the same workers, spread over the machines. Blocking.
+
+        In each one `make` makes what answers its calls. It is made again when the process died.
+        """
+        actor = self._ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy="SPREAD")(_Host)
+        return [Process(actor.remote(make, self._actors, self._shared)) for _ in range(count)]
+
+
+class Process:
+    """A process somewhere in the cluster, and what was made in it."""
+
+    def __init__(self, actor: Any) -> None:
+        import ray
+
+        self._ray = ray
+        self._actor = actor
+
+    async def call(self, method: str, *arguments: object) -> Any:
+        """What the method returns or raises; ConnectionError when the process is gone."""
+        try:
+            return await self._actor.call.remote(method, *arguments)
+        except self._ray.exceptions.RayActorError as error:
+            raise ConnectionError(first_line(error)) from error
+        except self._ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, StreamerError):
+                raise error.cause from None
+            raise RuntimeError(_cause(error)) from error
+
+    def kill(self) -> None:
+        """End it, for good."""
+        with contextlib.suppress(Exception):  # Ray may be gone already
+            self._ray.kill(self._actor)
+
+
+class _Host:
+    """What runs in such a process: an actor with an event loop."""
+
+    def __init__(self, make: Make, actors: list[Any], shared: int) -> None:
+        self._make, self._workers = make, Workers(actors, shared)
+        self._made: asyncio.Future[Any] | None = None
+
+    async def call(self, method: str, *arguments: object) -> Any:
+        if self._made is None:
+            self._made = asyncio.ensure_future(self._make(self._workers))
+        return await getattr(await asyncio.shield(self._made), method)(*arguments)
 
 
 class Cluster(Workers):

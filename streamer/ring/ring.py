@@ -7,7 +7,7 @@ never earlier, so that nothing that was dropped leaves a hole. Streams share the
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from fractions import Fraction
 from typing import Self
 
@@ -15,7 +15,7 @@ from streamer.errors import RingError, StreamerError
 from streamer.frame import Frame, Image, Style
 from streamer.ring.flow import Completion, Flow, InFlight
 from streamer.ring.supervisor import Supervisor
-from streamer.ring.worker_handle import Patience, WorkerHandle, Workers
+from streamer.ring.worker_handle import Make, Patience, Process, WorkerHandle, Workers
 
 MAX_TRIES = 3  # of a frame that its workers do not survive, or fail at
 
@@ -126,6 +126,10 @@ class Ring:
     def end(self, handle: WorkerHandle) -> None:
         """Have a worker's process replaced by another."""
         self.supervisor.end(handle)
+
+    async def start_processes(self, count: int, make: Make) -> Sequence[Process]:
+        """See `Workers.start_processes`; for a ring that has started, and is `shared`."""
+        return await self.supervisor.start_processes(count, make)
 
     async def wait_changed(self) -> None:
         """Until a worker comes up or is freed, or the ring fails."""

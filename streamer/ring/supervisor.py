@@ -9,13 +9,13 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from streamer.errors import RingError
 from streamer.ring.channel import RingEnd
-from streamer.ring.worker_handle import Owner, WorkerHandle, Workers
+from streamer.ring.worker_handle import Make, Owner, Process, WorkerHandle, Workers
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,12 @@ class Supervisor:
         if self._workers is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._workers.stop)
         self._thread.shutdown(wait=False)
+
+    async def start_processes(self, count: int, make: Make) -> Sequence[Process]:
+        """In the thread that started the workers."""
+        assert self._workers is not None
+        start = self._workers.start_processes
+        return await asyncio.get_running_loop().run_in_executor(self._thread, start, count, make)
 
     def own(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run a task of this ring."""

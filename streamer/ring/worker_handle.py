@@ -8,9 +8,9 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from streamer.errors import RingError, StreamerError, StylizeError
 from streamer.frame import Frame, Image
@@ -31,6 +31,16 @@ LOOK_S = 2.0  # between looks at a worker on another machine
 MAX_FAILURES = 5  # in a row, of a worker that answers; then it is restarted
 
 
+Make = Callable[[Any], Coroutine[Any, Any, Any]]  # of Workers, what answers calls
+
+
+class Process(Protocol):
+    """See `streamer.ring.cluster.Process`."""
+
+    async def call(self, method: str, *arguments: object) -> Any: ...
+    def kill(self) -> None: ...
+
+
 class Workers(Protocol):
     """What a ring needs of `streamer.ring.cluster.Cluster`; its docstrings hold here too."""
 
@@ -39,6 +49,7 @@ class Workers(Protocol):
     async def about(self, index: int) -> About: ...
     async def serve(self, index: int, address: str) -> bool: ...
     async def stylize(self, index: int, frame: Frame) -> Response: ...
+    def start_processes(self, count: int, make: Make) -> Sequence[Process]: ...
     def restart(self, index: int) -> None: ...
     def stop(self) -> None: ...
 

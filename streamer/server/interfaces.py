@@ -1,11 +1,11 @@
 """What the routes need of the rest of the program; tests put fakes in its place."""
 
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from streamer.errors import RingError
 from streamer.frame import Image, Style
-from streamer.live.broadcast import Broadcasts
 from streamer.pipeline.change import Change
 
 
@@ -48,7 +48,7 @@ class Connections(Protocol):
 class Publishers(Connections, Protocol):
     """See `streamer.live.sessions.Sessions`."""
 
-    def change(self, name: str, wanted: Change) -> dict[str, object]: ...
+    async def change(self, name: str, wanted: Change) -> dict[str, object]: ...
     def active(self) -> dict[str, dict[str, object]]: ...
     def stats(self) -> dict[str, dict[str, object]]: ...
 
@@ -60,13 +60,21 @@ class Viewers(Connections, Protocol):
     def stats(self) -> dict[str, dict[str, object]]: ...
 
 
+class Pictures(Protocol):
+    """See `streamer.live.pictures.Pictures`."""
+
+    async def newest(self, name: str) -> bytes: ...
+    def each(self, name: str) -> AsyncIterator[bytes]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """Everyone who publishes or watches."""
 
     publishers: Publishers
     viewers: Viewers
-    broadcasts: Broadcasts
+    pictures: Pictures
+    processes: Callable[[], list[dict[str, object]]] = list  # that carry streams, if not this one
 
 
 def require(ring: Ring) -> None:

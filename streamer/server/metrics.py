@@ -51,6 +51,7 @@ class Metrics:
             # Who knows a session's own id can end it; these are for telling streams apart.
             "streams": {public_id(key): one for key, one in self._live.publishers.stats().items()},
             "viewers": self._live.viewers.stats(),
+            "processes": self._live.processes(),
         }
 
     def text(self) -> bytes:

@@ -3,7 +3,6 @@
 Lists them, gives the newest image as JPEG or all of them as MJPEG, and changes the style.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,17 +11,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from streamer.errors import ServerFullError
-from streamer.frame import Frame
-from streamer.live.broadcast import Broadcast
-from streamer.photo import encode_jpeg
 from streamer.pipeline.change import change
-from streamer.pipeline.intake import Intake
 from streamer.server.interfaces import Live
 from streamer.server.whip import Name
 
 BOUNDARY = "frame"
 MJPEG_MAX = 8  # clients at once; viewers by WHEP take far less bandwidth
-MJPEG_PATIENCE_S = 10.0  # without a frame
 
 _MULTIPART = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
 _CHANGE = Body(
@@ -32,14 +26,7 @@ _CHANGE = Body(
 
 def stream_routes(live: Live) -> APIRouter:
     routes = APIRouter(prefix="/streams", tags=["live"])
-    jpegs: dict[str, _NewestJpeg] = {}
     readers: set[object] = set()
-
-    def jpeg_of(broadcast: Broadcast) -> _NewestJpeg:
-        active = live.publishers.active()
-        for name in jpegs.keys() - active.keys():
-            del jpegs[name]
-        return jpegs.setdefault(broadcast.name, _NewestJpeg())
 
     @routes.get("")
     async def listing() -> dict[str, dict[str, Any]]:
@@ -52,45 +39,29 @@ def stream_routes(live: Live) -> APIRouter:
     @routes.get("/{name}.jpg", response_class=Response, responses=_responses("image/jpeg"))
     async def newest(name: Name) -> Response:
         """The newest stylized image."""
-        broadcast = live.broadcasts.live(name)
-        assert broadcast.newest is not None
-        jpeg = await jpeg_of(broadcast).of(broadcast.newest)
+        jpeg = await live.pictures.newest(name)
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @routes.get("/{name}.mjpeg", response_class=Response, responses=_responses(_MULTIPART))
     async def mjpeg(name: Name) -> Response:
         """One JPEG after the other, for players without WebRTC."""
-        broadcast = live.broadcasts.live(name)
+        first = await live.pictures.newest(name)  # raises when there is none
         if len(readers) >= MJPEG_MAX:
             raise ServerFullError(
                 f"{MJPEG_MAX} clients read MJPEG already; watch it at /watch/{name}"
             )
-        return _Mjpeg(broadcast, jpeg_of(broadcast), readers)
+        return _Mjpeg(_parts(first, live.pictures.each(name)), readers)
 
     @routes.patch("/{name}")
     async def change_style(name: Name, wanted: dict[str, Any] = _CHANGE) -> dict[str, object]:
         """Change style, blend or strength from the next frame on, as the page does."""
-        return live.publishers.change(name, change(wanted))
+        return await live.publishers.change(name, change(wanted))
 
     return routes
 
 
 def _responses(kind: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {kind: {}}}, 404: {"description": "nobody publishes it"}}
-
-
-class _NewestJpeg:
-    """The newest frame of one stream as a JPEG, encoded once for all clients."""
-
-    def __init__(self) -> None:
-        self._frame: Frame | None = None
-        self._encoding: asyncio.Future[bytes] | None = None
-
-    async def of(self, frame: Frame) -> bytes:
-        if self._encoding is None or frame is not self._frame:
-            self._frame = frame
-            self._encoding = asyncio.ensure_future(asyncio.to_thread(encode_jpeg, frame.image))
-        return await asyncio.shield(self._encoding)
 
 
 class _Mjpeg(StreamingResponse):
@@ -100,8 +71,8 @@ class _Mjpeg(StreamingResponse):
     must not all find a free place.
     """
 
-    def __init__(self, broadcast: Broadcast, jpeg: _NewestJpeg, readers: set[object]) -> None:
-        super().__init__(_parts(broadcast, jpeg), media_type=_MULTIPART)
+    def __init__(self, parts: AsyncIterator[bytes], readers: set[object]) -> None:
+        super().__init__(parts, media_type=_MULTIPART)
         self._readers = readers
         readers.add(self)
 
@@ -112,18 +83,12 @@ class _Mjpeg(StreamingResponse):
             self._readers.discard(self)
 
 
-async def _parts(broadcast: Broadcast, jpeg: _NewestJpeg) -> AsyncIterator[bytes]:
-    tap: Intake[Frame] = Intake()
-    with broadcast.tap(tap):
-        while await _ready(tap):
-            data = await jpeg.of(tap.take())
-            head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}"
-            yield head.encode() + b"\r\n\r\n" + data + b"\r\n"
+async def _parts(first: bytes, pictures: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield _part(first)
+    async for jpeg in pictures:
+        yield _part(jpeg)
 
 
-async def _ready(tap: Intake[Frame]) -> bool:
-    try:
-        async with asyncio.timeout(MJPEG_PATIENCE_S):
-            return await tap.ready()
-    except TimeoutError:
-        return False
+def _part(jpeg: bytes) -> bytes:
+    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"
+    return head.encode() + b"\r\n\r\n" + jpeg + b"\r\n"

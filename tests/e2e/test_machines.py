@@ -124,17 +124,20 @@ async def test_a_node_needs_only_the_package_and_the_token(machines: Machines) -
     await eventually(lambda: "\nready" in log.read_text(), START_S)
     assert f"joined {SERVER}" in node.read_text()
 
-    status = machines.ask("head", *STREAMER, "status", f"http://127.0.0.1:{PORT}", "--json")
-    assert f'"address": "{NODE}"' in status
+    asked = (*STREAMER, "status", f"http://127.0.0.1:{PORT}", "--json")
+    assert f'"address": "{NODE}"' in machines.ask("head", *asked)
     stylized = machines.home / "stylized.jpg"
     Image.fromarray(smooth_rgb(320, 180)).save(machines.home / "photo.png")
     machines.ask(
         "head", "curl", "-s", "-F", f"image=@{machines.home / 'photo.png'}",
         f"127.0.0.1:{PORT}/stylize/mosaic", "-o", str(stylized),
     )  # fmt: skip
-    assert Image.open(stylized).size == (320, 180)
+    with Image.open(stylized) as image:
+        assert image.size == (320, 180)
 
     assert "takes no new workers" in machines.ask("head", *STREAMER, "node", "drain", NODE)
     assert "left: process" in machines.ask("node", *STREAMER, "node", "leave")
-    await eventually(lambda: "no free CPU" in machines.ask("head", *ready), LOST_S)
+    await eventually(
+        lambda: '"waits_for": "the cluster has no free CPU' in machines.ask("head", *asked), LOST_S
+    )
     assert NODE not in machines.ask("head", *STREAMER, "node", "list")

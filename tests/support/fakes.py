@@ -21,6 +21,7 @@ from streamer.ring.channel import Request, Response, serve_ring
 from streamer.ring.flow import Completion
 from streamer.ring.ring import Ring
 from streamer.ring.worker import About
+from streamer.ring.worker_handle import Make, Process
 
 VIDEO = Fraction(1, 90000)
 
@@ -87,6 +88,9 @@ class ThreadWorkers:
             raise ConnectionError("killed") from death
         except Exception as error:
             raise RuntimeError(str(error)) from error
+
+    def start_processes(self, count: int, make: Make) -> Sequence[Process]:
+        raise NotImplementedError
 
     def restart(self, index: int) -> None:
         self.restarted.append(index)

@@ -20,6 +20,7 @@ from streamer.errors import (
 from streamer.files.uploads import VideoJobs
 from streamer.frame import Image, Style
 from streamer.live.broadcast import Broadcasts
+from streamer.live.pictures import Pictures
 from streamer.pipeline.change import Change
 from streamer.ring.flow import Flow
 from streamer.server.app import create_app
@@ -91,7 +92,7 @@ class FakeSessions:
         self.trickled.append(fragment)
         return "a=ice-ufrag:restarted" not in fragment
 
-    def change(self, name: str, wanted: Change) -> dict[str, object]:
+    async def change(self, name: str, wanted: Change) -> dict[str, object]:
         if name not in self.live.values():
             raise NotLiveError(name)
         if isinstance(wanted.style, str):
@@ -164,7 +165,7 @@ class World:
     broadcasts: Broadcasts = field(default_factory=Broadcasts)
 
     def app(self, videos: VideoJobs | None = None, phone_url: str | None = None) -> ASGIApp:
-        live = Live(self.sessions, FakeViewers(self.sessions), self.broadcasts)
+        live = Live(self.sessions, FakeViewers(self.sessions), Pictures(self.broadcasts))
         videos = videos or VideoJobs(no_flow)
         return create_app(
             self.config, self.ring, live, FakeCatalogue(), videos, phone_url=phone_url
