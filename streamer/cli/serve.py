@@ -106,6 +106,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     peer_processes: Annotated[
         int | None,
         typer.Option(
+            envvar="STREAMER_PEER_PROCESSES",
             min=0,
             max=1024,
             help="Processes that receive, decode, encode and send live streams; 0: the server's "

@@ -3,6 +3,7 @@
 Its methods are called from the front door's process: what they take and give back is plain.
 """
 
+import asyncio
 import gc
 import logging
 import os
@@ -10,6 +11,7 @@ import resource
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from streamer.errors import UnknownStyleError
@@ -94,7 +96,13 @@ class Place:
         )
         self._viewers = Viewers(broadcasts, settings.options, settings.max_viewers)
         self._pictures = Pictures(broadcasts)
+        self._held: asyncio.StreamWriter | None = None
         self._each: dict[str, AsyncIterator[bytes]] = {}
+
+    async def hold(self, address: str) -> None:
+        """Keep a connection to the front door, whose end tells it of this process's death."""
+        if await asyncio.to_thread(Path(address).exists):  # else it is on another machine, and Ray tells, later
+            _, self._held = await asyncio.open_unix_connection(address)
 
     async def publish(self, name: str, offer_sdp: str) -> Answer:
         """See `Sessions.answer`."""

@@ -5,12 +5,16 @@ viewers where their publisher is. One that dies ends only its own streams, and i
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
+import shutil
+import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from streamer.errors import NotLiveError, ServerFullError
@@ -31,7 +35,9 @@ ANSWER_S = 20.0  # a process that takes longer is as good as dead
 class _Host:
     """One process, as the front door knows it."""
 
+    index: int
     process: Process
+    address: str  # of a socket that it holds on to while it lives
     run: str = ""  # another one after every death, "" while it is down
     report: Report | None = None
     cpu: float = 0.0  # cores, over the last look
@@ -54,21 +60,28 @@ class Placement:
     def __init__(self, ring: Ring, count: int, settings: Settings) -> None:
         self._ring, self._count, self._settings = ring, count, settings
         self._hosts: list[_Host] = []
+        self._home: Path | None = None
+        self._servers: list[asyncio.Server] = []
         self._answering = 0
         self.viewers = _Viewers(self)
 
     async def start(self) -> None:
         """Until the first process is up. Raises RingError."""
+        self._ring.ready = False  # whoever publishes now would find no place
         make = partial(open_place, self._settings)
-        processes = await self._ring.start_processes(self._count, make)
-        self._hosts += [_Host(process) for process in processes]
-        for index, host in enumerate(self._hosts):
-            work = self._watch(index, host)
-            self._ring.own(work, f"watch over process {index}")
+        self._home = Path(tempfile.mkdtemp(prefix="streamer-live-"))
+        for process in await self._ring.start_processes(self._count, make):
+            index = len(self._hosts)
+            host = _Host(index, process, str(self._home / str(index)))
+            self._hosts.append(host)
+            held = partial(self._held, host)
+            self._servers.append(await asyncio.start_unix_server(held, host.address))
+            self._ring.own(self._watch(host), f"watch over process {index}")
         while not any(host.run for host in self._hosts):
             if self._ring.failure is not None:
                 raise self._ring.failure
             await asyncio.sleep(RETRY_S)
+        self._ring.ready = True
 
     async def aclose(self) -> None:
         """End all streams, and the processes."""
@@ -78,6 +91,10 @@ class Placement:
                     tasks.create_task(self.close(f"{host.run}.{id_}"))
         for host in self._hosts:
             host.process.kill()
+        for server in self._servers:
+            server.close()
+        if self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)
 
     # --- publishers ------------------------------------------------------------------------
 
@@ -105,6 +122,11 @@ class Placement:
         host.ids[answer.id] = name
         host.fresh.add(answer.id)
         return Answer(f"{host.run}.{answer.id}", answer.answer_sdp)
+
+    def has(self, id_: str) -> bool:
+        """Whether a session, or the process of a viewer, is still there."""
+        run, _, inner = id_.partition(".")
+        return any(run and host.run == run for host in self._hosts) and bool(inner)
 
     async def trickle(self, session_id: str, fragment: str) -> bool | None:
         """More ICE candidates; None: there is no such session."""
@@ -231,18 +253,27 @@ class Placement:
             self._down(host)
             raise NotLiveError(str(arguments[0])) from None
 
-    async def _watch(self, index: int, host: _Host) -> None:
+    async def _held(
+        self, host: _Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Until the process is gone: its socket closes at once, Ray takes seconds to notice."""
+        run = host.run
+        with contextlib.suppress(OSError):
+            await reader.read()
+        writer.close()
+        if host.run == run:
+            self._down(host)
+
+    async def _watch(self, host: _Host) -> None:
         """Ask it for reports, again after every death."""
         while True:
             try:
                 await self._look(host)
             except ConnectionError:
-                if host.run:
-                    log.warning("x process %d died, and its %d streams", index, len(host.ids))
                 self._down(host)
                 await asyncio.sleep(RETRY_S)
             except TimeoutError:
-                log.warning("x process %d does not answer within %.0f s", index, ANSWER_S)
+                log.warning("x process %d does not answer within %.0f s", host.index, ANSWER_S)
             else:
                 await asyncio.sleep(LOOK_S)
 
@@ -257,6 +288,7 @@ class Placement:
         now = time.monotonic()
         if not host.run:
             host.run, host.cpu = secrets.token_hex(6), 0.0
+            await host.process.call("hold", host.address)
         elif host.report is not None and now > host.reported_at:
             host.cpu = (report.cpu_s - host.report.cpu_s) / (now - host.reported_at)
         host.report, host.reported_at = report, now
@@ -268,6 +300,7 @@ class Placement:
     def _down(self, host: _Host) -> None:
         if host.run:
             host.deaths += 1
+            log.warning("x process %d died, and its %d streams", host.index, len(host.ids))
         host.run, host.report = "", None
         host.ids.clear()
         host.fresh.clear()
@@ -282,6 +315,10 @@ class _Viewers:
     async def answer(self, name: str, offer_sdp: str) -> Answer:
         """See `streamer.live.viewers.Viewers.answer`."""
         return await self._placement.watch(name, offer_sdp)
+
+    def has(self, viewer_id: str) -> bool:
+        """See Placement."""
+        return self._placement.has(viewer_id)
 
     async def trickle(self, viewer_id: str, fragment: str) -> bool | None:
         """More ICE candidates; None: there is no such viewer."""

@@ -83,6 +83,10 @@ class Sessions:
         self._live[session.id] = (session, task)
         return session
 
+    def has(self, session_id: str) -> bool:
+        """Whether a session is still there."""
+        return session_id in self._live
+
     async def trickle(self, session_id: str, fragment: str) -> bool | None:
         """More ICE candidates, see `Endpoint.trickle`; None: there is no such session."""
         found = self._live.get(session_id)

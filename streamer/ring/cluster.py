@@ -35,6 +35,7 @@ from streamer.ring.worker import About, Worker
 
 _OWN_TOKEN = secrets.token_hex(32)
 CALLS = 8  # at a time to a worker: `serve` holds one for life, for each ring
+NAMESPACE = "streamer"  # of the workers' names
 KEPT = b"streamer"  # the namespace of files that a cluster keeps for us
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
 
@@ -43,13 +44,14 @@ Make = Callable[["Workers"], Coroutine[Any, Any, Any]]
 
 
 class Workers:
-    """The worker processes. `shared`: slots of each, when it serves several rings; else 0."""
+    """The worker processes, by name. `shared`: slots of each, when it serves several rings."""
 
-    def __init__(self, actors: list[Any], shared: int = 0) -> None:
+    def __init__(self, names: list[str], shared: int = 0) -> None:
         import ray
 
         self._ray = ray
-        self._actors = actors
+        self._names = names
+        self._actors: list[Any] = [ray.get_actor(name, namespace=NAMESPACE) for name in names]
         self._shared = shared
 
     def __len__(self) -> int:
@@ -113,7 +115,7 @@ class Workers:
         In each one `make` makes what answers its calls. It is made again when the process died.
         """
         actor = self._ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy="SPREAD")(_Host)
-        return [Process(actor.remote(make, self._actors, self._shared)) for _ in range(count)]
+        return [Process(actor.remote(make, self._names, self._shared)) for _ in range(count)]
 
 
 class Process:
@@ -145,8 +147,8 @@ class Process:
 class _Host:
     """What runs in such a process: an actor with an event loop."""
 
-    def __init__(self, make: Make, actors: list[Any], shared: int) -> None:
-        self._make, self._workers = make, Workers(actors, shared)
+    def __init__(self, make: Make, names: list[str], shared: int) -> None:
+        self._make, self._workers = make, Workers(names, shared)
         self._made: asyncio.Future[Any] | None = None
 
     async def call(self, method: str, *arguments: object) -> Any:
@@ -200,9 +202,14 @@ class Cluster(Workers):
             max_concurrency=CALLS,
             scheduling_strategy="DEFAULT" if address is None else "SPREAD",
         )(_Placed)
-        self._run = secrets.token_hex(8).encode()
+        run = secrets.token_hex(8)
+        self._run = run.encode()
         sent = {path: self._send(data) for path, data in _read(files)}
-        self._actors += [actor.remote(load, warm, sent, __version__) for _ in range(workers)]
+        self._names = [f"streamer-{run}-{index}" for index in range(workers)]
+        self._actors = [
+            actor.options(name=name, namespace=NAMESPACE).remote(load, warm, sent, __version__)
+            for name in self._names
+        ]
 
     def _send(self, data: bytes) -> tuple[str, bytes]:
         """Keep a file with the head, for workers on any node; its SHA-256 and its key.
@@ -218,6 +225,8 @@ class Cluster(Workers):
 
     def shortage(self) -> str | None:
         """Why workers wait for a place in the cluster; None when there is a free one. Blocking."""
+        if self._home is not None:  # our own Ray has as many places as there are workers
+            return None
         total, free = self._ray.cluster_resources(), self._ray.available_resources()
         for kind, needed in self._needs.items():
             if free.get(kind, 0.0) < needed:

@@ -84,6 +84,9 @@ class FakeSessions:
     async def close(self, session_id: str) -> bool:
         return self.live.pop(session_id, None) is not None
 
+    def has(self, session_id: str) -> bool:
+        return session_id in self.live
+
     async def trickle(self, session_id: str, fragment: str) -> bool | None:
         if session_id not in self.live:
             return None
