@@ -23,6 +23,7 @@ from streamer.live.sessions import Sessions
 from streamer.live.viewers import Viewers
 from streamer.pipeline.change import Change
 from streamer.ring.ring import Ring
+from streamer.ring.setup import cores
 from streamer.ring.worker_handle import Workers
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import Blend
@@ -57,6 +58,7 @@ class Report:
     """What a place has and does, since its process began."""
 
     pid: int
+    cores: int  # of its machine
     cpu_s: float
     streams: dict[str, dict[str, object]]  # by a session's id
     active: dict[str, dict[str, object]]  # by a stream's name
@@ -101,7 +103,8 @@ class Place:
 
     async def hold(self, address: str) -> None:
         """Keep a connection to the front door, whose end tells it of this process's death."""
-        if await asyncio.to_thread(Path(address).exists):  # else it is on another machine, and Ray tells, later
+        there = await asyncio.to_thread(Path(address).exists)
+        if there:  # else it is on another machine, and Ray tells, seconds later
             _, self._held = await asyncio.open_unix_connection(address)
 
     async def publish(self, name: str, offer_sdp: str) -> Answer:
@@ -160,6 +163,7 @@ class Place:
         active = self._sessions.active()
         return Report(
             os.getpid(),
+            cores(),
             used.ru_utime + used.ru_stime,
             self._sessions.stats(),
             active,

@@ -48,7 +48,9 @@ class _Host:
 
     @property
     def load(self) -> Load:
-        return Load(bool(self.run), self.cpu, len(self.ids) - len(self.fresh), len(self.fresh))
+        cores = 1 if self.report is None else self.report.cores
+        old = len(self.ids) - len(self.fresh)
+        return Load(bool(self.run), self.cpu, old, len(self.fresh), cores)
 
 
 class Placement:
@@ -62,6 +64,8 @@ class Placement:
         self._hosts: list[_Host] = []
         self._home: Path | None = None
         self._servers: list[asyncio.Server] = []
+        self._held_ones: set[asyncio.StreamWriter] = set()
+        self._ended = False
         self._answering = 0
         self.viewers = _Viewers(self)
 
@@ -89,10 +93,15 @@ class Placement:
             for host in self._hosts:
                 for id_ in host.ids:
                     tasks.create_task(self.close(f"{host.run}.{id_}"))
+        self._ended = True
         for host in self._hosts:
             host.process.kill()
         for server in self._servers:
             server.close()
+        for writer in self._held_ones:
+            writer.close()
+        while self._held_ones:  # they end by themselves now
+            await asyncio.sleep(0)
         if self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
 
@@ -104,24 +113,19 @@ class Placement:
         Raises ServerFullError, UsageError for an offer that cannot be answered, MediaError when no
         UDP port is free, and RingError while no process is up.
         """
-        host = self._host_of(name)
-        if host is None:
-            index = choose([one.load for one in self._hosts])
-            host = None if index is None else self._hosts[index]
-        else:
-            await self._call(host, "end_silent", name)
-            await self._look(host)
-        if host is None:
-            raise ServerFullError("the processes for streams are being started; try again")
-        self._check_room()
-        self._answering += 1
-        try:
-            answer: Answer = await self._call(host, "publish", name, offer_sdp)
-        finally:
-            self._answering -= 1
-        host.ids[answer.id] = name
-        host.fresh.add(answer.id)
-        return Answer(f"{host.run}.{answer.id}", answer.answer_sdp)
+        while (host := await self._host_for(name)) is not None:
+            self._check_room()
+            self._answering += 1
+            try:
+                answer: Answer = await self._call(host, "publish", name, offer_sdp)
+            except NotLiveError:  # it has just died: another one takes the stream
+                continue
+            finally:
+                self._answering -= 1
+            host.ids[answer.id] = name
+            host.fresh.add(answer.id)
+            return Answer(f"{host.run}.{answer.id}", answer.answer_sdp)
+        raise ServerFullError("the processes for streams are being started; try again")
 
     def has(self, id_: str) -> bool:
         """Whether a session, or the process of a viewer, is still there."""
@@ -218,6 +222,16 @@ class Placement:
                 return host
         return None
 
+    async def _host_for(self, name: str) -> _Host | None:
+        """The process that shall take a new publisher of this name; None when none is up."""
+        if (host := self._host_of(name)) is not None:
+            with contextlib.suppress(NotLiveError, ConnectionError):
+                await self._call(host, "end_silent", name)
+                await self._look(host)
+                return host
+        index = choose([one.load for one in self._hosts])
+        return None if index is None else self._hosts[index]
+
     def _check_room(self) -> None:
         live = sum(len(host.ids) for host in self._hosts) + self._answering
         if live >= self._settings.max_peers:
@@ -258,15 +272,17 @@ class Placement:
     ) -> None:
         """Until the process is gone: its socket closes at once, Ray takes seconds to notice."""
         run = host.run
+        self._held_ones.add(writer)
         with contextlib.suppress(OSError):
             await reader.read()
+        self._held_ones.discard(writer)
         writer.close()
         if host.run == run:
             self._down(host)
 
     async def _watch(self, host: _Host) -> None:
         """Ask it for reports, again after every death."""
-        while True:
+        while not self._ended:
             try:
                 await self._look(host)
             except ConnectionError:
@@ -298,7 +314,7 @@ class Placement:
             log.log(level, "%s", line)
 
     def _down(self, host: _Host) -> None:
-        if host.run:
+        if host.run and not self._ended:
             host.deaths += 1
             log.warning("x process %d died, and its %d streams", host.index, len(host.ids))
         host.run, host.report = "", None

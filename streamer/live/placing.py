@@ -63,5 +63,5 @@ def full(rates: Sequence[Rate]) -> str | None:
     fps = sum(rate.out_fps for rate in settled) / len(settled)
     if fps >= LEAST_FPS:
         return None
-    count = f"{len(settled)} stream{'s' * (len(settled) > 1)}"
-    return f"the workers are full: {count} get {fps:.0f} frames a second each; try again later"
+    who = f"{len(settled)} streams get" if len(settled) > 1 else "1 stream gets"
+    return f"the workers are full: {who} {fps:.0f} frames a second each; try again later"
