@@ -64,7 +64,7 @@ class Placement:
         self._hosts: list[_Host] = []
         self._home: Path | None = None
         self._servers: list[asyncio.Server] = []
-        self._held_ones: set[asyncio.StreamWriter] = set()
+        self._holding: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
         self._ended = False
         self._answering = 0
         self.viewers = _Viewers(self)
@@ -98,10 +98,9 @@ class Placement:
             host.process.kill()
         for server in self._servers:
             server.close()
-        for writer in self._held_ones:
+        for writer in self._holding.values():
             writer.close()
-        while self._held_ones:  # they end by themselves now
-            await asyncio.sleep(0)
+        await asyncio.gather(*self._holding, return_exceptions=True)
         if self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)
 
@@ -271,11 +270,12 @@ class Placement:
         self, host: _Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Until the process is gone: its socket closes at once, Ray takes seconds to notice."""
-        run = host.run
-        self._held_ones.add(writer)
+        run, task = host.run, asyncio.current_task()
+        assert task is not None
+        self._holding[task] = writer
+        task.add_done_callback(self._holding.pop)
         with contextlib.suppress(OSError):
             await reader.read()
-        self._held_ones.discard(writer)
         writer.close()
         if host.run == run:
             self._down(host)
