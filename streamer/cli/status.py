@@ -34,6 +34,8 @@ def status(
     if told.get("waits_for"):
         console.print(told["waits_for"], markup=False)
     console.print(_workers(told["workers"]))
+    if told.get("processes"):
+        console.print(_processes(told["processes"]))
     console.print(_streams(told["streams"]) if told["streams"] else "no live streams")
 
 
@@ -65,7 +67,8 @@ def _workers(workers: list[dict[str, Any]]) -> Any:
     )
     for index, worker in enumerate(workers):
         about = worker["about"] or {}
-        table.add_row(
+        _add(
+            table,
             str(index),
             worker["failure"] or worker["state"],
             str(worker["frames"]),
@@ -78,11 +81,24 @@ def _workers(workers: list[dict[str, Any]]) -> Any:
     return table
 
 
+def _processes(processes: list[dict[str, Any]]) -> Any:
+    table = _table("process", "state", "streams", "cores used", "deaths")
+    for index, one in enumerate(processes):
+        state = "up" if one["up"] else "restarting"
+        counts = str(one["streams"]), f"{one['cpu']:.2f}", str(one["deaths"])
+        _add(table, str(index), state, *counts)
+    return table
+
+
 def _streams(streams: dict[str, dict[str, Any]]) -> Any:
-    table = _table("stream", "fps in", "fps out", "latency ms", "height", "codec", "style")
+    table = _table(
+        "stream", "process", "fps in", "fps out", "latency ms", "height", "codec", "style"
+    )
     for stream in streams.values():
-        table.add_row(
+        _add(
+            table,
             stream["name"],
+            str(stream.get("process", "")),
             str(stream["in_fps"]),
             str(stream["out_fps"]),
             str(stream["latency_ms"]["p50"]),
@@ -100,3 +116,9 @@ def _table(*columns: str) -> Any:
     for column in columns:
         table.add_column(column)
     return table
+
+
+def _add(table: Any, *cells: str) -> None:
+    from rich.markup import escape
+
+    table.add_row(*(escape(cell) for cell in cells))
