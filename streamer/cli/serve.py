@@ -110,7 +110,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
             min=0,
             max=1024,
             help="Processes that receive, decode, encode and send live streams; 0: the server's "
-            "own does. Default: one for every two CPU cores above two.",
+            "own does. Default: one for every two CPU cores, and 0 on two.",
             rich_help_panel=WORKERS_PANEL,
         ),
     ] = None,
@@ -221,7 +221,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         open_browser=browser,
         setup=setup,
         ray_address=ray_address,
-        peer_processes=_peer_processes(peer_processes, virtual_camera),
+        peer_processes=_peer_processes(peer_processes, max_peers, virtual_camera),
         style=style,
         smooth=smooth,
         tone=parse_tone(tone),
@@ -245,13 +245,14 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     run(config)
 
 
-def _peer_processes(wanted: int | None, virtual_camera: str | None) -> int:
+def _peer_processes(wanted: int | None, max_peers: int, virtual_camera: str | None) -> int:
     """By default none on two cores: there the server's own process is as fast, and takes less."""
     if wanted is not None or virtual_camera is not None:
         return wanted or 0
     from streamer.ring.setup import cores
 
-    return max(0, cores() - 2) // 2
+    # Two at least: while one is started again, another takes its streams.
+    return max(2, min(cores() // 2, max_peers)) if cores() > 2 else 0
 
 
 def _log(verbose: bool) -> None:

@@ -316,7 +316,9 @@ class Placement:
     def _down(self, host: _Host) -> None:
         if host.run and not self._ended:
             host.deaths += 1
-            log.warning("x process %d died, and its %d streams", host.index, len(host.ids))
+            with_it = len(host.ids)
+            streams = f"{with_it} stream{'s' * (with_it != 1)}"
+            log.warning("x process %d died, and %s with it", host.index, streams)
         host.run, host.report = "", None
         host.ids.clear()
         host.fresh.clear()
