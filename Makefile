@@ -1,5 +1,5 @@
 # Every target sets up what it needs, in .venv here; nothing outside this folder is changed,
-# but for Chromium and Nix, which `make test` asks Debian's apt-get for when it may.
+# but for browsers, GStreamer, iproute2 and Nix, which `make test` asks Debian's apt-get for when it may.
 
 ARGS ?=
 TORCH ?= torch==2.13.0
@@ -21,9 +21,9 @@ PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/nu
 # STREAMER_NO_BROWSER_TESTS=1 leaves the browser out; without it, no Chromium is a failure.
 ifdef STREAMER_NO_BROWSER_TESTS
 WITHOUT_BROWSER := --ignore-glob="tests/e2e/test_browser*.py" --ignore=tests/e2e/test_page.py \
-	--ignore=tests/e2e/test_firefox.py
+	--ignore=tests/e2e/test_firefox.py --ignore=tests/e2e/test_network.py
 else
-BROWSERS := chromium firefox
+BROWSERS := chromium firefox iproute
 endif
 AXE := web/node_modules/axe-core/axe.min.js
 
@@ -38,7 +38,7 @@ PURE := intake reorder pacer governor fade stats
 
 .DEFAULT_GOAL := help
 .PHONY: help install run test unit e2e lint gates pure page licences fuzz audit constraints bench peers dist \
-	web screenshots chromium firefox nix clean
+	sbom docs web screenshots chromium firefox iproute gstreamer nix clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,7 +53,7 @@ test: unit e2e ## unit tests, then real Ray, WebRTC peers and a browser
 unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest --ignore=tests/e2e $(ARGS)
 
-e2e: $(VENV)/test.stamp web $(AXE) $(BROWSERS) $(NIX)
+e2e: $(VENV)/test.stamp web $(AXE) $(BROWSERS) $(NIX) gstreamer
 	$(BIN)/python -m pytest tests/e2e $(WITHOUT_BROWSER) $(WITHOUT_NIX) $(ARGS)
 
 lint: gates pure page ## all that is checked without running the program
@@ -90,7 +90,7 @@ audit: $(VENV)/run.stamp ## known vulnerabilities of the locked packages, as the
 
 constraints: $(VENV)/test.stamp ## write constraints.txt anew, from the newest versions
 	$(BIN)/python -m pip install --quiet --upgrade --upgrade-strategy eager "$(TORCH)" \
-		--editable ".[camera,dev,torch]"
+		--editable ".[camera,dev,docs,torch]"
 	$(BIN)/python packages.py constraints > .cache/constraints.txt
 	mv .cache/constraints.txt constraints.txt
 
@@ -104,6 +104,18 @@ peers: $(VENV)/test.stamp web ## measure against what one would take instead of 
 
 dist: $(VENV)/test.stamp web ## wheel and source archive, into dist/
 	$(BIN)/python -m hatchling build
+
+docs: $(VENV)/test.stamp ## the documents as pages, with the reference, into build/site
+	$(BIN)/mkdocs build --strict --quiet
+
+sbom: dist ## what the wheel brings with it, as CycloneDX, into build/sbom.json
+	$(BIN)/python -m venv --clear .cache/sbom
+	.cache/sbom/bin/python -m pip install --quiet $(CONSTRAINTS:%=--constraint %) dist/*.whl
+	$(BIN)/python -m venv .cache/cyclonedx
+	.cache/cyclonedx/bin/python -m pip install --quiet cyclonedx-bom
+	@mkdir -p build
+	.cache/cyclonedx/bin/cyclonedx-py environment .cache/sbom --pyproject pyproject.toml \
+		--output-reproducible --output-file build/sbom.json
 
 web: streamer/web/index.html ## build the page into the package, if its sources changed
 
@@ -126,13 +138,15 @@ $(VENV)/bin/python:
 
 $(VENV)/run.stamp: $(VENV)/bin/python $(PACKAGE)
 	@echo "installing what streamer needs into $(VENV), once; this takes a minute or two"
+	@# Up to 0.1 this program itself was installed as `streamer`.
+	@$(BIN)/python -m pip uninstall --quiet --quiet --yes streamer
 	$(INSTALL) --editable .
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo "installing what its tests need, once"
 	@mkdir -p .cache
-	$(INSTALL) "$(TORCH)" --editable ".[dev,torch,camera]"
+	$(INSTALL) "$(TORCH)" --editable ".[dev,docs,torch,camera]"
 	@touch $@
 
 streamer/web/index.html: $(VENV)/run.stamp $(PAGE_SOURCES)
@@ -150,6 +164,22 @@ firefox:
 	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
 	apt-get update -qq && apt-get install -qq -y --no-install-recommends firefox-esr; } || \
 	echo "no Firefox here and none could be installed: its tests will fail" >&2
+
+# Network namespaces, for the tests of bad networks.
+iproute:
+	@command -v ip >/dev/null || { \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	apt-get update -qq && apt-get install -qq -y --no-install-recommends iproute2; } || \
+	echo "no iproute2 here and none could be installed: no tests of bad networks" >&2
+
+# A client with libnice, on the system's own Python.
+GSTREAMER := gstreamer1.0-nice gstreamer1.0-plugins-base gstreamer1.0-plugins-good \
+	gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gir1.2-gst-plugins-bad-1.0 python3-gst-1.0
+gstreamer:
+	@/usr/bin/python3 -c 'import gi; gi.require_version("GstWebRTC", "1.0")' 2>/dev/null || { \
+	test "$$(id -u)" = 0 && command -v apt-get >/dev/null && \
+	apt-get update -qq && apt-get install -qq -y --no-install-recommends $(GSTREAMER); } || \
+	echo "no GStreamer here and none could be installed: no tests of its webrtcbin" >&2
 
 nix:
 	@command -v nix >/dev/null || { \

@@ -91,7 +91,7 @@
                   source=$(mktemp -d)
                   trap 'rm -rf "$source"' EXIT
                   cp -R --no-preserve=mode,ownership "${self}/." "$source"
-                  streamer-install "$folder" "${self}" "streamer${extras} @ file://$source"
+                  streamer-install "$folder" "${self}" "stylestreamer${extras} @ file://$source"
                   rm -rf "$source"
                 fi
                 exec "$folder/bin/streamer" "$@"

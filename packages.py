@@ -27,7 +27,7 @@ CONTAINS = {
     "pi-heif": "libheif and libde265 (LGPL-3.0-or-later)",
     "opencv-python-headless": "FFmpeg (LGPL-2.1-or-later)",
 }
-ITSELF = "streamer"
+ITSELF = "stylestreamer"
 
 
 def licences(extras: list[str]) -> int:

@@ -14,6 +14,7 @@ StreamerError            shown by the command line as one line, exit code 1
 """
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 
 class StreamerError(Exception):
@@ -38,7 +39,10 @@ class UnknownStyleError(UsageError):
     """A style name that no loaded model has."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
-        super().__init__(f"unknown style {name!r}; there are: {', '.join(known)}")
+        names = list(known)
+        close = get_close_matches(name.strip().casefold().replace(" ", "-"), names, 2)
+        rest = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(names)}"
+        super().__init__(f"unknown style {name!r}; {rest}")
         self.name = name
 
 
@@ -75,6 +79,18 @@ class NotLiveError(StreamerError):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"nobody publishes {name!r} at the moment; try again in a few seconds")
+
+
+def to_install(extra: str) -> str:
+    """How to get an optional part. From the source: streamer is on no package index yet."""
+    return f"in streamer's folder: pip install '.[{extra}]'"
+
+
+def told(error: BaseException) -> str:
+    """What a client may hear of a failure: what was raised on purpose, or that there was one."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return str(error) if isinstance(error, StreamerError) else "internal error; see the server log"
 
 
 def first_line(error: BaseException) -> str:

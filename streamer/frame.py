@@ -66,7 +66,7 @@ class Style:
     strength: float = 1.0
     preserve_color: bool = False
     smooth: float = 0.0
-    tone: float = 0.5
+    tone: float = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,27 @@ def crop(image: Image, width: int, height: int) -> Image:
     return cropped
 
 
+def surround(image: Image, margin: int) -> Image:
+    """The image mirrored beyond its border; `margin` pixels on each side, even."""
+    wide = blank(image.width + 2 * margin, image.height + 2 * margin)
+    for source, target, width in zip(
+        image.planes, wide.planes, (margin, margin // 2, margin // 2), strict=True
+    ):
+        edged = cv2.copyMakeBorder(source, width, width, width, width, cv2.BORDER_REFLECT)
+        target[:] = edged
+    return wide
+
+
+def cut(image: Image, margin: int) -> Image:
+    """Without `margin` pixels at the top and on the left, which are even."""
+    rest = blank(image.width - margin, image.height - margin)
+    for source, target, width in zip(
+        image.planes, rest.planes, (margin, margin // 2, margin // 2), strict=True
+    ):
+        target[:] = source[width:, width:]
+    return rest
+
+
 def mix(parts: Sequence[tuple[float, Image]]) -> Image:
     """The weighted sum of images of one size; weights are positive and sum to 1."""
     (total, image), *others = parts

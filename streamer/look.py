@@ -8,7 +8,8 @@ from streamer.errors import UsageError
 
 Brush = Literal["fine", "medium", "bold"]  # the size of the strokes
 BRUSHES: Mapping[Brush, int] = {"fine": 720, "medium": 540, "bold": 360}  # lines to stylize at
-TONES: Mapping[str, float] = {"own": 0.0, "half": 0.5, "steady": 1.0}
+TONES: Mapping[str, float] = {"own": 0.0, "calm": 0.25, "half": 0.5, "steady": 1.0}
+DEFAULT_TONE = "calm"  # faces as open as halfway, and in dim light as bright as with their own
 
 
 def parse_tone(text: str) -> float:

@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 import platformdirs
 
+from streamer import temporary
+
 
 def built_in_models() -> Path:
     """The folder of the models that come with streamer: in the wheel, else in the checkout."""
@@ -36,17 +38,34 @@ def user_models() -> Path:
     return data_dir() / "models"
 
 
+def another_streamer() -> str | None:
+    """How to end it that another program called `streamer` shares our folder and command.
+
+    One on the package index does. What is installed later overwrites files of what was there.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        found = version("streamer")
+    except PackageNotFoundError:
+        return None
+    both = "pip uninstall streamer stylestreamer"
+    return f"the package `streamer` {found} overwrites this one's files; {both}, then install anew"
+
+
 @contextmanager
 def written_whole(target: Path, mode: int = 0o666) -> Iterator[BinaryIO]:
     """Write a file that appears at `target` once it is complete and on disk, or not at all.
 
     0o600 keeps other users from reading it, at any time. Raises OSError.
     """
+    temporary.sweep_files(target.parent)
     draft = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         # Not tempfile, whose files are 0o600 always.
         with os.fdopen(os.open(draft, flags, mode), "wb") as file:
+            temporary.hold(file.fileno())
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
+from streamer import ending
 from streamer.cli.main import main
 from tests.support.commands import Command
 from tests.support.http_world import FakeRing, FakeSessions, World
@@ -40,6 +41,7 @@ def streamer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     """Runs `streamer WORDS...` in this process; returns exit code, stdout, stderr."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setattr(ending, "listen", lambda: None)  # pytest keeps its signals
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["streamer", *map(str, words)])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from streamer.frame import Image, i420_size
-from streamer.i420 import crop, from_rgb, mix, pad, recolor, to_rgb
+from streamer.i420 import crop, cut, from_rgb, mix, pad, recolor, surround, to_rgb
 from tests.support.pictures import picture, smooth_rgb
 
 SIZES = [(16, 16), (640, 360), (641, 361), (18, 33), (35, 18), (4096, 16)]
@@ -84,3 +84,14 @@ def test_mix_is_the_weighted_sum() -> None:
 def test_recolor_takes_luma_from_one_and_chroma_from_the_other() -> None:
     mixed = recolor(plain(17, 17, 50, 1, 2), plain(17, 17, 99, 200, 201))
     assert [np.unique(plane).tolist() for plane in mixed.planes] == [[50], [200], [201]]
+
+
+@pytest.mark.parametrize("size", [(40, 24), (41, 23)])
+def test_what_is_put_around_an_image_can_be_cut_off(size: tuple[int, int]) -> None:
+    width, height = size
+    image = from_rgb(np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+    wide = surround(image, 8)
+    assert (wide.width, wide.height) == (width + 16, height + 16)
+    assert np.array_equal(wide.planes[0][:, 7], wide.planes[0][:, 8])
+    back = cut(crop(wide, width + 8, height + 8), 8)
+    assert np.array_equal(back.data, image.data)

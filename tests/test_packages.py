@@ -35,8 +35,10 @@ World = dict[str, Installed]
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
     """`one` always comes, and brings `three` for its own extra; `two` is of an extra of ours."""
     made = {
-        "streamer": Installed(
-            ["one[more]>=1", 'two; extra == "camera"'], Name="streamer", Provides_Extra="camera"
+        "stylestreamer": Installed(
+            ["one[more]>=1", 'two; extra == "camera"'],
+            Name="stylestreamer",
+            Provides_Extra="camera",
         ),
         "one": Installed(
             ['Three; extra == "more"', 'absent; extra == "less"'],
@@ -60,7 +62,7 @@ def test_everything_that_always_comes_is_permitted(capsys: pytest.CaptureFixture
     assert packages.main(["licences"]) == 0
     listed = {line.split()[0] for line in capsys.readouterr().out.splitlines()}
     assert {"aiortc", "av", "numpy", "onnxruntime", "ray", "starlette"} <= listed
-    assert not {"streamer", "pytest", "torch"} & listed
+    assert not {"stylestreamer", "pytest", "torch"} & listed
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_copyleft_is_refused_unless_it_was_asked_for(
 ) -> None:
     assert packages.main(["licences", "camera"]) == 0
     assert "look at this one" in capsys.readouterr().out
-    world["streamer"].requires = ["one", "two"]
+    world["stylestreamer"].requires = ["one", "two"]
     assert packages.main(["licences"]) == 1
     assert "two" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from PIL import ImageCms
 
 from streamer.errors import MediaError, TooLargeError
 from streamer.i420 import Pixels, to_rgb
-from streamer.photo import MAX_FILE_PIXELS, decode_photo, encode_jpeg, open_photo
+from streamer.photo import MAX_FILE_PIXELS, MAX_SCANS, decode_photo, encode_jpeg, open_photo
 from tests.support.heic import heic
 from tests.support.pictures import smooth_rgb
 
@@ -264,3 +264,31 @@ def test_jpeg_is_a_jpeg_of_the_same_picture() -> None:
 def test_quality_is_paid_in_bytes() -> None:
     image = decode_photo(file(Pillow.fromarray(smooth_rgb(64, 64))), PIXELS)
     assert len(encode_jpeg(image, quality=95)) > len(encode_jpeg(image, quality=30))
+
+
+def test_a_jpeg_of_endless_scans_is_refused() -> None:
+    data = file(Pillow.fromarray(smooth_rgb(64, 48)), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    decoded(data[:last] + data[last:-2] * 20 + b"\xff\xd9")  # more than any program writes
+    with pytest.raises(MediaError, match="more than 100 scans"):
+        decoded(data[:last] + data[last:-2] * MAX_SCANS + b"\xff\xd9")
+
+
+def test_shapes_that_no_jpeg_can_have_are_refused_before_they_are_decoded() -> None:
+    with pytest.raises(TooLargeError, match="70000x16, at most 65500 a side"):
+        decode_photo(file(flat("1", 0, (70_000, 16))), 50_000_000)
+
+
+def test_damaged_metadata_costs_the_metadata_only() -> None:
+    """EXIF that is none, and a resolution that is a text, of a picture that lies on its side."""
+    picture = Pillow.fromarray(smooth_rgb(48, 32))
+    exif = Pillow.Exif()
+    exif[0x0112], exif[0x011A] = 6, 72.0
+    good = file(picture, "JPEG", exif=exif)
+    as_text = good.replace(b"\x01\x1a\0\5\0\0\0\1", b"\x01\x1a\0\2\0\0\0\4")
+    none = good.replace(b"Exif\0\0MM", b"Exif\0\0\xff\xff")
+    assert good not in (as_text, none)
+    photo = open_photo(as_text, PIXELS)
+    assert (photo.image.width, photo.image.height) == (32, 48), "it is turned all the same"
+    assert photo.notes == ("its metadata (EXIF) is damaged and left out",)
+    assert "exif" not in photo.extra and "exif" not in open_photo(none, PIXELS).extra

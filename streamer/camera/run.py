@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from streamer import ending
 from streamer.camera.source import CameraSource, name_of, parse_source
 from streamer.camera.virtual import VirtualCamera
-from streamer.engine.backend import Backend
+from streamer.engine.backend import Backend, Device
 from streamer.errors import StreamerError
 from streamer.frame import Frame, Style
 from streamer.look import Brush
@@ -47,12 +48,15 @@ class CameraOptions:
     backend: Backend
     workers: int | None
     threads: int | None
+    compute: Device = "auto"  # `device` is the virtual camera's
 
 
 def run(options: CameraOptions) -> None:
-    """Until Ctrl-C. Raises StreamerError when there is no camera, no source or no ring."""
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_run(options))
+    """Until a signal says to stop. Raises Stopped then, with code 0.
+
+    Raises StreamerError when there is no camera, no source or no ring.
+    """
+    ending.run(_run(options), code=0)
 
 
 async def _run(options: CameraOptions) -> None:
@@ -66,7 +70,7 @@ async def _run(options: CameraOptions) -> None:
             catalogue.parse_live, style, options.height_px, options.fps, brush=options.brush
         ),
     )
-    size = resolve(options.backend, options.workers, options.threads, None)
+    size = resolve(options.backend, options.workers, options.threads, None, options.compute)
     title = f"waiting for {name_of(options.source)}"
     with VirtualCamera(options.width, options.height, options.fps, options.device, title) as camera:
         print(f"the virtual camera is {camera.device}; Ctrl-C stops", flush=True)
@@ -138,8 +142,8 @@ def _controlled(control: TextControl, wanted: bool) -> Iterator[None]:
 
 def _read_lines(loop: asyncio.AbstractEventLoop, on_line: Callable[[str], None]) -> None:
     with contextlib.suppress(RuntimeError):  # the loop has ended
-        for line in sys.stdin:
-            if line.strip():
+        for read in sys.stdin.buffer:
+            if line := read.decode(errors="replace").strip():
                 loop.call_soon_threadsafe(on_line, line)
 
 

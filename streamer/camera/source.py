@@ -62,7 +62,7 @@ def parse_source(
     if "://" in text:
         return _address(text, token)
     if Path(text).is_file():
-        return Address(text, loops=True)
+        return Address(str(Path(text).resolve()), loops=True)  # "a:b.mp4" stays a file
     if platform == "linux" and (device := _named(text, names)):
         return _webcam(device, platform)
     raise UsageError(f"{text!r} is neither a camera's number or name, a URL, a file nor `screen`")

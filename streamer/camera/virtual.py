@@ -14,7 +14,7 @@ from typing import Any, Self
 import cv2
 import numpy as np
 
-from streamer.errors import MediaError
+from streamer.errors import MediaError, to_install
 from streamer.frame import Frame, Image, i420_size
 from streamer.i420 import resize
 from streamer.pipeline.stats import Rate, Recent
@@ -131,9 +131,7 @@ def _open(width: int, height: int, fps: float, device: str | None) -> Any:
     try:
         import pyvirtualcam
     except ImportError:
-        raise MediaError(
-            "the virtual camera needs pyvirtualcam: pip install 'streamer[camera]'"
-        ) from None
+        raise MediaError(f"the virtual camera needs pyvirtualcam; {to_install('camera')}") from None
     i420 = pyvirtualcam.PixelFormat.I420  # what frames are anyway
     try:
         return pyvirtualcam.Camera(width, height, fps, fmt=i420, device=device)

@@ -1,6 +1,5 @@
 """`streamer bench`: finds the fastest ring of this machine, and keeps it for `serve` and `file`."""
 
-import asyncio
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from streamer import ending
 from streamer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -48,6 +48,14 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
 
     `serve` and `file` use the result, and say so, unless they are given --backend, --workers,
     --threads, --gpus or --ray-address. Do not use the machine for anything else meanwhile.
+
+    [bold]Examples[/bold]
+
+    streamer bench
+
+    streamer bench --style mosaic --height 540 --no-save
+
+    streamer bench --clear
     """
     from streamer.diagnostics import saved, trials
 
@@ -66,7 +74,7 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
         raise UsageError(f"no ring of {cores()} cores has workers of --threads {threads}")
     found = []
     for one in rings:
-        found.append(asyncio.run(trials.trial(one, catalogue, Style(blend), height, seconds)))
+        found.append(ending.run(trials.trial(one, catalogue, Style(blend), height, seconds)))
         if not as_json:
             print(_line(found[-1]), flush=True)
     live, file = trials.best_live(found, fps), trials.best_file(found)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from streamer.cli import completion
 from streamer.cli.options import (
     BackendOption,
     BrushOption,
@@ -13,18 +14,25 @@ from streamer.cli.options import (
     ThreadsOption,
     ToneOption,
     WorkersOption,
+    check_installed,
     parse_height,
     parse_size,
 )
+from streamer.cli.pulling import PullOption, check_style
+from streamer.look import DEFAULT_TONE
 
 
 def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     source: Annotated[
-        str, typer.Argument(help="Camera number or name, URL, file, or screen.")
+        str,
+        typer.Argument(
+            help="Camera number or name, URL, file, or screen.", autocompletion=completion.cameras
+        ),
     ] = "0",
     style: StyleOption = None,
+    pull: PullOption = False,
     strength: StrengthOption = 1.0,
-    tone: ToneOption = "half",
+    tone: ToneOption = DEFAULT_TONE,
     brush: BrushOption = None,
     calm: CalmOption = True,
     size: Annotated[
@@ -35,7 +43,11 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     ] = 30.0,
     height: Annotated[str, typer.Option(help="Height in pixels to stylize at, or auto.")] = "auto",
     device: Annotated[
-        str | None, typer.Option(help="Virtual camera to use, if there are several.")
+        str | None,
+        typer.Option(
+            help="Virtual camera to use, if there are several.",
+            autocompletion=completion.virtual_cameras,
+        ),
     ] = None,
     token: Annotated[
         str | None,
@@ -68,6 +80,8 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     streamer camera clip.mp4
         over and over
 
+    streamer camera screen --fps 15
+
     streamer camera http://127.0.0.1:8000/streams/page.mjpeg --style none
         a live stream of a server, stylized there
 
@@ -78,6 +92,8 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     from streamer.look import parse_tone
 
     width, height_px = parse_size(size)
+    check_style(style, pull)
+    check_installed(backend)
     run(
         CameraOptions(
             source=source,

@@ -12,6 +12,7 @@ import typer
 
 from streamer.cli.options import (
     BackendOption,
+    DeviceOption,
     GpusOption,
     RayAddressOption,
     ThreadsOption,
@@ -49,6 +50,7 @@ def doctor(  # noqa: PLR0917 - Typer reads every option from here
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     gpus: GpusOption = None,
+    device: DeviceOption = None,
     ray_address: RayAddressOption = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Start no workers, so measure no frame rates.")
@@ -59,12 +61,21 @@ def doctor(  # noqa: PLR0917 - Typer reads every option from here
 
     At the end it measures the frame rates to expect of a live stream. The exit code is 1 when a
     check failed.
+
+    [bold]Examples[/bold]
+
+    streamer doctor
+
+    streamer doctor --quick
+        checks only, no frame rates
+
+    streamer doctor --backend torch --json
     """
     from streamer.diagnostics.doctor import findings, speeds
     from streamer.server.config import Config, is_loopback
     from streamer.styles.catalogue import Catalogue
 
-    setup, _ = choose_setup("live", backend, workers, threads, gpus, ray_address)
+    setup, _ = choose_setup("live", backend, workers, threads, gpus, ray_address, device)
     config = Config(
         host=host,
         port=port,
@@ -82,8 +93,8 @@ def doctor(  # noqa: PLR0917 - Typer reads every option from here
             checks.append(one)
             report(one.name)
         if not quick and not any(_failed(checks, part) for part in _NEEDED):
-            up, rows = speeds(config, Catalogue.load(), report)
-            checks.append(up)
+            more, rows = speeds(config, Catalogue.load(), report)
+            checks += more
     _show(checks, rows, as_json)
     raise typer.Exit(_failed(checks))
 

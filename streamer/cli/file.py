@@ -10,6 +10,7 @@ from streamer.cli.options import (
     LOOK_PANEL,
     BackendOption,
     BrushOption,
+    DeviceOption,
     GpusOption,
     RayAddressOption,
     SmoothOption,
@@ -20,7 +21,9 @@ from streamer.cli.options import (
     WorkersOption,
     choose_setup,
 )
+from streamer.cli.pulling import PullOption, check_style
 from streamer.errors import UsageError
+from streamer.look import DEFAULT_TONE
 
 _FILE = "File"
 _RUN = "Run"
@@ -43,6 +46,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         ),
     ] = None,
     style: StyleOption = None,
+    pull: PullOption = False,
     strength: StrengthOption = 1.0,
     preserve_color: Annotated[
         bool,
@@ -51,7 +55,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         ),
     ] = False,
     smooth: SmoothOption = 0.0,
-    tone: ToneOption = "half",
+    tone: ToneOption = DEFAULT_TONE,
     brush: BrushOption = None,
     height: Annotated[
         int | None,
@@ -81,11 +85,18 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         ),
     ] = None,
     encoder: Annotated[
-        Literal["auto", "software", "nvenc", "qsv", "amf", "videotoolbox"],
+        Literal["auto", "software", "nvenc", "qsv", "amf", "videotoolbox", "vaapi"],
         typer.Option(
             help="Video encoder; auto uses the hardware if it works.", rich_help_panel=_FILE
         ),
     ] = "auto",
+    hwaccel: Annotated[
+        Literal["none", "auto", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"],
+        typer.Option(
+            help="Hardware to decode and encode with; what it cannot do, software does.",
+            rich_help_panel=_FILE,
+        ),
+    ] = "none",
     deinterlace: Annotated[
         bool, typer.Option(help="Deinterlace interlaced frames.", rich_help_panel=_FILE)
     ] = True,
@@ -109,6 +120,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     gpus: GpusOption = None,
+    device: DeviceOption = None,
     ray_address: RayAddressOption = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_RUN)
@@ -136,7 +148,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     streamer file holiday.mp4
         writes holiday.mosaic.mp4, or whatever style is the default
 
-    streamer file holiday.mp4 --style mosaic:0.7,candy:0.3 --strength 0.8 -o art.mkv
+    streamer file holiday.mp4 --style mosaic:0.7,ember:0.3 --strength 0.8 -o art.mkv
 
     streamer file --start 1:30 --end 2:00 --height 360 long.mp4
 
@@ -156,7 +168,8 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     if brush is not None and height is not None:
         raise UsageError("--brush and --height both say at which height to stylize: give one")
 
-    size, note = choose_setup("file", backend, workers, threads, gpus, ray_address)
+    check_style(style, pull)
+    size, note = choose_setup("file", backend, workers, threads, gpus, ray_address, device)
     if note:
         print(note, file=sys.stderr)
 
@@ -168,6 +181,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         codec=codec,
         crf=crf,
         encoder=encoder,
+        hwaccel=hwaccel,
         deinterlace=deinterlace,
         overwrite=overwrite,
         resume=resume,
@@ -186,6 +200,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         workers=size.workers,
         threads=size.threads,
         gpus=size.gpus,
+        device=size.device,
         ray_address=ray_address,
         as_json=as_json,
         dry_run=dry_run,

@@ -4,13 +4,18 @@ Only the wanted command's module is imported, so `streamer --help` is instant.
 """
 
 import importlib
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
+from typer.main import get_command
 
-from streamer import __version__
+from streamer import __version__, ending
+from streamer.cli import config
+from streamer.cli.completion import words_to_complete
 from streamer.errors import StreamerError, UsageError
+from streamer.paths import another_streamer
 
 _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
     ("serve", "streamer.cli.serve", "serve", "Serve the page, WHIP and WHEP: stylize live video."),
@@ -23,17 +28,62 @@ _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
     ("doctor", "streamer.cli.doctor", "doctor", "Check this machine, and say how to fix it."),
     ("bench", "streamer.cli.bench", "bench", "Find the fastest workers for this machine."),
     ("train", "streamer.cli.train", "train", "Make a painting a style."),
+    ("config", "streamer.cli.config", "config", "Show the settings that hold for every run."),
 )
 
 
 def main() -> None:
     """Run the command line; exit code 2 for bad usage, 1 for failure."""
+    ending.listen()
     arguments = sys.argv[1:]
     try:
-        _commands(arguments)(arguments, prog_name="streamer")
+        _group(arguments)(arguments, prog_name="streamer")
+    except ending.Stopped as stopped:
+        ending.end(int(stopped.code or 0))
     except StreamerError as failure:
         print(f"streamer: {' '.join(str(failure).split())}", file=sys.stderr)
-        sys.exit(2 if isinstance(failure, UsageError) else 1)
+        ending.end(ending.exit_code(2 if isinstance(failure, UsageError) else 1))
+    except Exception:
+        if not ending.told():
+            raise
+        ending.end(ending.exit_code(1))  # native code made something else of Stopped
+
+
+def _group(arguments: list[str]) -> Any:
+    """Click's command, with the settings of the user's file as defaults."""
+    completed = words_to_complete(os.environ)
+    words = arguments if completed is None else completed
+    wanted = _wanted(words)
+    group: Any = get_command(_commands(words))
+    _hide_usual_variables(group)
+    if wanted is not None and completed is None and wanted in group.commands and wanted != "config":
+        settings = config.read()
+        config.check_tables(settings, list(group.commands))
+        config.check(settings, wanted, group.commands[wanted])
+        group.context_settings["default_map"] = settings
+    return group
+
+
+def _hide_usual_variables(command: Any) -> None:
+    """Every option has one, after one rule: `streamer config --help` says it once."""
+    for option in command.params:
+        option.show_envvar = option.envvar is not None
+    for below in getattr(command, "commands", {}).values():
+        _hide_usual_variables(below)
+
+
+def every_command() -> dict[str, Any]:
+    """Click's commands that have settings, by name."""
+    found: dict[str, Any] = {}
+    for name, *_ in _COMMANDS:
+        command = get_command(_commands([name])).commands[name]  # type: ignore[attr-defined]
+        if not hasattr(command, "commands"):
+            found[name] = command
+    return found
+
+
+def _wanted(words: list[str]) -> str | None:
+    return next((word for word in words if not word.startswith("-")), None)
 
 
 def _commands(arguments: list[str]) -> typer.Typer:
@@ -43,10 +93,13 @@ def _commands(arguments: list[str]) -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode="rich",
-        context_settings={"help_option_names": ["--help", "-h"]},
+        context_settings={
+            "help_option_names": ["--help", "-h"],
+            "auto_envvar_prefix": config.PREFIX,
+        },
     )
     app.callback()(_common)
-    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    wanted = _wanted(arguments)
     for name, module, attribute, summary in _COMMANDS:
         found: Any = _not_imported
         if name == wanted:
@@ -75,3 +128,5 @@ def _common(
     ] = False,
 ) -> None:
     """Stylize live video with a neural style, frame by frame."""
+    if conflict := another_streamer():
+        print(f"streamer: {conflict}", file=sys.stderr)

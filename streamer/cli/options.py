@@ -4,13 +4,15 @@ Parsers raise UsageError.
 """
 
 import re
+from importlib.util import find_spec
 from typing import Annotated, Literal
 from urllib.parse import unquote
 
 import typer
 
-from streamer.engine.backend import Backend
-from streamer.errors import UsageError
+from streamer.cli import completion
+from streamer.engine.backend import Backend, Device
+from streamer.errors import ModelError, UsageError, to_install
 from streamer.look import Brush
 from streamer.ring.setup import Setup
 from streamer.webrtc.ice_server import IceServer
@@ -56,6 +58,15 @@ GpusOption = Annotated[
         rich_help_panel=WORKERS_PANEL,
     ),
 ]
+DeviceOption = Annotated[
+    Device | None,
+    typer.Option(
+        "--device",
+        help="Where the networks run: gpu and npu are Intel's, by OpenVINO; cuda is an NVIDIA GPU, "
+        "by Torch. Default: cuda with --backend torch where there is one, else cpu.",
+        rich_help_panel=WORKERS_PANEL,
+    ),
+]
 RayAddressOption = Annotated[
     str | None,
     typer.Option(
@@ -74,6 +85,7 @@ StyleOption = Annotated[
         "-s",
         "--style",
         help="Style, or a blend such as a:0.7,b:0.3. Default: the first of `streamer styles list`.",
+        autocompletion=completion.styles,
         rich_help_panel=LOOK_PANEL,
     ),
 ]
@@ -101,7 +113,7 @@ ToneOption = Annotated[
         "--tone",
         metavar="TONE",
         help="Colours and contrast of a style: own follows the picture, steady stays the same for "
-        "every picture, half lies between; or a number from 0 (own) to 1 (steady).",
+        "every picture, calm (0.25) and half (0.5) lie between; or a number from 0 to 1.",
         rich_help_panel=LOOK_PANEL,
     ),
 ]
@@ -137,6 +149,7 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     threads: int | None,
     gpus: int | None,
     ray_address: str | None,
+    device: Device | None = None,
 ) -> tuple[Setup, str]:
     """The workers to start, and a line that says so when `streamer bench` chose them, else "".
 
@@ -144,25 +157,37 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     UsageError.
     """
     from streamer.diagnostics.saved import load_saved
-    from streamer.ring.setup import resolve
+    from streamer.ring.setup import check_device, resolve
 
-    found = load_saved(use, backend, workers, threads, gpus, ray_address)
-    return found or (resolve(backend or "auto", workers, threads, gpus), "")
+    if ray_address is None:  # else the workers may be where it is installed
+        check_installed(backend)
+        check_device(device or "auto")
+    found = load_saved(use, backend, workers, threads, gpus, ray_address, device)
+    return found or (resolve(backend or "auto", workers, threads, gpus, device or "auto"), "")
 
 
-def parse_ice_server(text: str) -> IceServer:
+def check_installed(backend: Backend | None) -> None:
+    """Raises ModelError, before anything is started, for an engine that is not installed."""
+    if backend == "torch" and find_spec("torch") is None:
+        raise ModelError(f"--backend torch needs PyTorch; {to_install('torch')}")
+
+
+def parse_ice_server(text: str, secret: str | None = None) -> IceServer:
     """`stun:host:port` or `turn:user:password@host:port?transport=udp`.
 
-    User and password may be percent-encoded, in case they contain a colon or an at sign.
+    User and password may be percent-encoded, in case they contain a colon or an at sign. With
+    `secret`, which is shared with the TURN server, it takes neither.
     """
     found = _ICE_URL.fullmatch(text)
     if found is None:
         raise UsageError(f"--ice-server {text!r} is neither stun:HOST:PORT nor {_TURN_FORM}")
     username, _, credential = (found["user"] or "").partition(":")
     is_turn = found["scheme"].startswith("turn")
+    url = f"{found['scheme']}:{found['rest']}"
+    if is_turn and secret and not found["user"]:
+        return IceServer(url, secret=secret)
     if is_turn != bool(username and credential):
         raise UsageError(f"--ice-server {found['scheme']}:{found['rest']}: write {_TURN_FORM}")
-    url = f"{found['scheme']}:{found['rest']}"
     return IceServer(url, unquote(username), unquote(credential)) if is_turn else IceServer(url)
 
 

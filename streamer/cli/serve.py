@@ -1,9 +1,11 @@
 """`streamer serve`: flags to a Config. Nothing heavy is imported before the flags are read."""
 
+import json
 import logging
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -12,6 +14,7 @@ from streamer.cli.options import (
     BackendOption,
     BrushOption,
     CalmOption,
+    DeviceOption,
     GpusOption,
     RayAddressOption,
     SmoothOption,
@@ -26,7 +29,8 @@ from streamer.cli.options import (
     parse_ports,
     parse_virtual_camera,
 )
-from streamer.look import parse_tone
+from streamer.cli.pulling import PullOption, check_style
+from streamer.look import DEFAULT_TONE, parse_tone
 from streamer.server.config import Config, is_loopback
 
 _DEFAULT = Config()
@@ -61,6 +65,22 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
             rich_help_panel=_ACCESS,
         ),
     ] = None,
+    embed: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ORIGIN",
+            help="Web page that may show /watch/NAME in a frame; repeatable.",
+            rich_help_panel=_ACCESS,
+        ),
+    ] = None,
+    root_path: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH",
+            help="Where a reverse proxy has this server, such as /paint.",
+            rich_help_panel=_ACCESS,
+        ),
+    ] = "",
     https: Annotated[
         bool,
         typer.Option(
@@ -102,6 +122,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     workers: WorkersOption = None,
     threads: ThreadsOption = None,
     gpus: GpusOption = None,
+    device: DeviceOption = None,
     ray_address: RayAddressOption = None,
     peer_processes: Annotated[
         int | None,
@@ -115,8 +136,9 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         ),
     ] = None,
     style: StyleOption = None,
+    pull: PullOption = False,
     smooth: SmoothOption = _DEFAULT.smooth,
-    tone: ToneOption = "half",
+    tone: ToneOption = DEFAULT_TONE,
     brush: BrushOption = None,
     calm: CalmOption = _DEFAULT.calm,
     height: Annotated[
@@ -152,7 +174,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     min_bitrate: Annotated[
         str,
         typer.Option(help="Lowest bit rate of the stylized stream.", rich_help_panel=_NETWORK),
-    ] = "300k",
+    ] = "100k",
     max_bitrate: Annotated[
         str,
         typer.Option(help="Highest bit rate of the stylized stream.", rich_help_panel=_NETWORK),
@@ -163,6 +185,15 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
             metavar="URL",
             help="STUN or TURN server, stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT; repeatable. "
             "Default: none.",
+            rich_help_panel=_NETWORK,
+        ),
+    ] = None,
+    turn_secret: Annotated[
+        str | None,
+        typer.Option(
+            envvar="STREAMER_TURN_SECRET",
+            help="Secret shared with a TURN server (coturn: static-auth-secret), from which "
+            "credentials for a day are made; --ice-server turn:HOST:PORT then needs no user.",
             rich_help_panel=_NETWORK,
         ),
     ] = None,
@@ -184,6 +215,10 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     browser: Annotated[
         bool, typer.Option(help="Open the page in a browser once the workers are ready.")
     ] = True,
+    log_format: Annotated[
+        Literal["text", "json"],
+        typer.Option(help="How to log: lines for people, or JSON lines for programs."),
+    ] = "text",
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Log debug messages, too.")
     ] = False,
@@ -205,12 +240,15 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         from streamer.server.certificate import ours
 
         tls_cert, tls_key = ours(tls_cert or tls_key)
-    setup, note = choose_setup("live", backend, workers, threads, gpus, ray_address)
+    check_style(style, pull)
+    setup, note = choose_setup("live", backend, workers, threads, gpus, ray_address, device)
     config = Config(
         host=host,
         port=port,
         token=token or (None if is_loopback(host) else secrets.token_urlsafe(24)),
         allowed_origins=tuple(allow_origin or ()),
+        embed_origins=tuple(embed or ()),
+        root_path=root_path.rstrip("/"),
         tls_cert=tls_cert,
         tls_key=tls_key,
         max_peers=max_peers,
@@ -233,11 +271,11 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         start_bitrate_bps=parse_bitrate(bitrate),
         min_bitrate_bps=parse_bitrate(min_bitrate),
         max_bitrate_bps=parse_bitrate(max_bitrate),
-        ice_servers=tuple(parse_ice_server(server) for server in ice_server or ()),
+        ice_servers=tuple(parse_ice_server(server, turn_secret) for server in ice_server or ()),
         udp_ports=parse_ports(udp_ports) if udp_ports else None,
         virtual_camera=parse_virtual_camera(virtual_camera) if virtual_camera else None,
     )
-    _log(verbose)
+    _log(verbose, log_format)
     if note:
         print(note, flush=True)
     from streamer.server.serve import run  # which imports Ray, aiortc and FastAPI
@@ -255,7 +293,24 @@ def _peer_processes(wanted: int | None, max_peers: int, virtual_camera: str | No
     return max(2, min(cores() // 2, max_peers)) if cores() > 2 else 0
 
 
-def _log(verbose: bool) -> None:
+def _log(verbose: bool, log_format: Literal["text", "json"]) -> None:
     """Ours from INFO on, that of libraries from WARNING on."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("streamer").setLevel(logging.DEBUG if verbose else logging.INFO)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line: time in UTC, level, logger, message, and the exception, if any."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage().removeprefix("x ").removeprefix("- "),
+        }
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told)

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from streamer.cli import completion
 from streamer.errors import MediaError, UsageError
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE
@@ -22,7 +23,12 @@ _SHEET = Path("styles.jpg")
 
 @styles_app.command("list")
 def list_() -> None:
-    """List every style, and those that can be pulled."""
+    """List every style, and those that can be pulled.
+
+    [bold]Example[/bold]
+
+    streamer styles list
+    """
     from streamer.library.pull import is_here, published
 
     catalogue = Catalogue.load()
@@ -46,8 +52,15 @@ def list_() -> None:
 
 
 @styles_app.command()
-def show(style: str) -> None:
-    """Show where a style comes from, its licence and its checksum."""
+def show(
+    style: Annotated[str, typer.Argument(autocompletion=completion.styles)],
+) -> None:
+    """Show where a style comes from, its licence and its checksum.
+
+    [bold]Example[/bold]
+
+    streamer styles show mosaic
+    """
     catalogue = Catalogue.load()
     model, entry = catalogue.find(style)
     data = model.read()
@@ -82,12 +95,25 @@ def sheet(
         Path, typer.Option("--output", "-o", help="The .jpg or .png to write.")
     ] = _SHEET,
     style: Annotated[
-        list[str] | None, typer.Option(help="Show only this style; repeat for more.")
+        list[str] | None,
+        typer.Option(
+            "-s",
+            "--style",
+            help="Show only this style; repeat for more.",
+            autocompletion=completion.styles,
+        ),
     ] = None,
     columns: Annotated[int, typer.Option(min=1, max=20, help="Tiles in a row.")] = 4,
     width: Annotated[int, typer.Option(min=64, max=1920, help="Width of a tile in pixels.")] = 320,
 ) -> None:
-    """Write a contact sheet: one picture in every style."""
+    """Write a contact sheet: one picture in every style.
+
+    [bold]Examples[/bold]
+
+    streamer styles sheet photo.jpg
+
+    streamer styles sheet photo.jpg -s mosaic -s ember -o two.jpg
+    """
     from streamer.engine.stylizer import StylizerSpec
     from streamer.library.sheet import sheet as lay_out
     from streamer.library.sheet import stylized
@@ -117,7 +143,10 @@ def sheet(
 def pull(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Networks that `streamer styles list` shows as to pull."),
+        typer.Argument(
+            help="Networks that `streamer styles list` shows as to pull.",
+            autocompletion=completion.published,
+        ),
     ] = None,
     all_: Annotated[
         bool, typer.Option("--all", help="Pull every network that is not here yet.")
@@ -126,7 +155,14 @@ def pull(
         str | None, typer.Option(help="Name of the style, if only one network is pulled.")
     ] = None,
 ) -> None:
-    """Download published networks, checked by their SHA-256."""
+    """Download published networks, checked by their SHA-256.
+
+    [bold]Examples[/bold]
+
+    streamer styles pull candy
+
+    streamer styles pull --all
+    """
     from streamer.library import pull as library
     from streamer.library.download import progress_bar
 
@@ -168,6 +204,12 @@ def add(
     [bold].pth .model[/bold]  the state dict of a TransformerNet (PyTorch examples)
 
     [bold].jpg .png ...[/bold]  any picture; a network imitates it
+
+    [bold]Examples[/bold]
+
+    streamer styles add painting.jpg
+
+    streamer styles add painting.jpg --name swirls --title "My swirls"
     """
     from streamer.library.add import import_model
 
@@ -176,8 +218,15 @@ def add(
 
 
 @styles_app.command()
-def remove(style: str) -> None:
-    """Remove a pulled or added style, and all others of its model."""
+def remove(
+    style: Annotated[str, typer.Argument(autocompletion=completion.added_styles)],
+) -> None:
+    """Remove a pulled or added style, and all others of its model.
+
+    [bold]Example[/bold]
+
+    streamer styles remove swirls
+    """
     from streamer.library import store
 
     print(f"removed {store.remove(style)}")

@@ -7,7 +7,9 @@ import typer
 from streamer.cli.options import check_stream
 from streamer.server.access import Role
 
-token_app = typer.Typer(help="Make, list and revoke tokens.", no_args_is_help=True)
+token_app = typer.Typer(
+    help="Make, list and revoke tokens.", no_args_is_help=True, rich_markup_mode="rich"
+)
 
 
 @token_app.command()
@@ -25,6 +27,12 @@ def add(
 
     A server that is running accepts it at once. Send it as `Authorization: Bearer TOKEN`, or open
     a page with ?token=TOKEN at the end of its URL.
+
+    [bold]Examples[/bold]
+
+    streamer token add --role watch --stream page --note "the projector"
+
+    streamer token add --role publish --stream obs
     """
     from streamer.server import tokens
 
@@ -34,7 +42,12 @@ def add(
 
 @token_app.command("list")
 def list_() -> None:
-    """List all tokens by id; the tokens themselves are not kept."""
+    """List all tokens by id; the tokens themselves are not kept.
+
+    [bold]Example[/bold]
+
+    streamer token list
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -53,7 +66,12 @@ def list_() -> None:
 
 @token_app.command()
 def revoke(id_: Annotated[str, typer.Argument(metavar="ID", help="From the list.")]) -> None:
-    """Revoke a token; a running server refuses it from its next request on."""
+    """Revoke a token; a running server refuses it from its next request on.
+
+    [bold]Example[/bold]
+
+    streamer token revoke ID
+    """
     from streamer.server import tokens
 
     token = tokens.revoke(id_)

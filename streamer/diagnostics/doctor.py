@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from streamer import ending
 from streamer.diagnostics import measure
 from streamer.diagnostics.checks import (
     Finding,
@@ -18,6 +19,7 @@ from streamer.diagnostics.checks import (
     models,
     ok,
     onnx,
+    package,
     page,
     port,
     python,
@@ -25,6 +27,7 @@ from streamer.diagnostics.checks import (
     udp,
     virtual_camera,
 )
+from streamer.diagnostics.ports import ray_ports
 from streamer.errors import StreamerError
 from streamer.frame import Style
 from streamer.ring.ring import Ring
@@ -49,6 +52,7 @@ def findings(config: Config) -> Iterator[Finding]:
     """All checks that need no workers, one after the other."""
     checks: tuple[Callable[[], Finding], ...] = (
         python,
+        package,
         ray_version,
         onnx,
         partial(gpu, config.setup.backend),
@@ -68,17 +72,17 @@ def findings(config: Config) -> Iterator[Finding]:
 
 def speeds(
     config: Config, catalogue: Catalogue, report: Callable[[str], None]
-) -> tuple[Finding, list[Fps]]:
+) -> tuple[list[Finding], list[Fps]]:
     """Start the workers of `serve` and measure each model; `report` gets what is being done."""
     try:
-        return asyncio.run(_speeds(config.setup, config.ray_address, catalogue, report))
+        return ending.run(_speeds(config.setup, config.ray_address, catalogue, report))
     except StreamerError as failure:
-        return fail("workers", str(failure), "see the lines above"), []
+        return [fail("workers", str(failure), "see the lines above")], []
 
 
 async def _speeds(
     setup: Setup, address: str | None, catalogue: Catalogue, report: Callable[[str], None]
-) -> tuple[Finding, list[Fps]]:
+) -> tuple[list[Finding], list[Fps]]:
     report(f"starting {setup.workers} workers")
     began_at = time.monotonic()
     warm = Style(catalogue.parse(catalogue.default))
@@ -86,12 +90,13 @@ async def _speeds(
         up = ok(
             "workers", f"{len(ring)} {setup.backend}, up in {time.monotonic() - began_at:.1f} s"
         )
+        open_ports = await asyncio.to_thread(ray_ports, address is not None)
         coding_s = measure.coding_s("VP8", *measure.SIZE)
         rows = []
         for model in catalogue.models if setup.backend != "none" else ():
             report(f"stylizing with {model.name}")
             rows.append(await _row(ring, model, setup, coding_s))
-    return up, rows
+    return [up, open_ports], rows
 
 
 async def _row(ring: Ring, model: ModelFile, setup: Setup, coding_s: float) -> Fps:

@@ -10,7 +10,8 @@ import numpy as np
 from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Style, i420_size
 from streamer.ring.flow import Flow
 from streamer.ring.ring import Ring
-from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder
+from streamer.webrtc.codecs import Codec, Decoder, Encoder
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.jitter_buffer import EncodedFrame
 
 SIZE = (1280, 720)  # of a camera's frames

@@ -8,3 +8,6 @@ as it came.
 from typing import Literal
 
 Backend = Literal["auto", "openvino", "onnx", "torch", "none"]
+
+# Where networks run: `gpu` and `npu` are what OpenVINO knows by these names, `cuda` is Torch's.
+Device = Literal["auto", "cpu", "gpu", "npu", "cuda"]

@@ -12,7 +12,7 @@ from streamer.engine.probe import probe
 from streamer.engine.steady import read
 from streamer.errors import ModelError
 from streamer.frame import Image, Plane
-from streamer.i420 import Weights, blank, crop, pad, resize
+from streamer.i420 import Weights, blank, crop, cut, pad, resize, surround
 from streamer.paths import cache_dir
 from streamer.statistics import Measurement, Orders, Statistics, average
 from streamer.styles.model import LAYOUTS, ModelFile
@@ -22,6 +22,7 @@ MIN_SIDE_PX = 32
 PHOTO_PIXELS = 500_000  # the memory for a larger photo is given back at once
 WHOLE_PIXELS = 1920 * 1088  # in one run; a larger image is stylized in tiles
 _REDUCED = (1, 2, 2)  # Y, U and V
+_NOTHING = Orders(0, {}, frozenset())  # known, as of a picture that is no stream's
 TILE_PX, MARGIN_PX = 1024, 64  # sides of a tile, of which what is near others is not shown
 SMALL_PIXELS = 640 * 360  # of the copy that a running stream is measured on
 
@@ -44,7 +45,7 @@ class FoldedModel:
                 data, layout.black, layout.white, engine, threads=threads, device=device
             )
 
-        best = probe(open_network, cache_dir(), threads, engines).best
+        best = probe(open_network, cache_dir(), threads, engines, device).best
         self.engine = best
         self._model, self._network = model, open_network(best)
         self._steady = read(model.statistics) if model.statistics is not None else None
@@ -66,12 +67,13 @@ class FoldedModel:
 
         Without orders the image's own statistics are used, whatever the tone. Raises ModelError.
         """
-        alone = orders is None  # a photo
-        tone = 0.0 if alone else tone
+        if orders is None:  # a photo
+            if image.width * image.height > PHOTO_PIXELS:
+                return self._photo(image, shares)
+            tone, orders = 0.0, _NOTHING
         fitted = pad(image, MULTIPLE, MIN_SIDE_PX)
         whole_run = image.width * image.height <= WHOLE_PIXELS
         planes = (fitted if whole_run else resize(image, *_reduced(image, WHOLE_PIXELS))).planes
-        orders = orders or Orders(0, {}, frozenset())
         used, found, data = list[Statistics](), dict[str, Measurement](), None
         for name, (index, _) in shares.items():
             own, data = orders.known.get(name), None
@@ -91,10 +93,16 @@ class FoldedModel:
             weights = self._weights(shares)
             blend = average(used, [share for _, share in shares.values()])
             data = self._stylized(fitted, weights, blend, whole_run=whole_run)
-        if alone and image.width * image.height > PHOTO_PIXELS:
-            for size in _sizes(image):
-                self._network.forget(*size)
         return crop(Image(fitted.width, fitted.height, data), image.width, image.height), found
+
+    def _photo(self, image: Image, shares: Shares) -> tuple[Image, Mapping[str, Measurement]]:
+        """Mirrored beyond its border, where networks draw fringes and lines, and cut."""
+        wide = surround(image, MARGIN_PX)
+        stylized, found = self.stylize(wide, shares, 0.0, _NOTHING)
+        for size in _sizes(wide):
+            self._network.forget(*size)
+        whole = crop(stylized, image.width + MARGIN_PX, image.height + MARGIN_PX)
+        return cut(whole, MARGIN_PX), found
 
     def _stylized(
         self, image: Image, weights: Weights | None, statistics: Statistics, *, whole_run: bool

@@ -19,6 +19,7 @@ from streamer.engine.fold import Norms, norms
 from streamer.engine.packed import packed, widened
 from streamer.engine.pictures import pictures
 from streamer.engine.program import RANGES, Feed, Program, positives, program, ranging, step
+from streamer.engine.separable import separated
 from streamer.statistics import Statistics
 
 Plane = NDArray[np.uint8]
@@ -31,6 +32,7 @@ MULTIPLE = 4  # of both sides of a picture: its middle layers have a quarter of 
 # What is kept compiled, of all sizes and both forms together; about 0.4 GB a million. Enough for
 # a live stream at 1280x720, for another at 640x360, and for thumbnails.
 _KEPT_PIXELS = 2_500_000
+_LEAST_PIXELS = 75_000  # a smaller size takes as much: 29 MB
 _RANGES_PX = (320, 192)  # of the pictures that ranges are measured on
 
 
@@ -72,7 +74,7 @@ class FoldedNetwork:
         self._engine, self._threads, self._device = engine, threads, device
         first = canonical(data, self._only(0))
         self.channels = norms(first).channels
-        blocks = widened(packed(first))
+        blocks = separated(widened(packed(first)), black, white, int8=engine == "openvino-int8")
         self._model = gives_i420(takes_yuv(blocks, black, white), black, white)
         self._looks: dict[int, tuple[Norms, list[float]]] = {}
         self._runs: OrderedDict[tuple[int, int, bool], tuple[Program, Run]] = OrderedDict()
@@ -98,7 +100,8 @@ class FoldedNetwork:
         found, steps = self._look(weights)
         made, run = self._run(*_size(planes), exact=False)
         affine = found.affine(statistics.mean, statistics.variance)
-        outputs = _outputs(run, planes, made.feed(found, affine, steps))
+        within = None if made.columns is None else made.columns.within(planes)
+        outputs = _outputs(run, planes, made.feed(found, affine, steps, within))
         return unpacked(outputs[STYLIZED], *_size(planes))
 
     def measure(self, planes: Planes, weights: Weights | None) -> Measured:
@@ -106,8 +109,9 @@ class FoldedNetwork:
         found, steps = self._look(weights)
         made, run = self._run(*_size(planes), exact=True)
         own = np.stack([found.scale, found.bias])
-        outputs = _outputs(run, planes, made.feed(found, own, steps))
-        mean, variance = made.moments(found, outputs, steps)
+        within = None if made.columns is None else made.columns.within(planes)
+        outputs = _outputs(run, planes, made.feed(found, own, steps, within))
+        mean, variance = made.moments(found, outputs, steps, within)
         return Measured(unpacked(outputs[STYLIZED], *_size(planes)), Statistics.of(mean, variance))
 
     def forget(self, width: int, height: int) -> None:
@@ -170,9 +174,12 @@ class FoldedNetwork:
         run = self._compile(made, width, height, self._engine)
         with self._kept:
             self._runs.setdefault(key, (made, run))
-            while len(self._runs) > 2 and sum(w * h for w, h, _ in self._runs) > _KEPT_PIXELS:
+            while len(self._runs) > 2 and self._kept_pixels() > _KEPT_PIXELS:
                 self._runs.popitem(last=False)
             return self._runs[key]
+
+    def _kept_pixels(self) -> int:
+        return sum(max(width * height, _LEAST_PIXELS) for width, height, _ in self._runs)
 
     def _compile(self, made: Program, width: int, height: int, engine: Engine) -> Run:
         if engine == "onnxruntime":
@@ -181,8 +188,9 @@ class FoldedNetwork:
             return OnnxRuntimeRun(made, width, height, self._threads)
         from streamer.engine.openvino_engine import OpenVinoRun
 
-        hint = "bf16" if engine == "openvino-bf16" else "f32"
         threads, device = self._threads, self._device
+        half = "bf16" if device == "CPU" else "f16"
+        hint = half if engine == "openvino-bf16" else "f32"
         return OpenVinoRun(made, width, height, hint=hint, threads=threads, device=device)
 
 

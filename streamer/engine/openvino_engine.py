@@ -12,10 +12,16 @@ from streamer.engine.program import Feed, Program
 from streamer.errors import ModelError
 
 
+def devices() -> frozenset[str]:
+    """What OpenVINO finds on this machine: cpu, gpu, npu."""
+    return frozenset(name.split(".")[0].lower() for name in openvino.Core().available_devices)
+
+
 class OpenVinoRun:
     """A program compiled for one size, on one of OpenVINO's devices. Raises ModelError.
 
-    `hint` is the precision of what is not quantized: f32, or bf16 for processors that multiply it.
+    `hint` is the precision of what is not quantized: f32, bf16 for processors that multiply it, or
+    f16 for other devices.
     """
 
     def __init__(

@@ -51,13 +51,17 @@ class Probe:
 
 
 def probe(
-    open_network: Open, cache: Path, threads: int, engines: Sequence[Engine] = ENGINES
+    open_network: Open,
+    cache: Path,
+    threads: int,
+    engines: Sequence[Engine] = ENGINES,
+    device: str = "CPU",
 ) -> Probe:
     """What this machine does, from the cache directory or measured now; under 3 s.
 
     Raises ModelError when no engine can run the network.
     """
-    file = cache / f"engines-{machine(threads)}.json"
+    file = cache / f"engines-{machine(threads, device)}.json"
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):  # workers that start together measure once
@@ -90,9 +94,10 @@ def measured(open_network: Open, engines: Sequence[Engine] = ENGINES) -> Probe:
     return Probe(found)
 
 
-def machine(threads: int) -> str:
+def machine(threads: int, device: str = "CPU") -> str:
     """A name for this processor, as far as engines see it, with these versions of them."""
-    return hashlib.sha256(repr((_processor(), _versions(), threads)).encode()).hexdigest()[:16]
+    seen = _processor(), _versions(), threads, device
+    return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 
 def _processor() -> tuple[str, ...]:

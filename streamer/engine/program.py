@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from streamer.engine.canonical import NORM
 from streamer.engine.fold import Norms
 from streamer.engine.graph import Array, Graph, attribute
+from streamer.engine.separable import COLUMNS, Columns, Within
 
 if TYPE_CHECKING:
     import onnx
@@ -43,6 +44,17 @@ class Layer:
     channels: int  # of the network as published
     bias: Vector  # for each of its channels here, which may be several for one of those
     source: int | None  # the quantized tensor that it reads
+    row: bool = False  # whether it reads the columns of a separated convolution in 8 bits
+
+    def step(self, steps: Sequence[float], within: Within | None) -> float:
+        """Of what it reads."""
+        if self.row and within is not None:
+            return within.step
+        return 1.0 if self.source is None else steps[self.source]
+
+    def added(self, within: Within | None) -> Array:
+        """Its bias, with what was subtracted from columns."""
+        return self.bias + within.bias if self.row and within is not None else self.bias
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +65,16 @@ class Program:
     layers: tuple[Layer, ...]
     tensors: int  # how many are quantized
     exact: bool
+    columns: Columns | None = None  # in 8 bits
 
-    def feed(self, norms: Norms, affine: Vector, steps: Sequence[float] = ()) -> Feed:
-        """The inputs beside the image.
+    def feed(
+        self,
+        norms: Norms,
+        affine: Vector,
+        steps: Sequence[float] = (),
+        within: Within | None = None,
+    ) -> Feed:
+        """The inputs beside the image; `within` is what `columns` makes of that.
 
         `affine` (2, channels) are factors and offsets; the exact form takes the norms' own
         scales and biases in their place. `steps` is a step for each quantized tensor.
@@ -64,29 +83,35 @@ class Program:
             affine = np.stack([norms.scale, norms.bias])
         bounds = np.cumsum((0, *norms.sizes))
         feed = {f"inverse{at}": _one(1 / step) for at, step in enumerate(steps)}
+        if within is not None:
+            feed["narrow"] = _one(1 / within.step)
+            feed["shift"] = _row(within.offset)
         for at, layer in enumerate(self.layers):
-            step = 1.0 if layer.source is None else steps[layer.source]
+            step, bias = layer.step(steps, within), layer.added(within)
             if layer.norm is None:
-                factor, offset = np.full(layer.bias.size, step), layer.bias
+                factor, offset = np.full(bias.size, step), bias
             else:
                 mine = affine[:, bounds[layer.norm] : bounds[layer.norm + 1]]
                 factor, offset = np.repeat(mine, layer.bias.size // layer.channels, axis=1)
                 if not self.exact:
-                    offset = offset + factor * layer.bias
+                    offset = offset + factor * bias
                     factor = factor * step
             feed[f"factor{at}"], feed[f"offset{at}"] = _row(factor), _row(offset)
         return feed
 
     def moments(
-        self, norms: Norms, outputs: Mapping[str, Array], steps: Sequence[float] = ()
+        self,
+        norms: Norms,
+        outputs: Mapping[str, Array],
+        steps: Sequence[float] = (),
+        within: Within | None = None,
     ) -> tuple[Vector, Vector]:
         """Mean and variance of each channel, from what the exact form gives."""
         found: list[Array] = [np.zeros(0)] * len(norms.sizes)
         for at, layer in enumerate(self.layers):
             if layer.norm is not None:
                 x, z = (outputs[f"{name}{at}"][0].astype(float) for name in ("before", "after"))
-                step = 1.0 if layer.source is None else steps[layer.source]
-                x = x * step + layer.bias[:, None, None]
+                x = x * layer.step(steps, within) + layer.added(within)[:, None, None]
                 found[layer.norm] = _line(*(v.reshape(layer.channels, -1) for v in (x, z)))
         mean, variance = np.concatenate(found, axis=1).astype(np.float32)
         return mean, variance
@@ -104,19 +129,21 @@ def program(model: "onnx.ModelProto", exact: bool = False, int8: bool = False) -
     """A canonical network with its norms' factors and offsets as inputs."""
     graph = Graph(model)
     tensors = quantized_tensors(graph) if int8 else []
+    columns = Columns.of(graph) if int8 else None
     norms = [node for node in graph.nodes if node.op_type == NORM]
     layers: list[Layer] = []
     for conv in [node for node in graph.nodes if node.op_type == "Conv"]:
         path = _norm_after(graph, conv)
         origin = _origin(graph, conv.input[0])
-        if path or origin in tensors:
+        row = int8 and origin == COLUMNS
+        if path or row or origin in tensors:
             norm = next((node for node in path if node.op_type == NORM), None)
             size = len(graph.constants[conv.input[1]])
             channels = size if norm is None else graph.constants[norm.input[1]].size
             bias = _taken_bias(graph, conv) if int8 else np.zeros(size, np.float32)
             place = None if norm is None else norms.index(norm)
             source = tensors.index(origin) if origin in tensors else None
-            layers.append(Layer(place, channels, bias, source))
+            layers.append(Layer(place, channels, bias, source, row))
             _put_affine(graph, conv, path, len(layers) - 1, exact)
         if int8:
             _quantize_weight(graph, conv)
@@ -124,7 +151,9 @@ def program(model: "onnx.ModelProto", exact: bool = False, int8: bool = False) -
         _quantize(graph, name, at)
     if int8:
         _quantize_image(graph)
-    return Program(graph.model(), tuple(layers), len(tensors), exact)
+        if columns is not None:
+            _quantize_columns(graph, len(columns.bias))
+    return Program(graph.model(), tuple(layers), len(tensors), exact, columns)
 
 
 def ranging(model: "onnx.ModelProto") -> "onnx.ModelProto":
@@ -145,7 +174,7 @@ def quantized_tensors(graph: Graph) -> list[str]:
     image = graph.nodes[0].output[0]
     convs = (n for n in graph.nodes if n.op_type == "Conv" and attribute(n, "group", 1) == 1)
     names = (_origin(graph, conv.input[0]) for conv in convs)
-    return [name for name in dict.fromkeys(names) if name != image]
+    return [name for name in dict.fromkeys(names) if name not in (image, COLUMNS)]
 
 
 def step(greatest: float, positive: bool) -> float:
@@ -267,6 +296,22 @@ def _quantize_image(graph: Graph) -> None:
     back = graph.add("DequantizeLinear", [whole, *parts], at=3)
     for node in graph.nodes[4:]:
         node.input[:] = [back if name == image else name for name in node.input]
+
+
+def _quantize_columns(graph: Graph, count: int) -> None:
+    """Let rows read columns in 8 bits, times the input `narrow`, plus the input `shift`."""
+    made = graph.maker(COLUMNS)
+    assert made is not None
+    at = graph.nodes.index(made) + 1
+    parts = [graph.constant(np.float32(1)), graph.constant(np.int8(0))]
+    scaled = graph.add("Mul", [COLUMNS, "narrow"], at=at)
+    shifted = graph.add("Add", [scaled, "shift"], at=at + 1)
+    whole = graph.add("QuantizeLinear", [shifted, *parts], at=at + 2)
+    back = graph.add("DequantizeLinear", [whole, *parts], at=at + 3)
+    for node in graph.nodes[at + 4 :]:
+        node.input[:] = [back if name == COLUMNS else name for name in node.input]
+    graph.inputs.append(graph.declare("narrow", [1, 1, 1, 1]))
+    graph.inputs.append(graph.declare("shift", [1, count, 1, 1]))
 
 
 def _one(value: float) -> Vector:

@@ -17,7 +17,7 @@ from streamer.engine.canonical import NotFoldableError
 from streamer.engine.folded_model import FoldedModel, Shares
 from streamer.engine.folded_network import ENGINES
 from streamer.engine.network import Network, run
-from streamer.errors import ModelError, UnknownStyleError
+from streamer.errors import ModelError, UnknownStyleError, to_install
 from streamer.frame import Image, Style
 from streamer.i420 import Weights, mix, recolor
 from streamer.statistics import Measurement, Orders
@@ -77,8 +77,8 @@ class StylizerSpec:
             try:
                 from streamer.engine.torch_network import TorchNetwork
             except ModuleNotFoundError as missing:
-                hint = "pip install 'streamer[torch]'"
-                raise ModelError(f"the torch backend needs {missing.name}: {hint}") from None
+                hint = to_install("torch")
+                raise ModelError(f"the torch backend needs {missing.name}; {hint}") from None
             return lambda model: TorchNetwork(model, self.device, self.threads)
         from streamer.engine.onnx_network import OnnxNetwork
 

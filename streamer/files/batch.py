@@ -3,31 +3,30 @@
 import asyncio
 import contextlib
 import dataclasses
-import hashlib
+import logging
 import shutil
-import signal
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from streamer.engine.backend import Backend
+from streamer import ending, temporary
+from streamer.engine.backend import Backend, Device
 from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.files.inputs import PHOTOS, PIPE, Item, items
-from streamer.files.job import TranscodeJob, TranscodeOptions, prepare
+from streamer.files.job import TranscodeJob, TranscodeOptions, name_models, prepare
 from streamer.files.report import Reporter, Summary, reporter
 from streamer.files.transcode import Result, transcode
 from streamer.frame import Style
+from streamer.look import DEFAULT_TONE, TONES
 from streamer.photo import WRITES, read_photo, suffix_of, write_photo
 from streamer.ring.ring import Ring
 from streamer.ring.setup import resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
-from streamer.styles.model import NONE
 
-INTERRUPTED = 130  # what shells expect of a program that Ctrl-C ended
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,7 @@ class BatchOptions:
     style: str | None = None
     strength: float = 1.0
     preserve_color: bool = False
-    tone: float = 0.5
+    tone: float = TONES[DEFAULT_TONE]
     transcode: TranscodeOptions = field(default_factory=TranscodeOptions)
     preview: Path | None = None
     keep_location: bool = False
@@ -47,6 +46,7 @@ class BatchOptions:
     workers: int | None = None
     threads: int = 1
     gpus: int = 0
+    device: Device = "auto"
     ray_address: str | None = None
     as_json: bool = False
     dry_run: bool = False
@@ -62,11 +62,7 @@ def run(options: BatchOptions) -> int:
     with _pipes(options) as (inputs, output):
         found = items(inputs, output, style, list(catalogue))
         with contextlib.closing(reporter(options.as_json, options.output == PIPE)) as reports:
-            try:
-                return asyncio.run(_Batch(options, catalogue, style, reports).run(found))
-            except (KeyboardInterrupt, asyncio.CancelledError):
-                reports.note("stopped; the same command with --resume continues")
-                return INTERRUPTED
+            return ending.run(_Batch(options, catalogue, style, reports).run(found))
 
 
 @dataclass(slots=True)
@@ -79,9 +75,13 @@ class _Batch:
 
     async def run(self, found: list[Item]) -> int:
         """Returns the exit code. One file's failure does not stop the others."""
-        task = asyncio.current_task()
-        assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        try:
+            return await self._run(found)
+        except asyncio.CancelledError:
+            self.reports.note("stopped; the same command with --resume continues")
+            raise
+
+    async def _run(self, found: list[Item]) -> int:
         wanted = self.options.transcode
         if wanted.resume and not wanted.overwrite:
             found = [item for item in found if not self._is_done(item)]
@@ -121,7 +121,7 @@ class _Batch:
             if item.is_photo:
                 check_photo(item.source, item.target, wanted.overwrite)
                 return None
-            wanted = dataclasses.replace(wanted, style=self.style, models=self._models())
+            wanted = dataclasses.replace(wanted, style=self.style, models=self._models)
             return await asyncio.to_thread(prepare, item.source, item.target, wanted)
         except StreamerError as error:
             return self._failed(item, error)
@@ -150,20 +150,24 @@ class _Batch:
         except StreamerError as error:
             self._failed(item, error)
             return
+        except Exception as error:
+            log.debug("%s broke", item.source, exc_info=True)
+            self._failed(item, StreamerError(f"{item.source}: internal error: {error!r}"))
+            return
         for note in result.notes:
             self.reports.note(note)
         self.reports.done(result)
         self.summary.done += 1
 
+    @property
     def _models(self) -> str:
-        """Names the bytes that stylize: other weights or another engine give other frames."""
-        named = [name for name, _ in self.style.blend if name != NONE]
-        models = sorted({self.catalogue.find(name)[0].sha256 for name in named})
-        return hashlib.sha256(" ".join([self.options.backend, *models]).encode()).hexdigest()[:16]
+        return name_models(self.catalogue, self.style, self.options.backend)
 
     def _ring(self) -> Ring:
         options = self.options
-        size = resolve(options.backend, options.workers, options.threads, options.gpus)
+        size = resolve(
+            options.backend, options.workers, options.threads, options.gpus, options.device
+        )
         return ring_of(size, self.catalogue, self.style, address=options.ray_address)
 
     def _report_plan(self, item: Item, job: TranscodeJob | None) -> None:
@@ -227,14 +231,14 @@ def _pipes(options: BatchOptions) -> Iterator[tuple[tuple[str, ...], str | None]
         return
     if len(options.inputs) > 1:
         raise UsageError("a pipe takes one input and gives one output")
-    with tempfile.TemporaryDirectory(prefix="streamer-pipe-") as home:
+    with temporary.folder("pipe") as home:
         inputs, output = options.inputs, options.output
         if takes:
-            inputs = (str(_spool(Path(home) / "stdin")),)
+            inputs = (str(_spool(home / "stdin")),)
         if gives:
             suffix = Path(inputs[0]).suffix.lower()
             suffix = PHOTOS.get(suffix, ".mp4" if takes else suffix or ".mp4")
-            output = str(Path(home) / f"stdout{suffix}")
+            output = str(home / f"stdout{suffix}")
         yield inputs, output
         if gives and Path(output or "").exists():
             with Path(output or "").open("rb") as file, contextlib.suppress(BrokenPipeError):

@@ -1,14 +1,15 @@
 """ring → encode → **checkpoint** → mux: the encoded frames of an unfinished video, on disk.
 
 A hidden folder beside the target holds one file per segment. A segment counts once its .json is
-there; anything else left by a crash is ignored and overwritten. The target appears only when it
-is complete.
+there; anything else left by a crash is ignored and replaced. The target appears only when it is
+complete. The folder has to be ours alone: whoever could write to it could plant links in it.
 """
 
 import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,8 @@ class Checkpoint:
     """The folder of one target. Raises MediaError when it cannot be written."""
 
     def __init__(self, target: Path) -> None:
-        self.folder = target.with_name(f".{short(target.name)}.streamer")
+        # Absolute, for FFmpeg: "a:b" is an address otherwise.
+        self.folder = target.absolute().with_name(f".{short(target.name)}.streamer")
         self.unfinished = self.folder / f"whole{target.suffix}"
         self._job = self.folder / "job.json"
 
@@ -44,14 +46,18 @@ class Checkpoint:
         """Start again: `job` is everything that decides how the frames will look."""
         try:
             self.clear()
-            self.folder.mkdir()
+            self.folder.mkdir(mode=0o700)
             self._job.write_text(_json(job))
         except OSError as error:
             self.clear()
             raise MediaError(f"{self.folder.parent}: {error.strerror}") from error
 
     def job(self) -> dict[str, object] | None:
-        """What was started here; None: nothing, or by another version of this program."""
+        """What was started here; None: nothing, or by another version of this program.
+
+        Raises MediaError when the folder is a link, or others can write to it.
+        """
+        self._check_owner()
         try:
             job = json.loads(self._job.read_text())
         except (OSError, ValueError):
@@ -64,6 +70,18 @@ class Checkpoint:
         while (segment := self._read(len(done))) is not None:
             done.append(segment)
         return done
+
+    def _check_owner(self) -> None:
+        try:
+            status = self.folder.lstat()
+        except OSError:
+            return
+        ours = not hasattr(os, "geteuid") or status.st_uid == os.geteuid()
+        if not (stat.S_ISDIR(status.st_mode) and ours and not status.st_mode & 0o022):
+            raise MediaError(
+                f"{self.folder} is not a folder of yours alone, so what is in it is not trusted: "
+                "remove it"
+            )
 
     def path(self, number: int) -> Path:
         """The file of a segment."""
@@ -84,10 +102,10 @@ class Checkpoint:
         record = json.dumps({"pts": pts, "last_duration": last_duration})
         try:
             sync(self.path(number))
-            self.path(number).with_suffix(".yuv").write_bytes(smooth)
-            self.path(number).with_suffix(".npz").write_bytes(statistics)
-            with written_whole(self.path(number).with_suffix(".json")) as file:
-                file.write(record.encode())
+            states = {".yuv": smooth, ".npz": statistics, ".json": record.encode()}
+            for suffix, content in states.items():  # the record last: then the segment counts
+                with written_whole(self.path(number).with_suffix(suffix)) as file:
+                    file.write(content)
         except OSError as error:
             raise MediaError(f"{self.folder.parent}: {error.strerror}") from error
         if number > 0:
@@ -157,7 +175,8 @@ class Segments:
     def write(self, image: Image, pts: int, duration: int) -> None:
         """Smooth and encode a frame."""
         if self._writer is None:
-            self._writer = SegmentWriter(self._checkpoint.path(self._number), self._encoding)
+            path = fresh(self._checkpoint.path(self._number))
+            self._writer = SegmentWriter(path, self._encoding)
             self._pts = []
         self._writer.write(self._smoother(image, self._smooth), pts, duration)
         self._pts.append(pts)
@@ -188,6 +207,16 @@ def short(name: str, most: int = 200) -> str:
         return name
     told_by = hashlib.sha256(name.encode()).hexdigest()[:8]
     return f"{name.encode()[: most - 9].decode(errors='ignore')}-{told_by}"
+
+
+def fresh(path: Path) -> Path:
+    """`path`, a new and empty file now; a link that was there is gone. Raises MediaError."""
+    try:
+        path.unlink(missing_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+    except OSError as error:
+        raise MediaError(f"{path.parent.parent}: {error.strerror}") from error
+    return path
 
 
 def sync(path: Path) -> None:

@@ -7,10 +7,10 @@ stretched.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 import numpy as np
@@ -19,6 +19,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
+from streamer import temporary
 from streamer.avframe import to_frame, to_image
 from streamer.files.container import (
     BT709,
@@ -100,8 +101,8 @@ class ToImage:
         return to_image(self._graph.vpull())
 
     def _build(self, frame: VideoFrame, shape: Shape) -> Graph:
-        with TemporaryDirectory(prefix="streamer-tone-") as home:
-            table = Path(home) / "sdr.cube"
+        with temporary.folder("tone") as home:
+            table = home / "sdr.cube"
             if shape.colors.hdr:
                 hlg = shape.colors.transfer == HLG
                 table.write_text(_cube_text(cube(hlg, self._peak_nits)))
@@ -125,7 +126,8 @@ def _steps(
     if shape.colors.hdr:
         matrix = MATRICES_HDR.get(shape.colors.matrix, "bt2020nc")
         steps.append(("scale", f"in_color_matrix={matrix}:in_range={span}"))
-        steps += [("format", "gbrp16le"), ("lut3d", f"file={table}:interp=tetrahedral")]
+        file = re.sub(r"([\\':])", r"\\\1", str(table))
+        steps += [("format", "gbrp16le"), ("lut3d", f"file={file}:interp=tetrahedral")]
         source = "in_range=full"
     turn = (shape.rotation - canvas.rotation) % 360 // 90
     steps += TURNS[turn]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.packet import Packet
 from av.sidedata.sidedata import Type as SideData
@@ -72,8 +73,11 @@ class VideoInfo:
     display_matrix: tuple[int, ...] | None  # nine fixed-point numbers
 
 
-def open_video(path: Path) -> InputContainer:
-    """Open for reading. Raises MediaError."""
+def open_video(path: Path, device: str | None = None, *, fall_back: bool = True) -> InputContainer:
+    """Open for reading; a `device` of FFmpeg decodes what it can. Raises MediaError.
+
+    What it cannot is decoded in software, or, without `fall_back`, not at all.
+    """
     try:
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: the file is empty")
@@ -82,6 +86,7 @@ def open_video(path: Path) -> InputContainer:
             mode="r",
             container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
             metadata_errors="replace",
+            hwaccel=HWAccel(device, allow_software_fallback=fall_back) if device else None,
         )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{path}: {reason(error)}") from error

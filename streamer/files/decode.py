@@ -34,7 +34,8 @@ class DecodedFrame:
 class Decoder:
     """Iterate to decode. `damaged` counts what could not be decoded so far.
 
-    `after` continues a run that got as far as this pts (of the new video).
+    `after` continues a run that got as far as this pts (of the new video). `device` is one of
+    FFmpeg's that decodes what it can.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class Decoder:
         *,
         deinterlace: bool = True,
         after: int | None = None,
+        device: str | None = None,
     ) -> None:
         self.damaged = 0
         self._video = video
         self._trim = trim
         self._shift = trim.shift(video.time_base)
         self._after = after
+        self._device = device
         self._deinterlacer = Deinterlacer() if deinterlace else None
         aspect = video.aspect or Fraction(1)
         shape = Shape(video.width, video.height, aspect, video.rotation, output_colors(video))
@@ -98,7 +101,7 @@ class Decoder:
     def _decoded(self) -> Iterator[tuple[VideoFrame, Shape]]:
         wanted = self._first_wanted()
         for seek_to in (wanted, None) if wanted is not None else (None,):
-            with open_video(self._video.path) as container:
+            with open_video(self._video.path, self._device) as container:
                 frames = self._from(container, seek_to)
                 first = next(frames, None)
                 landed_late = first is None or first[0].pts is None or first[0].pts > (seek_to or 0)

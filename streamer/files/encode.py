@@ -5,7 +5,7 @@ from __future__ import annotations  # Packet takes type arguments in its stub on
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Final
 import av
 import cv2
 import numpy as np
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
@@ -24,7 +25,7 @@ from streamer.files.container import Colors, VideoInfo, reason
 from streamer.frame import Image, i420_size
 
 _AVX512F: Final = 13  # OpenCV's number of it (CV_CPU_AVX_512F), which its Python side lacks
-HARDWARE: Final = ("nvenc", "qsv", "amf", "videotoolbox")
+HARDWARE: Final = ("nvenc", "qsv", "amf", "videotoolbox", "vaapi")
 VERSION: Final = av.__version__  # brings its own encoders: another one may give other frames
 GOP = 250  # most frames between two keyframes
 
@@ -62,17 +63,24 @@ class Encoding:
         return depth if depth == 0 or self.encoder.startswith("lib") else depth + 1
 
 
-def choose(video: VideoInfo, codec: str, encoder: str, crf: int | None) -> Encoding:
+def choose(
+    video: VideoInfo,
+    codec: str,
+    encoder: str,
+    crf: int | None,
+    preferred: Iterable[str] = (),
+) -> Encoding:
     """The encoding for a video; `encoder` is auto, software or one of HARDWARE.
 
-    auto takes the first hardware encoder that really encodes here, else software. Raises
-    UsageError for what cannot be, MediaError for an encoder that does not work here.
+    auto takes the first hardware encoder that really encodes here, of `preferred` if there are
+    any, else software. Raises UsageError for what cannot be, MediaError for an encoder that does
+    not work here.
     """
     if encoder == "software":
         return _working(video, codec, "software", crf)
     if encoder != "auto":
         return _working(video, codec, encoder, crf)
-    for kind in HARDWARE:
+    for kind in tuple(preferred) or HARDWARE:
         try:
             return _working(video, codec, kind, crf)
         except (MediaError, UsageError):
@@ -125,6 +133,7 @@ def _hardware(codec: str, kind: str, crf: int | None) -> tuple[str, dict[str, st
         "qsv": {"preset": "medium", "global_quality": quality},
         "amf": {"rc": "cqp", "qp_i": quality, "qp_p": quality},
         "videotoolbox": {"flags": "+qscale", "global_quality": str(118 * (100 - int(quality)))},
+        "vaapi": {"rc_mode": "CQP", "qp": quality},
     }[kind]
 
 
@@ -151,10 +160,16 @@ def grey_frame(encoding: Encoding) -> io.BytesIO:
 def open_encoder(container: OutputContainer, encoding: Encoding) -> VideoStream:
     """A new stream of `container` with its encoder."""
     os.environ.setdefault("SVT_LOG", "1")  # else SVT-AV1 reports its settings on stderr
-    stream = container.add_stream(encoding.encoder, encoding.rate, dict(encoding.options))
+    on_device = encoding.encoder.endswith("_vaapi")  # all others take frames in memory
+    stream = container.add_stream(
+        encoding.encoder,
+        encoding.rate,
+        dict(encoding.options),
+        hwaccel=HWAccel("vaapi") if on_device else None,
+    )
     assert isinstance(stream, VideoStream)
     stream.width, stream.height = encoding.width, encoding.height
-    stream.pix_fmt = "yuv420p"
+    stream.pix_fmt = "nv12" if on_device else "yuv420p"
     stream.time_base = stream.codec_context.time_base = encoding.time_base
     stream.codec_context.gop_size = GOP
     # PyAV asks for slices, which x264 takes as a loss of quality for speed nobody needs.

@@ -1,11 +1,14 @@
 """batch, uploads → **job** → transcode: what to do to one video, checked before the first frame."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
+from streamer.engine.backend import Backend
 from streamer.errors import UsageError
+from streamer.files import hardware
 from streamer.files.checkpoint import FRAMES
 from streamer.files.container import VideoInfo, probe
 from streamer.files.encode import VERSION, Encoding, choose
@@ -14,6 +17,8 @@ from streamer.files.passthrough import plan
 from streamer.files.tracks import Track, format_of
 from streamer.files.trim import TimeRange
 from streamer.frame import Style
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +33,7 @@ class TranscodeOptions:
     end_s: Fraction | None = None
     codec: str | None = None
     encoder: str = "auto"
+    hwaccel: str = "none"
     crf: int | None = None
     deinterlace: bool = True
     overwrite: bool = False
@@ -43,6 +49,7 @@ class TranscodeJob:
     options: TranscodeOptions
     plan: MuxPlan
     notes: tuple[str, ...]
+    device: str | None = None  # of FFmpeg, that decodes
 
     @property
     def video(self) -> VideoInfo:
@@ -61,13 +68,17 @@ def prepare(source: Path, target: Path, options: TranscodeOptions) -> TranscodeJ
     target_format = format_of(target)
     video = probe(source)
     codec = options.codec or ("vp9" if target_format == "webm" else "h264")
-    encoding = choose(video, codec, options.encoder, options.crf)
+    device = hardware.decoding_device(source, options.hwaccel)
+    encoding = choose(video, codec, options.encoder, options.crf, hardware.kinds(options.hwaccel))
     _check_format(target_format, codec)
     tracks = plan(video, target_format)
-    notes = _notes(video, encoding, tracks, target_format, target.suffix)
+    notes = (
+        *hardware.notes(options.hwaccel, device, encoding.encoder),
+        *_notes(video, encoding, tracks, target_format, target.suffix),
+    )
     mux_plan = MuxPlan(video, _trim(options), encoding, tracks)
     mux_plan.rehearse(target_format)
-    return TranscodeJob(source, target, options, mux_plan, tuple(notes))
+    return TranscodeJob(source, target, options, mux_plan, notes, device)
 
 
 def _check_paths(source: Path, target: Path, overwrite: bool) -> None:
@@ -112,6 +123,13 @@ def _notes(
     if step is not None and (video.time_base / step).denominator != 1:
         yield f"{suffix} keeps time in milliseconds: timestamps are rounded"
     yield from filter(None, (track.note(suffix) for track in tracks))
+
+
+def name_models(catalogue: Catalogue, style: Style, backend: Backend) -> str:
+    """Names the bytes that stylize: other weights or another engine give other frames."""
+    named = [name for name, _ in style.blend if name != NONE]
+    models = sorted({catalogue.find(name)[0].sha256 for name in named})
+    return hashlib.sha256(" ".join([backend, *models]).encode()).hexdigest()[:16]
 
 
 def fingerprint(job: TranscodeJob) -> dict[str, object]:

@@ -17,6 +17,7 @@ from streamer.files.decode import DecodedFrame
 from streamer.files.scene_statistics import SceneStatistics
 from streamer.frame import Frame, Image, Style, i420_size
 
+JOIN_S = 5.0  # for a thread to end that is asked to; one that hangs is left behind
 BUFFER_BYTES = 64 << 20  # of frames waiting at either end
 
 
@@ -88,7 +89,7 @@ class FileSource:
         """Stop decoding."""
         self._closed = True
         self._room.release()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, JOIN_S)
 
     def _decode(self) -> None:
         started = time.perf_counter()
@@ -163,7 +164,12 @@ class FileSink:
         while not self._queue.empty():
             self._queue.get_nowait()
         self._queue.put(None)
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._thread.join, JOIN_S)
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a frame is still being written, although this is closed."""
+        return self._thread.is_alive()
 
     def _encode(self) -> None:
         done = time.perf_counter()

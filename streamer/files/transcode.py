@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from streamer.errors import MediaError, StreamerError, UsageError
-from streamer.files.checkpoint import FRAMES, Checkpoint, Segment, Segments, sync
+from streamer.files.checkpoint import FRAMES, Checkpoint, Segment, Segments, fresh, sync
 from streamer.files.container import VideoInfo
 from streamer.files.decode import Decoder
 from streamer.files.job import TranscodeJob, fingerprint
@@ -25,6 +25,7 @@ from streamer.pipeline.smoother import Smoother
 from streamer.ring.flow import Flow
 
 REPORT_S = 0.25
+FROZEN_S = 300.0  # without any progress; longer than the ring tries a frame
 Write = Callable[[Image, int, int], None]
 
 
@@ -128,6 +129,7 @@ async def _encode(
         plan.trim,
         deinterlace=options.deinterlace,
         after=done[-1].pts[-1] if done else None,
+        device=job.device,
     )
     depth = depth_of(video.width, video.height)
     statistics = SceneStatistics(options.style, FRAMES, checkpoint.statistics(len(done) - 1))
@@ -152,15 +154,18 @@ async def _encode(
     before = _count(done)
     try:
         async with _reporting(job, source, sink, before, report):
-            with _ungrouped():
+            with pipeline.ungrouped():
                 await pipeline.run(source, flow, sink, on_stylized=statistics.on_stylized)
             await sink.finish()
         await asyncio.to_thread(segments.close)
+        if _count(checkpoint.segments()) != before + sink.written:
+            raise MediaError(f"{job.source}: frames got lost on their way to the disk")
     finally:
         flow.close()
         await source.close()
         await sink.close()
-        await asyncio.to_thread(segments.abandon)
+        if not sink.hangs:
+            await asyncio.to_thread(segments.abandon)
     return decoder
 
 
@@ -184,8 +189,12 @@ async def _assemble(job: TranscodeJob, checkpoint: Checkpoint) -> tuple[int, int
     segments = await asyncio.to_thread(checkpoint.segments)
     if not segments:
         raise UsageError(f"{job.source}: there is no frame between --start and --end")
-    target, unfinished = job.target, checkpoint.unfinished
-    damaged = await _in_thread(lambda stop: job.plan.write(segments, unfinished, stop))
+    target, unfinished = job.target, fresh(checkpoint.unfinished)
+    damaged = await _in_thread(
+        lambda stop: job.plan.write(segments, unfinished, stop),
+        lambda: unfinished.stat().st_size if unfinished.exists() else 0,
+        job,
+    )
     if target.exists() and not job.options.overwrite:
         raise UsageError(f"{target} exists already; --overwrite replaces it")
     try:
@@ -197,32 +206,37 @@ async def _assemble(job: TranscodeJob, checkpoint: Checkpoint) -> tuple[int, int
     return _count(segments), damaged
 
 
-async def _in_thread(work: Callable[[threading.Event], int]) -> int:
-    """The result of `work`, which is asked to stop, and waited for, when we are cancelled."""
+async def _in_thread(
+    work: Callable[[threading.Event], int], progress: Callable[[], int], job: TranscodeJob
+) -> int:
+    """The result of `work`, which is asked to stop, and waited for, when we are cancelled.
+
+    Raises MediaError when its `progress` does not change any more.
+    """
     stop = threading.Event()
     task = asyncio.create_task(asyncio.to_thread(work, stop))
+    seen, moved_at = progress(), time.monotonic()
     try:
-        return await asyncio.shield(task)
+        while not (await asyncio.wait([task], timeout=REPORT_S))[0]:
+            now, before = time.monotonic(), seen
+            if before != (seen := progress()):
+                moved_at = now
+            elif now - moved_at > FROZEN_S:
+                stop.set()
+                raise _frozen(job)
     except asyncio.CancelledError:
         stop.set()
         await asyncio.wait([task])
         raise
+    return task.result()
+
+
+def _frozen(job: TranscodeJob) -> MediaError:
+    return MediaError(f"{job.source}: nothing has moved for {FROZEN_S:g} s, so it is given up")
 
 
 def _count(segments: list[Segment]) -> int:
     return sum(len(segment.pts) for segment in segments)
-
-
-@contextlib.contextmanager
-def _ungrouped() -> Iterator[None]:
-    """Raises the first failure of a group instead of the group."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        first: BaseException = group
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from group
 
 
 @contextlib.asynccontextmanager
@@ -239,15 +253,21 @@ async def _reporting(
         report(_progress(job, source, sink, before, time.monotonic() - started))
 
     async def keep_reporting() -> None:
+        moved: tuple[float, int] | None = None
         while True:
+            if moved != (moved := (source.busy.working_s, sink.written)):
+                patience.reschedule(asyncio.get_running_loop().time() + FROZEN_S)
             await asyncio.sleep(REPORT_S)
             report_now()
 
-    task = asyncio.create_task(keep_reporting())
     try:
-        yield
-    finally:
-        task.cancel()
+        with pipeline.ungrouped():
+            async with asyncio.timeout(None) as patience, asyncio.TaskGroup() as tasks:
+                reporting = tasks.create_task(keep_reporting())
+                yield
+                reporting.cancel()
+    except TimeoutError:
+        raise _frozen(job) from None
     report_now()
 
 

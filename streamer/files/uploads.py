@@ -1,4 +1,4 @@
-"""server → **uploads** → job, transcode.
+"""server → **uploads** → apart.
 
 Of the uploaded videos one is stylized at a time, a few wait, and results are kept for an hour.
 All files are in one temporary folder, which is deleted when the server stops.
@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from streamer import temporary
 from streamer.errors import MediaError, ServerFullError, StreamerError, UsageError
+from streamer.files.apart import transcode_apart
 from streamer.files.inputs import CHANGED, KEPT, label
-from streamer.files.job import TranscodeOptions, prepare
-from streamer.files.transcode import Progress, transcode
+from streamer.files.job import TranscodeOptions
+from streamer.files.transcode import Progress
 from streamer.frame import Style
 from streamer.ring.flow import Flow
 
@@ -53,6 +55,11 @@ class VideoJob:
     def target(self) -> Path:
         """The stylized video; MP4 plays everywhere."""
         return self.folder / "stylized.mp4"
+
+    @property
+    def preview(self) -> Path:
+        """Its first stylized frame, which is there long before the video."""
+        return self.folder / "preview.jpg"
 
     @property
     def result_name(self) -> str:
@@ -129,11 +136,11 @@ class VideoJobs:
         for job_id in list(self._jobs):
             await self.remove(job_id)
         if self._home is not None:
-            await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
+            await asyncio.to_thread(temporary.remove, self._home)
 
     def _new_folder(self) -> Path:
         if self._home is None:
-            self._home = Path(tempfile.mkdtemp(prefix="streamer-videos-"))
+            self._home = temporary.new_folder("videos")
         return Path(tempfile.mkdtemp(dir=self._home))
 
     async def _receive(self, job: VideoJob, body: AsyncIterable[bytes]) -> None:
@@ -166,9 +173,15 @@ class VideoJobs:
             job.progress = progress
 
         options = TranscodeOptions(job.style, height_px=job.height_px)
-        prepared = await asyncio.to_thread(prepare, job.source, job.target, options)
-        result = await transcode(prepared, self._open_flow(), report)
-        job.message = "; ".join(result.notes)
+        notes = await transcode_apart(
+            job.source,
+            job.target,
+            options,
+            self._open_flow(),
+            report=report,
+            preview=job.preview,
+        )
+        job.message = "; ".join(notes)
 
 
 def _write(file: BinaryIO, part: bytes) -> None:

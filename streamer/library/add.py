@@ -1,20 +1,17 @@
 """A user's file → **add** → read, store: any network or picture as a style."""
 
-import json
-import subprocess
-import sys
-import tempfile
+import contextlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from streamer.errors import MediaError, ModelError, StreamerError, TooLargeError, UsageError
+from streamer.bounded import Bounded, EndedError, Limits
+from streamer.errors import ModelError
 from streamer.library import store
-from streamer.library.read import ERROR, ImportedModel
+from streamer.library.from_picture import MAX_PIXELS
+from streamer.library.read import ImportedModel, read
 
-MAX_READ_S = 60.0
-_ERRORS: dict[str, type[StreamerError]] = {
-    kind.__name__: kind for kind in (UsageError, MediaError, TooLargeError, ModelError)
-}
+LIMITS: Final = Limits(cpu_s=60.0, memory_bytes=4 << 30, wall_s=120.0)
 
 
 def import_model(
@@ -24,6 +21,7 @@ def import_model(
     title: str | None = None,
     license: str | None = None,
     values: str | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> tuple[str, ...]:
     """Add an ONNX network, a TransformerNet's state dict or a picture; returns its styles.
 
@@ -32,7 +30,7 @@ def import_model(
     """
     model_name = store.to_name(name or path.stem)
     store.check_free(model_name)
-    imported = read_in_process(path, model_name, values)
+    imported = read_in_process(path, model_name, values, max_pixels)
     entries = imported.entries
     if title:
         entries = (replace(entries[0], title=title), *entries[1:])
@@ -49,29 +47,17 @@ def import_model(
     )
 
 
-def read_in_process(path: Path, name: str, values: str | None = None) -> ImportedModel:
-    """As `read.read`, in a process that ends after MAX_READ_S or beyond its memory.
+def read_in_process(
+    path: Path, name: str, values: str | None = None, max_pixels: int = MAX_PIXELS
+) -> ImportedModel:
+    """As `read.read`, in a process that is ended beyond LIMITS.
 
     Raises UsageError, MediaError, ModelError.
     """
-    with tempfile.TemporaryDirectory(prefix="streamer-import-") as folder:
-        words = ["-P", "-m", "streamer.library.read", str(path), name, values or "", folder]
+    with contextlib.closing(Bounded(LIMITS)) as process:
         try:
-            done = subprocess.run(
-                [sys.executable, *words],
-                check=False,
-                capture_output=True,
-                text=True,
-                timeout=MAX_READ_S,
-            )
-        except subprocess.TimeoutExpired:
-            text = f"{path.name} is refused: it could not be tried out in {MAX_READ_S:g} s"
-            raise ModelError(text) from None
-        if (error := Path(folder, ERROR)).exists():
-            kind, text = json.loads(error.read_text())
-            raise _ERRORS.get(kind, ModelError)(text)
-        try:
-            return ImportedModel.load(Path(folder))
-        except OSError:
-            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-            raise ModelError(f"{path.name} is refused: trying it out failed: {last}") from None
+            return process.call(read, path, name, values, max_pixels)
+        except EndedError as error:
+            raise ModelError(f"{path.name} is refused: {error}") from None
+        except RuntimeError as error:  # whatever a library raises
+            raise ModelError(f"{path.name} is refused: trying it out failed: {error}") from None

@@ -41,12 +41,12 @@ STYLE_PX = 256  # each side of the first network's input
 MAX_PIXELS = 100_000_000
 
 
-def picture_to_onnx(path: Path) -> bytes:
+def picture_to_onnx(path: Path, max_pixels: int = MAX_PIXELS) -> bytes:
     """A network of layout rgb1 that stylizes like the picture. Raises MediaError, ModelError."""
     model = _transform()
     graph = model.graph
     style = _drop_style_input(graph)
-    graph.initializer.append(numpy_helper.from_array(_predict(path), style))
+    graph.initializer.append(numpy_helper.from_array(_predict(path, max_pixels), style))
     return _finish(model)
 
 
@@ -67,9 +67,9 @@ def pictures_to_onnx(paths: Sequence[Path]) -> bytes:
     return _finish(model, weights)
 
 
-def _predict(path: Path) -> Array:
+def _predict(path: Path, max_pixels: int = MAX_PIXELS) -> Array:
     """The 100 numbers of a picture's style, (1, 1, 1, 100)."""
-    rgb = to_rgb(decode_photo(path.read_bytes(), MAX_PIXELS))
+    rgb = to_rgb(decode_photo(path.read_bytes(), max_pixels))
     small = cv2.resize(rgb, (STYLE_PX, STYLE_PX), interpolation=cv2.INTER_AREA)
     options = ort.SessionOptions()
     options.log_severity_level = 3

@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from streamer.errors import ModelError, first_line
+from streamer.errors import ModelError, first_line, to_install
 from streamer.library.onnx_graph import Graph
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def read_state_dict(path: Path) -> "dict[str, torch.Tensor]":
     try:
         import torch
     except ImportError:
-        hint = "pip install 'streamer[torch]'"
-        raise ModelError(f"a PyTorch file needs torch: {hint}") from None
+        raise ModelError(f"a PyTorch file needs torch; {to_install('torch')}") from None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles in an unusual protocol

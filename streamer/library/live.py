@@ -4,11 +4,11 @@ A picture that somebody sends becomes a style at once. It is kept in the data di
 workers of this machine look up a name that is new to them (`engine/stylizer.py`).
 """
 
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from streamer import temporary
 from streamer.errors import UnavailableError, UsageError
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import Blend
@@ -44,17 +44,15 @@ class LiveCatalogue:
         from streamer.library import store
         from streamer.library.add import import_model
         from streamer.library.read import PICTURES
-        from streamer.photo import decode_photo
 
         self._check_room()
-        decode_photo(picture, self._max_pixels)  # refuses other files, and large pictures
         file = Path(file_name)
         style_name = store.to_name(name) if name else store.free_name(file.stem)
         ending = file.suffix.lower()
-        with tempfile.TemporaryDirectory(prefix="streamer-style-") as folder:
-            path = Path(folder, style_name + (ending if ending in PICTURES else ".png"))
+        with temporary.folder("style") as folder:
+            path = folder / (style_name + (ending if ending in PICTURES else ".png"))
             path.write_bytes(picture)
-            (style,) = import_model(path, name=style_name)
+            (style,) = import_model(path, name=style_name, max_pixels=self._max_pixels)
         self._catalogue = Catalogue.load()
         return self._catalogue.entry(style)
 

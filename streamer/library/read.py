@@ -1,20 +1,16 @@
 """add → **read** → trial: any network or picture as an ONNX network that stylizes every size.
 
-`from_pytorch` and `from_picture` convert what is not ONNX. The bytes are a stranger's: `add` runs
-this module as a process that is limited in time and memory.
+`from_pytorch` and `from_picture` convert what is not ONNX. The bytes are a stranger's: `add` has
+them read in a process that is limited in time and memory.
 """
 
-import json
-import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Self
 
 from streamer.engine.onnx_file import Shape, inputs_of, make_size_dynamic, parse
-from streamer.errors import ModelError, StreamerError, UsageError
-from streamer.library.from_picture import picture_to_onnx
+from streamer.errors import ModelError, UsageError
+from streamer.library.from_picture import MAX_PIXELS, picture_to_onnx
 from streamer.library.from_pytorch import state_dict_to_onnx
 from streamer.library.trial import find_multiple, find_range
 from streamer.styles.manifest import NAME
@@ -23,9 +19,7 @@ from streamer.styles.model import LayoutName, ModelFile, StyleEntry
 CHECKPOINTS = (".pth", ".pt", ".model")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_FILE_BYTES = 256 * 2**20
-MAX_MEMORY_BYTES = 4 * 2**30
 MAX_STYLES = 1024
-ERROR = "error.json"
 _BLENDING = ["image", "style_weights"]  # inputs of layout rgb26
 _RANGES: dict[str, LayoutName] = {"0..255": "rgb255", "0..1": "rgb1", "-1..1": "rgb2"}
 
@@ -51,24 +45,15 @@ class ImportedModel:
         """Stands for it in a stylizer; its file is `data`."""
         return ModelFile(name, Path(name), "", self.layout, self.entries, multiple=self.multiple)
 
-    def save(self, folder: Path) -> None:
-        Path(folder, "data").write_bytes(self.data)
-        about = [self.layout, self.names, self.multiple, dict(self.facts)]
-        Path(folder, "about.json").write_text(json.dumps(about))
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """What `save` wrote. Raises OSError when there is nothing."""
-        layout, names, multiple, facts = json.loads(Path(folder, "about.json").read_text())
-        data = Path(folder, "data").read_bytes()
-        return cls(data, layout, tuple(names), multiple, facts)
-
-
-def read(path: Path, name: str, values: str | None = None) -> ImportedModel:
+def read(
+    path: Path, name: str, values: str | None = None, max_pixels: int = MAX_PIXELS
+) -> ImportedModel:
     """The network in a file, or the one that stylizes like a picture; called `name`.
 
     `values` is what black and white are to a network of one style: `0..255`, `0..1` or `-1..1`;
-    None finds out. Raises UsageError, ModelError, MediaError.
+    None finds out. Raises UsageError, ModelError, MediaError; TooLargeError for a picture of more
+    than `max_pixels`.
     """
     if not path.is_file():
         raise UsageError(f"there is no file {path}")
@@ -76,19 +61,19 @@ def read(path: Path, name: str, values: str | None = None) -> ImportedModel:
         raise UsageError(f"the values are one of {', '.join(_RANGES)}, not {values}")
     if path.stat().st_size > MAX_FILE_BYTES:
         raise UsageError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB")
-    imported = _open(path, name, _RANGES.get(values or ""))
+    imported = _open(path, name, _RANGES.get(values or ""), max_pixels)
     multiple = find_multiple(imported.model("trial"), imported.data, path.name)
     return replace(imported, multiple=multiple)
 
 
-def _open(path: Path, name: str, layout: LayoutName | None) -> ImportedModel:
+def _open(path: Path, name: str, layout: LayoutName | None, max_pixels: int) -> ImportedModel:
     ending = path.suffix.lower()
     if ending == ".onnx":
         return _open_onnx(path, name, layout)
     if ending in CHECKPOINTS:
         return ImportedModel(state_dict_to_onnx(path), "rgb255", (name,))
     if ending in PICTURES:
-        return ImportedModel(picture_to_onnx(path), "rgb1", (name,))
+        return ImportedModel(picture_to_onnx(path, max_pixels), "rgb1", (name,))
     supported = ", ".join((".onnx", *CHECKPOINTS, *PICTURES))
     raise UsageError(f"{path.name}: unsupported file type; supported are {supported}")
 
@@ -124,29 +109,3 @@ def _names(name: str, shape: Shape, listed: str) -> tuple[str, ...]:
     if len(set(names)) == count == len(names) and all(map(NAME.fullmatch, names)):
         return names
     return (name,) if count == 1 else tuple(f"{name}-{i}" for i in range(count))
-
-
-def main() -> None:
-    """Read the file PATH as NAME (and with VALUES, unless empty) and save the result in FOLDER."""
-    path, name, values, folder = sys.argv[1:]
-    limit_memory()
-    try:
-        imported = read(Path(path), name, values or None)
-    except StreamerError as error:
-        Path(folder, ERROR).write_text(json.dumps([type(error).__name__, str(error)]))
-    else:
-        imported.save(Path(folder))
-
-
-def limit_memory() -> None:
-    """Leave the processors to live streams, and the machine's memory to everybody."""
-    if sys.platform != "win32":
-        import resource
-
-        os.nice(5)
-        resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-if __name__ == "__main__":
-    main()

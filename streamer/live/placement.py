@@ -8,8 +8,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import shutil
-import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from streamer import temporary
 from streamer.errors import NotLiveError, ServerFullError
 from streamer.live.place import Answer, Report, Settings, open_place
 from streamer.live.placing import Load, Rate, choose, full
@@ -73,7 +72,7 @@ class Placement:
         """Until the first process is up. Raises RingError."""
         self._ring.ready = False  # whoever publishes now would find no place
         make = partial(open_place, self._settings)
-        self._home = Path(tempfile.mkdtemp(prefix="streamer-live-"))
+        self._home = temporary.new_folder("live", sockets=True)
         for process in await self._ring.start_processes(self._count, make):
             index = len(self._hosts)
             host = _Host(index, process, str(self._home / str(index)))
@@ -102,7 +101,7 @@ class Placement:
             writer.close()
         await asyncio.gather(*self._holding, return_exceptions=True)
         if self._home is not None:
-            shutil.rmtree(self._home, ignore_errors=True)
+            temporary.remove(self._home)
 
     # --- publishers ------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from dataclasses import asdict, dataclass
 
-from streamer.errors import StreamerError, UnknownStyleError
+from streamer.errors import StreamerError, UnknownStyleError, told
 from streamer.frame import AudioPacket, Frame, Style
 from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.look import Brush
@@ -76,8 +76,14 @@ class Session:
         self._asked: deque[object] = deque(maxlen=MAX_WAITING_ANSWERS)
         self._applied: deque[tuple[int, object]] = deque(maxlen=MAX_WAITING_ANSWERS)
 
+    @property
+    def reason(self) -> str:
+        """Why it was ended from here, if it was."""
+        return self._peer.reason
+
     async def run(self) -> None:
         """Carry the stream until the peer is gone. Raises what the pipeline raises."""
+        reason = ""
         try:
             async with asyncio.TaskGroup() as tasks:
                 reporting = tasks.create_task(self._report_loop())
@@ -92,10 +98,13 @@ class Session:
                     deadline_s=self._deadline_s,
                 )
                 reporting.cancel()
+        except Exception as error:
+            reason = told(error)
+            raise
         finally:
             self._broadcast.leave(self.id)
             self._flow.close()
-            await self._peer.close()
+            await self._peer.close(reason)
 
     async def send(self, frame: Frame) -> None:
         """The pipeline's sink: to the peer and to all viewers."""
@@ -106,9 +115,9 @@ class Session:
         """More ICE candidates, see `Endpoint.trickle`."""
         return await self._peer.trickle(fragment)
 
-    async def close(self) -> None:
-        """Close the connection; `run` then returns."""
-        await self._peer.close()
+    async def close(self, reason: str = "") -> None:
+        """Close the connection; `run` then returns. Its client is told the reason."""
+        await self._peer.close(reason)
 
     def on_message(self, text: str) -> None:
         """Handle a message of the data channel; its sender gets any error as an answer."""
@@ -198,7 +207,7 @@ class Session:
         self._style.update(
             now, peer.frames_in, self.stats.delivered.fps(now), self._ring.busy_s, len(self._ring)
         )
-        latency_s = self.stats.latency.quantile(0.5)
+        latency_s = self.stats.latency.quantile(0.5) + peer.late_s
         self._peer.set_latency(latency_s)
         self._broadcast.set_latency(self.id, latency_s)
         workers = [{"state": worker["state"]} for worker in self._ring.stats()]

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 
-from streamer.errors import NotLiveError, ServerFullError
+from streamer.errors import NotLiveError, ServerFullError, StreamerError, told
 from streamer.frame import AudioPacket
 from streamer.live.broadcast import Broadcasts
 from streamer.live.session import Defaults, Session
@@ -105,15 +105,15 @@ class Sessions:
         sessions = (session for session, _ in self._live.values())
         return {session.name: session.as_dict() for session in sessions if session.active}
 
-    async def close(self, session_id: str) -> bool:
-        """End a session; False when there is none of that id.
+    async def close(self, session_id: str, reason: str = "") -> bool:
+        """End a session, whose client is told the reason; False when there is none of that id.
 
         True once for a session that has already ended: browsers and OBS may disconnect before
         they send DELETE.
         """
         if found := self._live.get(session_id):
             session, task = found
-            await session.close()
+            await session.close(reason)
             await asyncio.wait({task}, timeout=2)
         ended = found is not None or session_id in self._hung_up
         with contextlib.suppress(ValueError):
@@ -126,14 +126,16 @@ class Sessions:
         for session, _ in list(self._live.values()):
             if session.name == name and session.is_silent(now):
                 log.info("- stream %s is silent: its place is given to a new publisher", name)
-                await self.close(session.id)
+                await self.close(session.id, "another publisher has taken its place")
 
     def stats(self) -> dict[str, dict[str, object]]:
         """The statistics of every session, by id."""
         return {key: session.as_dict() for key, (session, _) in self._live.items()}
 
     async def aclose(self) -> None:
-        await asyncio.gather(*(self.close(key) for key in list(self._live)))
+        await asyncio.gather(
+            *(self.close(key, "the server is stopping") for key in list(self._live))
+        )
         for _, task in list(self._live.values()):
             task.cancel()
 
@@ -142,11 +144,13 @@ class Sessions:
         try:
             with contextlib.suppress(asyncio.CancelledError):
                 await session.run()
-        except Exception:
+        except* StreamerError as error:
+            log.error("x stream %s: %s", session.name, told(error))
+        except* Exception:
             log.exception("x stream %s broke", session.name)
         finally:
             del self._live[session.id]
             self._hung_up.append(session.id)
-            log.info("- stream %s ends", session.name)
+            log.info("- stream %s ends%s", session.name, session.reason and f": {session.reason}")
         del session
         gc.collect()  # a connection is full of reference cycles that hold codecs and frames

@@ -1,6 +1,6 @@
 """server → **viewers** → viewer, fan-out.
 
-The viewers of all streams. A stream is encoded once per codec, however many watch it.
+The viewers of all streams. A stream is encoded once per codec and rung, however many watch it.
 """
 
 import asyncio
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from streamer.errors import ServerFullError
 from streamer.live.broadcast import Broadcast, Broadcasts
 from streamer.webrtc.codecs import Codec
-from streamer.webrtc.endpoint import loopback_options
 from streamer.webrtc.fan_out import FanOut
 from streamer.webrtc.options import PeerOptions
 from streamer.webrtc.viewer import Viewer
@@ -42,12 +41,11 @@ class Viewers:
 
     def __init__(self, broadcasts: Broadcasts, options: PeerOptions, max_viewers: int = 50) -> None:
         self._broadcasts = broadcasts
-        self._options = loopback_options(options) if options.loopback else options
+        self._options = options
         self._max_viewers = max_viewers
         self._answering = 0
         self._live: dict[str, Watching] = {}
         self._fan_outs: dict[tuple[str, Codec], tuple[FanOut, asyncio.Task[None]]] = {}
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="fan-out")
 
     async def answer(self, name: str, offer_sdp: str) -> Watching:
         """Add a viewer to a stream.
@@ -108,33 +106,37 @@ class Viewers:
         await asyncio.gather(*(self.close(key) for key in list(self._live)))
         for _, task in self._fan_outs.values():
             task.cancel()
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _keep(
         self, id_: str, viewer: Viewer, broadcast: Broadcast, held: contextlib.ExitStack
     ) -> None:
         """Until the connection, the stream or its encoder ends."""
-        fan_out, encoding = self._fan_out(broadcast, viewer.video_codec)
-        watching = asyncio.create_task(_watch(viewer, broadcast, fan_out))
-        idle = asyncio.create_task(broadcast.wait_idle(GRACE_S))
+        ends: list[asyncio.Task[None]] = []
         try:
-            await asyncio.wait({watching, idle, encoding}, return_when=asyncio.FIRST_COMPLETED)
+            fan_out, encoding = self._fan_out(broadcast, viewer.video_codec)
+            ends.append(asyncio.create_task(_watch(viewer, broadcast, fan_out)))
+            ends.append(asyncio.create_task(broadcast.wait_idle(GRACE_S)))
+            await asyncio.wait({*ends, encoding}, return_when=asyncio.FIRST_COMPLETED)
+        except Exception:
+            log.exception("x a viewer of %s cannot be served", broadcast.name)
         finally:
             held.close()
-            watching.cancel()
-            idle.cancel()
+            for task in ends:
+                task.cancel()
             await viewer.close()
             del self._live[id_]
             self._tidy()
-        for error in await asyncio.gather(watching, idle, return_exceptions=True):
+        for error in await asyncio.gather(*ends, return_exceptions=True):
             if isinstance(error, Exception):
                 log.error("x a viewer of %s was disconnected", broadcast.name, exc_info=error)
 
     def _fan_out(self, broadcast: Broadcast, codec: Codec) -> tuple[FanOut, asyncio.Task[None]]:
         key = broadcast.name, codec
         if key not in self._fan_outs:
-            fan_out = FanOut(codec, self._options.bitrate, self._threads)
+            threads = ThreadPoolExecutor(2, thread_name_prefix="fan-out")  # one for each rung
+            fan_out = FanOut(codec, self._options.bitrate, threads)
             encoding = asyncio.create_task(_run(fan_out, broadcast))
+            encoding.add_done_callback(lambda _: threads.shutdown(wait=False, cancel_futures=True))
             encoding.add_done_callback(lambda task: self._ended(key, task))
             self._fan_outs[key] = fan_out, encoding
         return self._fan_outs[key]
@@ -162,5 +164,7 @@ async def _watch(viewer: Viewer, broadcast: Broadcast, fan_out: FanOut) -> None:
 
 
 async def _run(fan_out: FanOut, broadcast: Broadcast) -> None:
-    with broadcast.tap(fan_out.frames):
+    with contextlib.ExitStack() as taps:
+        for rung in fan_out.rungs:
+            taps.enter_context(broadcast.tap(rung.frames))
         await fan_out.run()

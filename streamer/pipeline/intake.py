@@ -22,6 +22,11 @@ class Intake(Generic[T]):
         self._closed = False
         self._changed = asyncio.Event()
 
+    @property
+    def waits(self) -> bool:
+        """Whether an item can be taken."""
+        return self._newest is not None
+
     def put(self, item: T) -> None:
         """Offer an item; one that nobody took before it is dropped."""
         if self._closed:

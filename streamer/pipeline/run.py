@@ -4,8 +4,9 @@ Carries the frames of one stream, as two tasks: one feeds the ring, one delivers
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -51,6 +52,18 @@ async def run(
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_feed(source, flow, apply_style))
         tasks.create_task(delivery.run())
+
+
+@contextlib.contextmanager
+def ungrouped() -> Iterator[None]:
+    """Raises the first failure of a group instead of the group."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from group
 
 
 async def _feed(source: Source, flow: Flow, apply_style: Callable[[Frame], Frame]) -> None:

@@ -133,11 +133,14 @@ class RingEnd:
         self._busy.append((slot, image))
         self._connection.send(SlotFilled(slot, image.width, image.height, request))
 
-    def receive(self) -> Response | SlotsGranted:
-        """The oldest request's response, or a grant.
+    def receive(self) -> Response:
+        """The oldest request's response. Raises EOFError or OSError when the worker is gone."""
+        response = self.take()
+        assert isinstance(response, Response)  # of a worker that is not shared
+        return response
 
-        Raises EOFError or OSError when the worker is gone.
-        """
+    def take(self) -> Response | SlotsGranted:
+        """As `receive`, of a worker that may be shared: its response or its grant."""
         response = self._connection.recv()
         if isinstance(response, SlotsGranted):
             return response

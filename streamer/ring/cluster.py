@@ -9,30 +9,31 @@ import contextlib
 import hashlib
 import os
 import secrets
-import shutil
 import socket
-import tempfile
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+import subprocess
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from streamer import __version__
+import psutil
+
+from streamer import __version__, temporary
 from streamer.engine.stylizer import Stylizer
 from streamer.errors import (
-    ModelError,
     RingError,
     StreamerError,
     StylizeError,
     first_line,
 )
 from streamer.frame import Frame, Style
-from streamer.paths import cache_dir, written_whole
 from streamer.ring.channel import Response
 from streamer.ring.joining import checked
+from streamer.ring.sent_files import SentFiles, read_all
 from streamer.ring.worker import About, Worker
 
+WATCH_S = 0.25
 _OWN_TOKEN = secrets.token_hex(32)
 CALLS = 8  # at a time to a worker: `serve` holds one for life, for each ring
 NAMESPACE = "streamer"  # of the workers' names
@@ -59,7 +60,7 @@ class Workers:
 
     async def about(self, index: int) -> About:
         """What worker `index` runs on, once it is loaded and warm; raises as `serve` does."""
-        with self._gone(index):
+        async with self._gone(index):
             about = await self._actors[index].about.remote()
         assert isinstance(about, About)
         return about
@@ -70,14 +71,15 @@ class Workers:
         False: it runs on another machine, use `stylize`. Raises ConnectionError when its process
         died (call again: the next one is on its way) and RingError when there will be no next.
         """
-        with self._gone(index):
+        async with self._gone(index):
             return bool(await self._actors[index].serve.remote(address, index, self._shared))
 
-    @contextlib.contextmanager
-    def _gone(self, index: int) -> Iterator[None]:
+    @contextlib.asynccontextmanager
+    async def _gone(self, index: int) -> AsyncIterator[None]:
         try:
             yield
         except self._ray.exceptions.ActorDiedError as error:
+            await asyncio.sleep(2 * WATCH_S)  # `ended` may know better why
             raise RingError(f"worker {index} cannot start: {_cause(error)}") from error
         except self._ray.exceptions.RayActorError as error:
             raise ConnectionError(str(error)) from error
@@ -101,6 +103,11 @@ class Workers:
     def shortage(self) -> str | None:
         """See Cluster."""
         return None
+
+    async def ended(self) -> str:
+        """See Cluster; who did not start Ray does not know."""
+        await asyncio.Event().wait()
+        raise AssertionError
 
     def restart(self, index: int) -> None:
         """End a worker that does not answer; Ray starts another in its place."""
@@ -181,6 +188,7 @@ class Cluster(Workers):
         shared: int = 0,
     ) -> None:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # it prints a stack at SIGTERM
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # the ring tells of deaths itself
         if address is None:
             # As on desktops: Ray's ports listen on loopback only.
@@ -189,7 +197,8 @@ class Cluster(Workers):
         else:
             address = checked(address)
         super().__init__([], shared)
-        self._home: str | None = None
+        self._home: Path | None = None
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         if address is None:
             self._start_ray(workers * threads, gpus)
         else:
@@ -204,7 +213,7 @@ class Cluster(Workers):
         )(_Placed)
         run = secrets.token_hex(8)
         self._run = run.encode()
-        sent = {path: self._send(data) for path, data in _read(files)}
+        sent = {path: self._send(data) for path, data in read_all(files)}
         self._names = [f"streamer-{run}-{index}" for index in range(workers)]
         self._actors = [
             actor.options(name=name, namespace=NAMESPACE).remote(load, warm, sent, __version__)
@@ -236,47 +245,61 @@ class Cluster(Workers):
                 )
         return None
 
+    async def ended(self) -> str:
+        """What ended Ray, once that happens: no worker is started again then."""
+        while (what := self._what_ended()) is None:  # noqa: ASYNC110 - processes set no event
+            await asyncio.sleep(WATCH_S)
+        return what
+
+    def _what_ended(self) -> str | None:
+        """The first of Ray's own processes that is gone, if we started them."""
+        for name, process in self._processes.items():
+            if (code := process.poll()) is not None:
+                how = f"was killed (signal {-code})" if code < 0 else f"ended with code {code}"
+                return f"Ray is gone: its {name} {how}"
+        return None
+
     def stop(self) -> None:
         """End our workers, and Ray itself if we started it."""
-        for actor in self._actors:
-            with contextlib.suppress(Exception):  # Ray may be gone already; so are they
-                self._ray.kill(actor)
-        self._actors.clear()
-        with contextlib.suppress(Exception):
-            from ray.experimental.internal_kv import _internal_kv_del
+        if self._what_ended() is None:
+            for actor in self._actors:
+                with contextlib.suppress(Exception):  # it may be gone already
+                    self._ray.kill(actor)
+            with contextlib.suppress(Exception):
+                from ray.experimental.internal_kv import _internal_kv_del
 
-            _internal_kv_del(self._run, del_by_prefix=True, namespace=KEPT)
-        self._ray.shutdown()
+                _internal_kv_del(self._run, del_by_prefix=True, namespace=KEPT)
+            self._ray.shutdown()
+        else:  # `shutdown` would wait for it
+            for one in self._processes.values():
+                with contextlib.suppress(psutil.Error):
+                    for child in (*psutil.Process(one.pid).children(recursive=True), one):
+                        child.kill()
+        self._actors.clear()
         if self._home is not None:
-            shutil.rmtree(self._home, ignore_errors=True)
+            temporary.remove(self._home)
 
     def _start_ray(self, cpus: int, gpus: int) -> None:
-        self._home = tempfile.mkdtemp(prefix="streamer-")  # Ray opens its own folder to everybody
+        self._home = temporary.new_folder("ray", sockets=True)  # Ray opens its own to everybody
+        if self._ray.is_initialized():  # one that is gone
+            self._ray.shutdown()
         try:
-            self._ray.init(
-                address="local",  # never whatever cluster happens to run here
-                num_cpus=cpus,
-                num_gpus=gpus,
-                object_store_memory=_OBJECT_STORE_BYTES,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level="ERROR",
-                _temp_dir=f"{self._home}/r",
-            )
+            with _no_idle_helpers():
+                self._ray.init(
+                    address="local",  # never whatever cluster happens to run here
+                    num_cpus=cpus,
+                    num_gpus=gpus,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    _temp_dir=f"{self._home}/r",
+                )
         except Exception as error:  # Ray raises whatever comes to hand
-            shutil.rmtree(self._home, ignore_errors=True)
+            temporary.remove(self._home)
             raise RingError(f"Ray does not start: {error}") from error
-        self._stop_idle_helpers()
-
-    def _stop_idle_helpers(self) -> None:
-        """Autoscaler, dashboard and log collector: 160 MB that one machine has no use for.
-
-        They are our own children; Ray has no option to leave them out (2.60).
-        """
-        node = getattr(self._ray._private.worker, "_global_node", None)
-        for kill in ("kill_monitor", "kill_dashboard", "kill_log_monitor"):
-            with contextlib.suppress(Exception):  # an idle process more is no reason to fail
-                getattr(node, kill)()
+        node = self._ray._private.worker._global_node
+        self._processes = {name: one[0].process for name, one in node.all_processes.items()}
 
     def _join_ray(self, address: str) -> None:
         try:
@@ -302,7 +325,7 @@ class _Placed(Worker):
             raise RingError(
                 f"{socket.gethostname()} has streamer {__version__}, the server {version}"
             )
-        super().__init__(partial(load, _Files(files)) if files else load, warm)
+        super().__init__(partial(load, SentFiles(files, _fetch)) if files else load, warm)
 
     def about(self) -> About:
         """What this worker runs on."""
@@ -311,37 +334,11 @@ class _Placed(Worker):
         return replace(super().about(), address=ray.util.get_node_ip_address())
 
 
-class _Files:
-    """Where files of the machine that started the workers are on this one."""
+def _fetch(key: bytes) -> bytes | None:
+    from ray.experimental.internal_kv import _internal_kv_get
 
-    def __init__(self, sent: Mapping[Path, tuple[str, bytes]]) -> None:
-        self._sent = sent
-
-    def __call__(self, path: Path) -> Path:
-        """A file here of the same content, which comes over the cluster if need be."""
-        if path not in self._sent:
-            return path
-        sha256, key = self._sent[path]
-        kept = cache_dir() / "sent" / sha256
-        for here in (path, kept):
-            with contextlib.suppress(OSError):
-                if hashlib.sha256(here.read_bytes()).hexdigest() == sha256:
-                    return here
-        from ray.experimental.internal_kv import _internal_kv_get
-
-        data = _internal_kv_get(key, namespace=KEPT) or b""
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise ModelError(f"{path.name} did not come whole over the cluster")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(kept) as file:
-            file.write(data)
-        return kept
-
-
-def _read(files: Iterable[Path]) -> Iterator[tuple[Path, bytes]]:
-    for path in files:
-        with contextlib.suppress(OSError):  # who needs it will say so
-            yield path, path.read_bytes()
+    data: bytes | None = _internal_kv_get(key, namespace=KEPT)
+    return data
 
 
 def _share(gpus: int, workers: int) -> float:
@@ -350,6 +347,24 @@ def _share(gpus: int, workers: int) -> float:
     Rounded down, to what Ray counts in: workers whose sum is too large would never start.
     """
     return min(1.0, int(10_000 / -(-workers // gpus)) / 10_000) if gpus else 0
+
+
+@contextlib.contextmanager
+def _no_idle_helpers() -> Iterator[None]:
+    """Inside, Ray starts no autoscaler, dashboard and log collector.
+
+    One machine has no use for their 160 MB, and the dashboard asks clouds which of them this
+    machine is in, by name and by address. Ray has no option to leave them out (2.60).
+    """
+    from ray._private.node import Node
+
+    idle = ("start_monitor", "start_api_server", "start_log_monitor")
+    with contextlib.ExitStack() as stack:
+        for name in idle:
+            if hasattr(Node, name):
+                stack.callback(setattr, Node, name, getattr(Node, name))
+                setattr(Node, name, lambda *args, **options: None)
+        yield
 
 
 def _own_token() -> None:

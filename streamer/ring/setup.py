@@ -3,9 +3,8 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from streamer.engine.backend import Backend
+from streamer.engine.backend import Backend, Device
 from streamer.errors import UsageError
 
 GPU_DEPTH = 8
@@ -19,11 +18,14 @@ class Setup:
     workers: int
     threads: int = 1
     gpus: int = 0
+    device: Device = "auto"
 
     @property
-    def device(self) -> Literal["cpu", "cuda"]:
-        """Where each worker's networks run."""
-        return "cuda" if self.gpus else "cpu"
+    def place(self) -> Device:
+        """Where each worker's networks run; never `auto`."""
+        if self.gpus:
+            return "cuda"
+        return self.device if self.device in ("gpu", "npu") else "cpu"
 
     @property
     def depth(self) -> int:
@@ -32,6 +34,8 @@ class Setup:
 
     def __str__(self) -> str:
         flags = f"--backend {self.backend} --workers {self.workers} --threads {self.threads}"
+        if self.place in ("gpu", "npu"):
+            return f"{flags} --device {self.place}"
         return f"{flags} --gpus {self.gpus}" if self.gpus else flags
 
 
@@ -47,13 +51,46 @@ def gpus() -> int:
     return sum(device.name[6:].isdecimal() for device in Path("/dev").glob("nvidia[0-9]*"))
 
 
+def check_device(device: Device) -> None:
+    """Raises UsageError for one that this machine does not have."""
+    if device == "cuda" and not gpus():
+        raise UsageError("--device cuda: this machine has no NVIDIA GPU; without --device, the CPU")
+    if device in ("gpu", "npu"):
+        try:
+            from streamer.engine.openvino_engine import devices
+        except ImportError:
+            raise UsageError(f"--device {device} needs OpenVINO: pip install openvino") from None
+        found = devices()
+        if device not in found:
+            has = ", ".join(sorted(found)) or "none"
+            hint = "is its driver installed?"
+            raise UsageError(f"--device {device}: OpenVINO finds only {has} here; {hint}")
+
+
 def resolve(
-    backend: Backend, workers: int | None, threads: int | None, gpu_count: int | None
+    backend: Backend,
+    workers: int | None,
+    threads: int | None,
+    gpu_count: int | None,
+    device: Device = "auto",
 ) -> Setup:
     """What is not given comes from the machine: one worker per core or GPU, of one thread.
 
-    Raises UsageError for GPUs with a backend that cannot use them.
+    On OpenVINO's other devices it is one worker. Raises UsageError for a backend that cannot use
+    the device.
     """
+    if device in ("gpu", "npu"):
+        if backend not in ("auto", "openvino") or gpu_count:
+            raise UsageError(f"--device {device} needs --backend openvino, and no --gpus")
+        return Setup("openvino", workers or 1, threads or 1, 0, device)
+    if device == "cuda":
+        if backend not in ("auto", "torch") or gpu_count == 0:
+            raise UsageError("--device cuda needs --backend torch, and not --gpus 0")
+        backend = "torch"
+    if device == "cpu":
+        if gpu_count:
+            raise UsageError("--device cpu and --gpus exclude each other")
+        gpu_count = 0
     if gpu_count and backend != "torch":
         raise UsageError(f"--gpus needs --backend torch; {backend} runs on the CPU")
     each = threads or 1

@@ -29,7 +29,7 @@ def ring_of(
     later on, too. `shared`: rings in other processes use the same workers.
     """
     spec = StylizerSpec(
-        setup.backend, setup.threads, setup.device, catalogue.models, follow_catalogue
+        setup.backend, setup.threads, setup.place, catalogue.models, follow_catalogue
     )
     start = partial(
         Cluster,

@@ -5,16 +5,15 @@ Every task of a ring is owned here: one that breaks ends the ring with its reaso
 
 import asyncio
 import logging
-import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from streamer import temporary
 from streamer.errors import RingError
-from streamer.ring.channel import RingEnd
+from streamer.ring.channel import HELLO_S, RingEnd
 from streamer.ring.worker_handle import Make, Owner, Process, WorkerHandle, Workers
 
 log = logging.getLogger(__name__)
@@ -51,7 +50,7 @@ class Supervisor:
 
     async def start(self) -> None:
         """Until enough workers are up. Raises RingError, and whatever `start` raises."""
-        self._home = Path(tempfile.mkdtemp(prefix="streamer-ring-"))
+        self._home = temporary.new_folder("ring", sockets=True)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(self._home / "ring"))
         self._listener.listen()
@@ -61,6 +60,7 @@ class Supervisor:
             WorkerHandle(index, self._depth, self._workers, self._ring, self._shared)
             for index in range(len(self._workers))
         ]
+        self.own(self._watch(self._workers), "watching Ray")
         self.own(self._accept(self._listener), "accepting workers")
         self.own(self._watch_shortage(self._workers), "watch for free places")
         for index, handle in enumerate(self.handles):
@@ -77,7 +77,7 @@ class Supervisor:
             handle.disconnect()
         if self._listener is not None:
             self._listener.close()
-            shutil.rmtree(self._home, ignore_errors=True)
+            temporary.remove(self._home)
         if self._workers is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._workers.stop)
         self._thread.shutdown(wait=False)
@@ -157,11 +157,16 @@ class Supervisor:
                 await asyncio.sleep(MAX_RETRY_S / 10)
                 continue
             try:  # in a thread: it reads who connects
-                channel = await asyncio.to_thread(RingEnd, accepted, self._depth)
+                async with asyncio.timeout(2 * HELLO_S):
+                    channel = await asyncio.to_thread(RingEnd, accepted, self._depth)
                 self.handles[channel.index].plug_in(channel)
             except Exception as error:  # it died meanwhile, or is not a worker of ours
                 log.warning("a connection that is not a worker's: %r", error)
                 accepted.close()
+
+    async def _watch(self, workers: Workers) -> None:
+        """Without what starts workers, the ring fails."""
+        self._ring.fail(RingError(await workers.ended()))
 
     async def _tend(self, index: int, handle: WorkerHandle, workers: Workers) -> None:
         """Have a worker serve the ring, again after every death, until it is given up."""

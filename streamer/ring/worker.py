@@ -9,6 +9,7 @@ import queue
 import socket
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ class Worker:
         self._lock = threading.Lock()  # one batch at a time, whichever way it comes in
         self._switchboard: Switchboard | None = None
         self._preparation = Preparation(self._stylizer)
+        # An engine that still compiles while Python ends aborts the process.
+        weakref.finalize(self, self._preparation.stop)
         self._heights: OrderedDict[int, int] = OrderedDict()  # at last, by stream
         grey = Image(640, WARM_PX, np.full(i420_size(640, WARM_PX), 128, np.uint8))
         frame = Frame(grey, 0, VIDEO_TIME_BASE, 0.0, warm)
@@ -166,8 +169,9 @@ class Preparation:
         self._stylizer = stylizer
         self._failed: set[Task] = set()
         self._wanted: set[Task] = set()  # waiting or being prepared
-        self._queue: queue.LifoQueue[tuple[Task, Image, Style]] = queue.LifoQueue()
-        threading.Thread(target=self._run, name="prepare", daemon=True).start()
+        self._queue: queue.LifoQueue[tuple[Task, Image, Style] | None] = queue.LifoQueue()
+        self._thread = threading.Thread(target=self._run, name="prepare", daemon=True)
+        self._thread.start()
 
     def ready(self, image: Image, style: Style) -> bool:
         """Whether it can be stylized now; else it will be, soon.
@@ -182,9 +186,14 @@ class Preparation:
             self._queue.put((task, image, style))
         return False
 
+    def stop(self) -> None:
+        """Finish what is being compiled, and nothing more."""
+        self._queue.put(None)
+        self._thread.join()
+
     def _run(self) -> None:
-        while True:
-            task, image, style = self._queue.get()
+        while (wanted := self._queue.get()) is not None:
+            task, image, style = wanted
             try:
                 self._stylizer.prepare(image, style)
             except Exception:

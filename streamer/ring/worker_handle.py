@@ -50,6 +50,7 @@ class Workers(Protocol):
     async def serve(self, index: int, address: str) -> bool: ...
     async def stylize(self, index: int, frame: Frame) -> Response: ...
     def start_processes(self, count: int, make: Make) -> Sequence[Process]: ...
+    async def ended(self) -> str: ...
     def restart(self, index: int) -> None: ...
     def stop(self) -> None: ...
 
@@ -199,13 +200,21 @@ class WorkerHandle:
 
     def _wait(self, frame: InFlight, patience_s: float) -> None:
         loop = asyncio.get_running_loop()
-        frame.timer = loop.call_later(patience_s, self._overdue, frame)
+        frame.timer = loop.call_later(patience_s, self._owned, self._overdue, frame)
+
+    def _owned(self, call: Callable[..., None], *args: object) -> None:
+        """A callback of the event loop, which would lose its error: it ends the ring instead."""
+        try:
+            call(*args)
+        except Exception as error:
+            log.exception("worker %d: %s broke", self.index, call.__name__)
+            self._ring.fail(RingError(f"the ring broke: {error!r}"))
 
     def _receive(self) -> None:
         """The worker's socket is readable."""
         assert self._channel is not None  # the reader goes when the channel goes
         try:
-            response = self._channel.receive()
+            response = self._channel.take()
         except Exception as error:  # its end, or bytes that make no sense: either way the end
             if not isinstance(error, EOFError | OSError):
                 log.error("worker %d sent what cannot be read: %r", self.index, error)
@@ -305,7 +314,7 @@ class WorkerHandle:
     def plug_in(self, channel: RingEnd) -> None:
         """The worker has connected: it is loaded and warm."""
         self.disconnect()
-        asyncio.get_running_loop().add_reader(channel.fileno(), self._receive)
+        asyncio.get_running_loop().add_reader(channel.fileno(), self._owned, self._receive)
         self._channel = channel
         self._connected()
 

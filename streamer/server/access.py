@@ -30,6 +30,7 @@ _PHONE = re.compile(r"/phone(?:\.svg)?$")  # gives the admin's token away
 _WHEP = re.compile(r"/whep/")
 _PUBLISH = re.compile(r"/(?:whip|streams|stylize)/|/videos(?:/|$)")
 _ALL_STREAMS = re.compile(r"/(?:streams|stats|metrics)/?$")
+_FILES = re.compile(r"/(?:stylize/|videos(?:/|$))")  # of no stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Access:
     def _stream_allows(self, method: str, path: str) -> bool:
         if self.stream is None:
             return True
-        if _ALL_STREAMS.match(path):
+        if _ALL_STREAMS.match(path) or _FILES.match(path):
             return False
         image = _IMAGE.match(path) if method in _READ else None
         named = image or _STREAM.match(path)

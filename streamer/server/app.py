@@ -14,7 +14,7 @@ from streamer.server.guard import Guard
 from streamer.server.interfaces import Catalogue, Live, Ring
 from streamer.server.metrics import Metrics, metric_routes
 from streamer.server.pages import add_docs, add_page, add_phone, add_watch
-from streamer.server.photos import photo_routes
+from streamer.server.photos import PhotoDecoder, photo_routes
 from streamer.server.streams import stream_routes
 from streamer.server.styles import style_routes
 from streamer.server.videos import video_routes
@@ -28,6 +28,7 @@ def create_app(
     catalogue: Catalogue,
     videos: VideoJobs,
     *,
+    decoder: PhotoDecoder,
     phone_url: str | None = None,
 ) -> ASGIApp:
     """The application behind its guard; `phone_url` is how a phone reaches it."""
@@ -42,7 +43,7 @@ def create_app(
     metrics = Metrics(ring, live)
     for routes in (
         metric_routes(ring, metrics),
-        photo_routes(config.max_photo_pixels, ring, catalogue, metrics.photo_s.observe),
+        photo_routes(config.max_photo_pixels, decoder, ring, catalogue, metrics.photo_s.observe),
         style_routes(catalogue),
         signalling_routes("whip", ring, live.publishers, config.ice_servers),
         signalling_routes("whep", ring, live.viewers, config.ice_servers),
@@ -50,8 +51,8 @@ def create_app(
         video_routes(ring, catalogue, videos),
     ):
         app.include_router(routes)
-    add_watch(app)
+    add_watch(app, config.root_path)
     add_docs(app)
     add_phone(app, phone_url)
-    add_page(app)
+    add_page(app, config.root_path)
     return Guard(app, config)

@@ -6,12 +6,12 @@ its user can read, as Jupyter does it.
 
 import contextlib
 import html
-import os
 import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
 
+from streamer import ending, temporary
 from streamer.paths import data_dir, written_whole
 
 _PAGE = '<!doctype html><meta http-equiv="refresh" content="0; url={url}"><title>streamer</title>'
@@ -27,34 +27,25 @@ def opened(url: str) -> Iterator[None]:
         yield
         return
     path = data_dir() / f"open-{secrets.token_hex(4)}.html"
-    try:
+    with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):  # no browser, then: the URL is printed anyway
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with written_whole(path, 0o600) as file:
                 file.write(_PAGE.format(url=html.escape(url)).encode())
+            stack.enter_context(temporary.used(path))
             _open(path.as_uri())
         yield
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def _open(url: str) -> None:
     """In a session of its own: Ctrl-C in the terminal is not for the browser."""
     with contextlib.suppress(OSError):
-        _started.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "webbrowser", url],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        opener = subprocess.Popen(
+            [sys.executable, "-m", "webbrowser", url],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
-
-
-def is_browser(pid: int) -> bool:
-    """Whether a process belongs to a browser that was started here."""
-    try:
-        return os.getsid(pid) in {process.pid for process in _started}
-    except (OSError, AttributeError):  # gone, or Windows
-        return False
+        _started.append(opener)
+        ending.spare(opener.pid)

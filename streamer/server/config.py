@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from streamer.errors import UsageError
-from streamer.look import Brush
+from streamer.look import DEFAULT_TONE, TONES, Brush
 from streamer.ring.setup import Setup
 from streamer.server.origin import parse_origin
 from streamer.webrtc.ice_server import IceServer
 
 MIN_TOKEN_CHARACTERS = 16
+_ROOT_PATH = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, section 2.1
 
 
@@ -27,6 +28,8 @@ class Config:
     port: int = 8000  # 0: any free port
     token: str | None = None
     allowed_origins: tuple[str, ...] = ()
+    embed_origins: tuple[str, ...] = ()  # pages that may show /watch/NAME in a frame
+    root_path: str = ""  # where a reverse proxy has the server, such as /paint
     tls_cert: Path | None = None
     tls_key: Path | None = None
     max_peers: int = 4
@@ -42,7 +45,7 @@ class Config:
 
     style: str | None = None  # None: the catalogue's first
     smooth: float = 0.0
-    tone: float = 0.5
+    tone: float = TONES[DEFAULT_TONE]
     brush: Brush = "medium"
     calm: bool = True
     height_px: int | Literal["auto"] = "auto"
@@ -50,7 +53,7 @@ class Config:
     deadline_s: float | None = None  # None: follows what the workers need
 
     start_bitrate_bps: int = 2_500_000
-    min_bitrate_bps: int = 300_000
+    min_bitrate_bps: int = 100_000
     max_bitrate_bps: int = 8_000_000
     ice_servers: tuple[IceServer, ...] = ()
     udp_ports: tuple[int, int] | None = None
@@ -84,12 +87,25 @@ class Config:
                 f"--host {self.host} can be reached from other machines, so it needs a --token"
             )
         for origin in self.allowed_origins:
-            _check_origin(origin)
+            _check_origin("--allow-origin", origin)
+            self._check_public(origin)
+        for origin in self.embed_origins:
+            _check_origin("--embed", origin)
+        if self.root_path and not _ROOT_PATH.fullmatch(self.root_path):
+            raise UsageError(f"--root-path {self.root_path!r} is not a path such as /paint")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise UsageError("give both --tls-cert and --tls-key, or neither")
         for path in (self.tls_cert, self.tls_key):
             if path is not None and not path.is_file():
                 raise UsageError(f"no such file: {path}")
+
+    def _check_public(self, origin: str) -> None:
+        """A page that others open lets them all in: by a reverse proxy, or by their browsers."""
+        parsed = parse_origin(origin)
+        if self.token is None and parsed is not None and not is_loopback(parsed.host):
+            raise UsageError(
+                f"--allow-origin {origin} is a page that others can open, so it needs a --token"
+            )
 
     def _check_video(self) -> None:
         if self.height_px != "auto":
@@ -132,9 +148,9 @@ def check_token(token: str) -> None:
         )
 
 
-def _check_origin(origin: str) -> None:
+def _check_origin(option: str, origin: str) -> None:
     if parse_origin(origin) is None:
-        raise UsageError(f"--allow-origin {origin!r} is not an origin such as https://example.org")
+        raise UsageError(f"{option} {origin!r} is not an origin such as https://example.org")
 
 
 def _within(name: str, value: float, low: float, high: float) -> None:

@@ -8,8 +8,10 @@ exchanged for a cookie.
 import asyncio
 import contextlib
 import ipaddress
+import re
 import socket
 import time
+from typing import Literal
 from urllib.parse import quote, urlencode
 
 from fastapi.exceptions import HTTPException
@@ -18,7 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from streamer.server.access import Guesses
+from streamer.server.access import Access, Guesses
 from streamer.server.config import Config
 from streamer.server.error_responses import error
 from streamer.server.origin import Origin, parse_origin
@@ -57,7 +59,9 @@ _CORS = {
 }
 _HOST_REFUSED = "use the server's IP address, or start it with --allow-origin and your origin"
 _UNAUTHORIZED = "send 'Authorization: Bearer TOKEN', or open the URL that the server printed"
+_READ_ONLY = "a token in this URL must be one that only watches: streamer token add --role watch"
 _CLOSE = {"Connection": "close"}
+_BY_URL = re.compile(r"/streams/[^/]+\.(?:jpg|mjpeg)$|/whep/")  # players that send no headers
 
 
 class Guard:
@@ -76,9 +80,17 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
-            await self._answer(Request(scope), receive, send)
+            await self._answer(Request(self._below_root(scope)), receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})
+
+    def _below_root(self, scope: Scope) -> Scope:
+        """Some proxies take --root-path off what they pass on, others do not."""
+        root, path = self._config.root_path, scope["path"]
+        if not root:
+            return scope
+        path = path.removeprefix(root) if path.startswith(f"{root}/") else path
+        return {**scope, "path": path, "root_path": root}
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         limit, deadline_s = self._bounds(request)
@@ -87,7 +99,8 @@ class Guard:
             accept()  # so that `http_server` keeps the connection
         body = _BoundedBody(receive, limit, deadline_s)
         with contextlib.suppress(ClientDisconnect):  # it went while we read: nobody to tell
-            await (refusal or self._app)(request.scope, body, self._with_headers(request, send))
+            whole = {**request.scope, "path": self._config.root_path + request.scope["path"]}
+            await (refusal or self._app)(whole, body, self._with_headers(request, send))
 
     async def _refuse(self, request: Request, limit: int) -> Response | None:
         """The answer to a request that is refused, or None."""
@@ -125,7 +138,8 @@ class Guard:
         if self._tokens is None or self._is_preflight(request):
             return None
         path = request.scope["path"]
-        in_url = request.query_params.get("token") if _is_page(path) else None
+        page, by_url = _is_page(path), _BY_URL.match(path)
+        in_url = request.query_params.get("token") if page or by_url else None
         offered = self._offered(request) if in_url is None else in_url
         access = self._tokens.find(offered) if offered else None
         if access is None:
@@ -137,7 +151,9 @@ class Guard:
             )
         if not access.allows(request.method, path):
             return error(403, "forbidden", f"this token is for the role {access.role} only", _CLOSE)
-        return None if in_url is None else self._to_cookie(request, in_url)
+        if in_url is not None and by_url and access.role != "watch":
+            return error(403, "forbidden", _READ_ONLY, _CLOSE)
+        return self._to_cookie(request, in_url, access) if page and in_url else None
 
     def _is_preflight(self, request: Request) -> bool:
         """Browsers send these without credentials; they change nothing."""
@@ -150,14 +166,29 @@ class Guard:
             return token.strip()
         return request.cookies.get(self._cookie, "")
 
-    def _to_cookie(self, request: Request, token: str) -> Response:
-        """Exchange the token in the URL for a cookie, to keep it out of the browser's history."""
+    def _to_cookie(self, request: Request, token: str, access: Access) -> Response:
+        """Exchange the token in the URL for a cookie, to keep it out of the browser's history.
+
+        In a frame of --embed, which is of another site, browsers keep only a partitioned cookie
+        that is secure; only a token that can change nothing gets one.
+        """
         rest = urlencode([(k, v) for k, v in request.query_params.multi_items() if k != "token"])
-        path = quote(request.scope["path"])
+        path = quote(self._config.root_path + request.scope["path"])
         response = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
-        secure = self._config.scheme == "https"
-        response.set_cookie(self._cookie, token, httponly=True, samesite="strict", secure=secure)
+        framed = access.role == "watch" and self._is_embedded(request)
+        secure = framed or self._config.scheme == "https"
+        site: Literal["none", "strict"] = "none" if framed else "strict"
+        response.set_cookie(self._cookie, token, httponly=True, samesite=site, secure=secure)
+        if framed:  # Starlette knows the word on Python 3.14 only
+            response.headers["set-cookie"] += "; Partitioned"
         return response
+
+    def _is_embedded(self, request: Request) -> bool:
+        in_frame = request.headers.get("sec-fetch-dest") == "iframe"
+        return in_frame and self._may_be_embedded(request)
+
+    def _may_be_embedded(self, request: Request) -> bool:
+        return bool(self._config.embed_origins) and request.scope["path"].startswith("/watch/")
 
     def _bounds(self, request: Request) -> tuple[int, float]:
         """Bytes and seconds that the body may take."""
@@ -169,6 +200,10 @@ class Guard:
 
     def _with_headers(self, request: Request, send: Send) -> Send:
         extra = dict(_HEADERS)
+        if self._may_be_embedded(request):
+            ancestors = " ".join(["frame-ancestors 'self'", *self._config.embed_origins])
+            extra["Content-Security-Policy"] = _POLICY.replace("frame-ancestors 'none'", ancestors)
+            del extra["X-Frame-Options"]  # it knows no other origins
         if self._is_allowed_origin(request):
             extra |= _CORS | {"Access-Control-Allow-Origin": request.headers["origin"]}
 

@@ -19,6 +19,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from streamer.errors import StreamerError
 from streamer.server.config import Config
 from streamer.server.places import Places
 
@@ -72,7 +73,9 @@ async def _run(server: "_Uvicorn", listener: socket.socket) -> None:
     try:
         done, _ = await asyncio.wait({accepting, answering}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            task.result()
+            if (error := task.exception()) is not None:
+                log.error("HTTP broke", exc_info=error)
+                raise StreamerError(f"HTTP cannot be answered any more: {error!r}")
     finally:
         accepting.cancel()
         server.should_exit = True
@@ -143,9 +146,11 @@ class _Acceptor:
                 ssl=context,
                 ssl_handshake_timeout=HANDSHAKE_S if context else None,
             )
-        except (OSError, ssl.SSLError):
+        except Exception as failure:
             self._places.leave(connection)
             sock.close()
+            if not isinstance(failure, OSError | ssl.SSLError):
+                log.exception("x a connection could not be answered")
 
     def _warn(self, line: str) -> None:
         if time.monotonic() - self._warned_at >= WARN_AGAIN_S:

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 
 from streamer.server import qr
 
+HTML = "text/html"
 PAGE = Path(__file__).parents[1] / "web"
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>streamer</title>
@@ -20,21 +21,21 @@ _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>stre
 or use the API: <a href="/docs">/docs</a>.</p></html>"""
 
 _DOCS = """<!doctype html><html lang="en"><meta charset="utf-8"><title>streamer API</title>
-<link rel="stylesheet" href="/docs/swagger-ui.css"><link rel="icon" href="/docs/favicon.png">
+<link rel="stylesheet" href="docs/swagger-ui.css"><link rel="icon" href="docs/favicon.png">
 <div id="swagger-ui"></div>
-<script src="/docs/swagger-ui-bundle.js"></script><script src="/docs/start.js"></script></html>"""
+<script src="docs/swagger-ui-bundle.js"></script><script src="docs/start.js"></script></html>"""
 
 # Without validatorUrl, Swagger UI shows our API to a validator on the internet.
-_START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#swagger-ui", validatorUrl: null,
+_START = """SwaggerUIBundle({url: "openapi.json", dom_id: "#swagger-ui", validatorUrl: null,
   deepLinking: true, presets: [SwaggerUIBundle.presets.apis]});"""
 
 
-def add_page(app: FastAPI) -> None:
+def add_page(app: FastAPI, root_path: str) -> None:
     """Serve the built page at `/`, or say how to build it.
 
     One route a file and no catch-all, so that other paths stay a JSON 404.
     """
-    _add_built(app, "/", "index.html")
+    _add_built(app, "/", "index.html", root_path)
     for path in sorted(PAGE.glob("*")):
         if path.is_dir():
             app.mount(f"/{path.name}", StaticFiles(directory=path), path.name)
@@ -60,25 +61,33 @@ def add_phone(app: FastAPI, url: str | None) -> None:
 def add_docs(app: FastAPI) -> None:
     """Swagger UI at /docs, its files taken from the fastapi-offline package."""
     static = Path(str(files("fastapi_offline"))) / "static"
-    _add_text(app, "/docs", _DOCS, "text/html")
+    _add_text(app, "/docs", _DOCS, HTML)
     _add_text(app, "/docs/start.js", _START, "text/javascript")
     for name in ("swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"):
         _add_file(app, f"/docs/{name}", static / name)
 
 
-def add_watch(app: FastAPI) -> None:
+def add_watch(app: FastAPI, root_path: str) -> None:
     """A page of one stream's video alone, for OBS's browser source or a projector.
 
     Its scripts are among the files of `add_page`.
     """
-    _add_built(app, "/watch/{name}", "watch.html")
+    _add_built(app, "/watch/{name}", "watch.html", root_path)
 
 
-def _add_built(app: FastAPI, route: str, name: str) -> None:
-    if (PAGE / name).is_file():
+def _add_built(app: FastAPI, route: str, name: str, root_path: str) -> None:
+    if (PAGE / name).is_file() and not root_path:
         _add_file(app, route, PAGE / name)
+    elif (PAGE / name).is_file():
+        _add_text(app, route, _moved((PAGE / name).read_text(encoding="utf-8"), root_path), HTML)
     else:
-        _add_text(app, route, _NOT_BUILT, "text/html")
+        _add_text(app, route, _NOT_BUILT, HTML)
+
+
+def _moved(page: str, root_path: str) -> str:
+    """A built page for --root-path: its scripts read `data-root` and put it before every route."""
+    page = page.replace('="/', f'="{root_path}/')
+    return page.replace("<html ", f'<html data-root="{root_path}" ', 1)
 
 
 def _add_file(app: FastAPI, route: str, path: Path) -> None:

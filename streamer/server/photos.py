@@ -3,12 +3,14 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from streamer.frame import Style
+from streamer.bounded import EndedError, Limits, Pool
+from streamer.errors import MediaError
+from streamer.frame import Image, Style
 from streamer.look import BRUSHES, Brush
 from streamer.photo import decode_photo, encode_jpeg
 from streamer.server.admission import AdmissionLimit
@@ -17,6 +19,8 @@ from streamer.server.interfaces import Catalogue, Ring, require
 
 PHOTOS_AT_ONCE = 2
 PHOTOS_WAITING = 8
+# Of 50 megapixels HEIC takes most: 6 s and 1.2 GiB.
+LIMITS: Final = Limits(cpu_s=15.0, memory_bytes=2 << 30, wall_s=60.0)
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {}}},
@@ -26,8 +30,34 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+class PhotoDecoder:
+    """Decodes photos of strangers in processes that can be ended, one of which is kept warm."""
+
+    def __init__(self) -> None:
+        self._pool = Pool(PHOTOS_AT_ONCE, LIMITS, "streamer.photo")
+
+    def start(self) -> None:
+        """Have a process that is warm."""
+        self._pool.start()
+
+    async def decode(self, data: bytes, max_pixels: int) -> Image:
+        """As decode_photo; also raises MediaError for what takes too much time or memory."""
+        try:
+            return await asyncio.to_thread(self._pool.call, decode_photo, data, max_pixels)
+        except EndedError as error:
+            raise MediaError(f"the picture is refused: {error}") from None
+
+    async def aclose(self) -> None:
+        """Decodes nothing more."""
+        await asyncio.to_thread(self._pool.close)
+
+
 def photo_routes(
-    max_pixels: int, ring: Ring, catalogue: Catalogue, observe_s: Callable[[float], object]
+    max_pixels: int,
+    decoder: PhotoDecoder,
+    ring: Ring,
+    catalogue: Catalogue,
+    observe_s: Callable[[float], object],
 ) -> APIRouter:
     """`observe_s` gets the seconds that each photo took, from its last byte to its answer."""
     routes = APIRouter(tags=["photos"])
@@ -58,7 +88,7 @@ def photo_routes(
             data, _, _ = await read_image(request)
             began_at = time.monotonic()
             async with slot:
-                photo = await asyncio.to_thread(decode_photo, data, max_pixels)
+                photo = await decoder.decode(data, max_pixels)
                 stylized = await ring.stylize(photo, look, height_px)
                 jpeg = await asyncio.to_thread(encode_jpeg, stylized)
         observe_s(time.monotonic() - began_at)

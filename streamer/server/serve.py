@@ -8,16 +8,14 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import socket
 import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 
-import psutil
 from starlette.types import ASGIApp
 
+from streamer import ending, temporary
 from streamer.errors import MediaError
 from streamer.files.uploads import VideoJobs
 from streamer.frame import Style
@@ -37,30 +35,20 @@ from streamer.server.app import create_app
 from streamer.server.config import Config
 from streamer.server.http_server import serving
 from streamer.server.interfaces import Live
-from streamer.server.listen import bind, check_tls, urls
+from streamer.server.listen import bind, check_tls, notify_ready, urls
+from streamer.server.photos import PhotoDecoder
 from streamer.styles.catalogue import Catalogue
-from streamer.webrtc.codecs import Bitrate
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.options import PeerOptions
 
 log = logging.getLogger(__name__)
 
-PATIENCE_S = 30.0  # to stop everything; a Ray that is starting cannot be interrupted
-
 
 def run(config: Config) -> None:
-    """Serve until SIGINT or SIGTERM."""
+    """Serve until a signal says to stop. Raises StreamerError, and Stopped with code 0."""
     check_tls(config)
-    with bind(config.host, config.port) as listener, contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(serve(config, listener))
-
-
-async def serve(config: Config, listener: socket.socket) -> None:
-    """Serve on `listener` until a signal; a second signal ends the process at once."""
-    work = asyncio.create_task(_serve(config, listener))
-    _on_signal(work.cancel)
-    await asyncio.wait({work})
-    if not work.cancelled():
-        work.result()
+    with bind(config.host, config.port) as listener:
+        ending.run(_serve(config, listener), code=0)
 
 
 async def _serve(config: Config, listener: socket.socket) -> None:
@@ -75,6 +63,7 @@ async def _serve(config: Config, listener: socket.socket) -> None:
                     await placement.start()
                 gc.collect()
                 gc.freeze()  # all this stays; collecting it again took 0.3 s each time
+                notify_ready()
                 print(f"ready in {time.monotonic() - began_at:.1f} s; Ctrl-C stops", flush=True)
                 if config.open_browser and has_display():
                     closing.enter_context(browser.opened(addresses[0]))
@@ -129,16 +118,19 @@ def _assemble(
         live = Live(sessions, viewers, Pictures(broadcasts))
         parts = [sessions.aclose, viewers.aclose]
     videos = VideoJobs(lambda: ring.open(live=False))
+    decoder = PhotoDecoder()
+    decoder.start()
     app = create_app(
         config,
         ring,
         live,
         styles,
         videos,
+        decoder=decoder,
         phone_url=_for_phones(config, addresses),
     )
     closing = contextlib.AsyncExitStack()
-    for close in (*parts, videos.aclose):
+    for close in (*parts, videos.aclose, decoder.aclose):
         closing.push_async_callback(close)
     return ring, placement, closing, app
 
@@ -174,6 +166,8 @@ async def _camera(config: Config, broadcasts: Broadcasts) -> AsyncIterator[None]
             await broadcasts.of(name).forward_to(camera)
         except MediaError as failure:
             log.error("x %s", failure)
+        except Exception:
+            log.exception("x the virtual camera shows nothing any more")
 
     title = f"waiting for {name}"
     with VirtualCamera(width, height, config.target_fps, title=title) as camera:
@@ -183,34 +177,6 @@ async def _camera(config: Config, broadcasts: Broadcasts) -> AsyncIterator[None]
             yield
         finally:
             showing.cancel()
-
-
-def _on_signal(stop: Callable[[], object]) -> None:
-    """Call `stop` in the loop at the first signal; end the process at the second, or after 30 s.
-
-    The handlers stay until the process ends, because Ray is still stopping after the loop is.
-    """
-    loop = asyncio.get_running_loop()
-    patience = threading.Timer(PATIENCE_S, _end, (1,))
-    patience.daemon = True
-
-    def handle(number: int, _: object) -> None:
-        if patience.is_alive():
-            _end(128 + number)
-        patience.start()
-        loop.call_soon_threadsafe(stop)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
-
-
-def _end(code: int) -> None:
-    """End this process and its children; Ray's helpers would notice it seconds later."""
-    for child in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if not browser.is_browser(child.pid):
-                child.kill()
-    os._exit(code)
 
 
 @contextlib.contextmanager
@@ -244,10 +210,8 @@ def _token_file(token: str) -> Iterator[None]:
         print(f"the token is in {path}", flush=True)
     except OSError as failure:
         log.warning("x cannot write the token to %s: %s", path, failure.strerror)
-    try:
+    with temporary.used(path):
         yield
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def has_display() -> bool:

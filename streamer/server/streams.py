@@ -3,10 +3,11 @@
 Lists them, gives the newest image as JPEG or all of them as MJPEG, and changes the style.
 """
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -17,6 +18,7 @@ from streamer.server.whip import Name
 
 BOUNDARY = "frame"
 MJPEG_MAX = 8  # clients at once; viewers by WHEP take far less bandwidth
+MJPEG_FPS = 25.0  # what FFmpeg takes for granted: of more, OBS and VLC fall behind for ever
 
 _MULTIPART = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
 _CHANGE = Body(
@@ -29,10 +31,11 @@ def stream_routes(live: Live) -> APIRouter:
     readers: set[object] = set()
 
     @routes.get("")
-    async def listing() -> dict[str, dict[str, Any]]:
+    async def listing(request: Request) -> dict[str, dict[str, Any]]:
         """The streams that can be watched, at /watch/NAME and by WHEP at /whep/NAME."""
+        pages = f"{request.scope['root_path']}/watch"
         return {
-            name: {**stats, "viewers": live.viewers.count(name), "watch": f"/watch/{name}"}
+            name: {**stats, "viewers": live.viewers.count(name), "watch": f"{pages}/{name}"}
             for name, stats in live.publishers.active().items()
         }
 
@@ -84,11 +87,30 @@ class _Mjpeg(StreamingResponse):
 
 
 async def _parts(first: bytes, pictures: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield _part(first)
+    yield _part(first, time.time())
+    beat = Beat(MJPEG_FPS)
     async for jpeg in pictures:
-        yield _part(jpeg)
+        if beat.due(time.monotonic()):
+            yield _part(jpeg, time.time())
 
 
-def _part(jpeg: bytes) -> bytes:
-    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}"
-    return head.encode() + b"\r\n\r\n" + jpeg + b"\r\n"
+class Beat:
+    """Which frames to show so that there are at most `fps` in any second, evenly (pure)."""
+
+    def __init__(self, fps: float) -> None:
+        self._step_s = 1 / fps
+        self._due_at = float("-inf")
+
+    def due(self, now: float) -> bool:
+        """Whether to show a frame that comes now."""
+        if now < self._due_at:
+            return False
+        # The rest of a beat is kept, so that 30 fps become 25 and not 15.
+        self._due_at = max(self._due_at + self._step_s, now)
+        return True
+
+
+def _part(jpeg: bytes, at: float) -> bytes:
+    """`at` is in seconds since 1970."""
+    head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n"
+    return f"{head}X-Timestamp: {at:.6f}\r\n\r\n".encode() + jpeg + b"\r\n"

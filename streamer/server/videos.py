@@ -45,13 +45,24 @@ def video_routes(ring: Ring, catalogue: Catalogue, jobs: VideoJobs) -> APIRouter
             job = await jobs.upload(name, look, request.stream(), height_px=height_px)
         except ClientDisconnect:  # nobody reads the answer
             return Response(status_code=400)
-        return JSONResponse(job.as_dict(), 201, {"Location": f"/videos/{job.id}"})
+        location = f"{request.scope['root_path']}/videos/{job.id}"
+        return JSONResponse(job.as_dict(), 201, {"Location": location})
 
     @routes.get("/{job_id}")
     async def progress(job_id: str) -> Any:
         """State, frames done, frames per second, and the estimated time left."""
         job = jobs.find(job_id)
         return _not_found() if job is None else job.as_dict()
+
+    @routes.get("/{job_id}/preview", response_class=FileResponse)
+    async def preview(job_id: str) -> Response:
+        """The first stylized frame, a JPEG, as soon as there is one."""
+        job = jobs.find(job_id)
+        if job is None:
+            return _not_found()
+        if not job.preview.exists():
+            return error(409, "not_ready", "no frame is stylized yet; try again in a few seconds")
+        return FileResponse(job.preview, media_type="image/jpeg")
 
     @routes.get("/{job_id}/result", response_class=FileResponse)
     async def result(job_id: str) -> Response:

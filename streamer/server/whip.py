@@ -6,7 +6,10 @@ answer holds all candidates of the server; those of the client may come with the
 PATCH, or never. ICE restarts are refused, because a new POST costs no more.
 """
 
+import time
+from collections.abc import Callable
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
@@ -20,6 +23,7 @@ SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
 ETAG = '"1"'  # of the ICE session; without restarts there is only one
 
+Links = Callable[[], list[str]]  # values of `Link`; credentials of TURN change with time
 Name = Annotated[str, Path(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="names the stream")]
 
 
@@ -28,7 +32,10 @@ def signalling_routes(
 ) -> APIRouter:
     """The routes of `protocol`, "whip" or "whep"."""
     routes = APIRouter(prefix=f"/{protocol}/{{name}}", tags=["live"])
-    links = [_link(server) for server in ice_servers]
+
+    def links() -> list[str]:
+        return [_link(server.at(time.time())) for server in ice_servers]
+
     _add_offers(routes, protocol, ring, connections, links)
     _add_sessions(routes, connections)
     _add_options(routes, connections, links)
@@ -36,7 +43,7 @@ def signalling_routes(
 
 
 def _add_offers(
-    routes: APIRouter, protocol: str, ring: Ring, connections: Connections, links: list[str]
+    routes: APIRouter, protocol: str, ring: Ring, connections: Connections, links: Links
 ) -> None:
     @routes.post("", status_code=201, response_class=Response, openapi_extra=_OFFER)
     async def offer(name: Name, request: Request) -> Response:
@@ -51,8 +58,11 @@ def _add_offers(
             return error(503, "no_port", str(failure))
         except NotLiveError as failure:
             return error(409, "not_live", str(failure))
-        headers = {"Location": f"/{protocol}/{name}/{session.id}", "ETag": ETAG}
-        return _linked(Response(session.answer_sdp, 201, headers, SDP), links)
+        location = f"{request.scope['root_path']}/{protocol}/{name}/{session.id}"
+        if token := request.query_params.get("token"):  # a client without headers has it there
+            location += f"?{urlencode({'token': token})}"
+        headers = {"Location": location, "ETag": ETAG}
+        return _linked(Response(session.answer_sdp, 201, headers, SDP), links())
 
 
 def _add_sessions(routes: APIRouter, connections: Connections) -> None:
@@ -78,7 +88,7 @@ def _add_sessions(routes: APIRouter, connections: Connections) -> None:
         return error(404, "not_found", _NO_SESSION)
 
 
-def _add_options(routes: APIRouter, connections: Connections, links: list[str]) -> None:
+def _add_options(routes: APIRouter, connections: Connections, links: Links) -> None:
     @routes.api_route("", methods=["GET", "HEAD"], status_code=204, include_in_schema=False)
     async def no_content(name: Name) -> Response:
         return Response(status_code=204)
@@ -98,7 +108,7 @@ def _add_options(routes: APIRouter, connections: Connections, links: list[str]) 
         """Not to a preflight, which carries no token: it must not learn TURN credentials."""
         response = Response(headers={"Accept-Post": SDP, "Accept-Patch": FRAGMENT})
         preflight = "access-control-request-method" in request.headers
-        return response if preflight else _linked(response, links)
+        return response if preflight else _linked(response, links())
 
 
 _NO_SESSION = "no such session; it may have ended already"

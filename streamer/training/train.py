@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from rich.progress import TextColumn, TimeRemainingColumn
 
+from streamer.ending import Stopped
 from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.i420 import Pixels, to_rgb
 from streamer.library.download import progress_bar
@@ -133,7 +134,7 @@ def attend(run: Run, reports: Iterator[Progress], files: Files, photo: Pixels) -
                 if now - shown_at > PREVIEW_S or report.done == 1:
                     preview(run, photo, files.preview)
                     shown_at = time.monotonic()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped):
         run.save(files.checkpoint)
         text = f"stopped at step {run.step}; the same command goes on from there"
         raise StreamerError(text) from None

@@ -2,7 +2,8 @@
 
 aiortc reports nothing for the first three seconds and then starts from whatever arrives; a
 browser adopts every report of its first two seconds and later climbs by 8 % per second. So the
-first report is generous and early, and congestion takes it down from there. aiortc detects
+first report is generous and early, and congestion takes it down from there. A sender that numbers
+its packets across streams decides itself, by our transport-wide feedback. aiortc detects
 congestion (draft-ietf-rmcat-gcc-02, arrival-time filter and over-use detector); how far to back
 off is decided here.
 """
@@ -15,6 +16,7 @@ REPORT_MS = 500  # between two reports, as aiortc does
 EARLY_MS = 2000  # while the sender adopts every report at once
 EARLY_REPORT_MS = 100
 LOSS_BAD = 0.10  # of packets; below, retransmission copes (as in Google's congestion control)
+MEASURE_MS = 1000
 BACKOFF_MS = 300  # between two steps down: the first must take effect before the next
 BACKOFF_MAX = 0.5  # a camera that sends less than it may must not look like a slow path
 DRAIN = 0.85  # of the throughput, so that the queue empties
@@ -62,25 +64,43 @@ class RateControl:
 
 
 class UplinkEstimator:
-    """The estimate, and when to report it. Time in milliseconds of one clock."""
+    """The estimate, and when to report it. Time in milliseconds of one clock.
 
-    def __init__(self, uplink: Uplink) -> None:
+    `by_delay` False: only loss counts, for paths where delay says that a CPU is busy.
+    """
+
+    def __init__(self, uplink: Uplink, by_delay: bool = True) -> None:
+        self._by_delay = by_delay
         self._control = RateControl(uplink)
         self._estimator = RemoteBitrateEstimator()
         self._estimator.rate_control = self._control  # type: ignore[assignment]
         self._first_ms: int | None = None
         self._reported_ms = 0
         self._reported_bps = 0
+        self._arriving_bps: int | None = None
+        self._arrived = self._since_ms = 0
 
     @property
     def bps(self) -> int:
-        return self._control.bps
+        """What the sender may send; what it does send, when it decides itself (`measure`)."""
+        return self._control.bps if self._arriving_bps is None else self._arriving_bps
+
+    def measure(self, now_ms: int, size: int) -> None:
+        """Account for a packet of a sender that controls its rate itself."""
+        if now_ms - self._since_ms >= MEASURE_MS:
+            passed_ms = now_ms - self._since_ms if self._since_ms else MEASURE_MS
+            self._arriving_bps = self._arrived * 8000 // passed_ms
+            self._since_ms, self._arrived = now_ms, 0
+        self._arrived += size
 
     def add(self, now_ms: int, send_time: int, size: int, ssrc: int) -> bool:
         """Account for a packet (`send_time`: its abs-send-time extension); True: report now."""
         if self._first_ms is None:
             self._first_ms = now_ms
-        self._estimator.add(now_ms, send_time, size, ssrc)
+        if self._by_delay:
+            self._estimator.add(now_ms, send_time, size, ssrc)
+        else:
+            self._control.update(BandwidthUsage.NORMAL, self.bps, now_ms)
         every = EARLY_REPORT_MS if now_ms - self._first_ms < EARLY_MS else REPORT_MS
         if now_ms - self._reported_ms < every and self.bps >= self._reported_bps:
             return False

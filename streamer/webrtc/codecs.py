@@ -6,17 +6,17 @@ more than 10 %.
 """
 
 import os
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal, cast
 
 import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
-from av.video.reformatter import ColorRange, Colorspace
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from streamer.avframe import to_frame, to_image
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.depayload import VideoCodec
 from streamer.webrtc.jitter_buffer import EncodedFrame
 
@@ -29,6 +29,11 @@ DECODERS: dict[VideoCodec, str] = {
     "H265": "hevc",
 }
 FRAME = VIDEO_CLOCK_HZ // 30
+WORKED_PIXELS = 1920 * 1200  # more is scaled down on arrival
+POOR_BPS, POOR_PIXELS = 250_000, 640 * 360  # with less, half the sides look better
+MORE = 1.6  # times that until they are doubled again
+LEAST_PX = 120  # of height
+DIVIDE_EVERY_S = 3.0
 CORES = os.cpu_count() or 1
 BT601 = 6  # matrix coefficients of ITU-T H.273
 # Those of other matrices that FFmpeg's scaler converts.
@@ -68,15 +73,26 @@ class Decoder:
         return Frame(to_image(to_bt601(av_frame)), pts, VIDEO_TIME_BASE, arrived_at)
 
 
+def worked_size(width: int, height: int) -> tuple[int, int]:
+    """The size at which a picture that large goes on: at most `WORKED_PIXELS`, its shape kept."""
+    if width * height <= WORKED_PIXELS:
+        return width, height
+    scale = (WORKED_PIXELS / (width * height)) ** 0.5
+    return int(width * scale) // 2 * 2, int(height * scale) // 2 * 2
+
+
 def to_bt601(frame: av.VideoFrame) -> av.VideoFrame:
-    """The frame with the matrix of BT.601 and in video range, to 1/255.
+    """The frame with the matrix of BT.601 and in video range, to 1/255, in `worked_size`.
 
     WebRTC has no colour tags but those in the stream; without one, this is what browsers mean.
     """
     matrix, is_full = MATRICES.get(frame.colorspace), frame.color_range == ColorRange.JPEG
-    if matrix is None and not is_full:
+    width, height = worked_size(frame.width, frame.height)
+    if matrix is None and not is_full and (width, height) == (frame.width, frame.height):
         return frame
     return frame.reformat(
+        width,
+        height,
         format="yuv420p",
         src_colorspace=matrix or Colorspace.ITU601,
         dst_colorspace=Colorspace.ITU601,
@@ -86,18 +102,6 @@ def to_bt601(frame: av.VideoFrame) -> av.VideoFrame:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Bitrate:
-    """Bounds for the stream that we send, in bits per second."""
-
-    start: int = 2_500_000
-    min: int = 300_000
-    max: int = 8_000_000
-
-    def bound(self, bps: int) -> int:
-        return max(self.min, min(bps, self.max))
-
-
 class Encoder:
     """Encodes frames of any size at a bitrate that may change at any time.
 
@@ -105,7 +109,7 @@ class Encoder:
     again, which costs a keyframe, so small and frequent changes are ignored.
     """
 
-    def __init__(self, codec: Codec, bitrate: Bitrate) -> None:
+    def __init__(self, codec: Codec, bitrate: Bitrate, height_max: int | None = None) -> None:
         self.codec = codec
         self.keyframes = 0
         self._bitrate = bitrate
@@ -113,12 +117,16 @@ class Encoder:
         self._context: VideoCodecContext | None = None
         self._opened_at = 0  # pts
         self._last = -1  # pts
+        self._height_max = height_max
+        self._divisor = 1  # of both sides
+        self._divided_at: int | None = None  # pts
 
     def encode(self, frame: Frame, bps: int, keyframe: bool) -> "list[av.Packet[Any]]":
         """Blocking. No packet for a frame that is not later than the one before."""
         pts = int(frame.pts * frame.time_base / VIDEO_TIME_BASE)
         if pts <= self._last:
             return []
+        self._divide(frame.image, bps, pts)
         av_frame = self._av_frame(frame.image)
         av_frame.pts, av_frame.time_base, av_frame.duration = pts, VIDEO_TIME_BASE, FRAME
         av_frame.pict_type = PictureType.I if keyframe else PictureType.NONE
@@ -128,9 +136,33 @@ class Encoder:
         return packets
 
     def _av_frame(self, image: Image) -> av.VideoFrame:
-        if self.codec != "H264":
-            return to_frame(image)
-        return to_frame(image, image.width + image.width % 2, image.height + image.height % 2)
+        even = 2 if self.codec == "H264" else 1
+        scale = 1 / self._divisor
+        if self._height_max is not None and image.height > self._height_max:
+            scale = min(scale, self._height_max / image.height)
+        if scale == 1:
+            return to_frame(
+                image, image.width + image.width % even, image.height + image.height % even
+            )
+        width, height = (
+            max(2, round(side * scale / 2) * 2) for side in (image.width, image.height)
+        )
+        return to_frame(image).reformat(width, height, interpolation=Interpolation.AREA)
+
+    def _divide(self, image: Image, bps: int, pts: int) -> None:
+        """Fewer pixels when the bitrate is too low for all of them; seldom another number."""
+        if self._divided_at is None:
+            self._divided_at = pts  # a connection begins below what it can take
+        if pts - self._divided_at < DIVIDE_EVERY_S * VIDEO_CLOCK_HZ:
+            return
+        share = image.width * image.height / POOR_PIXELS
+        for divisor in (1, 2, 4):
+            poor_bps = POOR_BPS * (share / divisor**2) ** 0.75
+            enough = poor_bps * (MORE if divisor < self._divisor else 1)
+            if bps >= enough or image.height / divisor < 2 * LEAST_PX:
+                break
+        if divisor != self._divisor:
+            self._divisor, self._divided_at = divisor, pts
 
     def reset(self) -> None:
         """After an error: start again with the next frame."""
@@ -187,7 +219,8 @@ class Encoder:
             "preset": "superfast" if width * height <= 1280 * 720 else "ultrafast",
             "tune": "zerolatency",
             "maxrate": str(most),
-            "bufsize": str(most // 8),  # a keyframe is one burst: keep it small
+            "bufsize": str(most // 8),  # a keyframe is one burst: keep it small ...
+            "rc_init_occupancy": str(bps // 8),  # ... and the first one as small as the path asks
             "sc_threshold": "0",  # keyframes on request only
             "forced-idr": "1",
         }

@@ -1,5 +1,7 @@
 """browser ⇄ **data_channel** ⇄ session: short texts on the data channel "control"."""
 
+import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ log = logging.getLogger(__name__)
 
 LABEL = "control"
 MESSAGE_MAX = 16 * 1024  # characters
+FLUSH_S = 0.2
 MESSAGES_PER_S = 50.0
 MESSAGES_BURST = 100.0
 UNREAD_MAX = 256 * 1024  # bytes that the other side has not read yet
@@ -36,6 +39,13 @@ class ControlChannel:
         channel = self._channel
         if channel and channel.readyState == "open" and channel.bufferedAmount < UNREAD_MAX:
             channel.send(text)
+
+    async def flush(self) -> None:
+        """Wait until all that was sent is on its way, FLUSH_S at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FLUSH_S):
+                while self._channel and self._channel.bufferedAmount:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)  # aiortc tells nobody
 
     def _message(self, message: str | bytes) -> None:
         short = isinstance(message, str) and len(message) <= MESSAGE_MAX

@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Literal
 
 from aiortc import RTCConfiguration, RTCIceServer, RTCSessionDescription
@@ -22,6 +22,7 @@ from streamer.webrtc.peer_connection import PeerConnection, TransceiverFactories
 log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 2.0
+CHECK_S = 0.6  # twice, for what is stuck
 # What aiortc raises for an offer that it does not understand.
 UNUSABLE = (
     OperationError,
@@ -45,11 +46,13 @@ class Endpoint:
     ) -> None:
         self.closed = asyncio.Event()
         self.answer_sdp = ""
+        self.reason = ""  # why it was ended from here, if it was
         self._options = options
         self._direction = direction
         self._closing: asyncio.Task[None] | None = None
         self._offer: Offer | None = None
-        servers = [RTCIceServer(s.url, s.username, s.credential) for s in options.ice_servers]
+        known = (server.at(time.time()) for server in options.ice_servers)
+        servers = [RTCIceServer(s.url, s.username, s.credential) for s in known]
         # An explicit list, empty or not: without one aiortc asks a server of Google's.
         self._pc = PeerConnection(
             RTCConfiguration(iceServers=servers),
@@ -61,6 +64,7 @@ class Endpoint:
         self._timeout = asyncio.get_running_loop().call_later(
             options.connect_timeout_s, self._give_up
         )
+        self._checking: asyncio.TimerHandle | None = None
 
     @property
     def state(self) -> str:
@@ -90,11 +94,17 @@ class Endpoint:
     async def wait_closed(self) -> None:
         await self.closed.wait()
 
-    async def close(self) -> None:
-        """Close the connection, from whatever state; any number of times."""
-        self._start_closing()
+    async def close(self, reason: str = "") -> None:
+        """Close the connection, from whatever state; any number of times.
+
+        The other side is told the first `reason`, if it listens.
+        """
+        self._start_closing(reason)
         assert self._closing is not None
         await asyncio.shield(self._closing)
+
+    async def farewell(self) -> None:
+        """Called once, with the connection still open: tell the other side the reason."""
 
     def stop(self) -> None:
         """Called once when the connection ends: stop tracks and threads."""
@@ -114,6 +124,9 @@ class Endpoint:
                 await self._pc.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
             for transceiver in self._pc.getTransceivers():
                 transceiver.direction = self._direction
+            self._pc.accept_redundant_audio()
+            if self._options.by_delay:
+                self._pc.accept_transport_feedback()
             self.agreed()
             with _refusals():
                 await self._pc.setLocalDescription(await self._pc.createAnswer())
@@ -129,6 +142,8 @@ class Endpoint:
     def _state_changed(self) -> None:
         if self._pc.connectionState == "connected":
             self._timeout.cancel()
+            if self._checking is None:
+                self._check()
         elif self._pc.connectionState in ("failed", "closed"):
             self._start_closing()
 
@@ -137,13 +152,26 @@ class Endpoint:
             log.info("no connection within %s s of the answer", self._options.connect_timeout_s)
             self._start_closing()
 
-    def _start_closing(self) -> None:
+    def _check(self) -> None:
+        """Again and again, while connected: what hangs raises nothing."""
         if self._closing is None:
+            self._checking = asyncio.get_running_loop().call_later(CHECK_S, self._check)
+            if why := self._pc.stuck():
+                log.error("x a WebRTC connection hangs: %s", why)
+                self._start_closing(why)
+
+    def _start_closing(self, reason: str = "") -> None:
+        if self._closing is None:
+            self.reason = reason
             self._closing = asyncio.create_task(self._shut())
 
     async def _shut(self) -> None:
         self._timeout.cancel()
+        if self._checking is not None:
+            self._checking.cancel()
         self.stop()
+        if self.reason:
+            await self.farewell()
         try:
             await asyncio.wait_for(self._pc.close(), CLOSE_TIMEOUT_S)
         except TimeoutError:
@@ -161,16 +189,6 @@ def _refusals() -> Iterator[None]:
         yield
     except UNUSABLE as error:
         raise UsageError(f"this offer cannot be answered: {error}") from error
-
-
-def loopback_options(options: PeerOptions) -> PeerOptions:
-    """Without congestion control: on loopback, what looks like congestion is a busy CPU."""
-    bitrate, uplink = options.bitrate, options.uplink
-    return replace(
-        options,
-        bitrate=replace(bitrate, min=bitrate.start),
-        uplink=replace(uplink, min=min(uplink.start, uplink.max)),
-    )
 
 
 def google_bitrate_params(uplink: Uplink) -> dict[str, str]:

@@ -7,6 +7,7 @@ before aioice and aiortc see it: only who has passed a connectivity check may se
 
 import asyncio
 import ipaddress
+import logging
 import random
 import socket
 import time
@@ -21,6 +22,8 @@ from aioice.candidate import candidate_foundation, candidate_priority
 from aioice.ice import StunProtocol, relayed_candidate, server_reflexive_candidate
 
 from streamer.errors import MediaError
+
+log = logging.getLogger(__name__)
 
 RECEIVE_BUFFER = 1 << 20  # bytes; a keyframe comes in one burst
 QUEUE_MAX = 4096  # datagrams waiting for the event loop
@@ -130,12 +133,23 @@ class IceConnection(Connection):
         )
         self.refused: Counter[Refusal] = Counter()  # datagrams
         self.heard_at = time.monotonic()  # when the other side last sent anything
+        self.received = 0  # datagrams that were taken
         self.proven: set[tuple[str, int]] = set()  # where an authenticated message came from
         self._scope = scope
         self._own = own_addresses() if scope.loopback else frozenset()
         self._unproven_checks = 0
         self._taken = 0  # candidates of the other side
         self._lookups: set[asyncio.Task[None]] = set()
+
+    @property
+    def waits(self) -> bool:
+        """Whether a datagram can be taken."""
+        return not (self._closed or self._queue.empty())
+
+    async def recv(self) -> bytes:
+        data = await super().recv()
+        self.received += 1
+        return data
 
     async def get_component_candidates(
         self,
@@ -247,8 +261,10 @@ class IceConnection(Connection):
     async def _look_up(self, candidate: Candidate) -> None:
         try:
             await super().add_remote_candidate(candidate)
-        except (OSError, ValueError):  # no multicast here, or not a name
+        except Exception as error:
             self._taken -= 1
+            if not isinstance(error, OSError | ValueError):  # no multicast here, or not a name
+                log.exception("x a candidate could not be looked up")
 
     def _may_check(self, candidate: Candidate) -> bool:
         try:

@@ -2,7 +2,8 @@
 
 aiortc's jitter buffer releases a frame when the first packet of the *next* one arrives, which
 costs a frame interval (33 ms at 30 fps), and can wait for a lost packet for ever. This one uses
-the marker bit, requests what is missing, gives up after `HOLD_S`, and then waits for a keyframe.
+the marker bit, requests what is missing (`Repair`), gives it up in time, and then waits for a
+keyframe.
 Pure: `now` (monotonic seconds) is an argument.
 """
 
@@ -10,12 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from streamer.frame import VIDEO_CLOCK_HZ
+from streamer.webrtc.repair import Repair
 
-HOLD_S = 0.2  # a retransmission that takes longer shows as a freeze anyway
-RETRY_S = 0.05  # between two requests for the same packets
 PATIENCE_S = 1.0  # without a keyframe after a loss: some senders (OBS) never answer a PLI
 CAPACITY = 2048  # packets waiting or in one frame; a 1080p keyframe has about 500
-NACK_MAX = 128  # packets requested at a time
 JUMP_MAX = 3000  # a larger step in sequence numbers: the sender has restarted (RFC 3550, A.1)
 STEP_MAX = 10 * VIDEO_CLOCK_HZ  # media time never jumps farther than this between frames
 FIRST_STEP = VIDEO_CLOCK_HZ // 30
@@ -32,6 +31,7 @@ class Packet:
     marker: bool
     data: bytes
     arrived_at: float
+    is_rtx: bool = False  # a retransmission that says so (RFC 4588)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +97,19 @@ class JitterBuffer:
         self._parts: list[Packet] = []  # of the frame being assembled
         self._waiting: dict[int, Packet] = {}  # beyond a gap, oldest arrival first
         self._broken_at: float | None = None  # None: no keyframe seen yet
-        self._asked_at = 0.0
-        self._asked_to = -1
+        self._highest = -1
+        self._repair = Repair()
 
     def add(self, packet: Packet) -> list[EncodedFrame]:
         """Add a packet; the frames it completes (mostly none or one)."""
         index = self._place(packet)
+        self._repair.came(index, packet.is_rtx, packet.arrived_at)
         if self._next is None or index < self._next:
             return []
         self._waiting[index] = packet
+        if index > self._highest:
+            self._repair.gap(range(self._highest + 1, index), packet.arrived_at)
+            self._highest = index
         frames = list(self._collect())
         while self._stuck(packet.arrived_at):
             self._skip(packet.arrived_at)
@@ -122,22 +126,19 @@ class JitterBuffer:
         """Sequence numbers (16 bits) to request again; empty most of the time."""
         if not self._waiting or self._next is None:
             return []
-        gaps = [i for i in range(self._next, max(self._waiting)) if i not in self._waiting]
-        if gaps[-1] <= self._asked_to and now - self._asked_at < RETRY_S:
-            return []
-        self._asked_at, self._asked_to = now, gaps[-1]
-        return [i & 0xFFFF for i in gaps[:NACK_MAX]]
+        return [index & 0xFFFF for index in self._repair.due(now, self._next)]
 
     def _place(self, packet: Packet) -> int:
         if self._next is None:
-            self._next = packet.seq
+            self._next, self._highest = packet.seq, packet.seq - 1
         delta = (packet.seq - self._next + (1 << 15)) % (1 << 16) - (1 << 15)
         if abs(delta) > JUMP_MAX:
             self._waiting.clear()
             self._parts.clear()
             self.broke(packet.arrived_at)
             self._next, delta = packet.seq, 0
-            self._asked_to = -1
+            self._highest = packet.seq - 1
+            self._repair.clear()
         return self._next + delta
 
     def _collect(self) -> Iterator[EncodedFrame]:
@@ -180,7 +181,7 @@ class JitterBuffer:
         if len(self._parts) > CAPACITY or len(self._waiting) > CAPACITY:
             return True
         oldest = next(iter(self._waiting.values()), None)
-        return oldest is not None and now - oldest.arrived_at > HOLD_S
+        return oldest is not None and now - oldest.arrived_at > self._repair.hold_s
 
     def _skip(self, now: float) -> None:
         """Give up on what is missing; continue behind the next end of a frame."""

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 
 from streamer.webrtc.bandwidth import Uplink
-from streamer.webrtc.codecs import Bitrate
+from streamer.webrtc.congestion import Bitrate, Congestion, Rates
 from streamer.webrtc.ice_server import IceServer
+
+CAREFUL_BPS = 1_000_000  # where to begin on a path that nothing is known about
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +17,25 @@ class PeerOptions:
     loopback: bool = False  # media only from and to this machine
     udp_ports: range | None = None
     prefer: str = "H264"  # or "VP8"; the other one if the browser lacks it
-    max_pixels: int = 1920 * 1200
+    max_pixels: int = 4096 * 2304  # of a frame that is decoded; see also `worked_size`
     calm: bool = True  # removes noise from what comes in
     connect_timeout_s: float = 20.0
+    rates: Rates = field(default_factory=Rates)  # shared by all connections
+
+    @property
+    def by_delay(self) -> bool:
+        """Whether packets that come late mean a full path; on loopback, they mean a busy CPU."""
+        return not self.loopback
+
+    @property
+    def memory(self) -> Rates | None:
+        """What paths took before; None where there is nothing to learn."""
+        return None if self.loopback else self.rates
+
+    def congestion(self) -> Congestion:
+        """For the stream that one connection sends."""
+        start = self.bitrate.start if self.loopback else min(self.bitrate.start, CAREFUL_BPS)
+        return Congestion(self.bitrate, start_bps=start, by_delay=self.by_delay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,5 +58,6 @@ class PeerStats:
     bitrate_bps: int  # target of the encoder
     uplink_bps: int  # REMB sent to the browser
     messages_refused: int
+    late_s: float  # how long frames are held up on their way to us, the median
     heard_at: float  # when the other side last sent anything, monotonic
     datagrams_refused: int  # from strangers, malformed, or impossible to handle

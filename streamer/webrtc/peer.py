@@ -4,10 +4,11 @@ One WebRTC connection: its video as frames, stylized frames back on the same con
 audio back in step with them, and text on a data channel.
 """
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from aiortc import RTCDtlsTransport, RTCRtpSender
+from aiortc import RTCDtlsTransport
 
 from streamer.errors import UsageError
 from streamer.frame import AudioPacket, Frame, Sink, Source
@@ -15,10 +16,11 @@ from streamer.pipeline.intake import Intake
 from streamer.webrtc.audio import AudioTrack
 from streamer.webrtc.capture_time import CaptureTime
 from streamer.webrtc.data_channel import ControlChannel
-from streamer.webrtc.endpoint import Endpoint, google_bitrate_params, loopback_options
+from streamer.webrtc.endpoint import Endpoint, google_bitrate_params
 from streamer.webrtc.options import PeerOptions, PeerStats
 from streamer.webrtc.peer_connection import TransceiverFactories
 from streamer.webrtc.receiver import AudioReceiver, VideoReceiver
+from streamer.webrtc.red import AudioSender
 from streamer.webrtc.sender import VideoSender, VideoTrack
 
 
@@ -31,7 +33,6 @@ class Peer(Endpoint):
         on_message: Callable[[str], None],
         on_audio: Callable[[AudioPacket], None] = lambda packet: None,
     ) -> None:
-        options = loopback_options(options) if options.loopback else options
         self._threads = ThreadPoolExecutor(2, thread_name_prefix="peer")  # decode and encode
         self._intake: Intake[Frame] = Intake()
         self._video = VideoTrack(options.bitrate, self._threads)
@@ -45,8 +46,10 @@ class Peer(Endpoint):
                 "video": self._video_receiver,
             },
             sender={
-                "audio": lambda transport: RTCRtpSender(self._audio, transport),
-                "video": lambda transport: VideoSender(self._video, transport),
+                "audio": lambda transport: AudioSender(self._audio, transport),
+                "video": lambda transport: VideoSender(
+                    self._video, transport, options.congestion(), options.memory
+                ),
             },
             prefer=options.prefer,
         )
@@ -119,6 +122,7 @@ class Peer(Endpoint):
             bitrate_bps=self._video.target_bps,
             uplink_bps=receiver.uplink_bps if receiver else 0,
             messages_refused=self._control.refused,
+            late_s=receiver.late_s if receiver else 0.0,
             heard_at=self._pc.heard_at,
             datagrams_refused=self._pc.refused,
         )
@@ -127,6 +131,10 @@ class Peer(Endpoint):
         self._intake.close()
         self._video.stop()
         self._audio.stop()
+
+    async def farewell(self) -> None:
+        self._control.send(json.dumps({"ended": {"message": self.reason}}))
+        await self._control.flush()
 
     async def _shut(self) -> None:
         await super()._shut()
@@ -158,5 +166,6 @@ class Peer(Endpoint):
             max_pixels=self._options.max_pixels,
             uplink=self._options.uplink,
             calm=self._options.calm,
+            by_delay=self._options.by_delay,
         )
         return self._receiver

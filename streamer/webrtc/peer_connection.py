@@ -4,6 +4,7 @@ RTCPeerConnection creates its own parts and accepts no others; the private metho
 are where it does so. They are those of aiortc 1.16, which `pyproject.toml` pins.
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,18 +22,24 @@ from aiortc import (
     RTCRtpTransceiver,
     rtp,
 )
+from aiortc.codecs import is_rtx
+from aiortc.mediastreams import MediaStreamTrack
 from aiortc.rtcdtlstransport import (
     X509_DIGEST_ALGORITHMS,
     RTCDtlsParameters,
     SRTPProtectionProfile,
     State,
 )
-from aiortc.rtcrtpparameters import RTCRtpCodecParameters
+from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpCodecParameters
 from aiortc.rtcsctptransport import DataChunk, RTCSctpTransport
 from OpenSSL import SSL, crypto
 
-from streamer.errors import StreamerError
+from streamer.errors import StreamerError, told
 from streamer.webrtc.ice import IceConnection, IceScope
+from streamer.webrtc.red import is_red
+from streamer.webrtc.rtp_sender import RtpSender
+from streamer.webrtc.sender import FeedbackTrack
+from streamer.webrtc.transport_feedback import URI, split
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +70,8 @@ class TransceiverFactories:
 class PeerConnection(RTCPeerConnection):
     """An RTCPeerConnection within an `IceScope`, with our receivers and senders.
 
-    Emits "failure" when one of its tasks ends that should not. A packet that nobody can handle is
-    dropped and counted; aiortc would end the transport.
+    Emits "failure", with the reason, when one of its tasks ends that should not. A packet that
+    nobody can handle is dropped and counted; aiortc would end the transport.
     """
 
     def __init__(
@@ -81,11 +88,53 @@ class PeerConnection(RTCPeerConnection):
         self._scope = scope
         self._factories = factories
         self._ice: list[IceConnection] = []
+        self._waited: dict[object, int] = {}  # what has work, and how much it had done
+
+    def stuck(self) -> str | None:
+        """What has had work since the last call and did none of it; for the endpoint's timer."""
+        working: dict[object, tuple[int, str]] = {
+            ice: (ice.received, "what it sends is not read any more")
+            for ice in self._ice
+            if ice.waits
+        }
+        for sender in self.getSenders():
+            if isinstance(sender, RtpSender) and sender.started and _waits(sender.track):
+                working[sender] = (sender.packets, "nothing can be sent to it any more")
+        stuck = [why for one, (done, why) in working.items() if self._waited.get(one) == done]
+        self._waited = {one: done for one, (done, _) in working.items()}
+        return stuck[0] if stuck else None
+
+    def accept_transport_feedback(self) -> None:
+        """Agree to number packets across streams and to report those of the other side.
+
+        Call after `setRemoteDescription`. Both ways or not at all: once it is agreed to, Chromium's
+        camera waits for reports.
+        """
+        for section in self._RTCPeerConnection__remoteDescription().media:  # type: ignore[attr-defined]
+            offered = [one for one in section.rtp.headerExtensions if one.uri == URI]
+            for transceiver in self.getTransceivers():
+                if offered and section.kind == "video" and transceiver.mid == section.rtp.muxId:
+                    transceiver._headerExtensions += offered
+                    for codec in transceiver._codecs:
+                        if not is_rtx(codec):  # Firefox asks for this as well
+                            codec.rtcpFeedback.append(RTCRtcpFeedback(type="transport-cc"))
+
+    def accept_redundant_audio(self) -> None:
+        """Agree to RED for Opus if it is offered; call after `setRemoteDescription`."""
+        for section in self._RTCPeerConnection__remoteDescription().media:  # type: ignore[attr-defined]
+            opus = next((c for c in section.rtp.codecs if c.name.lower() == "opus"), None)
+            for transceiver in self.getTransceivers():
+                ours = transceiver._codecs
+                if opus and ours and ours[0].name == opus.name and transceiver.kind == "audio":
+                    both = f"{opus.payloadType}/{opus.payloadType}"
+                    ours[:0] = [
+                        red for red in section.rtp.codecs if is_red(red) and both in red.parameters
+                    ]
 
     def codec(self, kind: str) -> RTCRtpCodecParameters | None:
         """The codec agreed on, both ways; None: there is no such track."""
         agreed = (t._codecs for t in self.getTransceivers() if t.kind == kind)
-        return next((codecs[0] for codecs in agreed if codecs), None)
+        return next((one for codecs in agreed for one in codecs if not is_red(one)), None)
 
     def asks_for(self, kind: str) -> bool:
         """Whether the offer asks to receive that kind."""
@@ -131,6 +180,7 @@ class PeerConnection(RTCPeerConnection):
         transport, kind = transceiver.receiver.transport, transceiver.kind
         if kind in self._factories.sender:
             sender = self._factories.sender[kind](transport)
+            sender.on_failure = self._fail
             sender._stream_id = transceiver.sender._stream_id
             _set(transceiver, "_RTCRtpTransceiver__sender", sender)
         if kind in self._factories.receiver:
@@ -151,10 +201,24 @@ class PeerConnection(RTCPeerConnection):
         self._ice.append(connection)
         ice.iceGatherer._connection = ice._connection = connection
         ice._recv, ice._send = connection.recv, connection.send
+        _set(dtls, "_recv_next", partial(self._receive, dtls._recv_next))
         _set(dtls, "_validate_peer_identity", partial(_check_fingerprints, dtls))
-        for handler in ("_handle_rtp_data", "_handle_rtcp_data"):
-            _set(dtls, handler, self._isolated(getattr(dtls, handler)))
+        _set(dtls, "_handle_rtp_data", self._isolated(dtls._handle_rtp_data))
+        take_rtcp = partial(self._take_rtcp, dtls, dtls._handle_rtcp_data)
+        _set(dtls, "_handle_rtcp_data", self._isolated(take_rtcp))
         return dtls
+
+    async def _take_rtcp(
+        self, dtls: RTCDtlsTransport, handle: Callable[[bytes], Awaitable[None]], data: bytes
+    ) -> None:
+        """Transport-wide reports go to our senders; aiortc would take them for malformed NACKs."""
+        reports, rest = split(data)
+        for sender in self.getSenders():
+            if isinstance(sender, RtpSender) and sender.transport is dtls:
+                for report in reports:
+                    sender.on_feedback(report, time.monotonic())
+        if rest:
+            await handle(rest)
 
     def _RTCPeerConnection__createSctpTransport(self) -> None:
         super()._RTCPeerConnection__createSctpTransport()  # type: ignore[misc]
@@ -168,6 +232,16 @@ class PeerConnection(RTCPeerConnection):
             await super()._RTCPeerConnection__connect()  # type: ignore[misc]
         except Exception as error:
             self._fail(error)
+
+    async def _receive(self, receive_next: Callable[[], Awaitable[None]]) -> None:
+        """In aiortc's loop of a transport, whose end would close it before a word can be said."""
+        try:
+            await receive_next()
+        except ConnectionError:
+            raise
+        except Exception as error:
+            self._fail(error)
+            await asyncio.Event().wait()  # until this is closed
 
     def _isolated(self, handle: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
         """A handler of packets whose errors cost the packet only, not the transport."""
@@ -185,8 +259,11 @@ class PeerConnection(RTCPeerConnection):
         return handle_or_drop
 
     def _fail(self, error: BaseException) -> None:
-        log.error("x a WebRTC connection failed", exc_info=error)
-        self.emit("failure")
+        if isinstance(error, StreamerError):
+            log.error("x a WebRTC connection failed: %s", error)
+        else:
+            log.error("x a WebRTC connection failed", exc_info=error)
+        self.emit("failure", told(error))
 
 
 class Certificate(RTCCertificate):
@@ -229,6 +306,10 @@ def _bound(sctp: RTCSctpTransport) -> None:
             await take(chunk)
 
     _set(sctp, "_receive_data_chunk", take_within_window)
+
+
+def _waits(track: MediaStreamTrack | None) -> bool:
+    return isinstance(track, FeedbackTrack) and track.waits
 
 
 def _set(owner: object, private: str, value: object) -> None:

@@ -1,27 +1,27 @@
 """fan_out → **viewer** → browser, player: a WebRTC connection that only watches."""
 
-from aiortc import RTCRtpSender
-
 from streamer.errors import UsageError
 from streamer.webrtc.audio import AudioTrack
 from streamer.webrtc.codecs import Codec
-from streamer.webrtc.endpoint import Endpoint, loopback_options
+from streamer.webrtc.endpoint import Endpoint
 from streamer.webrtc.fan_out import FanOut, ViewerTrack
 from streamer.webrtc.options import PeerOptions
 from streamer.webrtc.peer_connection import TransceiverFactories
+from streamer.webrtc.red import AudioSender
 from streamer.webrtc.sender import VideoSender
 
 
 class Viewer(Endpoint):
     def __init__(self, options: PeerOptions) -> None:
-        options = loopback_options(options) if options.loopback else options
         self._video = ViewerTrack()
         self.audio = AudioTrack()
         factories = TransceiverFactories(
             receiver={},
             sender={
-                "audio": lambda transport: RTCRtpSender(self.audio, transport),
-                "video": lambda transport: VideoSender(self._video, transport),
+                "audio": lambda transport: AudioSender(self.audio, transport),
+                "video": lambda transport: VideoSender(
+                    self._video, transport, options.congestion(), options.memory
+                ),
             },
             prefer=options.prefer,
         )

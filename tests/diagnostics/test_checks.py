@@ -164,7 +164,7 @@ def test_no_cameras_are_no_failure(video: Path, monkeypatch: pytest.MonkeyPatch)
     assert checks.camera().state == "ok"
     assert "modprobe v4l2loopback" in checks.virtual_camera().fix
     monkeypatch.setattr(checks, "find_spec", lambda name: None)
-    assert "streamer[camera]" in checks.virtual_camera().fix
+    assert "'.[camera]'" in checks.virtual_camera().fix
 
 
 def test_command_shows_fixes_and_exits_with_1(

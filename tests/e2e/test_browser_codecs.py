@@ -13,7 +13,7 @@ from tests.support.waiting import eventually_sync
 pytestmark = pytest.mark.e2e
 
 PUBLISH = """
-    async ([mimeType, fmtp, name]) => {
+    async ([mimeType, fmtp, name, sendEncodings]) => {
       const canvas = document.createElement('canvas');
       [canvas.width, canvas.height] = [320, 180];
       const context = canvas.getContext('2d');
@@ -23,7 +23,7 @@ PUBLISH = """
       }, 50);
       const pc = window.pc = new RTCPeerConnection();
       const [track] = canvas.captureStream(20).getTracks();
-      const transceiver = pc.addTransceiver(track, {direction: 'sendonly'});
+      const transceiver = pc.addTransceiver(track, {direction: 'sendonly', sendEncodings});
       const codecs = RTCRtpSender.getCapabilities('video').codecs.filter((codec) =>
         codec.mimeType === mimeType && (codec.sdpFmtpLine ?? '').includes(fmtp));
       if (!codecs.length) return 'not offered here';
@@ -72,10 +72,36 @@ def test_a_publisher_of_one_codec_is_seen(
 ) -> None:
     name = f"{mime_type[6:]}{len(fmtp)}{fmtp[-6:].replace('=', '')}"
     with page_at(browser, server.url) as page:
-        assert page.evaluate(PUBLISH, [mime_type, fmtp, name]) == ""
+        assert page.evaluate(PUBLISH, [mime_type, fmtp, name, [{}]]) == ""
         eventually_sync(lambda: streams(server).get(name, {}).get("in_fps", 0) > 10)
         assert streams(server)[name]["codec"] == mime_type[6:]
         assert httpx.get(f"{server.url}/streams/{name}.jpg").status_code == 200
+        page.evaluate("pc.close()")
+    eventually_sync(lambda: name not in streams(server))
+
+
+@pytest.mark.parametrize(
+    ("mime_type", "fmtp", "layers"),
+    [
+        ("video/VP8", "", [{"rid": "h"}, {"rid": "l", "scaleResolutionDownBy": 2}]),
+        ("video/VP8", "", [{"scalabilityMode": "L1T3"}]),
+        ("video/VP9", "profile-id=0", [{"scalabilityMode": "L1T3"}]),
+        ("video/VP9", "profile-id=0", [{"scalabilityMode": "L3T3_KEY"}]),
+        ("video/AV1", "profile=0", [{"scalabilityMode": "L1T2"}]),
+    ],
+    ids=["simulcast", "vp8 temporal", "vp9 temporal", "vp9 spatial", "av1 temporal"],
+)
+def test_a_publisher_of_several_layers_is_seen(
+    server: Server, browser: Browser, mime_type: str, fmtp: str, layers: list[dict[str, object]]
+) -> None:
+    """All layers of one stream are taken; of several streams, the first one alone is sent."""
+    name = "layers"
+    with page_at(browser, server.url) as page:
+        assert page.evaluate(PUBLISH, [mime_type, fmtp, name, layers]) == ""
+        eventually_sync(lambda: streams(server).get(name, {}).get("in_fps", 0) > 10)
+        told = streams(server)[name]
+        assert (told["width"], told["height"]) == (320, 180)
+        assert told["decode_errors"] == 0
         page.evaluate("pc.close()")
     eventually_sync(lambda: name not in streams(server))
 

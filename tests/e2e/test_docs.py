@@ -15,10 +15,11 @@ import pytest
 import typer
 from PIL import Image
 
+import streamer
 from streamer.cli.main import _commands
 from tests.support.certificates import certificate
 from tests.support.clips import number_frame
-from tests.support.documents import ROOT, Command, commands, documents
+from tests.support.documents import ROOT, Command, commands, documents, help_examples
 from tests.support.pictures import smooth_rgb
 
 pytestmark = pytest.mark.e2e
@@ -41,6 +42,7 @@ SHORTER = {  # what is added so that a command ends soon, or needs no display an
 }
 
 EVERY = [command for document in documents() for command in commands(document)]
+EVERY += help_examples()
 
 
 def names(found: list[Command]) -> list[str]:
@@ -107,16 +109,42 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     certificate(folder)
     for seed, name in enumerate(("photo.jpg", "painting.jpg")):
         Image.fromarray(smooth_rgb(160, 96, seed)).save(folder / name)
-    with av.open(str(folder / "in.mp4"), "w") as film:
-        stream = film.add_stream("libx264", 25)
-        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
-        for number in range(5):
-            image = number_frame(number, 160, 96)
-            planes = image.data.reshape(-1, 160)
-            frame = av.VideoFrame.from_ndarray(planes, "yuv420p")
-            film.mux(stream.encode(frame))
-        film.mux(stream.encode(None))
+    (folder / "album").mkdir()
+    for name in ("in.mp4", "holiday.mp4", "album/clip.mp4"):
+        video(folder / name, frames=5, rate=25)
+    video(folder / "long.mp4", frames=125, rate=1)
     return folder
+
+
+def video(path: Path, frames: int, rate: int) -> None:
+    with av.open(str(path), "w") as film:
+        stream = film.add_stream("libx264", rate)
+        stream.width, stream.height, stream.pix_fmt = 160, 96, "yuv420p"
+        for number in range(frames):
+            planes = number_frame(number, 160, 96).data.reshape(-1, 160)
+            film.mux(stream.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
+        film.mux(stream.encode(None))
+
+
+def test_pages_and_reference_are_built_without_a_warning(tmp_path: Path) -> None:
+    """And load nothing from other servers."""
+    site = tmp_path / "site"
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", site],
+        cwd=ROOT,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    reference = (site / "reference.html").read_text(encoding="utf-8")
+    named = set(streamer.__all__) - {"__version__"}
+    assert not [name for name in named if f'id="streamer.{name}"' not in reference]
+    assert "Raises StreamerError" in reference
+    for page in site.glob("*.html"):
+        html = page.read_text(encoding="utf-8")
+        assert not re.findall(r'<(?:script|img|link)[^>]* (?:src|href)="https?:', html)
 
 
 def start(folder: Path, words: list[str]) -> subprocess.Popen[str]:
@@ -162,7 +190,8 @@ def server(folder: Path) -> Iterator[str]:
     stop(process)
 
 
-MARKED = [c for c in EVERY if c.document in RUN and not c.why_not and not words_of(c, "make")]
+TOLD = (*RUN, *{command.document for command in help_examples()})
+MARKED = [c for c in EVERY if c.document in TOLD and not c.why_not and not words_of(c, "make")]
 TO_RUN = list({c.text.removeprefix(".venv/bin/"): c for c in MARKED}.values())  # each once
 
 
@@ -177,6 +206,16 @@ def test_commands_run(command: Command, folder: Path, request: pytest.FixtureReq
             return
         said, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, said
+        return
+    if command.text.startswith("cat "):
+        ours = shlex.join(STREAMER)
+        subprocess.run(
+            command.text.replace("streamer", ours, 1),
+            shell=True,
+            cwd=folder,
+            check=True,
+            timeout=PATIENCE_S,
+        )
         return
     assert words_of(command, "curl"), f"mark this block <!-- not run here: ... -->: {command}"
     line = command.text.replace("127.0.0.1:8000", request.getfixturevalue("server"))

@@ -99,7 +99,7 @@ def test_programs_are_sound_shell_with_their_libraries(
     check_shell(text)
     assert libraries in text
     assert ("opengl-driver" in text) == path.endswith("cuda")
-    assert ('"streamer[torch] @' in text) == path.endswith("cuda")
+    assert ('"stylestreamer[torch] @' in text) == path.endswith("cuda")
 
 
 @pytest.mark.parametrize("system", [LINUX, MAC])

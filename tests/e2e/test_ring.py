@@ -159,7 +159,7 @@ async def test_no_port_of_ray_can_be_reached_from_elsewhere() -> None:
 
 async def test_no_other_user_can_enter_the_folder_of_ray() -> None:
     async with on_ray(workers=1):
-        (home,) = Path(tempfile.gettempdir()).glob("streamer-[!r]*")
+        (home,) = Path(tempfile.gettempdir()).glob("streamer-ray-*")
         assert home.stat().st_mode & 0o077 == 0
         assert list(home.rglob("plasma_store")), "Ray's sockets lie in it"
 

@@ -7,14 +7,12 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
-from streamer.server.serve import PATIENCE_S
 from tests.support.certificates import certificate
 from tests.support.served import LONG_S, TOKEN, Served, served_with
 
@@ -53,15 +51,6 @@ def test_is_alive_before_it_is_ready(served: Served) -> None:
     served.wait_until("/readyz", LONG_S)
 
 
-def test_sigterm_while_starting_leaves_nothing(served: Served) -> None:
-    served.wait_until("/healthz", LONG_S)
-    time.sleep(0.5)  # Ray is coming up
-    family = served.family()
-    assert served.stop(signal.SIGTERM) < PATIENCE_S, "Ray comes up, then down"
-    assert served.process.returncode == 0
-    assert_nothing_left(family, served.home)
-
-
 def test_ctrl_c_reaches_the_whole_group_and_all_end(served: Served) -> None:
     """A terminal sends SIGINT to Ray's processes, too."""
     served.wait_until("/readyz", LONG_S)
@@ -69,17 +58,6 @@ def test_ctrl_c_reaches_the_whole_group_and_all_end(served: Served) -> None:
     os.killpg(served.process.pid, signal.SIGINT)
     assert served.process.wait(LONG_S) == 0
     assert_nothing_left(family, served.home)
-
-
-def test_second_signal_ends_it_at_once(served: Served) -> None:
-    served.wait_until("/readyz", LONG_S)
-    family = served.family()
-    served.process.send_signal(signal.SIGINT)
-    time.sleep(0.02)
-    served.process.send_signal(signal.SIGINT)
-    assert served.process.wait(2 * slack()) in (0, 128 + signal.SIGINT)
-    _, alive = psutil.wait_procs(family, timeout=20)
-    assert not alive, "Ray's processes look for us every few seconds"
 
 
 def test_taken_port_is_told_and_the_first_server_lives_on(served: Served) -> None:

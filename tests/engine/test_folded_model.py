@@ -94,6 +94,20 @@ def test_tiles_show_what_one_run_shows(model: FoldedModel, monkeypatch: pytest.M
     assert np.abs(tiled.data.astype(int) - whole.data).max() <= 1
 
 
+def test_a_large_photo_is_stylized_beyond_its_border(
+    model: FoldedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its inside is as before, and the sizes that it took are given back."""
+    image = picture(320, 240)
+    before, _ = model.stylize(image, ONE, 0.0, None)
+    monkeypatch.setattr(folded_model, "PHOTO_PIXELS", 10_000)
+    photo, _ = model.stylize(image, ONE, 0.0, None)
+    assert (photo.width, photo.height) == (320, 240)
+    off = np.abs(photo.planes[0].astype(int) - before.planes[0])
+    assert off[64:-64, 64:-64].mean() < 4
+    assert not model.ready(picture(320 + 2 * MARGIN_PX, 240 + 2 * MARGIN_PX), ONE)
+
+
 @given(st.integers(8, 3000).map(lambda n: n * MULTIPLE))
 def test_tiles_cover_a_side_once_with_a_margin(length: int) -> None:
     shown = 0

@@ -1,18 +1,22 @@
 """Segments on disk: what counts has reached the disk before it counts."""
 
 import errno
+import itertools
 import os
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
-from streamer.errors import MediaError
+from streamer.errors import MediaError, StylizeError, UsageError
 from streamer.files.checkpoint import Checkpoint, Segments
 from streamer.files.container import probe
 from streamer.files.encode import choose
+from streamer.frame import Image
 from streamer.pipeline.smoother import Smoother
-from tests.support.video_clips import Clip, write_clip
+from tests.support.video_clips import Clip, numbers, write_clip
+from tests.support.video_runs import run, wanted
 
 
 def test_a_full_disk_at_the_start_leaves_nothing(
@@ -46,6 +50,65 @@ def test_a_segment_is_on_disk_before_its_record(
     assert checkpoint.segments() == []
     monkeypatch.setattr(os, "fsync", fsync)
     segments.close()
-    assert synced == [".nut", ".part"]
+    assert synced == [".nut", ".part", ".part", ".part"]
     assert [segment.pts for segment in checkpoint.segments()] == [(0, 512)]
     checkpoint.clear()
+
+
+def fails_after(frames: int) -> Callable[[Image], Image]:
+    done = itertools.count()
+
+    def stylize(image: Image) -> Image:
+        if next(done) >= frames:
+            raise UsageError("enough")
+        return image
+
+    return stylize
+
+
+async def test_links_that_were_planted_are_replaced_and_not_followed(tmp_path: Path) -> None:
+    """A segment that --resume is about to write, and the whole file."""
+    source = write_clip(tmp_path / "in.mp4", Clip(pts=range(0, 250 * 512, 512)))
+    target, victim = tmp_path / "out.mp4", tmp_path / "victim"
+    victim.write_text("mine")
+    with pytest.raises(StylizeError):
+        await run(wanted(source, target), stylize=fails_after(245))
+    folder = Checkpoint(target).folder
+    assert (folder / "000000.json").exists() and folder.stat().st_mode & 0o777 == 0o700
+    for name in ("000001.nut", "000001.yuv", "000001.json", "whole.mp4"):
+        (folder / name).symlink_to(victim)
+    await run(wanted(source, target, resume=True))
+    assert victim.read_text() == "mine"
+    assert numbers(target) == list(range(250)) and not target.is_symlink()
+
+
+@pytest.mark.parametrize("kind", ["link", "others may write", "file"])
+async def test_what_others_could_have_written_is_not_resumed(tmp_path: Path, kind: str) -> None:
+    source = write_clip(tmp_path / "in.mp4", Clip(pts=(0, 512)))
+    job = wanted(source, tmp_path / "out.mp4", resume=True)
+    folder, theirs = Checkpoint(job.target).folder, tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "job.json").write_text("{}")
+    if kind == "link":
+        folder.symlink_to(theirs)
+    elif kind == "file":
+        folder.write_text("{}")
+    else:
+        theirs.rename(folder)
+        folder.chmod(0o777)
+    with pytest.raises(MediaError, match=r"not a folder of yours alone.*remove it"):
+        await run(job)
+    assert not job.target.exists()
+
+
+async def test_names_that_look_like_addresses_are_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Relative ones, too: for FFmpeg `concat:a` is no file."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("concat:a|b.mp4", "http:x.mp4", "-i.mp4", "a%03d.mp4", "\\x.mp4"):
+        source = Path(name)
+        made = write_clip(tmp_path / "in.mp4", Clip(pts=(0, 512)))
+        made.rename(tmp_path / name)
+        await run(wanted(source, Path(f"out.{name}")))
+        assert numbers((tmp_path / f"out.{name}").resolve()) == [0, 1]

@@ -13,6 +13,7 @@ from pathlib import Path
 import av
 import httpx
 import pytest
+from PIL import Image as Picture
 
 from streamer.errors import MediaError, ServerFullError, UsageError
 from streamer.files import uploads
@@ -150,7 +151,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing(home: Path) -> None:
     async with jobs() as videos:
         with pytest.raises(ConnectionError):
             await videos.upload("a.mp4", Style(), breaks())
-        assert [path for path in home.rglob("*") if path.is_file()] == []
+        assert [path.name for path in home.rglob("*") if path.is_file()] == ["lock"]
 
 
 async def test_a_full_disk_is_said(video: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,6 +181,9 @@ async def test_the_way_of_a_video_over_http(video: bytes) -> None:
                 assert report["state"] in ("waiting", "stylizing"), report
                 await asyncio.sleep(0.05)
         assert report["frames"] == FRAMES == report["total"]
+        preview = await client.get(f"{url}/preview")
+        assert preview.headers["content-type"] == "image/jpeg"
+        assert Picture.open(io.BytesIO(preview.content)).size == (128, 64)
         result = await client.get(f"{url}/result")
         assert 'filename="x.none.mp4"' in result.headers["content-disposition"]
         with av.open(io.BytesIO(result.content)) as container:
@@ -200,6 +204,7 @@ async def test_refusals_over_http(video: bytes) -> None:
         assert error_of(answer) == (400, "bad_request")
         url = (await client.post("/videos", params=query, content=b"none")).headers["Location"]
         assert error_of(await client.get(f"{url}/result")) == (409, "not_done")
+        assert error_of(await client.get(f"{url}/preview")) == (409, "not_ready")
     async with http(Config(), FakeRing(ready=False)) as client:
         answer = await client.post("/videos", params=query, content=video)
         assert error_of(answer) == (503, "not_ready")

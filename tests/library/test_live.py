@@ -23,6 +23,7 @@ from streamer.server.interfaces import Live
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import ModelFile
 from tests.support.http_world import (
+    DECODER,
     HERE,
     SMALL,
     FakeRing,
@@ -41,7 +42,7 @@ def client(*, here: bool = True) -> httpx.AsyncClient:
     live = LiveCatalogue(Catalogue.load(), max_pixels=SMALL.max_photo_pixels, here=here)
     sessions = FakeSessions()
     people = Live(sessions, FakeViewers(sessions), Pictures(Broadcasts()))
-    app = create_app(SMALL, FakeRing(), people, live, VideoJobs(no_flow))
+    app = create_app(SMALL, FakeRing(), people, live, VideoJobs(no_flow), decoder=DECODER)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE)
 
 

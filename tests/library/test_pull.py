@@ -51,6 +51,13 @@ def test_a_pulled_network_paints_every_size(store: Mirror, streamer: Command) ->
     assert [path.name for path in sorted(user_models().iterdir())] == ["candy.onnx", "styles.toml"]
 
 
+def test_a_command_that_names_it_pulls_it(store: Mirror, streamer: Command) -> None:
+    """With --pull, and before it looks at anything else."""
+    _, _, err = streamer("file", "missing.mp4", "--style", "candy:0.5,mosaic:0.5", "--pull")
+    assert "candy is here\n" in err and "unknown style" not in err
+    assert "candy" in Catalogue.load() and len(store.asked) == 1
+
+
 def test_pulled_under_another_name(store: Mirror, streamer: Command) -> None:
     code, _, err = streamer("styles", "pull", "candy", "--name", "ember")
     assert code == 2

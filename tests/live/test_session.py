@@ -43,6 +43,7 @@ class FakePeer:
 
     def __init__(self, on_message: Callable[[str], None]) -> None:
         self.answer_sdp = "an answer"
+        self.reason = ""
         self.source = Intake[Frame]()
         self.sink = ListSink()
         self.said: list[dict[str, Any]] = []
@@ -77,13 +78,15 @@ class FakePeer:
             dropped_intake=self.source.dropped, dropped_encoder=0,
             lost_frames=0, decode_errors=0, encode_errors=0, keyframes_out=1, bytes_out=0,
             encode_s=(0.004,) * min(sent, 50), bitrate_bps=1, uplink_bps=2,
-            messages_refused=0, datagrams_refused=0, heard_at=self.heard_at,
+            messages_refused=0, datagrams_refused=0, late_s=0.0,
+            heard_at=self.heard_at,
         )  # fmt: skip
 
     def capture_time(self) -> CaptureTime | None:
         return CaptureTime(7, 5.0)
 
-    async def close(self) -> None:
+    async def close(self, reason: str = "") -> None:
+        self.reason = self.reason or reason
         self.source.close()
 
     async def feed(self, count: int) -> None:

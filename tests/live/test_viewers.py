@@ -35,7 +35,7 @@ class FakeViewer:
 
     def start(self, fan_out: FanOut) -> None:
         self.track.watch(fan_out)
-        fan_out.join(self.track)
+        self.track.join()
 
     async def wait_closed(self) -> None:
         await self.closed.wait()

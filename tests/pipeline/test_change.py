@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.errors import UsageError
+from streamer.look import DEFAULT_TONE, TONES
 from streamer.pipeline.change import MAX_MESSAGE_CHARACTERS, Change, read_change, read_id
 
 
@@ -23,6 +24,7 @@ def message(**wanted: object) -> str:
         ({"smooth": 0.5}, Change(smooth=0.5)),
         ({"tone": 0.25}, Change(tone=0.25)),
         ({"tone": "own"}, Change(tone=0.0)),
+        ({"tone": "calm"}, Change(tone=TONES[DEFAULT_TONE])),
         ({"tone": "half"}, Change(tone=0.5)),
         ({"tone": "steady"}, Change(tone=1.0)),
         ({"brush": "bold"}, Change(brush="bold")),
@@ -58,7 +60,7 @@ def test_what_can_be_set(wanted: dict[str, object], change: Change) -> None:
         (message(transition_s=61), "0 to 60"),
         (message(preserve_color=1), "true or false"),
         (message(height_px=8), "16 to 4320"),
-        (message(tone="loud"), "own, half, steady or a number"),
+        (message(tone="loud"), "own, calm, half, steady or a number"),
         (message(tone=1.5), "0 to 1"),
         (message(tone="nan"), "0 to 1"),
         (message(tone=True), "0 to 1"),

@@ -49,6 +49,9 @@ def test_roles(method: str, path: str, roles: str) -> None:
         ("GET", "/streams", False),
         ("GET", "/stats", False),
         ("GET", "/metrics", False),
+        ("POST", "/stylize/mosaic", False),
+        ("POST", "/videos", False),
+        ("GET", "/videos/id/preview", False),
     ],
 )
 def test_a_token_for_one_stream_reaches_no_other(method: str, path: str, allowed: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from streamer import ending
 from streamer.server import browser
 from tests.support.waiting import eventually_sync
 
@@ -18,7 +19,7 @@ def started_since(before: set[int]) -> list[psutil.Process]:
     return [p for p in psutil.Process().children(recursive=True) if p.pid not in before]
 
 
-def test_it_is_not_waited_for_and_known_as_a_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_not_waited_for_and_spared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BROWSER", f"{sys.executable} -c 'import time; time.sleep(30)' %s")
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     began_at = time.monotonic()
@@ -28,8 +29,8 @@ def test_it_is_not_waited_for_and_known_as_a_browser(monkeypatch: pytest.MonkeyP
     eventually_sync(lambda: len(started_since(before)) == 2)  # the opener and the browser
     started = started_since(before)
     try:
-        assert all(browser.is_browser(process.pid) for process in started)
-        assert not browser.is_browser(os.getpid())
+        assert all(ending.is_spared(process.pid) for process in started)
+        assert not ending.is_spared(os.getpid())
     finally:
         for process in started:
             process.kill()

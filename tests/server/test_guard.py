@@ -73,11 +73,12 @@ async def test_own_page_may_post_and_others_may_not() -> None:
 
 
 async def test_allowed_origin_gets_cors_headers() -> None:
-    async with client(Config(allowed_origins=(OTHER,))) as http:
-        response = await http.post("/echo", headers={"Origin": OTHER})
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    async with client(Config(token=TOKEN, allowed_origins=(OTHER,))) as http:
+        response = await http.post("/echo", headers=bearer | {"Origin": OTHER})
         assert response.headers["access-control-allow-origin"] == OTHER
         assert "Location" in response.headers["access-control-expose-headers"]
-        own = await http.post("/echo", headers={"Origin": HERE})
+        own = await http.post("/echo", headers=bearer | {"Origin": HERE})
         assert "access-control-allow-origin" not in own.headers
 
 

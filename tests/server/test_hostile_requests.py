@@ -23,7 +23,8 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 ROUTES = (
     "/", "/docs", "/openapi.json", "/healthz", "/readyz", "/stats", "/metrics", "/phone",
     "/phone.svg", "/styles", "/stylize/mosaic", "/stylize/none", "/videos", "/videos/x",
-    "/videos/x/result", "/whip/cam", "/whip/cam/secret-id", "/whep/cam", "/whep/cam/secret-id",
+    "/videos/x/result", "/videos/x/preview", "/whip/cam", "/whip/cam/secret-id",
+    "/whep/cam", "/whep/cam/secret-id",
     "/streams", "/streams/cam", "/streams/cam.jpg", "/watch/cam", "/assets/x", "/none-such",
 )  # fmt: skip
 

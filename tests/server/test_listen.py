@@ -1,6 +1,9 @@
 """The port, and the addresses that are printed."""
 
+import contextlib
+import os
 import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -51,3 +54,60 @@ def test_what_is_no_certificate_is_bad_usage() -> None:
     any_file = Path(__file__)
     with pytest.raises(UsageError, match="cannot use --tls-cert"):
         listen.check_tls(Config(tls_cert=any_file, tls_key=any_file))
+
+
+@pytest.fixture
+def inherited(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], socket.socket]]:
+    """Listens on an address as systemd does, and says so."""
+    opened = []
+
+    def listen_on(host: str) -> socket.socket:
+        opened.append(socket.create_server((host, 0)))
+        number = opened[-1].fileno()
+        monkeypatch.setattr(listen, "FIRST_DESCRIPTOR", number)
+        monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
+        monkeypatch.setenv("LISTEN_FDS", "1")
+        return opened[-1]
+
+    yield listen_on
+    for one in opened:
+        with contextlib.suppress(OSError):
+            one.close()
+
+
+def test_a_socket_of_systemd_is_taken(inherited: Callable[[str], socket.socket]) -> None:
+    """And not by a child process as well: the variables are gone."""
+    theirs = inherited("127.0.0.1")
+    ours = listen.bind("127.0.0.1", 1)
+    assert ours.getsockname() == theirs.getsockname()
+    assert "LISTEN_FDS" not in os.environ
+    theirs.detach()
+    ours.close()
+
+
+def test_a_socket_that_others_reach_needs_a_host_that_says_so(
+    inherited: Callable[[str], socket.socket],
+) -> None:
+    """Else there would be no token."""
+    theirs = inherited("0.0.0.0")
+    with pytest.raises(UsageError, match="so start with --host"):
+        listen.bind("127.0.0.1", 8000)
+    theirs.detach()
+
+
+def test_variables_for_another_process_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LISTEN_PID", "1")
+    monkeypatch.setenv("LISTEN_FDS", "1")
+    with listen.bind("127.0.0.1", 0) as ours:
+        assert ours.getsockname()[1] > 0
+
+
+def test_systemd_is_told_when_the_server_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen.notify_ready()  # without systemd: nothing
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        listen.notify_ready()
+        assert manager.recv(64) == b"READY=1"

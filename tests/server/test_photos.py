@@ -31,7 +31,7 @@ async def test_photo_takes_strength_and_color(world: World, http: httpx.AsyncCli
 
 
 async def test_unknown_style_is_404_and_names_those_there_are(http: httpx.AsyncClient) -> None:
-    response = await http.post("/stylize/nope", files=upload(photo()))
+    response = await http.post("/stylize/xyz", files=upload(photo()))
     assert error_of(response) == (404, "unknown_style")
     assert "none, mosaic" in response.json()["error"]["message"]
 

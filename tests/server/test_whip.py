@@ -130,7 +130,7 @@ async def test_other_methods_are_405(http: httpx.AsyncClient, method: str, path:
 
 async def test_options_tells_what_to_post_and_where_ice_servers_are(world: World) -> None:
     turn = IceServer("turn:t.example:3478", "me", 'pa"ss')
-    origin = "https://other.example"
+    origin = "http://localhost:8080"
     world.config = replace(world.config, ice_servers=(turn,), allowed_origins=(origin,))
     async with world.http() as http:
         response = await http.options("/whip/me")

@@ -87,9 +87,21 @@ def test_a_live_blend_takes_few_networks() -> None:
     assert len(catalogue.parse(f"{few},style-3")) == 7  # a file takes the time it takes
 
 
-@pytest.mark.parametrize("style", ["", "mosaik", "mosaic,", "mosaic@none", "../mosaic", "Mosaic"])
-def test_unknown_names_are_refused_naming_those_there_are(catalogue: Catalogue, style: str) -> None:
-    with pytest.raises(UnknownStyleError, match="none, mosaic, ember, mosaic@slow, dusk"):
+@pytest.mark.parametrize(
+    ("style", "said"),
+    [
+        ("", "there are: none, mosaic, ember, mosaic@slow, dusk"),
+        ("mosaic,", "there are: none, mosaic, ember, mosaic@slow, dusk"),
+        ("mosaik", "did you mean mosaic"),
+        ("mosaic@none", "did you mean mosaic@slow"),
+        ("../mosaic", "did you mean mosaic"),
+        ("Mosaic", "did you mean mosaic"),
+    ],
+)
+def test_unknown_names_are_refused_naming_what_was_meant(
+    catalogue: Catalogue, style: str, said: str
+) -> None:
+    with pytest.raises(UnknownStyleError, match=said):
         catalogue.parse(style)
     with pytest.raises(UnknownStyleError):
         catalogue.find(style)

@@ -9,11 +9,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from typer.main import get_command
+
+from streamer.cli.main import _COMMANDS, _commands
+
 ROOT = Path(__file__).parents[2]
 PROGRAMS = (
     "streamer", ".venv/bin/streamer", "make", "curl", "cat", "ray", "docker", "nix", "pip",
     "python", "npm", "export", "turnserver", "apt-get", "ffmpeg", "gst-launch-1.0",
 )  # fmt: skip
+NOT_RUN = {  # of the examples in help texts
+    "--gpus": "needs GPUs",
+    "streamer camera": "needs a virtual camera; tests/e2e/test_camera.py emulates one",
+    "styles pull": "needs the network; tests/library/test_pull.py has a mirror",
+    "--thorough": "takes a night; tests/training has the short of it",
+    "revoke ID": "needs a token's id; tests/server/test_tokens.py has one",
+}
 _NOT_RUN = re.compile(r"<!-- not run here: (.+?) -->")
 
 
@@ -40,6 +51,21 @@ def commands(document: Path) -> Iterator[Command]:
             for text in re.split(r"\s{3,}", told.strip()):
                 if text.split(" ")[0] in PROGRAMS:
                     yield Command(name, text, why_not)
+
+
+def help_examples() -> Iterator[Command]:
+    """The commands in every `streamer ... --help`."""
+    for name, *_ in _COMMANDS:
+        group = get_command(_commands([name]))
+        found = group.commands[name]  # type: ignore[attr-defined]
+        below = getattr(found, "commands", {})
+        for command in below.values() or (found,):
+            document = " ".join(["streamer", name, *([command.name] if below else ()), "--help"])
+            for line in (command.help or "").splitlines():
+                text = re.sub(r"^[A-Z_]+=\S+ ", "", line.strip())
+                if re.match(r"(cat \S+ \| )?streamer ", text):
+                    reasons = (why for part, why in NOT_RUN.items() if part in text)
+                    yield Command(document, text, next(reasons, ""))
 
 
 def _blocks(text: str) -> Iterator[tuple[str, list[str]]]:

@@ -92,6 +92,10 @@ class ThreadWorkers:
     def start_processes(self, count: int, make: Make) -> Sequence[Process]:
         raise NotImplementedError
 
+    async def ended(self) -> str:
+        await asyncio.Event().wait()
+        raise AssertionError
+
     def restart(self, index: int) -> None:
         self.restarted.append(index)
 

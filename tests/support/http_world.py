@@ -26,12 +26,14 @@ from streamer.ring.flow import Flow
 from streamer.server.app import create_app
 from streamer.server.config import Config
 from streamer.server.interfaces import Live
+from streamer.server.photos import PhotoDecoder
 
 HERE = "http://127.0.0.1:8000"
 OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"
 ANSWER = OFFER.replace("o=- 0", "o=- 1")
 SMALL = Config(max_photo_pixels=10_000, max_body_bytes=200_000)
 SDP = {"Content-Type": "application/sdp"}
+DECODER = PhotoDecoder()  # its process ends with this one
 
 
 @dataclass
@@ -171,7 +173,13 @@ class World:
         live = Live(self.sessions, FakeViewers(self.sessions), Pictures(self.broadcasts))
         videos = videos or VideoJobs(no_flow)
         return create_app(
-            self.config, self.ring, live, FakeCatalogue(), videos, phone_url=phone_url
+            self.config,
+            self.ring,
+            live,
+            FakeCatalogue(),
+            videos,
+            decoder=DECODER,
+            phone_url=phone_url,
         )
 
     def http(self) -> httpx.AsyncClient:

@@ -150,6 +150,10 @@ class RtcClient:
         await self.pc.setRemoteDescription(RTCSessionDescription(answer_sdp, "answer"))
         await asyncio.wait_for(self._connected.wait(), timeout_s)
 
+    @property
+    def channel_open(self) -> bool:
+        return self.channel is not None and self.channel.readyState == "open"
+
     def send_message(self, text: str) -> None:
         assert self.channel is not None
         self.channel.send(text)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="torch is not installed (streamer[torch])")
+pytest.importorskip("torch", reason="torch is not installed (the extra `torch`)")
 
 import torch
 

@@ -4,7 +4,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 
 from streamer.webrtc.capture_time import NTP_TO_UNIX_S, captured_ms
-from streamer.webrtc.codecs import Bitrate
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.jitter_buffer import MediaClock
 from streamer.webrtc.sender import VideoTrack
 

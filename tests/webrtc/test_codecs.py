@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from streamer.avframe import to_frame, to_image
 from streamer.frame import VIDEO_TIME_BASE, Frame, Image, i420_size
-from streamer.webrtc.codecs import Bitrate, Codec, Decoder, Encoder, to_bt601
+from streamer.webrtc.codecs import WORKED_PIXELS, Codec, Decoder, Encoder, to_bt601
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.jitter_buffer import EncodedFrame
 from tests.support.clips import number_frame, read_number
 
@@ -219,3 +220,31 @@ def test_h264_says_in_its_parameter_set_what_its_colours_are() -> None:
     assert isinstance(decoder, VideoCodecContext)
     decoder.decode(packet)
     assert (decoder.colorspace, decoder.color_range) == (6, 1)
+
+
+def test_a_4k_picture_is_scaled_down_on_arrival_and_keeps_its_shape() -> None:
+    encoder, decoder = Encoder("H264", Bitrate()), Decoder("H264", 4096 * 2304)
+    sent = Frame(number_frame(77, 3840, 2160), 0, VIDEO_TIME_BASE, 0.0)
+    frames = [
+        frame
+        for packet in encoder.encode(sent, 8_000_000, True)
+        for frame in decoder.decode(EncodedFrame(bytes(packet), 0, 0.0, True))
+    ]
+    assert frames and frames[0].image.width * frames[0].image.height <= WORKED_PIXELS
+    assert abs(frames[0].image.width / frames[0].image.height - 16 / 9) < 0.01
+    assert read_number(frames[0].image.planes[0]) == 77
+
+
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+def test_a_poor_bitrate_gets_fewer_pixels_and_a_better_one_all_of_them_again(codec: Codec) -> None:
+    encoder, decoder = Encoder(codec, Bitrate()), Decoder(codec, 1 << 24)
+    heights: list[int] = []
+    for n in range(360):
+        bps = 150_000 if n < 180 else 1_000_000
+        frame = Frame(number_frame(n, 640, 360), n * 3000, VIDEO_TIME_BASE, 0.0)
+        for packet in encoder.encode(frame, bps, False):
+            got = decoder.decode(EncodedFrame(bytes(packet), n * 3000, 0.0, False))
+            heights += [one.image.height for one in got]
+    assert list(dict.fromkeys(heights)) == [360, 180]
+    assert heights[0] == heights[-1] == 360
+    assert 85 <= heights.count(180) <= 180

@@ -4,15 +4,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import pairwise
 
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
 from streamer.frame import Frame
-from streamer.webrtc.codecs import Bitrate
-from streamer.webrtc.fan_out import WAITING_MAX, FanOut, ViewerTrack
+from streamer.webrtc.congestion import Bitrate
+from streamer.webrtc.fan_out import DOWN_S, WAITING_MAX, FanOut, Rung, RungChoice, ViewerTrack
 from tests.support.clips import number_frame
 from tests.support.fakes import VIDEO
+from tests.support.waiting import eventually
 
 BITRATE = Bitrate(1_000_000, 300_000, 4_000_000)
 
@@ -33,10 +36,15 @@ async def fan_out() -> AsyncIterator[FanOut]:
             await asyncio.wait({running})
 
 
+def has_made(rung: Rung, frames: int) -> bool:
+    return rung.as_dict()["frames"] == frames
+
+
 async def encode(out: FanOut, numbers: range) -> None:
     for n in numbers:
         sent = out.as_dict()["frames"]
-        out.frames.put(frame(n))
+        for rung in out.rungs:
+            rung.frames.put(frame(n))
         async with asyncio.timeout(10):
             while out.as_dict()["frames"] == sent:
                 await asyncio.sleep(0.001)
@@ -45,7 +53,7 @@ async def encode(out: FanOut, numbers: range) -> None:
 def viewer(out: FanOut) -> ViewerTrack:
     track = ViewerTrack()
     track.watch(out)
-    out.join(track)
+    track.join()
     return track
 
 
@@ -97,13 +105,13 @@ async def test_a_viewer_too_slow_skips_to_a_keyframe_and_holds_nobody_up() -> No
 async def test_the_best_path_of_all_counts() -> None:
     async with fan_out() as out:
         one, other = viewer(out), viewer(out)
-        one.on_remb(500_000)
+        one.on_target(500_000)
         assert out.as_dict()["bitrate_bps"] == 500_000
-        other.on_remb(3_000_000)
-        one.on_remb(400_000)
+        other.on_target(3_000_000)
+        one.on_target(400_000)
         assert out.as_dict()["bitrate_bps"] == 3_000_000
         other.stop()
-        one.on_remb(400_000)
+        one.on_target(400_000)
         assert out.as_dict()["bitrate_bps"] == 400_000
 
 
@@ -116,3 +124,43 @@ async def test_a_viewer_who_leaves_is_gone() -> None:
         with pytest.raises(MediaStreamError):
             await waiting
         assert len(out) == 0
+
+
+async def test_a_viewer_with_a_bad_path_gets_the_small_picture_and_the_others_pay_nothing() -> None:
+    async with fan_out() as out:
+        good, bad = viewer(out), viewer(out)
+        await encode(out, range(2))
+        good.on_target(3_000_000)
+        keyframes = out.full.as_dict()["keyframes"]
+        bad.on_target(450_000)
+        await asyncio.sleep(DOWN_S + 0.05)
+        bad.on_target(450_000)
+        assert (len(out.full), len(out.small)) == (1, 1)
+        for n in range(2, 5):
+            for rung in out.rungs:
+                rung.frames.put(frame(n))
+            await eventually(partial(has_made, out.small, n - 1))
+        assert (await bad.recv()).is_keyframe
+        bad.want_keyframe()
+        assert out.full.as_dict()["keyframes"] == keyframes
+        assert out.full.target_bps == 3_000_000
+
+
+def test_one_alone_keeps_the_full_picture() -> None:
+    choice = RungChoice()
+    for tenth in range(100):
+        path_bps = 400_000  # and the encoder follows
+        assert not choice.update(path_bps, path_bps, 400_000, tenth / 10)
+
+
+def test_a_better_path_is_tried_ever_more_rarely_if_it_does_not_last() -> None:
+    choice, changes, now = RungChoice(), list[float](), 0.0
+    while now < 100:
+        path_bps = 800_000 if choice.is_small else 500_000
+        if choice.update(path_bps, 2_500_000, 400_000, now):
+            changes.append(now)
+        now += 0.1
+    ups = changes[1::2]
+    waits = [up - down for down, up in zip(changes[::2], ups, strict=False)]
+    assert len(ups) == 4
+    assert all(later > 1.8 * sooner for sooner, later in pairwise(waits))

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 
 from streamer.webrtc.jitter_buffer import (
     CAPACITY,
-    HOLD_S,
     PATIENCE_S,
-    RETRY_S,
     EncodedFrame,
     JitterBuffer,
     MediaClock,
     Packet,
 )
+from streamer.webrtc.repair import RETRY, RETRY_S, Repair
 
 FRAME = 3000  # 1/90000 s at 30 fps
 
@@ -94,7 +93,7 @@ def test_a_lost_packet_is_asked_for_and_its_picture_is_saved() -> None:
     assert feed(target, [sent[4], sent[5]]) == []
     assert target.missing(1.0) == [sent[3].seq]
     assert target.missing(1.0) == []  # asked for already
-    assert target.missing(1.0 + RETRY_S) == [sent[3].seq]
+    assert target.missing(1.0 + Repair().rtt_s * RETRY + RETRY_S) == [sent[3].seq]
     assert names(target.add(sent[3])) == ["P1"]
     assert target.missing(2.0) == [] and target.lost == 0
 
@@ -112,7 +111,7 @@ def test_a_packet_that_never_comes_costs_the_hold_and_then_needs_a_keyframe() ->
         if i != 5:
             at = i / 60  # 30 fps
             out += target.add(Packet(packet.seq, packet.clock, packet.marker, packet.data, at))
-        if i == int((5 / 60 + HOLD_S) * 60) + 2:
+        if i == int((5 / 60 + Repair().hold_s) * 60) + 2:
             assert target.wants_keyframe
     assert names(out) == ["K0", "P1", "K40", *(f"P{i}" for i in range(41, 60))]
     assert not target.wants_keyframe
@@ -124,7 +123,7 @@ def test_a_sender_that_knows_no_keyframes_on_demand_is_shown_again_in_time() -> 
     target = buffer()
     shown = feed(target, late[:10] + late[11:])
     gap_s = max(b.arrived_at - a.arrived_at for a, b in pairwise(shown))
-    assert gap_s < HOLD_S + PATIENCE_S + 5 / 30
+    assert gap_s < Repair().hold_s + PATIENCE_S + 5 / 30
     assert target.wants_keyframe  # still asking
 
 

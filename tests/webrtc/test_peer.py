@@ -24,7 +24,8 @@ from aiortc.rtp import RtcpRtpfbPacket, RtpPacket
 from streamer.errors import MediaError, UsageError
 from streamer.frame import VIDEO_TIME_BASE, Frame
 from streamer.webrtc.bandwidth import Uplink
-from streamer.webrtc.codecs import Bitrate, Decoder, Encoder
+from streamer.webrtc.codecs import Decoder, Encoder
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.ice import IceConnection, own_addresses
 from streamer.webrtc.ice_server import IceServer
 from streamer.webrtc.jitter_buffer import EncodedFrame
@@ -32,6 +33,7 @@ from streamer.webrtc.options import PeerOptions
 from streamer.webrtc.peer import Peer
 from streamer.webrtc.peer_connection import PeerConnection
 from streamer.webrtc.receiver import VideoReceiver
+from streamer.webrtc.sender import MEDIA_SHARE
 from tests.support.clips import number_frame
 from tests.support.rtc_client import RtcClient
 from tests.support.waiting import eventually
@@ -183,10 +185,11 @@ async def test_after_an_interruption_the_picture_comes_back() -> None:
         await eventually(lambda: len(client.arrivals) >= 10)
         cut = True
         await asyncio.sleep(1)
-        cut, seen = False, len(client.arrivals)
-        await eventually(lambda: len(client.arrivals) >= seen + 15, 4)
-        assert peer.stats().lost_frames >= 1
-        assert client.numbers()[-1] > 40
+        cut = False
+        await eventually(lambda: client.numbers()[-1] > 45, 4)
+        numbers = client.numbers()
+        assert numbers == sorted(set(numbers)), "what was lost and came again is in its place"
+        assert peer.stats().decode_errors == 0
 
 
 async def test_a_message_without_an_end_is_not_kept() -> None:
@@ -663,7 +666,7 @@ async def test_on_loopback_a_busy_cpu_is_not_taken_for_a_thin_path() -> None:
     client = RtcClient(accepts=Uplink(400_000, 300_000, 400_000))
     async with connected(client) as peer:
         await eventually(lambda: len(client.arrivals) >= 20)
-        assert peer.stats().bitrate_bps == LOOPBACK.bitrate.start
+        assert peer.stats().bitrate_bps >= MEDIA_SHARE * LOOPBACK.bitrate.start
         assert peer.stats().uplink_bps >= LOOPBACK.uplink.start
 
 

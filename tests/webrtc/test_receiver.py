@@ -14,7 +14,7 @@ async def test_the_delay_since_a_sender_report_does_not_follow_the_wall_clock(
 ) -> None:
     """LSR and DLSR (RFC 3550, 6.4.1), from which the sender computes its round trip."""
     clock = SimpleNamespace(monotonic=lambda: 100.0, time=lambda: 1e9)
-    monkeypatch.setattr("streamer.webrtc.receiver.time", clock)
+    monkeypatch.setattr("streamer.webrtc.rtp_receiver.time", clock)
     receiver = AudioReceiver(None, lambda packet: None)  # type: ignore[arg-type]
     receiver._streams[7] = StreamStatistics(48_000)
     receiver._streams[7].add(RtpPacket(ssrc=7, sequence_number=1))

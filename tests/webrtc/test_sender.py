@@ -7,7 +7,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 
 from streamer.frame import VIDEO_TIME_BASE, Frame
-from streamer.webrtc.codecs import Bitrate
+from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.sender import VideoTrack
 from tests.support.clips import number_frame
 from tests.support.waiting import eventually
@@ -80,7 +80,7 @@ def test_estimates_are_bounded() -> None:
     with ThreadPoolExecutor(1) as threads:
         track = VideoTrack(Bitrate(1_000_000, 500_000, 2_000_000), threads)
         assert track.target_bps == 1_000_000
-        track.on_remb(10**9)
+        track.on_target(10**9)
         assert track.target_bps == 2_000_000
-        track.on_remb(1)
+        track.on_target(1)
         assert track.target_bps == 500_000

@@ -10,14 +10,17 @@ import {
   type VideoReport,
 } from './protocol';
 
+/** Where a reverse proxy has the server (--root-path); no document where Vite reads this file. */
+export const ROOT = globalThis.document?.documentElement.dataset.root ?? '';
+
 /** The server's paths; `npm run dev` hands them on. */
 export const ROUTES = {
-  styles: '/styles',
-  stylize: '/stylize',
-  videos: '/videos',
-  phone: '/phone',
-  whip: '/whip',
-  whep: '/whep',
+  styles: `${ROOT}/styles`,
+  stylize: `${ROOT}/stylize`,
+  videos: `${ROOT}/videos`,
+  phone: `${ROOT}/phone`,
+  whip: `${ROOT}/whip`,
+  whep: `${ROOT}/whep`,
 };
 export const PHONE_QR = `${ROUTES.phone}.svg`;
 const STYLIZING = 'stylizing'; // the server's name for this state of a video

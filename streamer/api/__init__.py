@@ -1,0 +1,1 @@
+"""What `import streamer` gives; docs/library.md shows it."""

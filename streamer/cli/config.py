@@ -1,0 +1,149 @@
+"""`streamer config`: settings that hold for every run, from a file and the environment.
+
+An option on the command line counts most, then its variable, then the file, then its default.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from streamer.errors import UsageError
+
+PREFIX = "STREAMER"
+_SECRET = ("token", "secret")
+
+
+def path() -> Path:
+    """`$STREAMER_CONFIG`, else config.toml in the user's configuration folder."""
+    if chosen := os.environ.get("STREAMER_CONFIG"):
+        return Path(chosen)
+    import platformdirs
+
+    return platformdirs.user_config_path("streamer", appauthor=False) / "config.toml"
+
+
+def read() -> dict[str, Any]:
+    """Click's `default_map`: a table for each command. Raises UsageError."""
+    file = path()
+    try:
+        found = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+    for name, table in found.items():
+        if not isinstance(table, dict):
+            raise UsageError(f"{file}: {name} must stand in the table of a command, as [serve]")
+    return {
+        name: {option.replace("-", "_"): value for option, value in table.items()}
+        for name, table in found.items()
+    }
+
+
+def check(settings: Mapping[str, Any], name: str, command: Any) -> None:
+    """Raises UsageError for a setting that the command does not have."""
+    known = [str(option.name) for option in _options(command)]
+    for setting in settings.get(name, {}):
+        if setting not in known:
+            raise UsageError(f"{path()}: [{name}] has no {setting}{_meant(setting, known)}")
+
+
+def check_tables(settings: Mapping[str, Any], commands: list[str]) -> None:
+    """Raises UsageError for a table that belongs to no command."""
+    for name in settings:
+        if name not in commands:
+            raise UsageError(f"{path()}: there is no command {name}{_meant(name, commands)}")
+
+
+def _meant(word: str, known: list[str]) -> str:
+    close = get_close_matches(word, known, 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _options(command: Any) -> list[Any]:
+    return [
+        one
+        for one in command.params
+        if one.param_type_name == "option" and one.name not in ("help", None)
+    ]
+
+
+def _set(settings: Mapping[str, Any], name: str, command: Any) -> Iterator[list[str]]:
+    """Command, option, value and where it is set."""
+    for option in _options(command):
+        given = option.envvar
+        named = [given] if isinstance(given, str) else list(given or ())
+        variables = [*named, f"{PREFIX}_{name.upper()}_{str(option.name).upper()}"]
+        variable = next((one for one in variables if os.environ.get(one)), None)
+        in_file = settings.get(name, {})
+        if variable is not None:
+            value, source = os.environ[variable], f"${variable}"
+        elif option.name in in_file:
+            value, source = str(in_file[option.name]), "file"
+        else:
+            continue
+        hidden = any(word in str(option.name) for word in _SECRET)
+        yield [name, str(option.name).replace("_", "-"), "(set)" if hidden else value, source]
+
+
+def config(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the settings as JSON.")] = False,
+) -> None:
+    """Show the settings that hold for every run, and where they are set.
+
+    Every option can be set in a file, in a table for its command, or by a variable,
+    STREAMER_COMMAND_OPTION. The command line counts most, then the variable, then the file.
+
+    [bold]Examples[/bold]
+
+    streamer config
+
+    streamer config --json
+
+    STREAMER_SERVE_PORT=8123 streamer config
+
+    [bold]A file[/bold]
+
+    \\[serve]
+    port = 8123
+    style = "mosaic"
+
+    \\[file]
+    codec = "hevc"
+    """
+    import json
+
+    from streamer.cli.main import every_command
+
+    settings, rows = read(), list[list[str]]()
+    commands = every_command()
+    check_tables(settings, list(commands))
+    for name, command in commands.items():
+        check(settings, name, command)
+        rows += _set(settings, name, command)
+    if as_json:
+        keys = ("command", "option", "value", "source")
+        found = [dict(zip(keys, row, strict=True)) for row in rows]
+        print(json.dumps({"file": str(path()), "settings": found}, indent=2))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    exists = path().exists()
+    print(f"{path()}{'' if exists else ' (not there; it would be read)'}")
+    if not rows:
+        print("nothing is set; every option has its default")
+        return
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("command", "option", "value", "set by"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    Console().print(table)
