@@ -28,6 +28,7 @@ from streamer.ring.worker import About
 log = logging.getLogger(__name__)
 
 LOOK_S = 2.0  # between looks at a worker on another machine
+ANSWER_S = 10.0  # for its answer
 MAX_FAILURES = 5  # in a row, of a worker that answers; then it is restarted
 
 
@@ -330,7 +331,11 @@ class WorkerHandle:
                 async with asyncio.timeout(LOOK_S):
                     await down.wait()
                     continue
-            await self._workers.about(self.index)
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await self._workers.about(self.index)
+            except TimeoutError:  # Ray keeps calls for a worker that waits for another machine
+                raise ConnectionError("it does not answer") from None
 
     def disconnect(self) -> None:
         """The worker is gone, and what it held with it."""

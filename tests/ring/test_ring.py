@@ -297,11 +297,13 @@ async def test_with_a_quorum_the_others_join_when_they_can() -> None:
         await eventually(lambda: ring.waits_for is None)
 
 
+@pytest.mark.parametrize("silent", [False, True])
 async def test_a_worker_that_is_lost_on_another_machine_is_noticed_while_idle(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, silent: bool
 ) -> None:
     monkeypatch.setattr("streamer.ring.worker_handle.LOOK_S", 0.01)
-    workers = Lost(1, remote=True)
+    monkeypatch.setattr("streamer.ring.worker_handle.ANSWER_S", 0.1)
+    workers = Lost(1, remote=True, silent=silent)
     async with Ring(lambda: workers) as ring:
         workers.gone = True
         await eventually(lambda: ring.stats()[0]["state"] == "restarting")
@@ -314,8 +316,11 @@ class Lost(ThreadWorkers):
     """Worker whose machine is gone for a while."""
 
     gone: bool = False
+    silent: bool = False  # meanwhile: calls to it wait
 
     async def about(self, index: int) -> About:
+        while self.gone and self.silent:
+            await asyncio.sleep(0.01)
         if self.gone:
             raise ConnectionError("the node is gone")
         return await super().about(index)
