@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer import temporary
-from streamer.errors import NotLiveError, ServerFullError
+from streamer.errors import NotLiveError, RingError, ServerFullError
 from streamer.live.place import Answer, Report, Settings, open_place
 from streamer.live.placing import Load, Rate, choose, full
 from streamer.pipeline.change import Change
@@ -196,6 +196,9 @@ class Placement:
         """See `Viewers.answer`."""
         if (host := self._host_of(name)) is None:
             raise NotLiveError(name)
+        limit = self._settings.max_viewers
+        if sum(sum(report.watching.values()) for report in self._reports()) >= limit:
+            raise ServerFullError(f"all {limit} viewers' places are taken; try later")
         answer: Answer = await self._call(host, "watch", name, offer_sdp)
         return Answer(f"{host.run}.{answer.id}", answer.answer_sdp)
 
@@ -264,6 +267,10 @@ class Placement:
         except ConnectionError:
             self._down(host)
             raise NotLiveError(str(arguments[0])) from None
+        except TimeoutError:
+            raise RingError(
+                f"process {host.index}, which has this stream, does not answer"
+            ) from None
 
     async def _held(
         self, host: _Host, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

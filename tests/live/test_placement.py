@@ -117,8 +117,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def placed(*places: FakePlace, max_peers: int = 8) -> AsyncIterator[Placement]:
-    settings = Settings(PeerOptions(), Defaults(Style()), Catalogue([]), 1, max_peers, 8, True)
+async def placed(
+    *places: FakePlace, max_peers: int = 8, max_viewers: int = 8
+) -> AsyncIterator[Placement]:
+    settings = Settings(
+        PeerOptions(), Defaults(Style()), Catalogue([]), 1, max_peers, max_viewers, True
+    )
     ring = FakeRing(places)
     placement = Placement(ring, len(places), settings)  # type: ignore[arg-type]
     await placement.start()
@@ -225,6 +229,11 @@ async def test_no_more_streams_than_allowed_nor_than_can_be_carried() -> None:
         await placement.answer("b", "offer")
         with pytest.raises(ServerFullError, match="all 2 streams are in use"):
             await placement.answer("c", "offer")
+    busy = FakePlace(streams={"id": stream("a")}, watching={"a": 3})
+    async with placed(busy, max_viewers=3) as placement:
+        await eventually(lambda: placement.viewers.count("a") == 3)
+        with pytest.raises(ServerFullError, match="all 3 viewers"):
+            await placement.viewers.answer("a", "offer")
     hungry = FakePlace(streams={"id": stream("a", out_fps=4)})
     async with placed(hungry) as placement:
         await eventually(lambda: "a" in placement.active())
