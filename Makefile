@@ -20,7 +20,7 @@ PAGE_SOURCES := $(shell find web -type f -not -path '*/node_modules/*' 2>/dev/nu
 
 # STREAMER_NO_BROWSER_TESTS=1 leaves the browser out; without it, no Chromium is a failure.
 ifdef STREAMER_NO_BROWSER_TESTS
-WITHOUT_BROWSER := --ignore-glob="tests/e2e/test_browser*.py" --ignore=tests/e2e/test_page.py \
+WITHOUT_BROWSER := --ignore-glob="tests/e2e/test_browser*.py" --ignore-glob="tests/e2e/test_page*.py" \
 	--ignore=tests/e2e/test_firefox.py --ignore=tests/e2e/test_network.py
 else
 BROWSERS := chromium firefox iproute

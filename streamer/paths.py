@@ -33,6 +33,13 @@ def cache_dir() -> Path:
     return platformdirs.user_cache_path("streamer", appauthor=False)
 
 
+def config_file() -> Path:
+    """`$STREAMER_CONFIG`, else config.toml in the platform's usual place; it need not exist."""
+    if chosen := os.environ.get("STREAMER_CONFIG"):
+        return Path(chosen)
+    return platformdirs.user_config_path("streamer", appauthor=False) / "config.toml"
+
+
 def user_models() -> Path:
     """The folder of the models that were pulled or added; it need not exist yet."""
     return data_dir() / "models"

@@ -24,6 +24,7 @@ def _empty_data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No fixture of a module sees the styles or settings of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STREAMER_DATA_DIR", str(tmp_path_factory.mktemp("session") / "data"))
+        patch.setenv("STREAMER_CONFIG", str(tmp_path_factory.mktemp("config") / "config.toml"))
         # One for all: engines are measured once.
         patch.setenv("STREAMER_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield

@@ -22,7 +22,7 @@ HOMES = {
     "onnxruntime": ("engine/*", "library/from_picture", "training/*"),
     "torch": ("engine/*", "library/from_pytorch", "training/*"),
     "onnx": ("engine/*", "library/*", "training/*"),
-    "PIL": ("photo", "library/*", "server/*", "cli/*", "training/*", "files/*"),
+    "PIL": ("photo", "api/*", "library/*", "server/*", "cli/*", "training/*", "files/*"),
     "pyvirtualcam": ("camera/virtual",),
     "pi_heif": ("photo",),
     "fastapi": ("server/*",),
@@ -74,6 +74,8 @@ def test_pure_modules_import_nothing_that_waits_reads_or_writes(module: str) -> 
 # What runs on its own, by module and the function that starts it, and who notices its end. Task
 # groups need no line here: they raise what their tasks raise.
 OWNED = {
+    ("api/event_loop", "event_loop"): "joined; what runs on it raises to who asked",
+    ("api/ring", "stylize_frames"): "awaited when its frames end",
     ("camera/run", "_controlled"): "a thread that catches what lines do, and ends with its input",
     ("camera/run", "_read_lines"): "says itself what is wrong with a line",
     ("camera/source", "__init__"): "a thread that catches everything, tells it and tries again",
@@ -83,6 +85,8 @@ OWNED = {
     ("ending", "_attend"): "sets an event",
     ("ending", "cancellable"): "a daemon thread that only watches",
     ("ending", "listen"): "a daemon thread that only ends the process",
+    ("files/apart", "run"): "gathered; the flow raises what it fails of",
+    ("files/apart", "transcode_apart"): "waited for",
     ("files/source_sink", "__init__"): "a thread whose failure `ready` and `send` raise",
     ("files/source_sink", "_decode"): "put a frame, or the end",
     ("files/source_sink", "_encode"): "sets an event",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from streamer.errors import UsageError
 from streamer.frame import SMOOTHEST, Style
-from streamer.look import BRUSHES, TONES, Brush, parse_tone
+from streamer.look import BRUSHES, DEFAULT_TONE, Brush, parse_tone
 from streamer.styles.catalogue import Catalogue
 
 DEFAULT_BRUSH: Brush = "medium"
@@ -38,9 +38,9 @@ class Look:
     """Whether the picture keeps its own colours under the strokes."""
     smooth: float = 0.0
     """0 to 0.95: reduces flicker between frames where nothing moves."""
-    tone: float | str = "half"
+    tone: float | str = DEFAULT_TONE
     """Colours and contrast: `own` follows the picture (0), `steady` is the same for every picture
-    (1), `half` lies between."""
+    (1), `calm` and `half` lie between."""
     brush: Brush | None = None
     """Size of the strokes: `fine`, `medium` and `bold` stylize at 720, 540 and 360 lines. None:
     `medium` for live streams, the picture's own size elsewhere."""
@@ -56,11 +56,7 @@ class Look:
     @property
     def tone_share(self) -> float:
         """The tone as a number."""
-        return (
-            TONES[self.tone]
-            if isinstance(self.tone, str) and self.tone in TONES
-            else (float(self.tone))
-        )
+        return parse_tone(str(self.tone))
 
     @property
     def height_px(self) -> int | None:

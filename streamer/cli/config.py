@@ -7,29 +7,20 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from streamer.errors import UsageError
+from streamer.paths import config_file
 
 PREFIX = "STREAMER"
 _SECRET = ("token", "secret")
 
 
-def path() -> Path:
-    """`$STREAMER_CONFIG`, else config.toml in the user's configuration folder."""
-    if chosen := os.environ.get("STREAMER_CONFIG"):
-        return Path(chosen)
-    import platformdirs
-
-    return platformdirs.user_config_path("streamer", appauthor=False) / "config.toml"
-
-
 def read() -> dict[str, Any]:
     """Click's `default_map`: a table for each command. Raises UsageError."""
-    file = path()
+    file = config_file()
     try:
         found = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -50,14 +41,14 @@ def check(settings: Mapping[str, Any], name: str, command: Any) -> None:
     known = [str(option.name) for option in _options(command)]
     for setting in settings.get(name, {}):
         if setting not in known:
-            raise UsageError(f"{path()}: [{name}] has no {setting}{_meant(setting, known)}")
+            raise UsageError(f"{config_file()}: [{name}] has no {setting}{_meant(setting, known)}")
 
 
 def check_tables(settings: Mapping[str, Any], commands: list[str]) -> None:
     """Raises UsageError for a table that belongs to no command."""
     for name in settings:
         if name not in commands:
-            raise UsageError(f"{path()}: there is no command {name}{_meant(name, commands)}")
+            raise UsageError(f"{config_file()}: there is no command {name}{_meant(name, commands)}")
 
 
 def _meant(word: str, known: list[str]) -> str:
@@ -130,14 +121,14 @@ def config(
     if as_json:
         keys = ("command", "option", "value", "source")
         found = [dict(zip(keys, row, strict=True)) for row in rows]
-        print(json.dumps({"file": str(path()), "settings": found}, indent=2))
+        print(json.dumps({"file": str(config_file()), "settings": found}, indent=2))
         return
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    exists = path().exists()
-    print(f"{path()}{'' if exists else ' (not there; it would be read)'}")
+    exists = config_file().exists()
+    print(f"{config_file()}{'' if exists else ' (not there; it would be read)'}")
     if not rows:
         print("nothing is set; every option has its default")
         return

@@ -56,6 +56,31 @@ class LiveCatalogue:
         self._catalogue = Catalogue.load()
         return self._catalogue.entry(style)
 
+    def rename(self, name: str, title: str) -> dict[str, Any]:
+        """Give a style that was added another title; returns its listing entry.
+
+        Raises UnknownStyleError, UsageError for one that came with streamer, ModelError.
+        """
+        from streamer.library import store
+
+        store.rename(self._catalogue.check(name), title)
+        self._catalogue = Catalogue.load()
+        return self._catalogue.entry(name)
+
+    def remove(self, name: str) -> None:
+        """Forget a style that was added. Raises as `rename`."""
+        from streamer.library import store
+
+        store.remove(self._catalogue.check(name))
+        self._catalogue = Catalogue.load()
+
+    def file_of(self, name: str) -> Path:
+        """The model's file of a style that was added. Raises UnknownStyleError, UsageError."""
+        model, _ = self._catalogue.find(name)
+        if not model.added:
+            raise UsageError(f"{name} came with streamer; only added styles are handed out")
+        return model.path
+
     def _check_room(self) -> None:
         if not self._here:
             text = "the workers are on other machines: run `streamer styles add` there"

@@ -122,6 +122,21 @@ def remove(name: str) -> str:
     return model.name
 
 
+def rename(name: str, title: str) -> None:
+    """Give an added style another title. Raises UnknownStyleError, UsageError, ModelError."""
+    with _lock():
+        model, style = Catalogue.load().find(name)
+        if not model.added:
+            raise UsageError(f"{name} came with streamer; only added styles can be renamed")
+        entries = _entries()
+        for entry in entries:
+            if entry["name"] == model.name:
+                for own in entry["style"]:
+                    if own["name"] == style.name:
+                        own["title"] = title
+        _write_manifest(entries)
+
+
 @contextlib.contextmanager
 def _lock() -> Iterator[None]:
     """Keep other processes from changing the manifest meanwhile. Raises ModelError."""

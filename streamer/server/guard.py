@@ -17,13 +17,14 @@ from urllib.parse import quote, urlencode
 from fastapi.exceptions import HTTPException
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from streamer.server.access import Access, Guesses
 from streamer.server.config import Config
 from streamer.server.error_responses import error
 from streamer.server.origin import Origin, parse_origin
+from streamer.server.token_page import token_page
 from streamer.server.tokens import Tokens
 
 SMALL_BODY_BYTES = 128 * 1024  # an SDP offer; only photos and videos may be larger
@@ -146,9 +147,7 @@ class Guard:
             if offered:
                 address = request.client.host if request.client else ""
                 await asyncio.sleep(self._guesses.delay_s(address, time.monotonic()))
-            return error(
-                401, "unauthorized", _UNAUTHORIZED, {"WWW-Authenticate": "Bearer"} | _CLOSE
-            )
+            return _unauthorized(request, wrong=bool(offered))
         if not access.allows(request.method, path):
             return error(403, "forbidden", f"this token is for the role {access.role} only", _CLOSE)
         if in_url is not None and by_url and access.role != "watch":
@@ -215,6 +214,15 @@ class Guard:
             await send(message)
 
         return send_with_headers
+
+
+def _unauthorized(request: Request, *, wrong: bool) -> Response:
+    """A person who opens a page is asked for the token; all others get the error."""
+    if _is_page(request.scope["path"]) and "text/html" in request.headers.get("accept", ""):
+        kept = [(k, v) for k, v in request.query_params.multi_items() if k != "token"]
+        language = request.headers.get("accept-language", "")
+        return HTMLResponse(token_page(language, kept, wrong=wrong), 401, _CLOSE)
+    return error(401, "unauthorized", _UNAUTHORIZED, {"WWW-Authenticate": "Bearer"} | _CLOSE)
 
 
 class _BoundedBody:

@@ -1,19 +1,27 @@
 """Pages: the web page built into the package, Swagger UI at /docs, one stream at /watch/NAME.
 
-They load nothing from other servers.
+They load nothing from other servers. Texts are compressed once, when the server starts; what has a
+hash in its name is kept by browsers for a year, all else is asked for again by its ETag.
 """
 
+import gzip
+import hashlib
+import mimetypes
 from importlib.resources import files
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.responses import FileResponse, JSONResponse, Response
-from starlette.staticfiles import StaticFiles
 
 from streamer.server import qr
 
 HTML = "text/html"
 PAGE = Path(__file__).parents[1] / "web"
+HASHED = "assets"  # where Vite puts files that have a hash in their names
+
+_FOR_EVER = "public, max-age=31536000, immutable"
+_ASK_AGAIN = "no-cache"
+_TEXTS = {".css", ".html", ".js", ".json", ".svg", ".webmanifest"}
 
 _NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>streamer</title>
 <h1>streamer is running, but its web page is not built</h1>
@@ -36,11 +44,10 @@ def add_page(app: FastAPI, root_path: str) -> None:
     One route a file and no catch-all, so that other paths stay a JSON 404.
     """
     _add_built(app, "/", "index.html", root_path)
-    for path in sorted(PAGE.glob("*")):
-        if path.is_dir():
-            app.mount(f"/{path.name}", StaticFiles(directory=path), path.name)
-        else:
-            _add_file(app, f"/{path.name}", path)
+    for path in sorted(path for path in PAGE.rglob("*") if path.is_file()):
+        relative = path.relative_to(PAGE)
+        cache = _FOR_EVER if relative.parts[0] == HASHED else _ASK_AGAIN
+        _add_file(app, f"/{relative.as_posix()}", path, cache)
 
 
 def add_phone(app: FastAPI, url: str | None) -> None:
@@ -76,12 +83,9 @@ def add_watch(app: FastAPI, root_path: str) -> None:
 
 
 def _add_built(app: FastAPI, route: str, name: str, root_path: str) -> None:
-    if (PAGE / name).is_file() and not root_path:
-        _add_file(app, route, PAGE / name)
-    elif (PAGE / name).is_file():
-        _add_text(app, route, _moved((PAGE / name).read_text(encoding="utf-8"), root_path), HTML)
-    else:
-        _add_text(app, route, _NOT_BUILT, HTML)
+    page = PAGE / name
+    built = _moved(page.read_text(encoding="utf-8"), root_path) if page.is_file() else _NOT_BUILT
+    _add_text(app, route, built, HTML)
 
 
 def _moved(page: str, root_path: str) -> str:
@@ -90,15 +94,32 @@ def _moved(page: str, root_path: str) -> str:
     return page.replace("<html ", f'<html data-root="{root_path}" ', 1)
 
 
-def _add_file(app: FastAPI, route: str, path: Path) -> None:
+def _add_file(app: FastAPI, route: str, path: Path, cache: str = _ASK_AGAIN) -> None:
+    if path.suffix in _TEXTS:
+        kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        _add_packed(app, route, path.read_bytes(), kind, cache)
+        return
+
     async def file() -> Response:
-        return FileResponse(path)
+        return FileResponse(path, headers={"Cache-Control": cache})  # answers ranges as well
 
     app.add_api_route(route, file, methods=["GET", "HEAD"], include_in_schema=False)
 
 
 def _add_text(app: FastAPI, route: str, text: str, media_type: str) -> None:
-    async def page() -> Response:
-        return Response(text, media_type=media_type)
+    _add_packed(app, route, text.encode(), media_type, _ASK_AGAIN)
+
+
+def _add_packed(app: FastAPI, route: str, data: bytes, media_type: str, cache: str) -> None:
+    packed = gzip.compress(data, mtime=0)
+    tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
+    headers = {"Cache-Control": cache, "ETag": tag, "Vary": "Accept-Encoding"}
+
+    async def page(request: Request) -> Response:
+        if tag in request.headers.get("if-none-match", ""):
+            return Response(status_code=304, headers=headers)
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return Response(packed, 200, headers | {"Content-Encoding": "gzip"}, media_type)
+        return Response(data, 200, headers, media_type)
 
     app.add_api_route(route, page, methods=["GET", "HEAD"], include_in_schema=False)

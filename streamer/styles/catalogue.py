@@ -97,7 +97,7 @@ class Catalogue:
         styles += [self.entry(name) for name in self._listed()]
         return {"default": self.default, "styles": styles}
 
-    def entry(self, name: str) -> dict[str, str]:
+    def entry(self, name: str) -> dict[str, Any]:
         """A style in the listing, other than `none`. Raises UnknownStyleError."""
         model, entry = self.find(name)
         return {
@@ -105,6 +105,7 @@ class Catalogue:
             "title": entry.title,
             "model": model.name,
             "description": entry.description,
+            "added": model.added,
         }
 
 

@@ -26,7 +26,7 @@ SHOWN = """
 """
 PRESS = """
     [...document.querySelectorAll('button')]
-      .find((button) => button.textContent.trim() === '%s').click();
+      .find((button) => [button.textContent.trim(), button.ariaLabel].includes('%s')).click();
 """
 
 

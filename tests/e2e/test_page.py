@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from streamer.server import qr
 from tests.support.browser import (
+    DESKTOP,
     HEIGHT,
     LIVE_MS,
     PHONE,
@@ -60,16 +61,18 @@ def test_a_look_is_chosen_mixed_and_shared(server: Server, chromium: Browser) ->
         page.keyboard.press("ArrowRight")
         eventually_sync(lambda: look(server)["style"] == {second: 1.0})
 
-        cards.nth(1).drag_to(cards.nth(2))
+        button(page, "Mix").click()
+        cards.nth(1).click()
         eventually_sync(lambda: look(server)["style"] == {first: 0.5, second: 0.5})
         slider = page.get_by_role("group", name="Blend").get_by_role("slider").first
         slider.fill("0.2")
         eventually_sync(lambda: sorted(look(server)["style"].values()) == [0.2, 0.8])
         page.get_by_role("slider", name="Strength").fill("0.6")
-        page.get_by_role("slider", name="Smoothing").fill("0.5")
+        button(page, "Look").click()
+        page.get_by_role("slider", name="Calm").fill("0.5")
         page.get_by_role("checkbox", name="Keep colours").check()
         page.get_by_role("slider", name="Tone").fill("0.25")
-        page.get_by_role("combobox", name="Brush").select_option("bold")
+        page.get_by_role("radio", name="Bold").check()
         rest: dict[str, object] = {
             "strength": 0.6,
             "preserve_color": True,
@@ -89,9 +92,9 @@ def test_a_look_is_chosen_mixed_and_shared(server: Server, chromium: Browser) ->
 
 def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium: Browser) -> None:
     with page_at(chromium, f"{server.url}/?style=none", accept_downloads=True) as page:
+        button(page, "Settings and shortcuts").click()
         page.get_by_role("combobox", name="Microphone").select_option("")
-        page.get_by_role("checkbox", name="Record the camera too").check()
-        button(page, "Start").click()
+        button(page, "Start camera").click()
         expect_state(page, "live")
         for key in "cmn":
             page.keyboard.press(key)
@@ -100,38 +103,54 @@ def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium:
         divider = page.get_by_role("slider", name="Divider between the camera")
         divider.press("Home")
         expect(divider).to_have_value("0")
+        for x, y in ((300, 120), (900, 400)):  # anywhere in the picture
+            page.mouse.move(640, y)
+            page.mouse.down()
+            page.mouse.move(x, y + 30, steps=4)
+            page.mouse.up()
+            expect(divider).to_have_value(str(round(100 * x / DESKTOP["width"])))
         age = page.locator("[data-age]")
         eventually_sync(lambda: float(age.get_attribute("data-age") or 0) > 0)
         (stream,) = server.streams().values()
         assert float(age.get_attribute("data-age") or 0) > stream["latency_ms"]["p50"] / 4
 
+        page.keyboard.press("s")
+        button(page, "Last picture").click()
+        shots = page.get_by_role("region", name="Pictures and clips").get_by_role("listitem")
+        expect(shots).to_have_attribute("aria-busy", "false", timeout=LIVE_MS)
         with page.expect_download() as saved:
-            page.keyboard.press("s")
+            button(page, "Save").click()
         with Picture.open(saved.value.path()) as picture:
-            assert (picture.format, picture.size) == ("PNG", (WIDTH, HEIGHT))
+            assert (picture.format, picture.size) == ("JPEG", (WIDTH, HEIGHT))
             luma = np.asarray(picture.convert("L"))
         assert saved.value.suggested_filename.startswith("streamer-none-")
         assert read_number(luma) is None, "it is mirrored, as it is seen"
         assert read_number(luma[:, ::-1]) is not None
 
+        shots.get_by_role("button", name="Before and after").click()
+        pair = page.get_by_role("img", name="Picture 2")
+        eventually_sync(lambda: pair.evaluate("image => image.naturalWidth") == WIDTH)
+        page.get_by_role("checkbox", name="Record the camera too").check()
+
         button(page, "Record").click()
         expect(page.get_by_role("button", name="Stop 0:02")).to_be_visible(timeout=LIVE_MS)
         films: list[Any] = []
         page.on("download", lambda film: films.append(film))  # noqa: PLW0108 - not a builtin
-        button(page, "Snapshot").focus()
         page.keyboard.press("r")
         eventually_sync(lambda: page.evaluate("true") and len(films) == 2)  # asking hands events on
         assert sorted(film.suggested_filename.split("-")[1] for film in films) == ["camera", "none"]
         for film in films:
             with av.open(str(film.path())) as container:
                 assert {stream.type for stream in container.streams} == {"video", "audio"}
+                if film.suggested_filename.endswith(".mp4"):  # what is named so plays everywhere
+                    assert container.streams.video[0].codec.name == "h264"
                 assert len(list(container.decode(video=0))) > 10
     eventually_sync(lambda: server.streams() == {})
 
 
 def test_a_camera_that_comes_back_is_taken_up_again(server: Server, chromium: Browser) -> None:
     with page_at(chromium, f"{server.url}/?style=none") as page:
-        button(page, "Start").click()
+        button(page, "Start camera").click()
         expect_state(page, "live")
         page.evaluate(
             """() => {
@@ -163,7 +182,7 @@ def test_a_photo_is_painted_compared_and_kept(server: Server, chromium: Browser)
         page.locator(".drop input[type=file]").set_input_files(
             {"name": "a.png", "mimeType": "image/png", "buffer": b"none"}
         )
-        expect(page.get_by_role("alert")).to_contain_text("cannot read this picture")
+        expect(page.get_by_role("alert")).to_contain_text("This picture cannot be read")
 
 
 TAKE = """
@@ -173,7 +192,7 @@ TAKE = """
       const event = way === 'drop'
         ? new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})
         : new ClipboardEvent('paste', {clipboardData: data, bubbles: true});
-      document.querySelector('.drop').dispatchEvent(event);
+      document.querySelector('main > section').dispatchEvent(event);
     }
 """
 
@@ -182,13 +201,17 @@ TAKE = """
 def test_a_photo_may_be_dropped_and_pasted(server: Server, chromium: Browser, way: str) -> None:
     file = io.BytesIO()
     Picture.effect_noise((120, 80), 90).convert("RGB").save(file, "PNG")
-    with page_at(chromium, f"{server.url}/?tab=photo&style=mosaic") as page:
-        expect(page.locator(".drop")).to_be_visible()
-        page.evaluate(TAKE, [way, list(file.getvalue())])
-        expect(page.get_by_role("img", name="Stylized photo")).to_be_visible(timeout=LIVE_MS)
-        with page.expect_download() as saved:
-            button(page, "Download").click()
-        assert saved.value.suggested_filename == f"{way}.mosaic.jpg"
+    with page_at(chromium, f"{server.url}/?style=mosaic") as page:
+        painted = page.get_by_role("img", name="Stylized photo")
+        for _ in ("on the live tab", "on the photo that is shown"):
+            page.evaluate(TAKE, [way, list(file.getvalue())])
+            expect(painted).to_be_visible(timeout=LIVE_MS)
+            with page.expect_download() as saved:
+                button(page, "Download").click()
+            assert saved.value.suggested_filename == f"{way}.mosaic.jpg"
+        assert "tab=photo" in page.url
+        page.go_back()
+        expect(page.get_by_role("heading", name="Your camera, a painting.")).to_be_visible()
 
 
 def test_a_film_is_sent_painted_and_fetched(
@@ -199,7 +222,13 @@ def test_a_film_is_sent_painted_and_fetched(
     long = write_clip(tmp_path / "long.mp4", Clip(pts=range(0, 3000 * 512, 512)))
     with page_at(chromium, f"{server.url}/?tab=video&style=mosaic&strength=0.5") as page:
         page.locator(".drop input[type=file]").set_input_files(source)
-        films = page.get_by_role("list", name="Videos").get_by_role("listitem")
+        first = page.get_by_role("img", name="The first frame in Mosaic")
+        expect(first).to_be_visible(timeout=LIVE_MS)
+        expect(page.get_by_role("img", name="The first frame in")).to_have_count(
+            4, timeout=2 * LIVE_MS
+        )
+        button(page, "Paint the film").click()
+        films = page.get_by_role("list", name="Films").get_by_role("listitem")
         expect(films.filter(has_text="dance.mp4")).to_have_attribute(
             "data-state", "done", timeout=2 * LIVE_MS
         )
@@ -209,8 +238,13 @@ def test_a_film_is_sent_painted_and_fetched(
         with av.open(str(saved.value.path())) as container:
             assert [stream.type for stream in container.streams] == ["video", "audio"]
             assert container.streams.video[0].frames == FRAMES
+        button(page, "Play, pause").click()
+        player = page.locator('video[aria-label="dance.mp4, painted"]')
+        eventually_sync(lambda: player.evaluate("video => video.videoWidth") == clip.width)
+        expect(page.get_by_role("slider", name="Divider between the original")).to_be_attached()
 
         page.locator(".drop input[type=file]").set_input_files(long)
+        button(page, "Paint the film").click()
         expect(films.filter(has_text="long.mp4")).to_contain_text("of 3000", timeout=LIVE_MS)
         page.reload()  # the film goes on, and is found again
         expect(films.filter(has_text="long.mp4")).to_contain_text("of 3000", timeout=LIVE_MS)
@@ -249,6 +283,23 @@ def test_a_painting_becomes_a_style(chromium: Browser, tmp_path: Path) -> None:
             expect(own).to_be_enabled()
             shoot(page, "own-style-refused")
             assert faults(page) == []
+
+            button(page, "All styles").click()
+            page.get_by_role("searchbox").fill("night")
+            button(page, "Rename Starry night").click()
+            name = page.get_by_role("textbox", name="New name")
+            name.fill("Over the Rhône")
+            name.press("Enter")
+            mine = page.get_by_role("region", name="All styles")
+            expect(mine.get_by_role("radio", name="Over the Rhône")).to_be_visible()
+            assert faults(page) == []
+            with page.expect_download() as saved:
+                page.get_by_role("link", name="Export Over the Rhône").click()
+            assert saved.value.suggested_filename == "starry-night.onnx"
+            button(page, "Remove Over the Rhône").click()
+            button(page, "Really remove Over the Rhône?").click()
+            expect(page.locator("[data-style=starry-night]")).to_have_count(0)
+            eventually_sync(lambda: look(server)["style"] == {"autumn": 1.0})
     finally:
         server.stop()
 
@@ -262,15 +313,26 @@ def test_nobody_is_left_out(server: Server, chromium: Browser, scheme: str) -> N
         assert faults(page) == [], "settings"
         page.get_by_label("Language").select_option("es")
         button(page, "Cerrar").click()
-        expect(
-            page.get_by_role("heading", name="Tu cámara, con otro estilo y en directo.")
-        ).to_be_visible()
+        expect(page.get_by_role("heading", name="Tu cámara, un cuadro.")).to_be_visible()
+        expect(page.get_by_role("radio", name="Otoño")).to_be_visible()
         assert page.evaluate("document.documentElement.lang") == "es"
         button(page, "Usar el vídeo de muestra").click()
         expect_state(page, "live")
         page.keyboard.press("c")
         expect(page.get_by_role("region", name="Estadísticas")).to_be_visible(timeout=LIVE_MS)
         assert faults(page) == [], "live"
+        page.keyboard.press("n")
+        for sheet in (
+            "Aspecto",
+            "Todos los estilos",
+            "Fotos y clips",
+            "Enviar a",
+            "En un escenario",
+        ):
+            button(page, sheet).click()
+            expect(page.get_by_role("region", name=sheet)).to_be_visible()
+            assert faults(page) == [], sheet
+            page.keyboard.press("Escape")
         page.set_viewport_size(PHONE)
         assert faults(page) == [], "live on a phone"
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
@@ -287,8 +349,10 @@ def test_a_phone_is_shown_the_way(server: Server, chromium: Browser) -> None:
         picture = {"body": qr.svg(url), "content_type": "image/svg+xml"}
         page.route("**/phone.svg", lambda route: route.fulfill(**picture))
         page.reload()
-        button(page, "Open on a phone").click()
-        expect(page.get_by_role("link", name=url)).to_be_visible()
+        button(page, "Send to").click()
+        expect(page.get_by_text(url, exact=True)).to_be_visible()
+        watch = f"{server.url}/watch/page?token=0123456789abcdef"
+        expect(page.get_by_text(watch, exact=True)).to_be_visible()
         eventually_sync(lambda: page.locator("img.qr").evaluate("image => image.naturalWidth") > 0)
         assert faults(page) == []
         shoot(page, "on-a-phone")
@@ -303,11 +367,13 @@ def test_fifty_reloads_leave_the_server_as_it_was(server: Server, chromium: Brow
     with page_at(chromium, f"{server.url}/?style=none") as page:
         page.route("**/stylize/**", lambda route: route.abort())  # thumbnails are not the point
         sizes = []
+        go_live(page)
         for _ in range(RELOADS):
-            go_live(page)
-            page.reload()
-            eventually_sync(lambda: server.streams() == {})
+            page.reload()  # and it goes on by itself
+            expect_state(page, "live")
+            assert len(server.streams()) == 1
             sizes.append(memory(server))
+    eventually_sync(lambda: server.streams() == {})
     grown = np.mean(sizes[-5:]) - np.mean(sizes[10:15])
     assert grown < 40 * 2**20, [round(size / 2**20) for size in sizes]
 
@@ -320,8 +386,9 @@ def test_https_with_a_certificate_of_ones_own(chromium: Browser, tmp_path: Path)
         server.wait_until_ready()
         with page_at(chromium, server.url, ignore_https_errors=True) as page:
             assert page.evaluate("isSecureContext") and page.url.startswith("https:")
-            button(page, "Start").click()
+            button(page, "Start camera").click()
             expect_state(page, "live")
-            assert page.get_by_role("button", name="Open on a phone").count() == 0, "loopback only"
+            button(page, "Send to").click()
+            expect(page.get_by_text("Only this machine reaches the address")).to_be_visible()
     finally:
         server.stop()

@@ -171,3 +171,26 @@ def test_an_added_network_that_is_damaged_says_so(tmp_path: Path) -> None:
     (user_models() / "negative.onnx").write_bytes(b"damaged")
     with pytest.raises(ModelError, match="streamer styles remove negative"):
         growing.stylize(picture(64, 48), only("negative"))
+
+
+async def test_an_own_style_is_renamed_handed_out_and_removed() -> None:
+    async with client() as http:
+        await http.post("/styles", files=painting("Starry Night.png"))
+        renamed = await http.patch("/styles/starry-night", json={"title": "Over the Rhône"})
+        assert (renamed.json()["title"], renamed.json()["added"]) == ("Over the Rhône", True)
+        listed = (await http.get("/styles")).json()["styles"]
+        assert [s["title"] for s in listed if s["name"] == "starry-night"] == ["Over the Rhône"]
+        model = await http.get("/styles/starry-night/model")
+        assert "starry-night.onnx" in model.headers["content-disposition"]
+        assert model.content == (user_models() / "starry-night.onnx").read_bytes()
+        assert (await http.delete("/styles/starry-night")).status_code == 200
+        assert "starry-night" not in await names(http)
+        assert not (user_models() / "starry-night.onnx").exists()
+
+
+async def test_what_came_with_streamer_stays_as_it_is() -> None:
+    async with client() as http:
+        renamed = await http.patch("/styles/autumn", json={"title": "Spring"})
+        assert error_of(renamed) == (400, "bad_request")
+        assert error_of(await http.delete("/styles/autumn")) == (400, "bad_request")
+        assert error_of(await http.get("/styles/autumn/model")) == (400, "bad_request")

@@ -222,3 +222,18 @@ async def test_a_body_that_stands_still_is_given_up_long_before_its_deadline(
         response = await asyncio.wait_for(http.post("/echo", content=stands_still()), 2)
     assert (response.status_code, sent) == (408, 3)
     assert response.headers["connection"] == "close"
+
+
+async def test_a_person_without_a_token_is_asked_for_it_in_their_language() -> None:
+    asks = {"Accept": "text/html,*/*", "Accept-Language": "xx, de-CH;q=0.9, en;q=0.8"}
+    async with client(Config(token=TOKEN)) as http:
+        page = await http.get('/?style=mosaic&x="<b>', headers=asks)
+        assert page.status_code == 401 and page.headers["content-type"].startswith("text/html")
+        assert 'lang="de"' in page.text and 'name="token"' in page.text
+        assert 'value="mosaic"' in page.text, "the look is kept"
+        assert '"<b>' not in page.text, "nothing of the URL becomes HTML"
+        assert 'role="alert"' not in page.text
+        wrong = await http.get("/?token=guess", headers=asks)
+        assert 'role="alert"' in wrong.text and "guess" not in wrong.text
+        assert code(await http.get("/")) == "unauthorized", "a program gets the error"
+        assert code(await http.get("/echo", headers=asks)) == "unauthorized"

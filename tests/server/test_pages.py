@@ -57,6 +57,26 @@ async def test_built_page_is_served(world: World, page: Path) -> None:
         assert error_of(await http.get("/assets/../../secret")) == (404, "not_found")
 
 
+async def test_built_page_is_packed_and_kept(world: World, page: Path) -> None:
+    (page / "index.html").write_text("<title>built</title>")
+    (page / "assets").mkdir()
+    (page / "assets" / "index-1a2b.js").write_text("let x = 1;" * 500)
+    (page / "hero.webm").write_bytes(bytes(2000))
+    async with world.http() as http:
+        script = await http.get("/assets/index-1a2b.js")
+        assert script.headers["content-encoding"] == "gzip"
+        assert int(script.headers["content-length"]) < 200 < len(script.text)
+        assert "immutable" in script.headers["cache-control"]
+        plain = {"Accept-Encoding": "identity"}
+        bare = await http.get("/assets/index-1a2b.js", headers=plain)
+        assert bare.text == script.text and "content-encoding" not in bare.headers
+        known = {"If-None-Match": (await http.get("/")).headers["etag"]}
+        again = await http.get("/", headers=known)
+        assert (again.status_code, again.content) == (304, b"")
+        part = await http.get("/hero.webm", headers={"Range": "bytes=0-99"})
+        assert (part.status_code, len(part.content)) == (206, 100)
+
+
 async def test_the_watch_page_is_the_same_for_every_name(world: World, page: Path) -> None:
     (page / "watch.html").write_text("<video></video>")
     async with world.http() as http:

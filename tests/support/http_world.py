@@ -3,6 +3,7 @@
 import asyncio
 import io
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 from PIL import Image as Picture
@@ -155,6 +156,16 @@ class FakeCatalogue:
 
     def add(self, picture: bytes, file_name: str, name: str | None) -> dict[str, object]:
         raise UnavailableError("this catalogue takes no more")
+
+    def rename(self, name: str, title: str) -> dict[str, object]:
+        self.parse(name)
+        return {"name": name, "title": title}
+
+    def remove(self, name: str) -> None:
+        self.parse(name)
+
+    def file_of(self, name: str) -> Path:
+        raise UsageError(f"{name} came with streamer")
 
     def parse(self, style: str | dict[str, float]) -> tuple[tuple[str, float], ...]:
         if style not in ("none", "mosaic"):

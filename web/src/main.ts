@@ -1,5 +1,11 @@
 import { mount } from 'svelte';
-import App from './App.svelte';
 import './app.css';
+import App from './App.svelte';
+import { language, preferred } from './i18n/words.svelte';
+import { ROOT } from './rtc/api';
+import { loadPreferences } from './settings';
 
-mount(App, { target: document.body });
+document.documentElement.style.setProperty('--hero', `url(${ROOT}/hero.webp)`);
+void language
+  .choose(loadPreferences().language ?? preferred(navigator.languages))
+  .then(() => mount(App, { target: document.body }));

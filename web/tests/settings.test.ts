@@ -24,7 +24,7 @@ test('a look survives the URL', () => {
 });
 
 test('so does the view', () => {
-  const view: View = { tab: 'photo', compare: 'divider', mirror: true, stats: true };
+  const view: View = { tab: 'photo', compare: 'divider', mirror: true, stats: true, kiosk: true };
   expect(loadView(writeQuery(LOOK, view, ''))).toEqual(view);
   expect(loadView('?tab=nonsense&camera=')).toEqual(VIEW);
 });

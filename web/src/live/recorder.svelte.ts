@@ -1,13 +1,17 @@
-/** Records what is live, video and sound, until it is stopped or the stream ends. */
+/** Records streams, video and sound, until it is stopped or they end. */
 
-import { fileName, save } from '../ui/save';
+import { fileName } from '../ui/save';
 
-// The first that the browser can write; players know MP4 best.
-const TYPES = [
+// The first that the browser can write. H.264 with AAC plays everywhere; a bare `video/mp4` may
+// be VP9 inside, which phones and Apple's players refuse, so WebM, named so, comes before it.
+export const TYPES = [
+  'video/mp4;codecs=avc1.42E01F,mp4a.40.2',
   'video/mp4;codecs=avc1,mp4a.40.2',
-  'video/mp4',
+  'video/mp4;codecs=avc1.42E01F,opus',
+  'video/webm;codecs=vp9,opus',
   'video/webm;codecs=vp8,opus',
   'video/webm',
+  'video/mp4',
 ];
 const SLICE_MS = 1000; // what is recorded is handed over this often, not kept in the encoder
 
@@ -19,6 +23,9 @@ export class Recorder {
 
   #recorders: MediaRecorder[] = [];
   #timer = 0;
+
+  /** `onfile` gets what was recorded of each stream, with a name for it. */
+  constructor(readonly onfile: (file: Blob, name: string) => void) {}
 
   /** Record each stream into its own file, named by its key. */
   start(streams: Record<string, MediaStream>): void {
@@ -39,7 +46,7 @@ export class Recorder {
     }, 250);
   }
 
-  /** Stop, and save what there is. */
+  /** Stop, and hand over what there is. */
   stop(): void {
     clearInterval(this.#timer);
     for (const recorder of this.#recorders) if (recorder.state !== 'inactive') recorder.stop();
@@ -62,7 +69,7 @@ export class Recorder {
       const type = recorder.mimeType || 'video/webm';
       const ending = type.startsWith('video/mp4') ? 'mp4' : 'webm';
       const file = new Blob(parts, { type });
-      if (file.size > 0) save(file, fileName(name, ending));
+      if (file.size > 0) this.onfile(file, fileName(name, ending));
     };
     recorder.start(SLICE_MS);
     return recorder;

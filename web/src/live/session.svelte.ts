@@ -53,7 +53,7 @@ export class Session {
     kind: 'camera',
     deviceId: '',
     facing: '',
-    height_px: 360,
+    height_px: 540,
     microphoneId: null,
   });
   readonly look: Readonly<Look> = $state({
@@ -66,6 +66,10 @@ export class Session {
   });
   /** Of the cross-fade from one style to the next. */
   transition_s = $state(0.5);
+  /** The order in which styles are stepped through and numbered. */
+  arrange: (styles: StyleInfo[]) => StyleInfo[] = (styles) => styles;
+  /** Called while the last frame can still be seen, before its connection ends. */
+  onleaving: () => void = () => {};
 
   #run: AbortController | null = null;
   #opening: Promise<void> = Promise.resolve();
@@ -74,6 +78,7 @@ export class Session {
   #change: Change | null = null;
   #changing = false;
   #ages_ms: number[] = [];
+  #wake: () => void = () => {};
 
   constructor(
     saved: { wanted?: Partial<Wanted>; look?: Partial<Look> } = {},
@@ -81,6 +86,10 @@ export class Session {
   ) {
     Object.assign(this.wanted, saved.wanted);
     Object.assign(this.look, saved.look);
+  }
+
+  get styles(): StyleInfo[] {
+    return this.arrange(this.catalogue?.styles ?? []);
   }
 
   /** Learn the styles there are; keeps asking while the server is away. */
@@ -109,8 +118,11 @@ export class Session {
     if (known) this.catalogue = { ...known, styles: [...known.styles, style] };
   }
 
-  /** Open the source and keep it connected until `stop`, or until something needs a person. */
-  async start(kind: Wanted['kind'] = this.wanted.kind): Promise<void> {
+  /**
+   * Open the source and keep it connected until `stop`, or until something needs a person.
+   * `again`: it was live a moment ago, so a full server may only not know yet that we left.
+   */
+  async start(kind: Wanted['kind'] = this.wanted.kind, again = false): Promise<void> {
     this.stop();
     Object.assign(this.wanted, { kind });
     const run = new AbortController();
@@ -119,7 +131,7 @@ export class Session {
     try {
       await this.#reopen();
       run.signal.throwIfAborted();
-      await this.#keepConnected(run.signal);
+      await this.#keepConnected(run.signal, again);
     } catch (error) {
       if (this.#run === run) this.#end('failed', Failure.from(error));
     }
@@ -142,11 +154,13 @@ export class Session {
     }
   }
 
-  /** What stopped it may have passed by itself: a camera plugged in again, or allowed. */
+  /**
+   * What stopped it may have passed by itself: a camera plugged in again, allowed, or given back
+   * by another app; a network or a machine that woke up.
+   */
   retry(): void {
-    const reason = this.state === 'failed' ? this.failure?.reason : null;
-    if (reason === 'camera_lost' || reason === 'denied' || reason === 'no_camera')
-      void this.start();
+    if (this.state === 'failed' && this.failure?.fromCamera) void this.start();
+    else this.#wake();
   }
 
   /** Change the look: now when live, else with the next connection. */
@@ -163,9 +177,28 @@ export class Session {
     this.transition_s = seconds;
   }
 
+  /** Choose any other style. */
+  random(): void {
+    const now = shares(this.look.style);
+    const others = this.styles.filter(({ name }) => name !== 'none' && !(name in now));
+    const style = others[Math.floor(Math.random() * others.length)];
+    if (style) this.set({ style: style.name });
+  }
+
+  /** A style has another title from now on, or is gone (null). */
+  relearn(name: string, title: string | null): void {
+    const known = this.catalogue;
+    if (!known) return;
+    const styles = known.styles
+      .filter((style) => style.name !== name || title !== null)
+      .map((style) => (style.name === name && title !== null ? { ...style, title } : style));
+    this.catalogue = { ...known, styles };
+    if (title === null && name in shares(this.look.style)) this.set({ style: known.default });
+  }
+
   /** Choose the style at this place in the list. */
   pick(place: number): void {
-    const style = this.catalogue?.styles[place];
+    const style = this.styles[place];
     if (style) this.set({ style: style.name });
   }
 
@@ -186,7 +219,7 @@ export class Session {
 
   /** Choose the next style in the list, or the previous one. */
   step(by: 1 | -1): void {
-    const styles = this.catalogue?.styles ?? [];
+    const { styles } = this;
     const last = Object.keys(shares(this.look.style)).at(-1);
     const place = styles.findIndex(({ name }) => name === last);
     if (styles.length > 0) this.pick((place + by + styles.length) % styles.length);
@@ -227,10 +260,14 @@ export class Session {
     void source.ended.then((failure) => {
       if (this.#source === source) this.#end('failed', failure);
     });
+    void source.silenced.then(() => {
+      // Another app took it, or the system did: a new one may be had.
+      if (this.#source === source) void this.choose({});
+    });
   }
 
-  async #keepConnected(signal: AbortSignal): Promise<never> {
-    let wasLive = false;
+  async #keepConnected(signal: AbortSignal, again: boolean): Promise<never> {
+    let wasLive = again;
     let tries = 0;
     while (true) {
       try {
@@ -244,9 +281,19 @@ export class Session {
         if (!failure.passes(wasLive)) throw failure;
         this.failure = failure;
         this.state = 'connecting';
-        await this.dependencies.sleep(Math.max(backOff_s(tries++), failure.retryAfter_s), signal);
+        await this.#rest(Math.max(backOff_s(tries++), failure.retryAfter_s), signal);
       }
     }
+  }
+
+  /** Sleep, unless `retry` is called meanwhile. */
+  async #rest(seconds: number, signal: AbortSignal): Promise<void> {
+    const nap = new AbortController();
+    this.#wake = () => nap.abort();
+    const either = AbortSignal.any([signal, nap.signal]);
+    await this.dependencies.sleep(seconds, either).catch(() => {});
+    this.#wake = () => {};
+    signal.throwIfAborted();
   }
 
   /** One connection, from its offer to its end; throws the reason for that. */
@@ -279,6 +326,7 @@ export class Session {
       void this.#send();
       throw await peer.lost;
     } finally {
+      if (this.#peer === peer) this.onleaving();
       peer.close();
       if (this.#peer === peer) this.#peer = null;
     }

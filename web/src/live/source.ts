@@ -18,6 +18,8 @@ export interface Source {
   readonly stream: MediaStream;
   /** Resolves when the video ends by itself: a camera that was unplugged. */
   readonly ended: Promise<Failure>;
+  /** Resolves when the camera gives no picture for a while without having ended. */
+  readonly silenced: Promise<void>;
   close(): void;
 }
 
@@ -25,6 +27,8 @@ export interface Device {
   id: string;
   name: string;
 }
+
+const SILENT_MS = 3000; // a camera that changes its exposure is back by then
 
 export const FPS = 30;
 export const HEIGHTS_PX = [360, 540, 720];
@@ -45,6 +49,7 @@ export async function open(wanted: Wanted): Promise<Source> {
   return {
     stream,
     ended: ended(stream),
+    silenced: silenced(stream),
     close() {
       sample?.close();
       for (const track of stream.getTracks()) track.stop();
@@ -78,16 +83,39 @@ async function openDevices(wanted: Wanted): Promise<MediaStream | null> {
   if (!constraints.video && !constraints.audio) return null;
   if (!navigator.mediaDevices) throw new Failure('insecure');
   try {
-    return await navigator.mediaDevices.getUserMedia(constraints);
+    const stream = await navigator.mediaDevices.getUserMedia(constraints);
+    await turn(stream, wanted.height_px);
+    return stream;
   } catch (error) {
     throw Failure.fromCamera(error);
   }
+}
+
+/** An upright phone gets an upright picture, also of a camera that lies. */
+async function turn(stream: MediaStream, height_px: number): Promise<void> {
+  const [track] = stream.getVideoTracks();
+  const { width: across = 0, height: down = 0 } = track?.getSettings() ?? {};
+  if (navigator.maxTouchPoints === 0 || innerWidth > innerHeight || across <= down) return;
+  const upright = { width: height_px, height: width(height_px), aspectRatio: 9 / 16 };
+  await track?.applyConstraints({ ...upright, frameRate: FPS }).catch(() => {});
 }
 
 function ended(stream: MediaStream): Promise<Failure> {
   return new Promise((resolve) => {
     for (const track of stream.getVideoTracks())
       track.addEventListener('ended', () => resolve(new Failure('camera_lost')));
+  });
+}
+
+function silenced(stream: MediaStream): Promise<void> {
+  return new Promise((resolve) => {
+    for (const track of stream.getVideoTracks()) {
+      let timer = 0;
+      track.addEventListener('mute', () => {
+        timer = window.setTimeout(resolve, SILENT_MS);
+      });
+      track.addEventListener('unmute', () => clearTimeout(timer));
+    }
   });
 }
 

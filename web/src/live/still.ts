@@ -1,24 +1,28 @@
+import { ROOT } from '../rtc/api';
 import { THUMBNAIL_PX } from '../styles/thumbnails.svelte';
 import { capture } from '../ui/save';
-import { drawScene } from './scene';
 
-/** A small picture of what the camera sees now, or of the sample when there is nothing to see. */
+const FACE = `${ROOT}/face.webp`;
+
+/** A small picture of what the camera sees now, or of a face when there is nothing to see. */
 export async function still(input: MediaStream | null): Promise<Blob | null> {
+  const options = { height_px: THUMBNAIL_PX, type: 'image/jpeg' } as const;
+  if (!input) return capture(await face(), options);
   const video = document.createElement('video');
   video.muted = true;
   video.srcObject = input;
-  if (input) await video.play().catch(() => {});
-  const source = video.videoWidth > 0 ? video : sample();
-  const picture = await capture(source, { height_px: THUMBNAIL_PX, type: 'image/jpeg' });
+  await video.play().catch(() => {});
+  const picture = await capture(video, options);
   video.srcObject = null;
   return picture;
 }
 
-function sample(): HTMLCanvasElement {
+async function face(): Promise<HTMLCanvasElement> {
+  const picture = new Image();
+  picture.src = FACE;
+  await picture.decode();
   const canvas = document.createElement('canvas');
-  canvas.height = THUMBNAIL_PX;
-  canvas.width = (THUMBNAIL_PX * 16) / 9;
-  const context = canvas.getContext('2d');
-  if (context) drawScene(context, 13);
+  [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
+  canvas.getContext('2d')?.drawImage(picture, 0, 0);
   return canvas;
 }

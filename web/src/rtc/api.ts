@@ -39,6 +39,23 @@ export async function addStyle(picture: File): Promise<StyleInfo> {
   return (await ask(ROUTES.styles, { method: 'POST', body: form(picture) })).json();
 }
 
+const styleUrl = (name: string) => `${ROUTES.styles}/${encodeURIComponent(name)}`;
+
+/** `PATCH /styles/{name}`: another title for a style of one's own. */
+export async function renameStyle(name: string, title: string): Promise<StyleInfo> {
+  const headers = { 'Content-Type': 'application/json' };
+  const body = JSON.stringify({ title });
+  return (await ask(styleUrl(name), { method: 'PATCH', headers, body })).json();
+}
+
+/** `DELETE /styles/{name}`: forget a style of one's own. */
+export async function removeStyle(name: string): Promise<void> {
+  await ask(styleUrl(name), { method: 'DELETE' });
+}
+
+/** Where the model of a style of one's own is, for a link. */
+export const styleModel = (name: string) => `${styleUrl(name)}/model`;
+
 /** `POST /stylize/{style}`: the stylized picture, a JPEG. */
 export async function stylize(
   picture: Blob,
@@ -89,6 +106,9 @@ export async function getVideo(url: string, signal: AbortSignal): Promise<VideoR
 /** Where the stylized video is, for a link. */
 export const videoResult = (url: string) => `${url}/result`;
 
+/** Its first stylized frame, for a picture; not there before it is stylized. */
+export const videoPreview = (url: string) => `${url}/preview`;
+
 /** Cancel a video, and delete its files on the server. */
 export async function deleteVideo(url: string): Promise<void> {
   await ask(url, { method: 'DELETE' });
@@ -98,6 +118,13 @@ export async function deleteVideo(url: string): Promise<void> {
 export async function getPhoneUrl(): Promise<string | null> {
   return (await (await ask(ROUTES.phone)).json()).url;
 }
+
+/** Addresses of a stream for others, on this origin. */
+export const links = (name: string) => ({
+  watch: `${ROOT}/watch/${encodeURIComponent(name)}`,
+  whep: whep(name),
+  mjpeg: `${ROOT}/streams/${encodeURIComponent(name)}.mjpeg`,
+});
 
 /** `OPTIONS` of a WHIP or WHEP endpoint. */
 export async function getIceServers(

@@ -64,8 +64,9 @@ export class Connection {
     return new MediaStream(tracks);
   }
 
-  lose(): void {
-    this.#lose(new Failure('lost'));
+  /** The first reason counts. */
+  lose(failure = new Failure('lost')): void {
+    this.#lose(failure);
   }
 
   close(): void {

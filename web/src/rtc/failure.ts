@@ -14,11 +14,15 @@ export type Reason =
   | 'not_ready'
   | 'unreachable'
   | 'lost' // the connection, or the video on it
+  | 'ended' // by the server, which says why
+  | 'replaced' // another publisher has the stream now
   | 'unconnected' // the server answered, but no media came through
   | 'refused'; // anything else, in the server's or the browser's words
 
 /** Reasons that pass by themselves: worth another try without being asked. */
 const PASSING: ReadonlySet<Reason> = new Set(['not_ready', 'unreachable', 'lost', 'unconnected']);
+
+const CAMERAS: ReadonlySet<Reason> = new Set(['camera_lost', 'camera_busy', 'denied', 'no_camera']);
 
 export class Failure extends Error {
   constructor(
@@ -29,9 +33,18 @@ export class Failure extends Error {
     super(`${reason} ${detail}`.trim());
   }
 
-  /** Whether to try again; a full server only matters to those who have not been in. */
+  /** Whether it is the camera's, which may be back at any time. */
+  get fromCamera(): boolean {
+    return CAMERAS.has(this.reason);
+  }
+
+  /**
+   * Whether to try again. A full server only matters to those who have not been in, and what the
+   * server ended may be had again: it restarts, or something took too long.
+   */
   passes(wasLive: boolean): boolean {
-    return PASSING.has(this.reason) || (wasLive && this.reason === 'server_full');
+    const { reason } = this;
+    return PASSING.has(reason) || (wasLive && (reason === 'server_full' || reason === 'ended'));
   }
 
   static from(error: unknown): Failure {

@@ -2,8 +2,15 @@
 
 import { getIceServers } from './api';
 import { Connection, type Seen } from './connection';
-import type { Failure } from './failure';
-import { type Applied, type Change, type Refusal, readMessage, type Stats } from './protocol';
+import { Failure } from './failure';
+import {
+  type Applied,
+  type Change,
+  type Refusal,
+  readEnd,
+  readMessage,
+  type Stats,
+} from './protocol';
 
 export interface Peer {
   /** The stylized video, and the sound that belongs to it. */
@@ -71,7 +78,10 @@ class Control {
       const message = readMessage(String(data));
       if (message === null) return;
       if ('stats' in message) onstats(message.stats);
-      else if ('applied' in message) this.#take(message.id)?.resolve(message.applied);
+      else if ('ended' in message) {
+        const { detail, replaced } = readEnd(message.ended);
+        connection.lose(new Failure(replaced ? 'replaced' : 'ended', detail));
+      } else if ('applied' in message) this.#take(message.id)?.resolve(message.applied);
       else this.#take(message.id)?.reject(message.error);
     });
   }

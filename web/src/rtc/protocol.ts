@@ -7,6 +7,8 @@ export interface StyleInfo {
   title: string;
   model: string;
   description?: string;
+  /** By a user, who may rename and remove it. */
+  added?: boolean;
 }
 
 export interface Catalogue {
@@ -110,6 +112,7 @@ export interface Refusal {
 
 export type Message =
   | { stats: Stats }
+  | { ended: string | Refusal }
   | { id: number; applied: Applied }
   | { id: number; error: Refusal };
 
@@ -122,9 +125,15 @@ export function readMessage(text: string): Message | null {
     return null;
   }
   if (typeof message !== 'object' || message === null) return null;
-  if ('stats' in message) return message as Message;
+  if ('stats' in message || 'ended' in message) return message as Message;
   const answers = 'applied' in message || 'error' in message;
   return answers && 'id' in message ? (message as Message) : null;
+}
+
+/** Why the server ended a stream, in words. */
+export function readEnd(ended: string | Refusal): { detail: string; replaced: boolean } {
+  const detail = typeof ended === 'string' ? ended : (ended.message ?? '');
+  return { detail, replaced: /^another publisher/.test(detail) };
 }
 
 /** The error an HTTP answer carries, whatever else stands between us and the server. */

@@ -1,7 +1,7 @@
 /** A picture of one's own that becomes a style. */
 
 import type { Session } from '../live/session.svelte';
-import { addStyle } from '../rtc/api';
+import { addStyle, removeStyle, renameStyle } from '../rtc/api';
 import { Failure } from '../rtc/failure';
 import type { Thumbnails } from './thumbnails.svelte';
 
@@ -29,6 +29,26 @@ export class OwnStyle {
       this.failure = Failure.from(error);
     } finally {
       this.busy = false;
+    }
+  }
+
+  async rename(name: string, title: string): Promise<void> {
+    await this.#try(async () => this.session.relearn(name, (await renameStyle(name, title)).title));
+  }
+
+  async remove(name: string): Promise<void> {
+    await this.#try(async () => {
+      await removeStyle(name);
+      this.session.relearn(name, null);
+    });
+  }
+
+  async #try(change: () => Promise<void>): Promise<void> {
+    this.failure = null;
+    try {
+      await change();
+    } catch (error) {
+      this.failure = Failure.from(error);
     }
   }
 }

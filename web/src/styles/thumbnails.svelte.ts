@@ -5,7 +5,7 @@ import { Failure } from '../rtc/failure';
 import type { StyleInfo } from '../rtc/protocol';
 import { type Sleep, sleep } from '../rtc/retry';
 
-export const THUMBNAIL_PX = 144;
+export const THUMBNAIL_PX = 180;
 const MOST_TRIES = 20; // a server that warms up
 
 export class Thumbnails {
@@ -27,8 +27,11 @@ export class Thumbnails {
     return this.#picture !== null;
   }
 
-  /** Replace every thumbnail by this picture in its style; a newer call ends this one. */
-  async refresh(picture: Blob, styles: readonly StyleInfo[]): Promise<void> {
+  /**
+   * Replace every thumbnail by this picture in its style; a newer call ends this one. After each
+   * it rests, so that what is live is not held up.
+   */
+  async refresh(picture: Blob, styles: readonly StyleInfo[], rest_s = 0): Promise<void> {
     this.#run?.abort();
     const run = new AbortController();
     this.#run = run;
@@ -41,10 +44,20 @@ export class Thumbnails {
         const stylized = name === 'none' ? picture : await this.#try(picture, name, run.signal);
         if (run.signal.aborted) return;
         if (stylized) this.#show(name, stylized);
+        if (rest_s > 0) await this.wait(rest_s, run.signal);
       }
+    } catch (error) {
+      if (!run.signal.aborted) throw error;
     } finally {
       if (this.#run === run) this.busy = false;
     }
+  }
+
+  /** Leave the rest out, for what is more urgent. */
+  stop(): void {
+    this.#run?.abort();
+    this.#left = [];
+    this.busy = false;
   }
 
   /** One more style of the same picture, ahead of those still waiting. */

@@ -20,20 +20,35 @@ export class PhotoUpload {
   #file: Blob | null = null;
   #run: AbortController | null = null;
 
-  /** Take another photo; a small copy of it, or null when the browser cannot read it. */
+  /** Take another photo; a small copy of it, or null when nobody can read it. */
   async load(file: File): Promise<Blob | null> {
     this.close();
     this.name = file.name.replace(/\.\w+$/, '');
-    let picture: ImageBitmap;
-    try {
-      picture = await createImageBitmap(file);
-    } catch {
+    this.busy = true;
+    const shown = await this.#readable(file);
+    this.busy = false;
+    if (!shown) {
       this.failure = new Failure('no_picture');
       return null;
     }
     this.#file = file;
-    this.original = URL.createObjectURL(file);
-    return capture(picture, { height_px: THUMBNAIL_PX, type: 'image/jpeg' });
+    this.original = URL.createObjectURL(shown.file);
+    return capture(shown.picture, { height_px: THUMBNAIL_PX, type: 'image/jpeg' });
+  }
+
+  /** The file, or what the server makes of one that only it can read: the HEIC of a phone. */
+  async #readable(file: File): Promise<{ file: Blob; picture: ImageBitmap } | null> {
+    try {
+      return { file, picture: await createImageBitmap(file) };
+    } catch {
+      // not for this browser
+    }
+    try {
+      const jpeg = await stylize(file, { style: 'none' }, AbortSignal.timeout(60_000));
+      return { file: jpeg, picture: await createImageBitmap(jpeg) };
+    } catch {
+      return null;
+    }
   }
 
   /** Stylize it with this look; a newer call ends this one. */

@@ -1,12 +1,15 @@
 /** Videos on the server: sent, followed until they are stylized, and fetched. */
 
-import { deleteVideo, getVideo, uploadVideo, videoResult } from '../rtc/api';
+import { deleteVideo, getVideo, stylize, uploadVideo, videoPreview, videoResult } from '../rtc/api';
 import { Failure } from '../rtc/failure';
 import type { Look, VideoReport, VideoState } from '../rtc/protocol';
 import { backOff_s, type Sleep, sleep } from '../rtc/retry';
 import { fileLook } from '../styles/blend';
+import { Film } from './film';
 
 const POLL_S = 0.7;
+const FRAME_S = 1.5; // between two painted frames that are shown while a film is painted
+export const FRAME_PX = 270;
 const KEY = 'streamer-videos';
 
 export class Video {
@@ -17,14 +20,34 @@ export class Video {
   failure = $state.raw<Failure | null>(null);
   /** Ends whatever is going on for it. */
   readonly run = new AbortController();
+  /** A frame as it is being painted. */
+  frame = $state<string | null>(null);
 
   constructor(
     readonly name: string,
     public url = '',
+    /** As it was chosen; null after a reload of the page. */
+    readonly film: Film | null = null,
   ) {}
 
   get result(): string {
     return videoResult(this.url);
+  }
+
+  /** Its first painted frame, as the server has it. */
+  get preview(): string {
+    return videoPreview(this.url);
+  }
+
+  close(): void {
+    this.run.abort();
+    this.film?.close();
+    this.show(null);
+  }
+
+  show(frame: Blob | null): void {
+    if (this.frame) URL.revokeObjectURL(this.frame);
+    this.frame = frame && URL.createObjectURL(frame);
   }
 
   get finished(): boolean {
@@ -66,7 +89,7 @@ export class Videos {
 
   /** Send a video to be stylized with this look. */
   add(file: File, look: Look): void {
-    const video = new Video(file.name);
+    const video = new Video(file.name, '', new Film(file));
     this.all.unshift(video);
     void this.#run(video, async () => {
       const { signal } = video.run;
@@ -75,14 +98,28 @@ export class Videos {
       };
       video.url = await uploadVideo(file, fileLook(look), { signal, onprogress });
       this.#keep();
+      void this.#watch(video, look);
       await this.#follow(video);
     });
+  }
+
+  /** While it is painted, shows the frame it has come to, painted small. */
+  async #watch(video: Video, look: Look): Promise<void> {
+    const { signal } = video.run;
+    while (!signal.aborted && !video.finished) {
+      if (video.state === 'stylizing') {
+        const frame = await video.film?.frame(video.progress ?? 0, FRAME_PX);
+        if (!frame) return;
+        video.show(await stylize(frame, fileLook(look), signal).catch(() => frame));
+      }
+      await this.wait(FRAME_S, signal).catch(() => {});
+    }
   }
 
   /** Cancel it if it is not finished, and remove it here and on the server. */
   async remove(video: Video): Promise<void> {
     video.state = 'cancelled';
-    video.run.abort();
+    video.close();
     this.all = this.all.filter((other) => other !== video);
     this.#keep();
     if (video.url) await deleteVideo(video.url).catch(() => {});

@@ -36,6 +36,10 @@ class FakeSource implements Source {
   stream = {} as MediaStream;
   close = vi.fn();
   unplug!: () => void;
+  silence!: () => void;
+  silenced = new Promise<void>((resolve) => {
+    this.silence = resolve;
+  });
   ended = new Promise<Failure>((resolve) => {
     this.unplug = () => resolve(new Failure('camera_lost'));
   });
@@ -286,4 +290,70 @@ test('the age of what is shown is the median between two reports', async () => {
   fake.options[0]?.onstats(stats);
   expect(session.age_ms).toBe(90);
   expect(session.history.map(({ latency_ms }) => latency_ms)).toEqual([0, 90]);
+});
+
+test('a camera that gives no picture is opened anew, on the same connection', async () => {
+  await start();
+  fake.sources[0]?.silence();
+  await settled();
+  await settled();
+  expect(fake.sources).toHaveLength(2);
+  expect(fake.peers).toHaveLength(1);
+  expect(fake.peer.inputs.at(-1)).toBe(session.input);
+  expect(session.state).toBe('live');
+});
+
+test('what was live a moment ago waits for its place on a full server', async () => {
+  fake.failures.push(new Failure('server_full'));
+  void session.start('camera', true);
+  await settled();
+  await settled();
+  expect(session.state).toBe('live');
+});
+
+test('a camera that another app has is asked for again', async () => {
+  fake.open.mockRejectedValueOnce(new Failure('camera_busy'));
+  await session.start();
+  expect(session.state).toBe('failed');
+  session.retry();
+  await settled();
+  expect(session.state).toBe('live');
+});
+
+test('the server says why it ended the stream, and is asked for another', async () => {
+  await start();
+  fake.failures.push(new Failure('unreachable'));
+  const said: (string | undefined)[] = [];
+  fake.sleep = async () => void said.push(session.failure?.detail);
+  fake.peer.lose(new Failure('ended', 'the server is shutting down'));
+  await settled();
+  expect(said[0]).toBe('the server is shutting down');
+  expect(session.state).toBe('live');
+});
+
+test('the last frame can be kept before its connection ends', async () => {
+  const order: string[] = [];
+  session.onleaving = () => order.push('left');
+  await start();
+  fake.peer.close.mockImplementation(() => order.push('closed') as never);
+  fake.peer.lose(new Failure('lost'));
+  await settled();
+  expect(order.slice(0, 2)).toEqual(['left', 'closed']);
+});
+
+test("a style of one's own gets another title, and one that is gone is not used", async () => {
+  session.relearn('ink', 'India ink');
+  expect(session.styles.at(-1)?.title).toBe('India ink');
+  session.set({ style: 'ink' });
+  session.relearn('ink', null);
+  expect(session.styles.map(({ name }) => name)).toEqual(['none', 'mosaic']);
+  expect(session.look.style).toBe('mosaic');
+});
+
+test('keys go by the order in which styles are shown', () => {
+  session.arrange = (styles) => [...styles].reverse();
+  session.pick(0);
+  expect(session.look.style).toBe('ink');
+  session.step(1);
+  expect(session.look.style).toBe('mosaic');
 });

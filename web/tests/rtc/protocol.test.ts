@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { readIceServers, readMessage, readRefusal } from '../../src/rtc/protocol';
+import { readEnd, readIceServers, readMessage, readRefusal } from '../../src/rtc/protocol';
 
 test('readMessage tells numbers, answers and refusals apart', () => {
   expect(readMessage('{"stats": {"in_fps": 30}}')).toEqual({ stats: { in_fps: 30 } });
@@ -28,4 +28,12 @@ test('readRefusal takes the words of the server, or of whatever answered in its 
   expect(await readRefusal(ours)).toEqual({ code: 'server_full', message: 'no room' });
   const theirs = new Response('<h1>oops</h1>', { status: 502, statusText: 'Bad Gateway' });
   expect(await readRefusal(theirs)).toEqual({ code: 'http_502', message: '502 Bad Gateway' });
+});
+
+test('why a stream was ended is read, and whether somebody else has it now', () => {
+  const message = readMessage('{"ended": {"message": "the server is stopping"}}');
+  expect(message).toEqual({ ended: { message: 'the server is stopping' } });
+  expect(readEnd('bye')).toEqual({ detail: 'bye', replaced: false });
+  const taken = { code: '', message: 'another publisher has taken its place' };
+  expect(readEnd(taken).replaced).toBe(true);
 });
