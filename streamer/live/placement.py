@@ -296,6 +296,9 @@ class Placement:
                 await asyncio.sleep(RETRY_S)
             except TimeoutError:
                 log.warning("x process %d does not answer within %.0f s", host.index, ANSWER_S)
+            except Exception as error:  # it cannot begin, or cannot say what it does
+                log.error("x process %d: %s", host.index, error)
+                await asyncio.sleep(ANSWER_S / 10)
             else:
                 await asyncio.sleep(LOOK_S)
 

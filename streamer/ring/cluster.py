@@ -159,7 +159,7 @@ class _Host:
         self._made: asyncio.Future[Any] | None = None
 
     async def call(self, method: str, *arguments: object) -> Any:
-        if self._made is None:
+        if self._made is None or (self._made.done() and self._made.exception() is not None):
             self._made = asyncio.ensure_future(self._make(self._workers))
         return await getattr(await asyncio.shield(self._made), method)(*arguments)
 
