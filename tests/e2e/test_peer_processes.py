@@ -96,7 +96,7 @@ def test_the_page_comes_back_by_itself(chromium: Browser, tmp_path: Path) -> Non
     try:
         server.wait_until_ready()
         with page_at(chromium, f"{server.url}/?style=none") as page:
-            button(page, "Start").click()
+            button(page, "Start camera").click()
             expect_state(page, "live")
             frames_seen(page, at_least=5)
             (first,) = server.streams()
