@@ -88,6 +88,7 @@ class Place:
         self._catalogue = LiveCatalogue(settings.catalogue, max_pixels=0, here=settings.here)
         self._here = settings.here
         self._lines = lines
+        self._ring = ring
         self._sessions = Sessions(
             ring,
             self._parse,
@@ -171,6 +172,12 @@ class Place:
             {name: self._viewers.count(name) for name in viewers.keys() | active.keys()},
             lines,
         )
+
+    async def aclose(self) -> None:
+        """End every stream and the ring; nothing of the process is left in any folder."""
+        await self._sessions.aclose()
+        await self._viewers.aclose()
+        await self._ring.__aexit__()
 
     def _connections(self, publishes: bool) -> Any:
         return self._sessions if publishes else self._viewers

@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 0.5  # between reports
 RETRY_S = 0.1  # between looks at a process that is being started
+END_S = 3.0  # for a process to end its streams
 ANSWER_S = 20.0  # a process that takes longer is as good as dead
 
 
@@ -88,13 +89,8 @@ class Placement:
 
     async def aclose(self) -> None:
         """End all streams, and the processes."""
-        async with asyncio.TaskGroup() as tasks:
-            for host in self._hosts:
-                for id_ in host.ids:
-                    tasks.create_task(self.close(f"{host.run}.{id_}"))
         self._ended = True
-        for host in self._hosts:
-            host.process.kill()
+        await asyncio.gather(*(self._end(host) for host in self._hosts))
         for server in self._servers:
             server.close()
         for writer in self._holding.values():
@@ -102,6 +98,13 @@ class Placement:
         await asyncio.gather(*self._holding, return_exceptions=True)
         if self._home is not None:
             temporary.remove(self._home)
+
+    async def _end(self, host: _Host) -> None:
+        with contextlib.suppress(Exception):  # then it is only killed
+            async with asyncio.timeout(END_S):
+                if host.run:
+                    await host.process.call("aclose")
+        host.process.kill()
 
     # --- publishers ------------------------------------------------------------------------
 
@@ -137,7 +140,12 @@ class Placement:
 
     async def close(self, session_id: str) -> bool:
         """End a session; False when there is none of that id."""
-        return bool(await self._to(session_id, "close", False, True))
+        ended = bool(await self._to(session_id, "close", False, True))
+        for host in self._hosts:
+            if ended and host.run and host.run == session_id.partition(".")[0]:
+                with contextlib.suppress(ConnectionError, TimeoutError):
+                    await self._look(host)  # so that it is in no statistics any more
+        return ended
 
     async def change(self, name: str, wanted: Change) -> dict[str, object]:
         """Change a stream; its statistics. Raises NotLiveError, UnknownStyleError, UsageError."""

@@ -121,7 +121,9 @@ class Workers:
 
         In each one `make` makes what answers its calls. It is made again when the process died.
         """
-        actor = self._ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy="SPREAD")(_Host)
+        actor = self._ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy="SPREAD")(
+            PeerActor
+        )
         return [Process(actor.remote(make, self._names, self._shared)) for _ in range(count)]
 
 
@@ -151,7 +153,7 @@ class Process:
             self._ray.kill(self._actor)
 
 
-class _Host:
+class PeerActor:
     """What runs in such a process: an actor with an event loop."""
 
     def __init__(self, make: Make, names: list[str], shared: int) -> None:
@@ -210,7 +212,7 @@ class Cluster(Workers):
             max_restarts=-1,
             max_concurrency=CALLS,
             scheduling_strategy="DEFAULT" if address is None else "SPREAD",
-        )(_Placed)
+        )(WorkerActor)
         run = secrets.token_hex(8)
         self._run = run.encode()
         sent = {path: self._send(data) for path, data in read_all(files)}
@@ -311,7 +313,7 @@ class Cluster(Workers):
             ) from error
 
 
-class _Placed(Worker):
+class WorkerActor(Worker):
     """A worker where Ray has placed it."""
 
     def __init__(

@@ -137,7 +137,14 @@ async def test_a_node_needs_only_the_package_and_the_token(machines: Machines) -
 
     assert "takes no new workers" in machines.ask("head", *STREAMER, "node", "drain", NODE)
     assert "left: process" in machines.ask("node", *STREAMER, "node", "leave")
-    await eventually(
-        lambda: '"waits_for": "the cluster has no free CPU' in machines.ask("head", *asked), LOST_S
-    )
+    told = [""]
+
+    def waits() -> bool:
+        told[0] = machines.ask("head", *asked)
+        return '"waits_for": "the cluster has no free CPU' in told[0]
+
+    try:
+        await eventually(waits, LOST_S)
+    except AssertionError:
+        raise AssertionError(f"{told[0]}\n{log.read_text()}") from None
     assert NODE not in machines.ask("head", *STREAMER, "node", "list")

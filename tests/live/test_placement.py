@@ -72,6 +72,9 @@ class FakePlace:
         self.watching[name] = self.watching.get(name, 0) + 1
         return Answer("viewer", "answer")
 
+    async def aclose(self) -> None:
+        self.streams.clear()
+
     async def end_silent(self, name: str) -> None:
         pass
 
@@ -139,6 +142,7 @@ async def placed(
             for writer in place.held:
                 writer.close()
     assert all(place.killed for place in places)
+    assert not any(place.streams for place in places if not place.dead)
 
 
 async def test_streams_are_spread_and_viewers_go_to_their_publisher() -> None:
