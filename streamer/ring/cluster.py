@@ -79,6 +79,8 @@ class Workers:
         try:
             yield
         except self._ray.exceptions.ActorDiedError as error:
+            if not error.actor_init_failed:  # its machine is gone, and Ray looks for another
+                raise ConnectionError(_cause(error)) from error
             await asyncio.sleep(2 * WATCH_S)  # `ended` may know better why
             raise RingError(f"worker {index} cannot start: {_cause(error)}") from error
         except self._ray.exceptions.RayActorError as error:
