@@ -3,15 +3,20 @@
     python packages.py licences              of the packages streamer needs, and those need
     python packages.py licences camera dev   with these extras as well
     python packages.py constraints           the version of each, of every extra: constraints.txt
+    python packages.py audited REPORT...     what pip-audit and npm audit found, as JSON
 
 `licences` exits with 1 when a package that always comes is under a licence not in PERMITTED,
-`constraints` when one is missing here.
+`constraints` when one is missing here, `audited` when a report has a vulnerability; not when there
+is no report, because nobody answered.
 """
 
+import json
 import re
 import sys
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -100,6 +105,32 @@ def licence_of(found: Distribution) -> str:
     return ", ".join(classified) or (text[0] if text else "not said")
 
 
+def audited(reports: list[str]) -> int:
+    """Print one line a vulnerability; returns the exit code."""
+    found = 0
+    for report in map(Path, reports):
+        try:
+            lines = list(_vulnerabilities(json.loads(report.read_text())))
+        except (OSError, ValueError, KeyError, TypeError):
+            print(f"{report.stem}: no database of vulnerabilities answered, so nothing is known")
+            continue
+        print(*lines or [f"{report.stem}: no known vulnerability"], sep="\n")
+        found += len(lines)
+    return min(1, found)
+
+
+def _vulnerabilities(report: dict[str, Any]) -> Iterator[str]:
+    if "dependencies" in report:  # pip-audit
+        for package in report["dependencies"]:
+            for one in package.get("vulns", ()):
+                fixed = ", ".join(one["fix_versions"]) or "no version yet"
+                yield f"{package['name']} {package['version']}: {one['id']}, fixed in {fixed}"
+        return
+    for name, one in report["vulnerabilities"].items():  # npm audit
+        if one["severity"] in ("high", "critical"):
+            yield f"{name} {one['range']}: {one['severity']}"
+
+
 def main(arguments: list[str]) -> int:
     """Do what `arguments` ask for; returns the exit code."""
     match arguments:
@@ -107,6 +138,8 @@ def main(arguments: list[str]) -> int:
             return licences(extras)
         case ["constraints"]:
             return constraints()
+        case ["audited", *reports]:
+            return audited(reports)
     print((__doc__ or "").strip(), file=sys.stderr)
     return 2
 

@@ -6,7 +6,7 @@ python examples/gradio_page.py
 
 import gradio
 import numpy as np
-from fastrtc import Stream
+from fastrtc import Stream, VideoStreamHandler
 
 import streamer
 
@@ -24,7 +24,7 @@ def stylize(bgr: np.ndarray, style: str) -> np.ndarray:
 
 
 page = Stream(
-    stylize,
+    VideoStreamHandler(stylize, skip_frames=True),  # else a slow machine falls ever further behind
     modality="video",
     mode="send-receive",
     additional_inputs=[gradio.Dropdown(styles, value=styles[1], label="Style")],

@@ -17,7 +17,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
@@ -33,6 +33,7 @@ PATIENCE_S = 2.0
 BEAT_S, WARN_BEATS, LAST_BEAT = 1.0, 5, 30  # of an event loop: asked for, missed
 REAP_S = 0.5  # for the processes that were killed to be gone
 ALSO_S = 0.3  # signals so close to the first are the same one: of the shell, its terminal, `make`
+KEPT = 8
 PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -46,6 +47,7 @@ class Stopped(SystemExit):
 @dataclass(slots=True)
 class _State:
     listens: bool = False
+    kept: list[int] = field(default_factory=list)  # descriptors, for an end when none is left
     heard: int = signal.SIGTERM  # the first signal
     told: bool = False  # the main thread knows of it
     cancel: Callable[[], object] | None = None  # stops the event loop that runs
@@ -62,6 +64,7 @@ _spared: set[int] = set()  # sessions of processes that outlive this one
 def listen() -> None:
     """From now on signals end this process as described above; for the main thread."""
     _state.listens = True
+    _state.kept = [os.open(os.devnull, os.O_RDONLY) for _ in range(KEPT)]
     if sys.platform.startswith("linux"):  # what Ray leaves behind becomes our child, to be ended
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     ours, theirs = socket.socketpair()
@@ -190,14 +193,17 @@ def _where() -> str:
 
 def _end(code: int) -> NoReturn:
     """Without a word: what Ray says of its own end helps nobody."""
-    with contextlib.suppress(OSError):
+    try:
+        for descriptor in _state.kept:
+            os.close(descriptor)
         if os.isatty(2):
             os.write(2, b"\x1b[?25h")  # a progress bar hides the cursor
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    mine = [one for one in psutil.Process().children(recursive=True) if not is_spared(one.pid)]
-    for child in mine:
-        with contextlib.suppress(psutil.Error):
-            child.kill()
-    psutil.wait_procs(mine, timeout=REAP_S)
-    temporary.remove_all()
-    os._exit(code)
+        mine = [one for one in psutil.Process().children(recursive=True) if not is_spared(one.pid)]
+        for child in mine:
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+        psutil.wait_procs(mine, timeout=REAP_S)
+        temporary.remove_all()
+    finally:
+        os._exit(code)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageFile, UnidentifiedImageError
 
-from streamer.errors import MediaError, TooLargeError
+from streamer.errors import MediaError, StreamerError, TooLargeError, first_line
 from streamer.frame import Image
 from streamer.i420 import from_rgb, to_rgb
 from streamer.paths import written_whole
@@ -29,6 +29,7 @@ from streamer.paths import written_whole
 MIN_SIDE_PX: Final = 16
 MAX_SIDE_PX: Final = 65_500  # of a JPEG
 MAX_FILE_PIXELS: Final = 80_000_000
+MAX_FILE_BYTES: Final = 1 << 30
 MAX_ANIMATION_PIXELS: Final = 1 << 31  # of all frames together
 WRITES: Final = {
     ".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP", ".avif": "AVIF",
@@ -112,9 +113,18 @@ def encode_jpeg(image: Image, quality: int = QUALITY) -> bytes:
 def read_photo(source: Path, *, keep_location: bool = False) -> Photo:
     """Raises MediaError."""
     try:
-        return open_photo(source.read_bytes(), MAX_FILE_PIXELS, keep_location=keep_location)
+        return open_photo(_read(source), MAX_FILE_PIXELS, keep_location=keep_location)
     except (MediaError, OSError) as error:
         raise MediaError(f"{source}: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _read(source: Path) -> bytes:
+    """Not of a pipe or a device, which may never end."""
+    if not source.is_file():
+        raise MediaError("this is not a file with a picture")
+    if source.stat().st_size > MAX_FILE_BYTES:
+        raise TooLargeError(f"the file is larger than {MAX_FILE_BYTES >> 20} MiB")
+    return source.read_bytes()
 
 
 def write_photo(target: Path, photo: Photo) -> None:
@@ -161,6 +171,8 @@ def animation(path: Path) -> Iterator[tuple[NDArray[np.uint8], int]]:
 
 def _open(file: Path | io.BytesIO) -> Pillow.Image:
     _add_heif()
+    if isinstance(file, Path) and not file.is_file():  # a pipe would be waited for
+        raise MediaError("this is not a file with a picture")
     return Pillow.open(file, formats=READS)
 
 
@@ -178,7 +190,7 @@ def _load(data: bytes, max_pixels: int) -> tuple[Pillow.Image, tuple[str, ...]]:
         raise MediaError(f"the picture has more than {MAX_SCANS} scans; save it anew")
     try:
         picture.load()
-    except (OSError, SyntaxError, EOFError):
+    except Exception:  # as above
         partial = _load_partial(data) if picture.format in PARTIAL else None
         if partial is None:
             raise
@@ -249,8 +261,10 @@ def _readable() -> Iterator[None]:
         raise MediaError(f"this is not a picture; send {formats}") from None
     except Pillow.DecompressionBombError as error:
         raise TooLargeError(str(error)) from None
-    except (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError) as error:
-        raise MediaError(f"the picture is damaged: {error}") from None
+    except (StreamerError, MemoryError):
+        raise
+    except Exception as error:  # RuntimeError, struct.error, TypeError: there is no list of them
+        raise MediaError(f"the picture is damaged: {first_line(error)}") from None
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -1,6 +1,7 @@
 """Fixtures of more than one module."""
 
 import logging
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,7 +16,12 @@ from tests.support.commands import Command
 from tests.support.http_world import FakeRing, FakeSessions, World
 
 # How long an example takes says how busy the machine is, and nothing about what is tested.
-settings.register_profile("streamer", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "streamer",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=int(os.environ.get("STREAMER_FUZZ_EXAMPLES", "100")),  # `make fuzz` wants more
+)
 settings.load_profile("streamer")
 
 
@@ -37,12 +43,17 @@ def data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture(autouse=True)
+def _pytest_keeps_its_signals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that listened in this process would end it, with all tests that are to come."""
+    monkeypatch.setattr(ending, "listen", lambda: None)
+
+
 @pytest.fixture
 def streamer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs `streamer WORDS...` in this process; returns exit code, stdout, stderr."""
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
-    monkeypatch.setattr(ending, "listen", lambda: None)  # pytest keeps its signals
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["streamer", *map(str, words)])

@@ -134,3 +134,23 @@ ending.run(work())
     assert (code_, out) == (1, "works\n")
     last = errors.splitlines()[-1]
     assert last.startswith("streamer: the event loop stands still, in ")
+
+
+def test_it_ends_without_a_descriptor_to_spare(tmp_path: Path) -> None:
+    code = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+async def work():
+    temporary.new_folder("x")
+    print("works", flush=True)
+    held = []
+    while True:
+        try:
+            held.append(open("/dev/null"))
+        except OSError:
+            break
+    time.sleep(30)
+"""
+    ended = told(code + MAIN.format(""), tmp_path, signal.SIGTERM)
+    assert ended == (128 + signal.SIGTERM, "works\n", "")
+    assert list(tmp_path.iterdir()) == []

@@ -1,5 +1,6 @@
 """What streamer is made of: the licences, and the versions in constraints.txt."""
 
+import json
 import re
 import tomllib
 from email.message import Message
@@ -125,3 +126,30 @@ def test_constraints_hold_what_streamer_needs_in_versions_it_takes() -> None:
 def test_constraints_hold_what_is_installed_here() -> None:
     installed, _ = packages.closure({"dev", "torch"})
     assert installed <= set(constrained())
+
+
+def test_vulnerabilities_fail_the_audit_and_silence_does_not(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reports = {
+        "pip": {"dependencies": [{"name": "one", "version": "1", "vulns": []}]},
+        "npm": {"vulnerabilities": {"two": {"severity": "moderate", "range": "<2"}}},
+        "bad": {
+            "dependencies": [
+                {"name": "x", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": ["2"]}]}
+            ]
+        },
+        "worse": {"vulnerabilities": {"y": {"severity": "high", "range": "<3"}}},
+        "error": {"message": "request failed", "error": {}},
+    }
+    paths = {name: str(tmp_path / f"{name}.json") for name in (*reports, "none")}
+    for name, report in reports.items():
+        Path(paths[name]).write_text(json.dumps(report))
+    Path(tmp_path, "empty.json").touch()
+    unknown = [paths["error"], paths["none"], str(tmp_path / "empty.json")]
+    assert packages.main(["audited", paths["pip"], paths["npm"], *unknown]) == 0
+    assert capsys.readouterr().out.count("nothing is known") == 3
+    assert packages.main(["audited", paths["bad"], *unknown]) == 1
+    assert "x 1: CVE-1, fixed in 2" in capsys.readouterr().out
+    assert packages.main(["audited", paths["pip"], paths["worse"]]) == 1
+    assert "y <3: high" in capsys.readouterr().out

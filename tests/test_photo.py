@@ -1,19 +1,31 @@
 """Uploaded pictures: every common kind is read upright and right, everything else refused."""
 
 import io
+import os
 import struct
 import zlib
+from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from PIL import Image as Pillow
 from PIL import ImageCms
 
 from streamer.errors import MediaError, TooLargeError
 from streamer.i420 import Pixels, to_rgb
-from streamer.photo import MAX_FILE_PIXELS, MAX_SCANS, decode_photo, encode_jpeg, open_photo
+from streamer.photo import (
+    MAX_FILE_PIXELS,
+    MAX_SCANS,
+    decode_photo,
+    encode_jpeg,
+    is_animated,
+    open_photo,
+    read_photo,
+)
 from tests.support.heic import heic
 from tests.support.pictures import smooth_rgb
 
@@ -292,3 +304,42 @@ def test_damaged_metadata_costs_the_metadata_only() -> None:
     assert (photo.image.width, photo.image.height) == (32, 48), "it is turned all the same"
     assert photo.notes == ("its metadata (EXIF) is damaged and left out",)
     assert "exif" not in photo.extra and "exif" not in open_photo(none, PIXELS).extra
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_never_ends_is_not_read(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.png"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case _:
+            path.mkdir()
+    with pytest.raises(MediaError, match=r"a\.png: this is not a file with a picture"):
+        read_photo(path)
+    assert not is_animated(path)
+
+
+SEEDS = [
+    file(Pillow.fromarray(smooth_rgb(40, 24)), kind, **options)
+    for kind, options in (
+        ("JPEG", {"progressive": True}), ("PNG", {}), ("WEBP", {}), ("GIF", {}), ("BMP", {}),
+        ("TIFF", {"compression": "tiff_lzw"}), ("AVIF", {}),
+    )
+]  # fmt: skip
+
+
+@given(st.sampled_from(SEEDS), st.lists(st.tuples(st.integers(0), st.integers(0, 255)), max_size=8))
+@example(b"", [])
+@example(b"\xff\xd8", [])
+@example(SEEDS[0][:60], [])
+def test_damaged_pictures_are_read_or_refused(seed: bytes, damage: list[tuple[int, int]]) -> None:
+    data = bytearray(seed)
+    for at, value in damage if seed else ():
+        data[at % len(data)] = value
+    try:
+        photo = open_photo(bytes(data), PIXELS)
+    except MediaError:
+        return
+    assert photo.image.width * photo.image.height <= PIXELS

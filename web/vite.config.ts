@@ -6,6 +6,10 @@ const server = 'http://127.0.0.1:8000';
 
 export default defineConfig({
   plugins: [svelte()],
+  // Scripts find each other wherever a proxy has the server; pages are moved there by the server.
+  experimental: {
+    renderBuiltUrl: (name, { hostType }) => (hostType === 'html' ? `/${name}` : { relative: true }),
+  },
   build: {
     outDir: '../streamer/web',
     emptyOutDir: true,

@@ -63,13 +63,13 @@ class Camera:
                 image = source.frames.take().image
                 works = True
                 began = time.monotonic()
-                stylized = await asyncio.to_thread(self._stream.stylize_image, image)
+                stylized = await asyncio.to_thread(self._stream._stylize, image)
                 now = time.monotonic()
                 busy_s += now - began
                 delivered.tick(now)
                 if now - updated_at >= UPDATE_S:
                     updated_at, out_fps = now, delivered.fps(now)
-                    self._stream.control.update(now, source.frames.received, out_fps, busy_s, 1)
+                    self._stream._control.update(now, source.frames.received, out_fps, busy_s, 1)
                 yield to_rgb(stylized)
         if refusal:
             raise MediaError(refusal)

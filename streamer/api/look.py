@@ -53,16 +53,6 @@ class Look:
         if self.brush is not None and self.brush not in BRUSHES:
             raise UsageError(f"brush is {', '.join(BRUSHES)}, not {self.brush!r}")
 
-    @property
-    def tone_share(self) -> float:
-        """The tone as a number."""
-        return parse_tone(str(self.tone))
-
-    @property
-    def height_px(self) -> int | None:
-        """The height to stylize at; None: the picture's own."""
-        return None if self.brush is None else BRUSHES[self.brush]
-
 
 Styled = Look | str | Mapping[str, float] | None
 """A Look, or its style alone."""
@@ -73,11 +63,18 @@ def look_of(look: Styled) -> Look:
     return look if isinstance(look, Look) else Look(look)
 
 
+def lines_of(look: Look) -> int | None:
+    """The height to stylize at; None: the picture's own."""
+    return None if look.brush is None else BRUSHES[look.brush]
+
+
 def style_of(look: Look, catalogue: Catalogue) -> Style:
     """With names that exist, and weights that sum to 1. Raises UnknownStyleError, UsageError."""
     blend = catalogue.parse(catalogue.default if look.style is None else look.style)
     return replace(
-        Style(blend, look.strength, look.preserve_color), smooth=look.smooth, tone=look.tone_share
+        Style(blend, look.strength, look.preserve_color),
+        smooth=look.smooth,
+        tone=parse_tone(str(look.tone)),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Self, overload
 
 from PIL import Image as Pillow
 
-from streamer.api.look import Styled, look_of, style_of
+from streamer.api.look import Styled, lines_of, look_of, style_of
 from streamer.api.pictures import Picture, from_array, taken
 from streamer.engine.backend import Backend
 from streamer.files.checkpoint import FRAMES
@@ -44,23 +44,25 @@ class Ring:
         gpus: int | None = None,
         ray_address: str | None = None,
     ) -> None:
-        self.backend = backend
+        self._backend = backend
         self._catalogue = Catalogue.load()
         self._look = look_of(look)
         size = resolve(backend, workers, threads, gpus)
         warm = style_of(self._look, self._catalogue)
-        self.ring = ring_of(size, self._catalogue, warm, address=ray_address, follow_catalogue=True)
+        self._ring = ring_of(
+            size, self._catalogue, warm, address=ray_address, follow_catalogue=True
+        )
 
     async def __aenter__(self) -> Self:
-        await self.ring.__aenter__()
+        await self._ring.__aenter__()
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        await self.ring.__aexit__(*exc)
+        await self._ring.__aexit__(*exc)
 
     def __len__(self) -> int:
         """The number of workers."""
-        return len(self.ring)
+        return len(self._ring)
 
     @overload
     async def stylize(self, picture: Pixels, look: Styled = None) -> Pixels: ...
@@ -77,7 +79,7 @@ class Ring:
         wanted = self._look if look is None else look_of(look)
         style = style_of(wanted, Catalogue.load())
         image, back = await asyncio.to_thread(taken, picture)
-        stylized = await self.ring.stylize(image, style, wanted.height_px)
+        stylized = await self._ring.stylize(image, style, lines_of(wanted))
         return await asyncio.to_thread(back, stylized)
 
     async def stylize_frames(
@@ -93,10 +95,10 @@ class Ring:
         statistics = SceneStatistics(style, FRAMES)
         decoded = (DecodedFrame(from_array(one), i, 1) for i, one in enumerate(frames))
         source = FileSource(
-            decoded, TIME_BASE, style, statistics=statistics, height_px=wanted.height_px
+            decoded, TIME_BASE, style, statistics=statistics, height_px=lines_of(wanted)
         )
         sink = _Sink()
-        flow = self.ring.open(live=False)
+        flow = self._ring.open(live=False)
         carrying = asyncio.create_task(self._carry(source, flow, sink, statistics))
         try:
             while (frame := await sink.frames.get()) is not None:

@@ -12,7 +12,7 @@ from typing import overload
 
 from PIL import Image as Pillow
 
-from streamer.api.look import DEFAULT_BRUSH, Look, Styled, look_of, style_of
+from streamer.api.look import DEFAULT_BRUSH, Look, Styled, lines_of, look_of, style_of
 from streamer.api.pictures import Picture, from_array, taken
 from streamer.engine.backend import Backend
 from streamer.engine.stylizer import StylizerSpec
@@ -38,8 +38,8 @@ class Stylizer:
     def __init__(self, *, backend: Backend = "auto", threads: int | None = None) -> None:
         device = resolve(backend, None, None, None).device
         spec = StylizerSpec(backend, threads or cores(), device, follow_catalogue=True)
-        self.engine = spec.load()
-        self.lock = threading.RLock()
+        self._engine = spec.load()
+        self._lock = threading.RLock()
 
     @overload
     def stylize(self, picture: Pixels, look: Styled = None) -> Pixels: ...
@@ -55,9 +55,9 @@ class Stylizer:
         wanted = look_of(look)
         style = style_of(wanted, Catalogue.load())
         image, back = taken(picture)
-        small = resize(image, *height_to_size(image, wanted.height_px))
-        with self.lock:
-            stylized = self.engine.stylize(small, style)
+        small = resize(image, *height_to_size(image, lines_of(wanted)))
+        with self._lock:
+            stylized = self._engine.stylize(small, style)
         return back(resize(stylized, image.width, image.height))
 
     def stream(self, look: Styled = None) -> "Stream":
@@ -72,9 +72,9 @@ class Stream:
     """
 
     def __init__(self, stylizer: Stylizer, look: Look) -> None:
-        self._lock = stylizer.lock
+        self._lock = stylizer._lock
         style = style_of(look, Catalogue.load())
-        self.control = StyleControl(
+        self._control = StyleControl(
             lambda blend: Catalogue.load().parse(blend),
             style,
             "auto",
@@ -84,11 +84,11 @@ class Stream:
         self._smoother = Smoother()
         self._began_at = time.monotonic()
         with self._lock:
-            self._worker = Worker(lambda: stylizer.engine, style)
+            self._worker = Worker(lambda: stylizer._engine, style)
 
     def stylize(self, pixels: Pixels) -> Pixels:
         """The next frame, and the result: (height, width, 3), uint8, RGB. Raises StreamerError."""
-        return to_rgb(self.stylize_image(from_array(pixels)))
+        return to_rgb(self._stylize(from_array(pixels)))
 
     def change(self, look: Styled, *, transition_s: float = 0.5) -> None:
         """From now on another look, by a cross-fade. Raises UnknownStyleError, UsageError."""
@@ -104,14 +104,13 @@ class Stream:
             brush=wanted.brush,
         )
         with self._lock:
-            self.control.change(change, time.monotonic())
+            self._control.change(change, time.monotonic())
 
-    def stylize_image(self, image: Image) -> Image:
-        """As `stylize`, of what travels inside streamer."""
+    def _stylize(self, image: Image) -> Image:
         with self._lock:
             now = time.monotonic()
             pts = int((now - self._began_at) * VIDEO_CLOCK_HZ)
-            frame = self.control.apply(Frame(image, pts, VIDEO_TIME_BASE, now), now)
+            frame = self._control.apply(Frame(image, pts, VIDEO_TIME_BASE, now), now)
             response = self._worker.stylize(frame)
             assert response.image is not None  # a worker in this process raises instead
             done = replace(
@@ -121,7 +120,7 @@ class Stream:
                 measured=response.measured,
                 service_s=response.inference_s,
             )
-            self.control.on_stylized(done, time.monotonic())
+            self._control.on_stylized(done, time.monotonic())
             return self._smoother(done.image, frame.style.smooth)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamer.api.event_loop import event_loop
-from streamer.api.look import Styled, look_of, style_of
+from streamer.api.look import Styled, lines_of, look_of, style_of
 from streamer.api.ring import Ring
 from streamer.engine.backend import Backend
 from streamer.errors import UsageError
@@ -45,11 +45,11 @@ async def stylize_video_async(
         raise UsageError("backend and workers are those of the ring that is given")
     wanted, catalogue = look_of(look), Catalogue.load()
     style = style_of(wanted, catalogue)
-    chosen = ring.backend if ring is not None else backend or "auto"
+    chosen = ring._backend if ring is not None else backend or "auto"
     options = TranscodeOptions(
         style=style,
         models=name_models(catalogue, style, chosen),
-        height_px=wanted.height_px,
+        height_px=lines_of(wanted),
         smooth=wanted.smooth,
         start_s=None if start is None else parse_time(str(start)),
         end_s=None if end is None else parse_time(str(end)),
@@ -60,9 +60,9 @@ async def stylize_video_async(
     )
     job = prepare(Path(source), Path(target), options)
     if ring is not None:
-        return await transcode(job, ring.ring.open(live=False), progress)
+        return await transcode(job, ring._ring.open(live=False), progress)
     async with Ring(wanted, backend=chosen, workers=workers) as own:
-        return await transcode(job, own.ring.open(live=False), progress)
+        return await transcode(job, own._ring.open(live=False), progress)
 
 
 def stylize_video(

@@ -11,8 +11,10 @@ import typer
 from streamer import ending
 from streamer.errors import UsageError
 
+BUSY = 0.1  # of the processor, by other programs, from which on numbers are too low
+
 if TYPE_CHECKING:
-    from streamer.diagnostics.trials import Trial
+    from streamer.diagnostics.trials import Trial, Whole
     from streamer.engine.backend import Backend
     from streamer.ring.setup import Setup
 
@@ -29,7 +31,7 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
     ] = 30.0,
     backend: Annotated[
         str | None,
-        typer.Option(help="onnx, torch or onnx,torch. Default: all that are installed."),
+        typer.Option(help="auto, onnx, torch, or several: auto,onnx. Default: all installed ones."),
     ] = None,
     threads: Annotated[
         list[int] | None,
@@ -44,10 +46,12 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
-    """Find the fastest ring on this machine: ONNX or Torch, how many workers and threads.
+    """Find the fastest ring on this machine: which engine, how many workers and threads.
 
-    `serve` and `file` use the result, and say so, unless they are given --backend, --workers,
-    --threads, --gpus or --ray-address. Do not use the machine for anything else meanwhile.
+    First the workers alone, in every ring; then what a live stream and a video file of 1280x720
+    really get with the best one, decoding and encoding included. `serve` and `file` use the
+    result, and say so, unless they are given --backend, --workers, --threads, --gpus or
+    --ray-address. Do not use the machine for anything else meanwhile.
 
     [bold]Examples[/bold]
 
@@ -57,7 +61,7 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
 
     streamer bench --clear
     """
-    from streamer.diagnostics import saved, trials
+    from streamer.diagnostics import measure, saved, trials
 
     if clear:
         print("deleted" if saved.clear() else "nothing was kept")
@@ -72,27 +76,33 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
     rings = [one for one in rings if not threads or one.threads in threads]
     if not rings:
         raise UsageError(f"no ring of {cores()} cores has workers of --threads {threads}")
-    found = []
+    load, found = measure.others_load(), []
     for one in rings:
         found.append(ending.run(trials.trial(one, catalogue, Style(blend), height, seconds)))
         if not as_json:
             print(_line(found[-1]), flush=True)
     live, file = trials.best_live(found, fps), trials.best_file(found)
+    whole = ending.run(trials.whole(live, file, catalogue, Style(blend), height, fps))
     where = saved.save(live, file, f"{date.today()}") if save else None
     if as_json:
-        print(json.dumps(_as_json(found, live, file), indent=2))
+        print(json.dumps(_as_json(found, live, file, whole, load), indent=2))
     else:
-        print(f"\nlive, at {fps:g} fps: streamer serve {live}\nfiles: streamer file {file} FILE...")
+        size = f"1280x720, stylized at {height} lines"
+        print(f"\nlive, {whole.live_fps:.1f} of {fps:g} fps ({size}): streamer serve {live}")
+        print(f"files, {whole.file_fps:.1f} fps ({size}): streamer file {file} FILE...")
+        if load > BUSY:
+            print(f"other programs took {load:.0%} of the processor when this began")
         print(f"kept in {where}; both commands use it from now on" if where else "not kept")
 
 
 def _engines(text: str) -> "list[Backend]":
     """Comma-separated names. Raises UsageError."""
-    known: tuple[Backend, ...] = ("onnx", "torch")
+    from streamer.diagnostics.trials import ENGINES
+
     names = text.split(",")
-    if not set(names) <= set(known):
-        raise UsageError(f"--backend {text!r} must be onnx, torch or onnx,torch")
-    return [engine for engine in known if engine in names]
+    if not set(names) <= set(ENGINES):
+        raise UsageError(f"--backend {text!r} must be of auto, onnx and torch, as in auto,onnx")
+    return [engine for engine in ENGINES if engine in names]
 
 
 def _line(trial: "Trial") -> str:
@@ -101,9 +111,13 @@ def _line(trial: "Trial") -> str:
     ring = f"{one.backend:6} {one.gpus:3} GPU{'s' * (one.gpus > 1):8}" if one.gpus else ring
     if trial.speed is None:
         return f"{ring}  {trial.failure}"
-    return f"{ring}  {trial.speed.fps:7.1f} fps  {1e3 * trial.speed.service_s:7.1f} ms per frame"
+    ms = f"{1e3 * trial.speed.service_s:7.1f} ms per frame"
+    return f"{ring}  {trial.speed.fps:7.1f} fps of the workers alone  {ms}"
 
 
-def _as_json(found: "Iterable[Trial]", live: "Setup", file: "Setup") -> dict[str, object]:
+def _as_json(
+    found: "Iterable[Trial]", live: "Setup", file: "Setup", whole: "Whole", load: float
+) -> dict[str, object]:
     rings = [asdict(one) for one in found]
-    return {"rings": rings, "live": asdict(live), "file": asdict(file)}
+    best = {"live": asdict(live), "file": asdict(file)}
+    return {"load": round(load, 3), "rings": rings, **best, **asdict(whole)}

@@ -17,6 +17,7 @@ from streamer.diagnostics.checks import (
     gpu,
     memory,
     models,
+    note,
     ok,
     onnx,
     package,
@@ -28,15 +29,19 @@ from streamer.diagnostics.checks import (
     virtual_camera,
 )
 from streamer.diagnostics.ports import ray_ports
+from streamer.engine.probe import remembered
 from streamer.errors import StreamerError
 from streamer.frame import Style
+from streamer.paths import cache_dir
 from streamer.ring.ring import Ring
-from streamer.ring.setup import Setup, cores
+from streamer.ring.setup import Setup
 from streamer.ring.start import ring_of
 from streamer.server.config import Config
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import ModelFile
+from streamer.webrtc.jitter_buffer import EncodedFrame
 
+BUSY = 0.1  # of the processor, by other programs
 HOPELESS_FPS = 1.0  # below this, a model is not tried at greater heights
 
 
@@ -91,20 +96,41 @@ async def _speeds(
             "workers", f"{len(ring)} {setup.backend}, up in {time.monotonic() - began_at:.1f} s"
         )
         open_ports = await asyncio.to_thread(ray_ports, address is not None)
-        coding_s = measure.coding_s("VP8", *measure.SIZE)
+        camera_video = await asyncio.to_thread(measure.encoded)
         rows = []
         for model in catalogue.models if setup.backend != "none" else ():
             report(f"stylizing with {model.name}")
-            rows.append(await _row(ring, model, setup, coding_s))
+            rows.append(await _row(ring, model, camera_video))
     return [up, open_ports], rows
 
 
-async def _row(ring: Ring, model: ModelFile, setup: Setup, coding_s: float) -> Fps:
+def engine(setup: Setup) -> Finding:
+    """What each engine takes on this machine, as workers measured it, and which one is used."""
+    found = remembered(cache_dir(), setup.threads)
+    if setup.backend not in ("auto", "openvino") or found is None:
+        return ok("engine", f"{setup.backend}, as asked for")
+    times = sorted(found.milliseconds.items(), key=lambda one: one[1])
+    each = ", ".join(f"{name} {ms:.0f} ms" for name, ms in times)
+    threads = f"{setup.threads} thread{'s' * (setup.threads > 1)}"
+    return ok("engine", f"{found.best}; a picture of 640x360 by {threads}: {each}")
+
+
+def load() -> Finding:
+    """Whether other programs make this machine slower than it is."""
+    share = measure.others_load()
+    said = f"other programs take {share:.0%} of the processor"
+    if share > BUSY:
+        return note("load", said, "close them: the frame rates below are too low")
+    return ok("load", said)
+
+
+async def _row(ring: Ring, model: ModelFile, camera_video: list[EncodedFrame]) -> Fps:
     style = Style(((f"{model.styles[0].name}@{model.name}", 1.0),))
     found: dict[int, float] = {}
     for height_px in measure.HEIGHTS_PX:
-        stylize = await measure.speed(ring, style, height_px)
-        found[height_px] = measure.live_fps(stylize.fps, coding_s, cores(), bool(setup.gpus))
+        found[height_px] = await measure.live_fps(
+            ring, style, height_px, seconds=1.5, coded=camera_video
+        )
         if found[height_px] < HOPELESS_FPS:
             break
     return Fps(model.name, found)

@@ -1,20 +1,40 @@
-"""doctor, bench → **measure** → ring: frames per second of real workers."""
+"""doctor, bench → **measure** → ring: frames per second of real workers.
+
+Of the workers alone, of a whole video file, and of a live stream: each by what the real command
+does, as the parts take their time from each other.
+"""
 
 import asyncio
 import statistics
+import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
+import av
 import numpy as np
+import psutil
 
-from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Style, i420_size
+from streamer.avframe import to_frame
+from streamer.files.job import TranscodeOptions, prepare
+from streamer.files.transcode import Progress, transcode
+from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image, Style, i420_size
+from streamer.pipeline import run as pipeline
+from streamer.pipeline.intake import Intake
+from streamer.pipeline.stream_statistics import StreamStatistics
+from streamer.pipeline.style_control import StyleControl
 from streamer.ring.flow import Flow
 from streamer.ring.ring import Ring
+from streamer.styles.model import NONE
 from streamer.webrtc.codecs import Codec, Decoder, Encoder
 from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.jitter_buffer import EncodedFrame
 
-SIZE = (1280, 720)  # of a camera's frames
+SIZE = (1280, 720)  # of a camera's frames, and a video's
+FPS = 30
+LOOP = 60  # frames, over and over
+LOAD_S = 1.0
 HEIGHTS_PX = (180, 270, 360, 540, 720)
 
 
@@ -53,26 +73,37 @@ async def speed(
     """
     frame = Frame(sample_image(*size), 0, VIDEO_TIME_BASE, time.monotonic(), style, height_px)
     flow = ring.open(live=False, window=2 * len(ring))
-    enough = asyncio.Event()
-    feeding = asyncio.create_task(_feed(flow, frame, enough))
+    enough, scene = asyncio.Event(), StreamStatistics()
+    feeding = asyncio.create_task(_feed(flow, frame, scene, enough))
     try:
-        return await _count(flow, len(ring) + 1, seconds, enough)
+        return await _count(flow, scene, len(ring) + 1, seconds, enough)
     finally:
         feeding.cancel()
         await asyncio.gather(feeding, return_exceptions=True)
 
 
-async def _feed(flow: Flow, frame: Frame, enough: asyncio.Event) -> None:
+async def _feed(flow: Flow, frame: Frame, scene: StreamStatistics, enough: asyncio.Event) -> None:
+    """Frames of one scene, whose statistics are measured as often as in a stream."""
+    luma, styles = frame.image.planes[0], [name for name, _ in frame.style.blend if name != NONE]
+
+    def take() -> Frame:
+        orders = scene.orders(luma, styles, time.monotonic(), frame.height_px)
+        return replace(frame, orders=orders)
+
     while not enough.is_set():
-        await flow.submit(lambda: frame)
+        await flow.submit(take)
     flow.finish()
 
 
-async def _count(flow: Flow, warm: int, seconds: float, enough: asyncio.Event) -> Speed:
+async def _count(
+    flow: Flow, scene: StreamStatistics, warm: int, seconds: float, enough: asyncio.Event
+) -> Speed:
     ends: list[float] = []
     services: list[float] = []
     while (done := await flow.result(None)) is not None:
         services.append(done.inference_s + done.transfer_s)
+        if done.frame is not None and done.frame.orders is not None and done.frame.measured:
+            scene.take(done.frame.orders.scene, done.frame.measured, time.monotonic())
         ends.append(time.perf_counter())
         flow.advance(len(ends))
         if len(ends) >= warm + 2 and ends[-1] - ends[warm - 1] >= seconds:
@@ -81,6 +112,115 @@ async def _count(flow: Flow, warm: int, seconds: float, enough: asyncio.Event) -
     return Speed(
         (len(counted) - 1) / (counted[-1] - counted[0]), statistics.median(services[warm:])
     )
+
+
+async def file_fps(ring: Ring, style: Style, height_px: int, *, seconds: float = 3.0) -> float:
+    """What `streamer file` does with a video of SIZE: decoded, stylized and encoded.
+
+    Raises StreamerError.
+    """
+    with tempfile.TemporaryDirectory(prefix="streamer-bench-") as home:
+        source, target = Path(home) / "in.mp4", Path(home) / "out.mp4"
+        frames = FPS  # a first run of one second says how many it takes
+        await asyncio.to_thread(_write, source, frames)
+        options = TranscodeOptions(style, height_px=height_px, overwrite=True)
+        ignore: Callable[[Progress], None] = lambda progress: None  # noqa: E731
+        for _ in range(2):
+            job = await asyncio.to_thread(prepare, source, target, options)
+            done = await transcode(job, ring.open(live=False), ignore)
+            fps = done.frames / done.seconds
+            if done.seconds >= seconds:
+                break
+            await asyncio.to_thread(_write, source, max(frames, round(fps * seconds)))
+    return fps
+
+
+def _write(path: Path, frames: int) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", FPS, options={"preset": "ultrafast"})
+        stream.width, stream.height = SIZE
+        stream.pix_fmt = "yuv420p"
+        for number in range(frames):
+            image = to_frame(sample_image(*SIZE, moved_px=5 * (number % LOOP)))
+            image.pts = number
+            container.mux(stream.encode(image))
+        container.mux(stream.encode(None))
+
+
+async def live_fps(
+    ring: Ring,
+    style: Style,
+    height_px: int,
+    *,
+    fps: float = FPS,
+    seconds: float = 3.0,
+    coded: Sequence[EncodedFrame] = (),
+) -> float:
+    """What is shown of a live stream of SIZE at `fps`: decoded, stylized, in order, encoded.
+
+    All that `streamer serve` does but for the network. `coded` is what `encoded` gives. Raises
+    StreamerError.
+    """
+    await ring.stylize(sample_image(*SIZE), style, height_px)  # says why, where it cannot
+    control = StyleControl(lambda _: style.blend, style, height_px, fps)
+    camera, sink = Intake[Frame](), _LiveSink()
+    flow = ring.open(live=True)
+    began_at = time.monotonic()
+    try:
+        with pipeline.ungrouped():
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(_film(camera, coded or encoded(), fps, 2 * seconds))
+                await pipeline.run(
+                    camera,
+                    flow,
+                    sink,
+                    apply_style=lambda frame: control.apply(frame, time.monotonic()),
+                    on_stylized=control.on_stylized,
+                )
+    finally:
+        flow.close()
+    measured_from = began_at + seconds  # the first half warms up
+    return sum(0 <= at - measured_from < seconds for at in sink.times) / seconds
+
+
+async def _film(
+    camera: Intake[Frame], coded: Sequence[EncodedFrame], fps: float, seconds: float
+) -> None:
+    """Decode at the pace of a camera; the newest frame wins."""
+    decoder = Decoder("VP8", max_pixels=2**26)
+    began_at = time.monotonic()
+    try:
+        for number in range(round(fps * seconds)):
+            await asyncio.sleep(began_at + number / fps - time.monotonic())
+            packet = coded[number % len(coded)]
+            pts = round(number * VIDEO_CLOCK_HZ / fps)
+            for frame in await asyncio.to_thread(decoder.decode, packet):
+                camera.put(replace(frame, pts=pts, captured_at=time.monotonic()))
+    finally:
+        camera.close()
+
+
+def encoded() -> list[EncodedFrame]:
+    """A camera's video, to be decoded over and over. Raises av.FFmpegError."""
+    encoder, found = Encoder("VP8", Bitrate()), []
+    for number in range(LOOP):
+        image = sample_image(*SIZE, moved_px=5 * number)
+        frame = Frame(image, number * 3000, VIDEO_TIME_BASE, 0.0)
+        for packet in encoder.encode(frame, Bitrate().start, keyframe=number == 0):
+            found.append(EncodedFrame(bytes(packet), frame.pts, 0.0, packet.is_keyframe))
+    return found
+
+
+class _LiveSink:
+    """Encodes in a thread, as the sender does."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+        self._encoder = Encoder("VP8", Bitrate())
+
+    async def send(self, frame: Frame) -> None:
+        await asyncio.to_thread(self._encoder.encode, frame, Bitrate().start, False)
+        self.times.append(time.monotonic())
 
 
 def coding_s(codec: Codec, width: int, height: int, rounds: int = 8) -> float:
@@ -98,8 +238,6 @@ def coding_s(codec: Codec, width: int, height: int, rounds: int = 8) -> float:
     return statistics.median(times)
 
 
-def live_fps(stylize_fps: float, coding_each_s: float, cores: int, on_gpu: bool) -> float:
-    """What is left of `stylize_fps` when the same cores also decode and encode each frame."""
-    if on_gpu:
-        return min(stylize_fps, cores / coding_each_s)
-    return cores / (cores / stylize_fps + coding_each_s)
+def others_load() -> float:
+    """The share of the processor, 0..1, that this machine's programs take while we wait."""
+    return float(psutil.cpu_percent(interval=LOAD_S)) / 100

@@ -28,9 +28,12 @@ class Trial:
     failure: str = ""
 
 
+ENGINES: tuple[Backend, ...] = ("auto", "onnx", "torch")  # `auto` is the fastest of OpenVINO's too
+
+
 def engines() -> tuple[Backend, ...]:
     """The installed ones."""
-    return ("onnx", "torch") if find_spec("torch") and find_spec("onnx") else ("onnx",)
+    return ENGINES if find_spec("torch") else ENGINES[:2]
 
 
 def candidates(backends: Iterable[Backend], cores: int, gpus: int) -> list[Setup]:
@@ -61,6 +64,26 @@ async def trial(
             return Trial(one, await measure.speed(ring, style, height_px, seconds=seconds))
     except StreamerError as failure:
         return Trial(one, None, str(failure))
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What the two commands do with the rings that were found best, of a video of measure.SIZE."""
+
+    live_fps: float
+    file_fps: float
+
+
+async def whole(  # noqa: PLR0917 - two rings, and what to measure with each
+    live: Setup, file: Setup, catalogue: Catalogue, style: Style, height_px: int, fps: float
+) -> Whole:
+    """Measure a live stream at `fps`, and a file, each with its ring. Raises StreamerError."""
+    async with ring_of(live, catalogue, style) as ring:
+        live_fps = await measure.live_fps(ring, style, height_px, fps=fps)
+        if file == live:
+            return Whole(live_fps, await measure.file_fps(ring, style, height_px))
+    async with ring_of(file, catalogue, style) as ring:
+        return Whole(live_fps, await measure.file_fps(ring, style, height_px))
 
 
 def best_file(trials: Iterable[Trial]) -> Setup:

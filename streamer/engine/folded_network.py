@@ -105,13 +105,18 @@ class FoldedNetwork:
         return unpacked(outputs[STYLIZED], *_size(planes))
 
     def measure(self, planes: Planes, weights: Weights | None) -> Measured:
-        """The same with the picture's own statistics, and these: about three times as dear."""
+        """The same with the picture's own statistics, and these: about three times as dear.
+
+        Raises FloatingPointError for NaN, which would stay in the statistics of a stream for ever.
+        """
         found, steps = self._look(weights)
         made, run = self._run(*_size(planes), exact=True)
         own = np.stack([found.scale, found.bias])
         within = None if made.columns is None else made.columns.within(planes)
         outputs = _outputs(run, planes, made.feed(found, own, steps, within))
         mean, variance = made.moments(found, outputs, steps, within)
+        if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+            raise FloatingPointError("a network returns values that are not numbers (NaN)")
         return Measured(unpacked(outputs[STYLIZED], *_size(planes)), Statistics.of(mean, variance))
 
     def forget(self, width: int, height: int) -> None:

@@ -46,11 +46,11 @@ class OnnxNetwork:
     def stylize(self, tensor: NDArray[np.float32], weights: Weights) -> NDArray[np.float32]:
         """Run the network on a (1, 3, height, width) tensor in its own range of values.
 
-        Raises ModelError for a result that holds NaN.
+        Raises FloatingPointError for a result that holds NaN: another worker may do better.
         """
         stylized: NDArray[np.float32] = self._run(tensor, weights)[0]
         if np.isnan(stylized.min()):
-            raise ModelError(f"model {self._name} returns values that are not numbers (NaN)")
+            raise FloatingPointError(f"{self._name} returns values that are not numbers (NaN)")
         return stylized
 
     def _run(self, *inputs: NDArray[Any]) -> list[NDArray[Any]]:

@@ -61,7 +61,7 @@ def probe(
 
     Raises ModelError when no engine can run the network.
     """
-    file = cache / f"engines-{machine(threads, device)}.json"
+    file = _file(cache, threads, device)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with FileLock(file.with_suffix(".lock")):  # workers that start together measure once
@@ -70,6 +70,16 @@ def probe(
     except OSError:  # nowhere to remember it
         known = measured(open_network, engines).milliseconds
     return Probe({engine: known[engine] for engine in engines if engine in known})
+
+
+def remembered(cache: Path, threads: int, device: str = "CPU") -> Probe | None:
+    """What was measured on this machine, if anything was."""
+    known = _read(_file(cache, threads, device))
+    return Probe(known) if known else None
+
+
+def _file(cache: Path, threads: int, device: str) -> Path:
+    return cache / f"engines-{machine(threads, device)}.json"
 
 
 def _read(file: Path) -> Mapping[Engine, float]:
@@ -113,7 +123,7 @@ def _processor() -> tuple[str, ...]:
 
 def _versions() -> list[str]:
     versions = []
-    for package in ("openvino", "onnxruntime", "streamer"):
+    for package in ("openvino", "onnxruntime", "stylestreamer"):
         try:
             versions.append(importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:

@@ -32,6 +32,7 @@ class TorchNetwork:
         self, model: ModelFile, device: str, threads: int, half: bool | None = None
     ) -> None:
         torch.set_num_threads(threads)
+        self._name = model.name
         self._device = _check(device)
         half = self._device.type == "cuda" if half is None else half
         self._layout = LAYOUTS[model.layout]
@@ -46,7 +47,10 @@ class TorchNetwork:
             inputs = [pixels.float() * scale + black, self._send(weights)]
             (stylized,) = self._run(*inputs[: len(self._graph.inputs)])
             scaled = (stylized[:, 0].float() - black) / scale + 0.5
+            is_bad = scaled.isnan().any()
             whole = self._fetch(scaled.clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous())
+            if is_bad:
+                raise FloatingPointError(f"{self._name} returns values that are not numbers (NaN)")
             return list(whole)
 
     def _run(self, *inputs: torch.Tensor) -> list[torch.Tensor]:

@@ -47,7 +47,7 @@ async def transcode_apart(
     with theirs:
         process = Bounded(LIMITS, fds=(theirs.fileno(),))
         arguments = theirs.fileno(), source, target, options, preview
-        await asyncio.to_thread(process.start)
+        process.start()  # not in a thread: were we cancelled meanwhile, nobody would end it
     with ThreadPoolExecutor(1, "film") as thread, Connection(ours.detach()) as connection:
         calling = asyncio.get_running_loop().run_in_executor(
             thread, lambda: process.call(_transcode, *arguments)

@@ -6,6 +6,7 @@ complete. The folder has to be ours alone: whoever could write to it could plant
 """
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -60,7 +61,7 @@ class Checkpoint:
         self._check_owner()
         try:
             job = json.loads(self._job.read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return job if isinstance(job, dict) and job.get("version") == VERSION else None
 
@@ -144,8 +145,12 @@ class Checkpoint:
         path = self.path(number)
         try:
             record = json.loads(path.with_suffix(".json").read_text())
-            return Segment(path, tuple(record["pts"]), record["last_duration"])
-        except (OSError, ValueError, KeyError):
+            pts, last_duration = record["pts"], record["last_duration"]
+            numbers = all(type(number) is int for number in (*pts, last_duration))
+            if not (numbers and pts and all(a < b for a, b in itertools.pairwise(pts))):
+                return None
+            return Segment(path, tuple(pts), last_duration)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
 

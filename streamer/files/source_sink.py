@@ -5,6 +5,7 @@ a few frames between it and the event loop: all three work at the same time, mem
 """
 
 import asyncio
+import contextlib
 import queue
 import threading
 import time
@@ -102,11 +103,11 @@ class FileSource:
                     return
                 started = time.perf_counter()
                 self.busy.waiting_s += started - ready
-                self._loop.call_soon_threadsafe(self._put, self._frame(frame))
+                _on(self._loop, self._put, self._frame(frame))
         except Exception as error:  # carried to whoever waits in ready()
             self._failure = error
         finally:
-            self._loop.call_soon_threadsafe(self._finish)
+            _on(self._loop, self._finish)
 
     def _frame(self, decoded: DecodedFrame) -> Frame:
         return Frame(
@@ -183,4 +184,10 @@ class FileSink:
                 self._failure = error
             done = time.perf_counter()
             self.busy.working_s += done - started
-            self._loop.call_soon_threadsafe(self._changed.set)
+            _on(self._loop, self._changed.set)
+
+
+def _on(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args: object) -> None:
+    """From a thread that may have hung for longer than the loop has lived."""
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(call, *args)

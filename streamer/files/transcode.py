@@ -199,6 +199,8 @@ async def _assemble(job: TranscodeJob, checkpoint: Checkpoint) -> tuple[int, int
         raise UsageError(f"{target} exists already; --overwrite replaces it")
     try:
         await asyncio.to_thread(sync, unfinished)
+        if unfinished.stat().st_size == 0:
+            raise MediaError(f"{target}: nothing of it was written")
         unfinished.replace(target)
     except OSError as error:
         raise MediaError(f"{target}: {error.strerror}") from error

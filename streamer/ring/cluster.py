@@ -39,6 +39,8 @@ CALLS = 8  # at a time to a worker: `serve` holds one for life, for each ring
 NAMESPACE = "streamer"  # of the workers' names
 KEPT = b"streamer"  # the namespace of files that a cluster keeps for us
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
+FILES_MIN = 256  # open at the same time, by one process
+FILE_BYTES_MIN = 2 * _OBJECT_STORE_BYTES
 
 
 Make = Callable[["Workers"], Coroutine[Any, Any, Any]]
@@ -284,7 +286,9 @@ class Cluster(Workers):
             temporary.remove(self._home)
 
     def _start_ray(self, cpus: int, gpus: int) -> None:
-        self._home = temporary.new_folder("ray", sockets=True)  # Ray opens its own to everybody
+        check_limits()
+        # In it, since Ray opens its own folder to everybody.
+        self._home = temporary.new_folder("ray", sockets=True)
         if self._ray.is_initialized():  # one that is gone
             self._ray.shutdown()
         try:
@@ -351,6 +355,29 @@ def _share(gpus: int, workers: int) -> float:
     Rounded down, to what Ray counts in: workers whose sum is too large would never start.
     """
     return min(1.0, int(10_000 / -(-workers // gpus)) / 10_000) if gpus else 0
+
+
+def check_limits() -> None:
+    """Ray waits half a minute for parts of it that such a limit has ended.
+
+    Raises RingError with the name of the limit.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    files, sizes = resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE
+    soft, hard = resource.getrlimit(files)
+    if 0 <= soft < FILES_MIN and (hard < 0 or hard >= FILES_MIN):
+        resource.setrlimit(files, (FILES_MIN, hard))
+    elif 0 <= soft < FILES_MIN:
+        raise RingError(f"only {soft} files may be open (ulimit -n): Ray needs {FILES_MIN}")
+    size = resource.getrlimit(sizes)[0]
+    if 0 <= size < FILE_BYTES_MIN:
+        raise RingError(
+            f"files may have {size / 1e6:.0f} MB at most (ulimit -f): Ray needs "
+            f"{FILE_BYTES_MIN / 1e6:.0f} MB"
+        )
 
 
 @contextlib.contextmanager

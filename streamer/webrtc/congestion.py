@@ -21,13 +21,14 @@ WINDOW_PACKETS = 8  # fewer say nothing
 BASE_S = 10.0  # the least delay of so long is the path without a queue
 QUEUE_OF_S = 0.25  # of sent packets
 QUEUE_BAD_S = 0.10
+QUEUE_LASTS_S = 0.1  # two reports: a shorter one is a busy CPU or radio
 QUEUE_SOME_S = 0.04
 LOSS_BAD = 0.25  # of packets: congestion, whatever the delay
 LOSS_SOME = 0.10  # with a queue, or when delays are not known: congestion too
 LOSS_LITTLE = 0.04
 BACKOFF = 0.85  # of what arrives, so that the queue empties
 BACKOFF_S = 0.4  # and a round trip, between two steps down
-CLIMB, CLIMB_MAX = 0.08, 0.5  # per second, right after a step down and later
+CLIMB, CLIMB_MAX = 0.1, 0.8  # per second, right after a step down and later
 CLIMB_DOUBLES_S = 1.5
 KNOWN = 1.3  # times what arrived at the last step down: up to there the climb is slow
 CONGESTED_S = 1.0
@@ -79,6 +80,7 @@ class Congestion:
         self._queue_s = 0.0  # when last down
         self._capacity = 0.0  # what arrived then, bits per second
         self._congested_at = float("-inf")
+        self._bad_since: float | None = None  # the queue
         self._judged_at: float | None = None
         self._report: tuple[float, int, int] | None = None  # time, highest number, lost
         self._by_feedback = False
@@ -147,7 +149,12 @@ class Congestion:
         waiting_s = queue_s or 0.0
         # Without delays, loss alone must do.
         is_queued = queue_s is None or waiting_s > QUEUE_SOME_S
-        if loss - error > LOSS_BAD or waiting_s > QUEUE_BAD_S:
+        if waiting_s <= QUEUE_BAD_S:
+            self._bad_since = None
+        elif self._bad_since is None:
+            self._bad_since = now
+        is_full = self._bad_since is not None and now - self._bad_since >= QUEUE_LASTS_S
+        if loss - error > LOSS_BAD or is_full:
             self._congested_at = now
             self._capacity = arriving_bps
             self._lower(BACKOFF * min(self._target, arriving_bps), waiting_s, now)

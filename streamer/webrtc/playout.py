@@ -9,7 +9,7 @@ from collections import deque
 
 SOME_S = 0.06  # frames so little late are shown as they come
 RECENT_S = 4.0  # the delay follows the frames of so long
-MOST = 0.95  # of them come in time
+MOST = 0.92  # of them come in time
 MAX_S = 1.2  # frames later than that come from a sender that began anew
 SINK = 0.1  # seconds per second: a film a tenth faster looks as before
 BASE_S = 20.0  # the frame that came soonest in so long had no delay

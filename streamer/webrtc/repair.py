@@ -13,9 +13,14 @@ ROUND_TRIP_S = 0.05  # until the first retransmission says how long it takes
 SMOOTHING = 0.25
 RETRY = 1.15  # round trips until a packet is asked for again ...
 RETRY_S = 0.01  # ... and a little
-HOLD = 3.0  # round trips until a packet is given up: time for two requests ...
+PATIENCE_MAX = 4.0
+FAR_S = 0.1  # with a longer round trip, a lost request costs much: each is sent twice ...
+TWICE_S = 0.02  # ... soon after; the other side answers once in a round trip
+HOLD = 5.0  # round trips until a packet is given up: time for four requests ...
 HOLD_S = 0.1  # ... and a little, within
-HOLD_MIN_S, HOLD_MAX_S = 0.2, 1.2
+HOLD_MIN_S, HOLD_MAX_S = 0.2, 1.5
+HOLD_UNKNOWN_S = 0.6  # while no retransmission has come ...
+UNANSWERED_MAX = 30  # ... but none will, when so many requests had no answer
 REORDER = 1.1  # times the latest that came by itself
 REORDER_MAX_S = 0.08
 REORDER_HALF_S = 5.0  # such lateness is half forgotten after that long
@@ -28,7 +33,9 @@ MISSING_MAX = 4096
 class _Missing:
     seen_at: float
     asked_at: float | None = None  # the last time
+    first_asked_at: float = 0.0
     tries: int = 0
+    is_said_twice: bool = False
 
 
 class Repair:
@@ -37,6 +44,8 @@ class Repair:
     def __init__(self) -> None:
         self.rtt_s = ROUND_TRIP_S
         self._measured = False
+        self._unanswered = 0  # requests
+        self._patience = 1.0
         self._by_rtx = False  # retransmissions are told apart from the packets they repeat
         self._missing: dict[int, _Missing] = {}  # oldest first
         self._late_s = 0.0
@@ -45,6 +54,8 @@ class Repair:
     @property
     def hold_s(self) -> float:
         """How long a gap may keep the packets behind it waiting."""
+        if not self._measured:
+            return HOLD_UNKNOWN_S if self._unanswered < UNANSWERED_MAX else HOLD_MIN_S
         return max(HOLD_MIN_S, min(HOLD * self.rtt_s + HOLD_S, HOLD_MAX_S))
 
     def gap(self, indexes: Iterable[int], now: float) -> None:
@@ -67,22 +78,37 @@ class Repair:
             late_s = now - missing.seen_at
             if late_s >= self._window(now):
                 self._late_s, self._late_at = min(REORDER * late_s, REORDER_MAX_S), now
-        elif missing.tries == 1:  # of several requests, none knows which one was answered
-            took_s = now - missing.asked_at
-            self.rtt_s += (SMOOTHING if self._measured else 1) * (took_s - self.rtt_s)
-            self._measured = True
-        elif self.rtt_s < now - missing.seen_at:
-            self.rtt_s += SMOOTHING * (now - missing.seen_at - self.rtt_s)
+        elif not self._measured:
+            self.rtt_s, self._measured = now - missing.first_asked_at, True
+        else:
+            # Of several requests, none knows which one was answered (Karn): wait longer for the
+            # next packet's answer instead, and learn from that.
+            self._patience = 1.0 if missing.tries == 1 else min(2 * self._patience, PATIENCE_MAX)
+            if missing.tries == 1:
+                self.rtt_s += SMOOTHING * (now - missing.asked_at - self.rtt_s)
 
     def due(self, now: float, first: int) -> list[int]:
         """Those from `first` on that are to be asked for now."""
         due: list[int] = []
-        window_s, retry_s = self._window(now), RETRY * self.rtt_s + RETRY_S
+        window_s = self._window(now)
+        retry_s = self._patience * RETRY * self.rtt_s + RETRY_S
         for index, missing in self._missing.items():
-            since = missing.seen_at if missing.asked_at is None else missing.asked_at
-            wait_s = window_s if missing.asked_at is None else retry_s
-            if index >= first and now - since >= wait_s and len(due) < ASKED_MAX:
-                missing.asked_at, missing.tries = now, missing.tries + 1
+            if index < first or len(due) >= ASKED_MAX:
+                continue
+            if missing.asked_at is None:
+                is_due = now - missing.seen_at >= window_s
+                missing.first_asked_at = now
+            elif not missing.is_said_twice and self.rtt_s > FAR_S:
+                is_due = missing.is_said_twice = now - missing.asked_at >= TWICE_S
+                if is_due:
+                    due.append(index)
+                continue
+            else:
+                is_due = now - missing.asked_at >= retry_s
+            if is_due:
+                missing.asked_at, missing.is_said_twice = now, False
+                missing.tries += 1
+                self._unanswered += 1
                 due.append(index)
         return due
 

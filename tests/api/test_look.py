@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from streamer.api.look import Look, list_styles, look_of, style_of
+from streamer.api.look import Look, lines_of, list_styles, look_of, style_of
 from streamer.errors import UnknownStyleError, UsageError
 from streamer.styles.catalogue import Catalogue
 
@@ -14,7 +14,7 @@ def test_a_look_becomes_a_style() -> None:
     style = style_of(look, Catalogue.load())
     assert dict(style.blend) == {"mosaic": 0.75, "ember": 0.25}
     assert (style.strength, style.preserve_color, style.smooth) == (0.5, True, 0.25)
-    assert style.tone == 1.0 and look.height_px == 360
+    assert style.tone == 1.0 and lines_of(look) == 360
 
 
 def test_a_name_alone_is_a_look_and_nothing_is_the_default() -> None:
@@ -28,7 +28,7 @@ def test_a_name_alone_is_a_look_and_nothing_is_the_default() -> None:
     [
         ({"strength": 1.5}, "strength is a number from 0 to 1"),
         ({"smooth": 1}, "smooth is a number from 0 to 0.95"),
-        ({"tone": "loud"}, "tone 'loud' is not own, half, steady"),
+        ({"tone": "loud"}, "tone 'loud' is not own, calm, half, steady"),
         ({"tone": 7}, "tone '7' is not"),
         ({"brush": "huge"}, "brush is fine, medium, bold, not 'huge'"),
     ],

@@ -5,7 +5,6 @@ import time
 import pytest
 
 from streamer.diagnostics import measure
-from streamer.diagnostics.measure import live_fps
 from streamer.errors import StylizeError
 from streamer.frame import Image, Style
 from streamer.ring.ring import Ring
@@ -41,8 +40,21 @@ def test_coding_takes_time_and_larger_pictures_take_more() -> None:
     assert 0 < small < large
 
 
-def test_decoding_and_encoding_take_their_share_of_the_same_cores() -> None:
-    assert live_fps(20, 0.0, cores=2, on_gpu=False) == 20
-    assert live_fps(20, 0.1, cores=2, on_gpu=False) == pytest.approx(10)
-    assert live_fps(200, 0.02, cores=2, on_gpu=True) == 100
-    assert live_fps(50, 0.02, cores=2, on_gpu=True) == 50
+async def test_a_live_stream_and_a_file_go_all_the_way() -> None:
+    """A stream shows no more than the camera gives; neither goes faster than its workers."""
+    async with Ring(lambda: ThreadWorkers(1, slow)) as ring:
+        live = await measure.live_fps(ring, Style(), 90, seconds=1.5)
+        file = await measure.file_fps(ring, Style(), 90, seconds=0.5)
+    assert 0 < live <= 22 and 0 < file <= 22  # 20 where nobody else wants the cores
+    async with Ring(lambda: ThreadWorkers(2, lambda image: image)) as ring:
+        assert await measure.live_fps(ring, Style(), 90, fps=5, seconds=1.0) <= 6
+
+
+async def test_a_live_stream_that_cannot_be_stylized_is_an_error() -> None:
+    async with Ring(lambda: ThreadWorkers(1, refuse)) as ring:
+        with pytest.raises(StylizeError, match="no such style"):
+            await measure.live_fps(ring, Style(), 90, seconds=0.5)
+
+
+def test_the_load_of_the_machine_is_a_share() -> None:
+    assert 0 <= measure.others_load() <= 1

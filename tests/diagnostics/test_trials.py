@@ -45,7 +45,7 @@ def test_where_nothing_works_the_reason_is_said_once() -> None:
 
 @pytest.mark.parametrize(
     ("text", "engines"),
-    [("onnx", ["onnx"]), ("torch", ["torch"]), ("onnx,torch", ["onnx", "torch"])],
+    [("onnx", ["onnx"]), ("torch,auto", ["auto", "torch"]), ("onnx,torch", ["onnx", "torch"])],
 )
 def test_backends_are_named_with_commas(text: str, engines: list[str]) -> None:
     assert bench_cli._engines(text) == engines
@@ -53,5 +53,5 @@ def test_backends_are_named_with_commas(text: str, engines: list[str]) -> None:
 
 @pytest.mark.parametrize("text", ["none", "onnx,", "onnx, torch", "cuda"])
 def test_other_backends_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="onnx, torch or onnx,torch"):
+    with pytest.raises(UsageError, match="must be of auto, onnx and torch"):
         bench_cli._engines(text)

@@ -30,6 +30,7 @@ RUN = (
     "CONTRIBUTING.md",
     "docs/cluster.md",
     "docs/obs.md",
+    "docs/operations.md",
     "docs/styles.md",
     "docs/turn.md",
 )

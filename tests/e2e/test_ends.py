@@ -172,7 +172,7 @@ def test_a_style_that_is_added(tmp_path: Path) -> None:
     """While the network is tried out, in a process of its own."""
     Image.linear_gradient("L").save(tmp_path / "a.png")
     with program("styles", "add", tmp_path / "a.png") as adding:
-        adding.wait_for(lambda: adding.has_child("streamer.library.read"))
+        adding.wait_for(lambda: adding.has_child("streamer.bounded"))
         said = adding.ended_by(signal.SIGHUP, 128 + signal.SIGHUP)
     assert said == ""
 

@@ -23,7 +23,7 @@ def seen() -> Iterator[dict[str, Seen]]:
 def test_the_picture_goes_on(seen: dict[str, Seen], scenario: str) -> None:
     row = seen[scenario].row()
     assert row["conns"] == 1, row
-    assert float(str(row["fps"])) > 10, row
+    assert float(str(row["fps"])) > 5, row
     assert row["width"] != 0, row
 
 

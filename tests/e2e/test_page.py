@@ -96,6 +96,9 @@ def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium:
         page.get_by_role("combobox", name="Microphone").select_option("")
         button(page, "Start camera").click()
         expect_state(page, "live")
+        page.locator('video[aria-label="Stylized picture"]').evaluate(
+            "video => { window.begun = 0; video.onemptied = () => window.begun++; }"
+        )
         for key in "cmn":
             page.keyboard.press(key)
         for part in ("camera=divider", "mirror=1", "stats=1"):
@@ -109,6 +112,7 @@ def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium:
             page.mouse.move(x, y + 30, steps=4)
             page.mouse.up()
             expect(divider).to_have_value(str(round(100 * x / DESKTOP["width"])))
+        assert page.evaluate("begun") == 0, "no control makes the video begin anew"
         age = page.locator("[data-age]")
         eventually_sync(lambda: float(age.get_attribute("data-age") or 0) > 0)
         (stream,) = server.streams().values()

@@ -31,8 +31,9 @@ SIZES = {
     "1080p": {"width": 1920, "height": 1080},
     "4k": {"width": 3840, "height": 2160},
 }
-LEAST_SHOWN_AWAKE = 0.8  # all of it while the controls have faded
+LEAST_SHOWN_AWAKE = 0.85  # all of it while the controls have faded
 FIRST_LOAD_BYTES = 60_000
+MOST_STOPS = 30  # of the tab key, through the page while it is live
 TOKEN = "0123456789abcdef"
 
 # The share of the window in which the painting is what one would click on.
@@ -43,7 +44,8 @@ SHOWN = """
       for (let i = 0; i < all; i++) {
         const x = (i % steps + 0.5) * innerWidth / steps;
         const y = (Math.floor(i / steps) + 0.5) * innerHeight / steps;
-        if (!document.elementFromPoint(x, y)?.closest('.float *, .sheet')) seen++;
+        const covers = '.float :is(.chip, button, label), .sheet';
+        if (!document.elementFromPoint(x, y)?.closest(covers)) seen++;
       }
       return seen / all;
     }
@@ -118,6 +120,39 @@ def test_a_key_alone_brings_back_what_it_is_meant_for(server: Server, chromium: 
         expect_state(page, "live")
         page.reload()
         expect_state(page, "live")
+    eventually_sync(lambda: server.streams() == {})
+
+
+def test_a_window_zoomed_to_400_percent_can_be_used(server: Server, chromium: Browser) -> None:
+    with page_at(chromium, f"{server.url}/?style=none", {"width": 320, "height": 180}) as page:
+        button(page, "Start camera").click()
+        expect_state(page, "live")
+        for name in ("Before and after", "Take a picture", "Look", "Stop"):
+            control = button(page, name)
+            control.scroll_into_view_if_needed()
+            box = control.bounding_box()
+            assert box and box["y"] >= 0 and box["y"] + box["height"] <= 180, name
+            assert box["x"] >= 0 and box["x"] + box["width"] <= 320, name
+        shoot(page, "zoom-400")
+        assert faults(page) == []
+        button(page, "Stop").click()
+    eventually_sync(lambda: server.streams() == {})
+
+
+def test_a_keyboard_needs_few_steps(server: Server, chromium: Browser) -> None:
+    with page_at(chromium, f"{server.url}/?style=none") as page:
+        expect(page.locator("[data-style]").first).to_be_visible(timeout=LIVE_MS)
+        button(page, "Start camera").click()
+        expect_state(page, "live")
+        page.evaluate("document.activeElement.blur()")
+        stops: list[str] = []
+        while len(stops) < MOST_STOPS:
+            page.keyboard.press("Tab")
+            at = page.evaluate("document.activeElement.outerHTML.slice(0, 200)")
+            if at in stops or at.startswith("<body"):
+                break
+            stops.append(at)
+        assert 10 < len(stops) < MOST_STOPS
     eventually_sync(lambda: server.streams() == {})
 
 

@@ -13,7 +13,7 @@ from streamer.engine.canonical import NotFoldableError, canonical
 from streamer.engine.folded_network import Engine, FoldedNetwork, Planes, unpacked
 from streamer.engine.graph import Graph
 from streamer.engine.pictures import pictures
-from streamer.engine.program import program, quantized_tensors
+from streamer.engine.program import Program, program, quantized_tensors
 from tests.engine import small_networks as small
 
 WIDTH, HEIGHT = 192, 128
@@ -147,6 +147,7 @@ def test_what_is_prepared_holds_nothing_up(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_only_so_many_pixels_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folded_network, "_LEAST_PIXELS", 0)
     monkeypatch.setattr(folded_network, "_KEPT_PIXELS", 2 * 64 * (88 + 96 + 104))
     network = FoldedNetwork(small.network(), 0, 1, "onnxruntime")
     sizes = [(64 + 8 * i, 64) for i in range(6)]
@@ -225,3 +226,23 @@ print(np.abs(a - b)[:luma].mean(), np.abs(a - b)[luma:].mean())
     )
     luma, chroma = map(float, done.stdout.split())
     assert luma < 5 and chroma < 3
+
+
+def test_values_that_are_not_numbers_do_not_reach_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = FoldedNetwork(small.network(), 0, 1, HERE[0])
+    nothing = np.full(network.channels, np.nan, np.float32)
+    monkeypatch.setattr(Program, "moments", lambda *args: (nothing, nothing))
+    with pytest.raises(FloatingPointError, match="not numbers"):
+        network.measure(shown(), None)
+
+
+def test_what_is_kept_compiled_is_bounded_however_small_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network, most = FoldedNetwork(small.network(), 0, 1, HERE[0]), 0
+    monkeypatch.setattr(network, "_compile", lambda *args: object())
+    for side in range(64, 64 + 8 * 80, 8):
+        network._run(side, 64, exact=False)
+        most = max(most, len(network._runs))
+    assert most == folded_network._KEPT_PIXELS // folded_network._LEAST_PIXELS
+    assert (side, 64, False) in network._runs

@@ -31,6 +31,7 @@ from tests.support.networks import (
     blending_network,
     fixed_network,
     model_file,
+    nan_network,
     negative_network,
     painting_network,
     ranged_network,
@@ -88,6 +89,12 @@ def test_any_size_comes_back_at_its_size(
         assert (stylized.width, stylized.height) == size
         most = 4 if size[0] % 2 or size[1] % 2 else 1  # the last chroma covers padding, too
         assert difference(stylized, from_rgb(255 - to_rgb(image))) <= most
+
+
+def test_what_is_not_a_number_is_no_picture(load: Load, tmp_path: Path) -> None:
+    stylizer = load(model_file(nan_network(tmp_path / "nan.onnx"), "rgb255", "void"))
+    with pytest.raises(FloatingPointError, match=r"not numbers \(NaN\)"):
+        stylizer.stylize(picture(64, 48), only("void"))
 
 
 def test_what_is_too_large_is_painted_smaller_and_enlarged(

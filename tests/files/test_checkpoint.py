@@ -2,12 +2,15 @@
 
 import errno
 import itertools
+import json
 import os
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from streamer.errors import MediaError, StylizeError, UsageError
 from streamer.files.checkpoint import Checkpoint, Segments
@@ -68,18 +71,18 @@ def fails_after(frames: int) -> Callable[[Image], Image]:
 
 async def test_links_that_were_planted_are_replaced_and_not_followed(tmp_path: Path) -> None:
     """A segment that --resume is about to write, and the whole file."""
-    source = write_clip(tmp_path / "in.mp4", Clip(pts=range(0, 250 * 512, 512)))
+    source = write_clip(tmp_path / "in.mp4", Clip(pts=range(0, 300 * 512, 512)))
     target, victim = tmp_path / "out.mp4", tmp_path / "victim"
     victim.write_text("mine")
     with pytest.raises(StylizeError):
-        await run(wanted(source, target), stylize=fails_after(245))
+        await run(wanted(source, target), stylize=fails_after(295))
     folder = Checkpoint(target).folder
     assert (folder / "000000.json").exists() and folder.stat().st_mode & 0o777 == 0o700
     for name in ("000001.nut", "000001.yuv", "000001.json", "whole.mp4"):
         (folder / name).symlink_to(victim)
     await run(wanted(source, target, resume=True))
     assert victim.read_text() == "mine"
-    assert numbers(target) == list(range(250)) and not target.is_symlink()
+    assert numbers(target) == list(range(300)) and not target.is_symlink()
 
 
 @pytest.mark.parametrize("kind", ["link", "others may write", "file"])
@@ -112,3 +115,29 @@ async def test_names_that_look_like_addresses_are_files(
         made.rename(tmp_path / name)
         await run(wanted(source, Path(f"out.{name}")))
         assert numbers((tmp_path / f"out.{name}").resolve()) == [0, 1]
+
+
+values = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(st.sampled_from(["pts", "last_duration", "version"]), inner),
+    ),
+)
+
+
+@given(record=st.one_of(values.map(json.dumps), st.text(max_size=30)))
+@example(record='{"pts": 3, "last_duration": 1}')
+@example(record='{"pts": ["a"], "last_duration": 1}')
+@example(record='{"pts": [], "last_duration": 1}')
+@example(record='{"pts": [2, 1], "last_duration": null}')
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_records_that_make_no_sense_are_no_segments(tmp_path: Path, record: str) -> None:
+    checkpoint = Checkpoint(tmp_path / "out.mp4")
+    checkpoint.begin({})
+    checkpoint.path(0).with_suffix(".json").write_text(record, "utf-8", "surrogatepass")
+    (tmp_path / ".out.mp4.streamer" / "job.json").write_text(record, "utf-8", "surrogatepass")
+    for segment in checkpoint.segments():
+        assert segment.pts and list(segment.pts) == sorted(set(segment.pts))
+        assert isinstance(segment.last_duration, int)
+    assert checkpoint.job() is None or isinstance(checkpoint.job(), dict)

@@ -9,8 +9,9 @@ async def test_take_returns_the_newest_and_counts_what_was_let_go() -> None:
     intake = Intake[int]()
     for item in range(5):
         intake.put(item)
-    assert await intake.ready()
+    assert await intake.ready() and intake.waits
     assert intake.take() == 4
+    assert not intake.waits
     assert (intake.received, intake.dropped) == (5, 4)
 
 

@@ -26,7 +26,7 @@ from tests.support.browser import Server, launch
 WEB = Path(__file__).parents[2] / "web"
 PUBLIC = WEB / "public"
 WIDTH, HEIGHT, FPS = 854, 480, 15
-CRF = 51
+CRF = 54
 SHOWN, WIPE, SAILING = 34, 18, 58  # frames
 FACES = ("autumn", "starry", "crimson-and-gold")
 LANDSCAPE = "sand-and-sky"

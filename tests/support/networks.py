@@ -71,6 +71,17 @@ def negative_network(path: Path) -> Path:
     )
 
 
+def nan_network(path: Path) -> Path:
+    """Layout rgb255 with one style, in which no value is a number."""
+    nodes = [
+        helper.make_node("Sub", ["input1", "much"], ["negative"]),
+        helper.make_node("Sqrt", ["negative"], ["output1"]),
+    ]
+    shape = (1, 3, "h", "w")
+    inputs, outputs = [float_tensor("input1", *shape)], [float_tensor("output1", *shape)]
+    return save(path, nodes, inputs, outputs, {"much": np.array(300, np.float32)})
+
+
 def painting_network(path: Path, seed: int = 0) -> Path:
     """Layout rgb255, random weights, built of what published style networks are built of."""
     random = np.random.default_rng(seed)

@@ -26,6 +26,7 @@ class Path:
     sent_bytes: int = 0
     sent: int = 0
     lost: int = 0
+    stall_every_s: float = 0.0  # the receiver does nothing for 0.25 s
     _busy_until: float = 0.0
     _owed: float = 0.0
     _told_at: float = 0.0
@@ -58,7 +59,10 @@ class Path:
             return
         self._busy_until = max(self._busy_until, self.now) + SIZE * 8 / self.rate_bps
         late = self._dice.uniform(0, self.jitter_s)
-        self._arrivals[number] = self._busy_until + self.delay_s + late
+        at = self._busy_until + self.delay_s + late
+        if self.stall_every_s and at % self.stall_every_s < 0.25:
+            at += 0.25 - at % self.stall_every_s
+        self._arrivals[number] = at
 
     def _tell(self) -> None:
         if not self.by_feedback:
@@ -119,6 +123,12 @@ def test_jitter_is_not_a_queue() -> None:
     shaky = path(20e6, jitter_s=0.06)
     shaky.run(15)
     assert shaky.congestion.target_bps > 2_000_000
+
+
+def test_a_receiver_that_stalls_is_not_a_full_path() -> None:
+    stalling = path(20e6, stall_every_s=2.0)
+    stalling.run(20)
+    assert stalling.congestion.target_bps > 2_000_000
 
 
 def test_where_delay_says_nothing_only_loss_counts() -> None:

@@ -6,6 +6,8 @@ import time
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 from aiortc.sdp import SessionDescription
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from streamer.errors import UsageError
 from streamer.webrtc.offer import SDP_MAX, Offer, read_fragment
@@ -170,3 +172,23 @@ def test_candidates_go_to_the_transport_of_their_section() -> None:
     apart = Offer(SESSION + video(VP8) + audio())
     assert (apart.transport_mid("1"), apart.transport_mid("?")) == ("1", "0")
     assert SessionDescription.parse(apart.sdp).group == []
+
+
+LINES = (SESSION + video(VP8 + H264) + audio()).splitlines(keepends=True)
+cut_and_shuffled = st.lists(
+    st.one_of(st.sampled_from(LINES), st.text(max_size=40).map(lambda text: f"a={text}\r\n")),
+    max_size=60,
+).map("".join)
+
+
+@given(st.one_of(cut_and_shuffled, st.text(max_size=400)))
+@example(SESSION + video(VP8) * 3)
+@example(SESSION + "m=\r\n")
+@example(SESSION + video(VP8).replace("m=video 9", "m=video 99999999999999999999"))
+@example(SESSION + video("a=rtpmap:x\r\na=fmtp:\r\na=mid:\r\n"))
+def test_whatever_comes_is_an_offer_or_refused_in_a_line(text: str) -> None:
+    for read in (Offer, read_fragment):
+        try:
+            read(text)
+        except UsageError as error:
+            assert "\n" not in str(error)

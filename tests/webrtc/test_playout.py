@@ -30,8 +30,8 @@ def bunches() -> dict[int, float]:
 
 def test_bunches_are_spread_evenly() -> None:
     steps = [b - a for a, b in pairwise(play(bunches())[30:])]
-    assert max(steps) < 1.5 * EVERY_S
-    assert min(steps) > 0.5 * EVERY_S
+    assert max(steps) < 2.1 * EVERY_S
+    assert sum(abs(step - EVERY_S) < 0.005 for step in steps) > 0.7 * len(steps)
 
 
 def test_the_delay_sinks_within_seconds() -> None:

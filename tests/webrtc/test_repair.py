@@ -1,15 +1,38 @@
 """What is asked for again, when, and for how long it is waited for."""
 
-from streamer.webrtc.repair import HOLD_MAX_S, REORDER_MAX_S, Repair
+from streamer.webrtc.repair import HOLD_MAX_S, REORDER_MAX_S, UNANSWERED_MAX, Repair
 
 
 def test_a_gap_is_asked_for_at_once_and_once_per_round_trip() -> None:
     repair = Repair()
-    repair.rtt_s = 0.2
+    repair.rtt_s = 0.09
     repair.gap([5], 10.0)
     assert repair.due(10.0, 0) == [5]
-    assert repair.due(10.2, 0) == []
-    assert repair.due(10.25, 0) == [5]
+    assert repair.due(10.09, 0) == []
+    assert repair.due(10.12, 0) == [5]
+
+
+def test_over_a_long_way_each_request_is_said_twice() -> None:
+    repair = Repair()
+    repair.rtt_s = 0.2
+    repair.gap([5], 10.0)
+    assert repair.due(10.0, 0) == repair.due(10.03, 0) == [5]
+    assert repair.due(10.06, 0) == repair.due(10.2, 0) == []
+    assert repair.due(10.25, 0) == repair.due(10.28, 0) == [5]
+
+
+def test_a_round_trip_that_has_grown_is_noticed() -> None:
+    repair = Repair()
+    now = 10.0
+    for took_s in [0.03] * 20 + [0.09] * 40:
+        repair.gap([5], now)
+        at = now
+        while at < now + took_s:
+            repair.due(at, 0)
+            at += 0.005
+        repair.came(5, True, now + took_s)
+        now += 1.0
+    assert 0.08 < repair.rtt_s < 0.1
 
 
 def test_each_packet_has_its_own_time() -> None:
@@ -22,12 +45,20 @@ def test_each_packet_has_its_own_time() -> None:
 
 def test_the_first_retransmission_says_how_long_one_takes() -> None:
     repair = Repair()
-    before = repair.hold_s
     repair.gap([5], 10.0)
     repair.due(10.0, 0)
     repair.came(5, True, 10.3)
     assert abs(repair.rtt_s - 0.3) < 1e-9
-    assert before < repair.hold_s <= HOLD_MAX_S
+    assert 3 * 0.3 < repair.hold_s <= HOLD_MAX_S
+
+
+def test_a_sender_that_never_repeats_is_not_waited_for_long() -> None:
+    repair = Repair()
+    before = repair.hold_s
+    for index in range(UNANSWERED_MAX):
+        repair.gap([index], 10.0)
+        repair.due(10.0, 0)
+    assert repair.hold_s < before / 2
 
 
 def test_one_that_was_given_up_still_says_it() -> None:

@@ -130,22 +130,26 @@ export class Capture {
     if (!shown) return;
     this.flashes++;
     const look = $state.snapshot(this.session.look);
-    const photo = await this.#photo();
-    const original = await capture(photo ?? camera, { mirror, type: 'image/jpeg' });
-    photo?.close();
     const name = fileName(write(look.style), 'jpg');
-    const shot = this.#add({ kind: 'picture', file: shown, name, original }, original !== null);
-    if (original === null) return;
+    const shot = this.#add({ kind: 'picture', file: shown, name, original: null }, true);
+    const photo = this.#photo();
+    const frame = await capture(camera, { mirror, type: 'image/jpeg' });
     // One after the other: the ring paints the live picture meanwhile.
     this.#painting = this.#painting.then(async () => {
       try {
+        const bitmap = await photo;
+        const original = bitmap ? await capture(bitmap, { mirror, type: 'image/jpeg' }) : frame;
+        bitmap?.close();
+        if (!original) return;
+        this.#change(shot, { original });
         const file = await stylize(original, fileLook(look), AbortSignal.timeout(60_000));
         this.#change(shot, { file, url: URL.createObjectURL(file) });
         URL.revokeObjectURL(shot.url);
       } catch {
         // the server is busy or away: what was on the screen is what there is
+      } finally {
+        this.#change(shot, { busy: false });
       }
-      this.#change(shot, { busy: false });
     });
   }
 

@@ -1,18 +1,17 @@
 import { ROOT } from '../rtc/api';
-import { THUMBNAIL_PX } from '../styles/thumbnails.svelte';
+import { THUMBNAIL } from '../styles/thumbnails.svelte';
 import { capture } from '../ui/save';
 
 const FACE = `${ROOT}/face.webp`;
 
 /** A small picture of what the camera sees now, or of a face when there is nothing to see. */
 export async function still(input: MediaStream | null): Promise<Blob | null> {
-  const options = { height_px: THUMBNAIL_PX, type: 'image/jpeg' } as const;
-  if (!input) return capture(await face(), options);
+  if (!input) return capture(await face(), THUMBNAIL);
   const video = document.createElement('video');
   video.muted = true;
   video.srcObject = input;
   await video.play().catch(() => {});
-  const picture = await capture(video, options);
+  const picture = await capture(video, THUMBNAIL);
   video.srcObject = null;
   return picture;
 }

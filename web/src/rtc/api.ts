@@ -119,7 +119,8 @@ export async function getPhoneUrl(): Promise<string | null> {
   return (await (await ask(ROUTES.phone)).json()).url;
 }
 
-/** Addresses of a stream for others, on this origin. */
+/** Addresses for others, on this origin: of the page, and of a stream. */
+export const HOME = `${ROOT}/`;
 export const links = (name: string) => ({
   watch: `${ROOT}/watch/${encodeURIComponent(name)}`,
   whep: whep(name),

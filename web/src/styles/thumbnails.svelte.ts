@@ -5,7 +5,8 @@ import { Failure } from '../rtc/failure';
 import type { StyleInfo } from '../rtc/protocol';
 import { type Sleep, sleep } from '../rtc/retry';
 
-export const THUMBNAIL_PX = 180;
+/** One size for all: a network is compiled anew for each other one. */
+export const THUMBNAIL = { height_px: 180, aspect: 8 / 5, type: 'image/jpeg' } as const;
 const MOST_TRIES = 20; // a server that warms up
 
 export class Thumbnails {

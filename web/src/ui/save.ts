@@ -5,6 +5,8 @@ type Drawn = HTMLVideoElement | HTMLCanvasElement | ImageBitmap;
 export interface CaptureOptions {
   /** Left out: as large as it is. */
   height_px?: number;
+  /** Width by height; what does not fit is cut off, a little more below than above. */
+  aspect?: number;
   mirror?: boolean;
   type?: 'image/png' | 'image/jpeg';
 }
@@ -16,13 +18,17 @@ export async function capture(from: Drawn, options: CaptureOptions = {}): Promis
       ? [from.videoWidth, from.videoHeight]
       : [from.width, from.height];
   if (width === 0 || height === 0) return null;
+  const { aspect = width / height } = options;
+  const across = Math.min(width, height * aspect);
+  const down = Math.min(height, width / aspect);
   const canvas = document.createElement('canvas');
-  canvas.height = options.height_px ?? height;
-  canvas.width = Math.round((width * canvas.height) / height);
+  canvas.height = options.height_px ?? Math.round(down);
+  canvas.width = Math.round((across * canvas.height) / down);
   const context = canvas.getContext('2d');
   if (!context) return null;
   if (options.mirror) context.setTransform(-1, 0, 0, 1, canvas.width, 0);
-  context.drawImage(from, 0, 0, canvas.width, canvas.height);
+  const [left, top] = [(width - across) / 2, (height - down) / 3];
+  context.drawImage(from, left, top, across, down, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => canvas.toBlob(resolve, options.type ?? 'image/png', 0.9));
 }
 

@@ -5,7 +5,7 @@ import { Failure } from '../rtc/failure';
 import type { Look } from '../rtc/protocol';
 import { sleep } from '../rtc/retry';
 import { fileLook } from '../styles/blend';
-import { THUMBNAIL_PX } from '../styles/thumbnails.svelte';
+import { THUMBNAIL } from '../styles/thumbnails.svelte';
 import { capture } from '../ui/save';
 
 const SETTLE_S = 0.15; // a slider that is being dragged does not send every step
@@ -33,7 +33,7 @@ export class PhotoUpload {
     }
     this.#file = file;
     this.original = URL.createObjectURL(shown.file);
-    return capture(shown.picture, { height_px: THUMBNAIL_PX, type: 'image/jpeg' });
+    return capture(shown.picture, THUMBNAIL);
   }
 
   /** The file, or what the server makes of one that only it can read: the HEIC of a phone. */
