@@ -125,16 +125,15 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     device: DeviceOption = None,
     ray_address: RayAddressOption = None,
     peer_processes: Annotated[
-        int | None,
+        int,
         typer.Option(
-            envvar="STREAMER_PEER_PROCESSES",
             min=0,
             max=1024,
             help="Processes that receive, decode, encode and send live streams; 0: the server's "
-            "own does. Default: one for every two CPU cores, and 0 on two.",
+            "own does, which is enough for about four. Use two at least.",
             rich_help_panel=WORKERS_PANEL,
         ),
-    ] = None,
+    ] = _DEFAULT.peer_processes,
     style: StyleOption = None,
     pull: PullOption = False,
     smooth: SmoothOption = _DEFAULT.smooth,
@@ -259,7 +258,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         open_browser=browser,
         setup=setup,
         ray_address=ray_address,
-        peer_processes=_peer_processes(peer_processes, max_peers, virtual_camera),
+        peer_processes=peer_processes,
         style=style,
         smooth=smooth,
         tone=parse_tone(tone),
@@ -281,16 +280,6 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     from streamer.server.serve import run  # which imports Ray, aiortc and FastAPI
 
     run(config)
-
-
-def _peer_processes(wanted: int | None, max_peers: int, virtual_camera: str | None) -> int:
-    """By default none on two cores: there the server's own process is as fast, and takes less."""
-    if wanted is not None or virtual_camera is not None:
-        return wanted or 0
-    from streamer.ring.setup import cores
-
-    # Two at least: while one is started again, another takes its streams.
-    return max(2, min(cores() // 2, max_peers)) if cores() > 2 else 0
 
 
 def _log(verbose: bool, log_format: Literal["text", "json"]) -> None:

@@ -95,6 +95,8 @@ def checked(address: str) -> str:
             f"the Ray cluster {plain} has no token, so everybody who reaches it can run programs "
             f"there; see docs/cluster.md, or use --ray-address {INSECURE}{plain}"
         )
+    elif others != _STRANGER:
+        raise RingError(f"the Ray cluster {plain} did not say in time whether it needs a token")
     return plain
 
 

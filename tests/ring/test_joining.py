@@ -64,6 +64,10 @@ ANSWERS = {
     "silent": ("import time; time.sleep(60)", "does not answer as a Ray cluster does"),
     "other": ("""print('{"ray_version": "1.0", "python_version": "3.9.1"}')""", "must be the same"),
     "open": ("print('{}')", "has no token"),
+    "slow": (
+        "import os, time; time.sleep(60 * ('RAY_AUTH_TOKEN' in os.environ)); print('{}')",
+        "did not say in time whether it needs a token",
+    ),
 }
 
 
