@@ -20,6 +20,16 @@ from difflib import get_close_matches
 class StreamerError(Exception):
     """Base of everything streamer raises on purpose; its text is fit to be shown to a user."""
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """With text and attributes, whatever the class is made of: errors travel, too."""
+        return _again, (type(self), str(self), self.__dict__)
+
+
+def _again(kind: type[StreamerError], text: str, attributes: dict[str, object]) -> StreamerError:
+    error = kind.__new__(kind, text)
+    error.__dict__ |= attributes
+    return error
+
 
 class UsageError(StreamerError):
     """A request that cannot be carried out as it was put."""

@@ -99,16 +99,44 @@ def test_cluster_of_compose_has_tokens_and_room_for_frames() -> None:
         assert service["build"]["target"] in {rest.split()[-1] for rest in steps("FROM")}
 
 
-def test_commands_of_compose_are_commands() -> None:
+def check_commands(line: str) -> None:
     """Their options exist: each program is asked for its help, which names all of them."""
+    for part in re.split(r"&&|[&;]| do | done", line):
+        words = [word for word in shlex.split(part) if word not in ("exec", "until")]
+        if not words or words[0] not in ("ray", "streamer"):
+            continue
+        module = {"ray": "ray.scripts.scripts", "streamer": "streamer"}[words[0]]
+        command = words[1:3] if words[1] == "node" else words[1:2]
+        asked = [sys.executable, "-m", module, *command, "--help"]
+        text = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        for option in words[2:]:
+            if option.startswith("--"):
+                assert option.partition("=")[0] in text, option
+
+
+def test_commands_of_compose_are_commands() -> None:
     for service in services().values():
         (line,) = service["command"]
-        for part in line.split("&&"):
-            words = [word for word in shlex.split(part) if word != "exec"]
-            program, command = words[:2]
-            module = {"ray": "ray.scripts.scripts", "streamer": "streamer"}[program]
-            asked = [sys.executable, "-m", module, command, "--help"]
-            text = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
-            for option in words[2:]:
-                if option.startswith("--"):
-                    assert option.partition("=")[0] in text, option
+        check_commands(line)
+
+
+def pods() -> Iterator[dict[str, Any]]:
+    """Head and workers of the cluster for Kubernetes."""
+    cluster = yaml.safe_load((ROOT / "deploy" / "kuberay.yaml").read_text())
+    assert cluster["kind"] == "RayCluster"
+    assert cluster["spec"]["authOptions"]["mode"] == "token"
+    ray = f"ray=={cluster['spec']['rayVersion']}"
+    assert ray in (ROOT / "constraints.txt").read_text().split()
+    for group in (cluster["spec"]["headGroupSpec"], *cluster["spec"]["workerGroupSpecs"]):
+        yield group["template"]["spec"]
+
+
+def test_pods_of_kubernetes_run_commands_on_their_node_s_network() -> None:
+    for pod in pods():
+        assert pod["hostNetwork"] is True
+        (container,) = pod["containers"]
+        (line,) = container["args"]
+        assert "$KUBERAY_GEN_RAY_START_CMD" in line  # which has address, ports and token
+        check_commands(line)
+        mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+        assert "/dev/shm" in mounted  # Docker's default is too small for frames

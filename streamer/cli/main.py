@@ -23,6 +23,8 @@ _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
     ("camera", "streamer.cli.camera", "camera", "Stylize a camera for Zoom, Meet and OBS."),
     ("styles", "streamer.cli.styles", "styles_app", "List, show, add and remove styles."),
     ("token", "streamer.cli.token", "token_app", "Make, list and revoke access tokens."),
+    ("node", "streamer.cli.node", "node_app", "Make this machine part of a Ray cluster."),
+    ("status", "streamer.cli.status", "status", "Show what a running server does, and where."),
     ("doctor", "streamer.cli.doctor", "doctor", "Check this machine, and say how to fix it."),
     ("bench", "streamer.cli.bench", "bench", "Find the fastest workers for this machine."),
     ("train", "streamer.cli.train", "train", "Make a painting a style."),

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 
 from streamer.cli.options import (
+    WORKERS_PANEL,
     BackendOption,
     BrushOption,
     CalmOption,
@@ -123,6 +124,16 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     gpus: GpusOption = None,
     device: DeviceOption = None,
     ray_address: RayAddressOption = None,
+    peer_processes: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=1024,
+            help="Processes that receive, decode, encode and send live streams; 0: the server's "
+            "own does, which is enough for about four. Use two at least.",
+            rich_help_panel=WORKERS_PANEL,
+        ),
+    ] = _DEFAULT.peer_processes,
     style: StyleOption = None,
     pull: PullOption = False,
     smooth: SmoothOption = _DEFAULT.smooth,
@@ -247,6 +258,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         open_browser=browser,
         setup=setup,
         ray_address=ray_address,
+        peer_processes=peer_processes,
         style=style,
         smooth=smooth,
         tone=parse_tone(tone),

@@ -20,6 +20,7 @@ class Network(Protocol):
     several images at once are faster than one after the other.
     """
 
+    engine: str
     styles: int
     batches: bool
 

@@ -19,6 +19,7 @@ _KEPT_SIZES = 8  # as streams have them; after a run of any other size, as of ph
 class OnnxNetwork:
     """One model, from the bytes of its file. Raises ModelError if they are not of its layout."""
 
+    engine = "onnxruntime"
     batches = False  # a core is as busy with one as with many
 
     def __init__(self, model: ModelFile, data: bytes, threads: int) -> None:

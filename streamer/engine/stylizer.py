@@ -7,6 +7,7 @@ each), of the source image itself (`none`), or of all of these.
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -47,14 +48,21 @@ class StylizerSpec:
     models: tuple[ModelFile, ...] = ()
     follow_catalogue: bool = False  # find styles that are added on this machine later on, too
 
-    def load(self) -> "Stylizer":
-        """Load every model. Raises ModelError."""
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What has to be there on a machine where this is loaded."""
+        models = () if self.backend == "none" else self.models
+        statistics = (model.statistics for model in models if model.statistics is not None)
+        return (*(model.path for model in models), *statistics)
+
+    def load(self, find: Callable[[Path], Path] = lambda path: path) -> "Stylizer":
+        """Load every model; `find` says where a file is on this machine. Raises ModelError."""
         cv2.setNumThreads(self.threads)
         if self.backend == "none":
             return Identity()
         open_network = self._opener()
         networks, refusal = dict[ModelFile, Network | FoldedModel](), None
-        for model in self.models:
+        for model in (model.found(find) for model in self.models):
             try:
                 networks[model] = open_network(model)
             except ModelError as error:  # its styles are refused; others go on
@@ -130,6 +138,11 @@ class Stylizer:
     def styles(self) -> tuple[str, ...]:
         """The styles it can stylize with, `none` among them."""
         return (NONE, *self._entries)
+
+    @property
+    def engine(self) -> str:
+        """What runs its networks."""
+        return ", ".join(sorted({network.engine for network in self._networks.values()}))
 
     @property
     def batches(self) -> bool:
@@ -222,6 +235,8 @@ class Stylizer:
 
 class Identity(Stylizer):
     """Returns every image unchanged, whatever the style: the system without a network."""
+
+    engine = "none"
 
     def __init__(self) -> None:
         super().__init__({})

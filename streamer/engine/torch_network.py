@@ -25,6 +25,7 @@ class TorchNetwork:
     `half`: convolve in half precision; None means on CUDA only, since CPUs are slower at it.
     """
 
+    engine = "torch"
     batches = True
 
     def __init__(

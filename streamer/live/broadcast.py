@@ -142,12 +142,15 @@ class Broadcasts:
             self._by_name[name] = Broadcast(name)
         return self._by_name[name]
 
+    def is_live(self, name: str) -> bool:
+        """Whether a stream has a frame."""
+        return name in self._by_name and self._by_name[name].newest is not None
+
     def live(self, name: str) -> Broadcast:
         """The broadcast of a stream that has a frame. Raises NotLiveError."""
-        broadcast = self._by_name.get(name)
-        if broadcast is None or broadcast.newest is None:
+        if not self.is_live(name):
             raise NotLiveError(name)
-        return broadcast
+        return self._by_name[name]
 
 
 class _Timeline:

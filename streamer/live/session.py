@@ -71,6 +71,7 @@ class Session:
         )
         self._deadline_s = defaults.deadline_s
         self._encoded = 0
+        self._began_at = time.monotonic()
         # Ids of changes: first those that no frame has taken up, then (pts, id).
         self._asked: deque[object] = deque(maxlen=MAX_WAITING_ANSWERS)
         self._applied: deque[tuple[int, object]] = deque(maxlen=MAX_WAITING_ANSWERS)
@@ -154,6 +155,7 @@ class Session:
         self.stats.dropped["encode"] = peer.dropped_encoder + peer.encode_errors
         return {
             "name": self.name,
+            "age_s": round(time.monotonic() - self._began_at, 1),
             "in_fps": round(self._style.in_fps, 1),
             **self.stats.as_dict(time.monotonic()),
             "width": self._style.size[0],

@@ -53,7 +53,7 @@ class Sessions:
         Raises ServerFullError, UsageError for an offer we cannot answer, and MediaError when no
         UDP port is free.
         """
-        await self._end_silent(name)
+        await self.end_silent(name)
         if len(self._live) + self._answering >= self._max_peers:
             raise ServerFullError(f"all {self._max_peers} streams are in use; try again later")
 
@@ -83,12 +83,16 @@ class Sessions:
         self._live[session.id] = (session, task)
         return session
 
+    def has(self, session_id: str) -> bool:
+        """Whether a session is still there."""
+        return session_id in self._live
+
     async def trickle(self, session_id: str, fragment: str) -> bool | None:
         """More ICE candidates, see `Endpoint.trickle`; None: there is no such session."""
         found = self._live.get(session_id)
         return await found[0].trickle(fragment) if found else None
 
-    def change(self, name: str, wanted: Change) -> dict[str, object]:
+    async def change(self, name: str, wanted: Change) -> dict[str, object]:
         """Change a stream; its statistics. Raises NotLiveError, UnknownStyleError, UsageError."""
         for session, _ in self._live.values():
             if session.name == name and session.active:
@@ -116,7 +120,7 @@ class Sessions:
             self._hung_up.remove(session_id)
         return ended
 
-    async def _end_silent(self, name: str) -> None:
+    async def end_silent(self, name: str) -> None:
         """A publisher that crashed and comes back must not find its own place taken."""
         now = time.monotonic()
         for session, _ in list(self._live.values()):

@@ -69,6 +69,10 @@ class Viewers:
         self._live[id_] = Watching(id_, viewer, (name, viewer.video_codec), task)
         return self._live[id_]
 
+    def has(self, viewer_id: str) -> bool:
+        """Whether a viewer is still there."""
+        return viewer_id in self._live
+
     async def trickle(self, viewer_id: str, fragment: str) -> bool | None:
         """More ICE candidates, see `Endpoint.trickle`; None: there is no such viewer."""
         found = self._live.get(viewer_id)

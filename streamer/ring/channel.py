@@ -48,6 +48,7 @@ class Response:
     height_px: int | None = None  # that it was stylized at
     error: str | None = None
     to_blame: bool = False  # the worker is, not what was asked of it
+    worked_s: float = 0.0  # that the worker has worked for all its rings, when it has several
 
     @classmethod
     def of(cls, error: Exception) -> Self:
@@ -63,6 +64,27 @@ class SlotFilled:
     width: int
     height: int
     request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsWanted:
+    """A ring that shares its worker with others asks for so many slots more."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsGranted:
+    """It may fill so many slots more."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SlotsReturned:
+    """It has no use for so many of those that it was granted."""
+
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +135,15 @@ class RingEnd:
 
     def receive(self) -> Response:
         """The oldest request's response. Raises EOFError or OSError when the worker is gone."""
+        response = self.take()
+        assert isinstance(response, Response)  # of a worker that is not shared
+        return response
+
+    def take(self) -> Response | SlotsGranted:
+        """As `receive`, of a worker that may be shared: its response or its grant."""
         response = self._connection.recv()
+        if isinstance(response, SlotsGranted):
+            return response
         assert isinstance(response, Response)  # nothing else is ever sent this way
         slot, asked = self._busy.popleft()
         self._free.append(slot)
@@ -174,6 +204,10 @@ class WorkerEnd:
         self._asked.append(image)
         return message.request, image
 
+    def grant(self, count: int = 1) -> None:
+        """Leave to send so many images more. Raises OSError when the other end is gone."""
+        self._connection.send(SlotsGranted(count))
+
     def respond(self, response: Response) -> None:
         """The oldest request's response. Raises OSError when the other end is gone."""
         asked = self._asked.popleft()
@@ -188,30 +222,37 @@ def serve_ring(address: str, index: int, stylize: Stylize, batches: bool = False
     `batches`: `stylize` gets all requests that wait. False when the ring is on another machine,
     where no such socket is.
     """
-    if not Path(address).exists():
+    if (connection := plug_in(address)) is None:
         return False
-    with socket.socket(socket.AF_UNIX) as plug:
-        plug.connect(address)
-        connection: Connection[Any, Any] = Connection(plug.detach())
     with connection, contextlib.suppress(EOFError, ConnectionError):
         end = WorkerEnd(connection, index)
         waiting: list[tuple[Request, Image]] = []
         while True:
             waiting.append(end.receive())
             if not (batches and end.waiting):
-                for response in _respond(waiting, stylize):
+                for response in answer(waiting, stylize):
                     end.respond(response)
                 waiting.clear()
     return True
 
 
-def _respond(waiting: Sequence[tuple[Request, Image]], stylize: Stylize) -> list[Response]:
+def plug_in(address: str) -> "Connection[Any, Any] | None":
+    """A connection to the ring at `address`; None when that is on another machine."""
+    if not Path(address).exists():
+        return None
+    with socket.socket(socket.AF_UNIX) as plug:
+        plug.connect(address)
+        return Connection(plug.detach())
+
+
+def answer(waiting: Sequence[tuple[Request, Image]], stylize: Stylize) -> list[Response]:
+    """What became of each request; never raises."""
     requests, images = zip(*waiting, strict=True)
     try:
         return list(stylize(requests, images))
     except Exception as error:  # one bad image must not end the worker, nor spoil the others
         if len(waiting) > 1:
-            return [response for one in waiting for response in _respond([one], stylize)]
+            return [response for one in waiting for response in answer([one], stylize)]
         return [Response.of(error)]
 
 

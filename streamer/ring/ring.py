@@ -7,7 +7,7 @@ never earlier, so that nothing that was dropped leaves a hole. Streams share the
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from fractions import Fraction
 from typing import Self
 
@@ -15,7 +15,7 @@ from streamer.errors import RingError, StreamerError
 from streamer.frame import Frame, Image, Style
 from streamer.ring.flow import Completion, Flow, InFlight
 from streamer.ring.supervisor import Supervisor
-from streamer.ring.worker_handle import Patience, WorkerHandle, Workers
+from streamer.ring.worker_handle import Make, Patience, Process, WorkerHandle, Workers
 
 MAX_TRIES = 3  # of a frame that its workers do not survive, or fail at
 
@@ -26,6 +26,7 @@ class Ring:
     `start` makes the workers; it blocks, and runs in a thread. `depth` is how many frames one
     worker may hold at a time, of a live flow no more than one for each worker. `quorum` workers
     must be up to begin with (None: all); the others may wait for a machine that is yet to join.
+    `shared`: its workers serve other rings, too, each of the same `depth`.
     Raises RingError when they cannot be started.
     """
 
@@ -36,12 +37,13 @@ class Ring:
         depth: int = 1,
         quorum: int | None = None,
         patience: Patience | None = None,
+        shared: bool = False,
     ) -> None:
         self.ready = False
         self.failed = asyncio.Event()  # for good; `failure` says why
         self.failure: RingError | None = None
         self.patience = patience or Patience()
-        self.supervisor = Supervisor(start, self, depth, quorum)
+        self.supervisor = Supervisor(start, self, depth, quorum, shared)
         self._depth = depth
         self._waiting: deque[tuple[Flow, asyncio.Future[WorkerHandle]]] = deque()
         self._again: deque[InFlight] = deque()
@@ -92,9 +94,14 @@ class Ring:
         return done.frame.image
 
     @property
+    def waits_for(self) -> str | None:
+        """What the cluster lacks for workers that have not started yet."""
+        return self.supervisor.shortage
+
+    @property
     def busy_s(self) -> float:
-        """Seconds that all workers together have worked."""
-        return sum(handle.stats.busy_s for handle in self._handles)
+        """Seconds that all workers together have worked, for whomever."""
+        return sum(max(handle.stats.busy_s, handle.taken_s) for handle in self._handles)
 
     def stats(self) -> list[dict[str, object]]:
         """One entry a worker."""
@@ -119,6 +126,10 @@ class Ring:
     def end(self, handle: WorkerHandle) -> None:
         """Have a worker's process replaced by another."""
         self.supervisor.end(handle)
+
+    async def start_processes(self, count: int, make: Make) -> Sequence[Process]:
+        """See `Workers.start_processes`; for a ring that has started, and is `shared`."""
+        return await self.supervisor.start_processes(count, make)
 
     async def wait_changed(self) -> None:
         """Until a worker comes up or is freed, or the ring fails."""
@@ -157,6 +168,9 @@ class Ring:
             flow.charge(self._virtual_s)
             worker.reserve()
             reserved.set_result(worker)
+        unserved = len(self._again) + len(self._fit())
+        for handle in self._handles:
+            handle.settle(unserved)
 
     def _free_worker(self, avoid: int | None = None) -> WorkerHandle | None:
         """The one that will be done first; `avoid` only when no other is up."""
@@ -164,7 +178,7 @@ class Ring:
         free = [
             handle for handle in up if handle.free > 0 and (handle.index != avoid or len(up) < 2)
         ]
-        return min(free, key=lambda h: (h.failures_in_row, h.load, h.last_at), default=None)
+        return min(free, key=_suitability, default=None)
 
     def _next_waiting(self) -> tuple[Flow, asyncio.Future[WorkerHandle]] | None:
         """The flow that has had the least of the workers' time; first come, first served.
@@ -172,13 +186,17 @@ class Ring:
         A live flow with a frame at every worker is passed over: its newest frame is better off
         in the intake, where a newer one may take its place.
         """
-        self._waiting = deque(one for one in self._waiting if not one[1].done())
-        fit = [one for one in self._waiting if not one[0].live or one[0].in_workers < len(self)]
+        fit = self._fit()
         # Who waited less than the ring went on has no claim to the time before it came.
         chosen = min(fit, key=lambda one: max(one[0].spent_s, self._virtual_s), default=None)
         if chosen is not None:
             self._waiting.remove(chosen)
         return chosen
+
+    def _fit(self) -> list[tuple[Flow, asyncio.Future[WorkerHandle]]]:
+        """Of those that wait, who could take a worker now."""
+        self._waiting = deque(one for one in self._waiting if not one[1].done())
+        return [one for one in self._waiting if not one[0].live or one[0].in_workers < len(self)]
 
     # --- frames out: what worker handles report ----------------------------------------------
 
@@ -197,3 +215,8 @@ class Ring:
         else:
             self._again.append(frame)
             self.share_out()
+
+
+def _suitability(handle: WorkerHandle) -> tuple[int, bool, int, float]:
+    """The least is the best: one that does not fail, on this machine, that is done first."""
+    return handle.failures_in_row, not handle.local, handle.load, handle.last_at

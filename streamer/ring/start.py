@@ -20,12 +20,13 @@ def ring_of(
     *,
     address: str | None = None,
     follow_catalogue: bool = False,
+    shared: bool = False,
 ) -> Ring:
     """A ring that stylizes with every model of the catalogue, warm for one style; not yet started.
 
     `address` names a Ray cluster to join: the ring begins with its first worker, since others may
     be on machines that have yet to join. `follow_catalogue`: workers find styles that are added
-    later on, too.
+    later on, too. `shared`: rings in other processes use the same workers.
     """
     spec = StylizerSpec(
         setup.backend, setup.threads, setup.place, catalogue.models, follow_catalogue
@@ -38,5 +39,7 @@ def ring_of(
         threads=setup.threads,
         gpus=setup.gpus,
         address=address,
+        files=spec.files if address else (),
+        shared=setup.depth if shared else 0,
     )
-    return Ring(start, depth=setup.depth, quorum=1 if address else None)
+    return Ring(start, depth=setup.depth, quorum=1 if address else None, shared=shared)

@@ -7,14 +7,14 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from streamer import temporary
 from streamer.errors import RingError
 from streamer.ring.channel import HELLO_S, RingEnd
-from streamer.ring.worker_handle import Owner, WorkerHandle, Workers
+from streamer.ring.worker_handle import Make, Owner, Process, WorkerHandle, Workers
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +22,7 @@ START_S = 120.0  # for all workers to be up
 RETRY_S = 0.05  # Ray refuses at once while it restarts a worker
 MAX_RETRY_S = 5.0
 STABLE_S = 10.0  # a worker that dies sooner is started again ever more slowly
+SHORTAGE_S = 2.0  # between looks at why workers have no place yet
 MAX_KILLS = 3  # of a worker that hangs; then it is given up
 
 
@@ -29,10 +30,17 @@ class Supervisor:
     """`quorum` workers must be up to begin with (None: all)."""
 
     def __init__(
-        self, start: Callable[[], Workers], ring: Owner, depth: int, quorum: int | None
+        self,
+        start: Callable[[], Workers],
+        ring: Owner,
+        depth: int,
+        quorum: int | None,
+        shared: bool = False,
     ) -> None:
         self.handles: list[WorkerHandle] = []
+        self.shortage: str | None = None  # why some workers have no place yet
         self._start, self._ring, self._depth, self._quorum = start, ring, depth, quorum
+        self._shared = shared
         self._tasks: set[asyncio.Task[None]] = set()
         self._home = Path()
         self._listener: socket.socket | None = None
@@ -49,11 +57,12 @@ class Supervisor:
         self._listener.setblocking(False)
         self._workers = await self._start_workers()
         self.handles += [
-            WorkerHandle(index, self._depth, self._workers, self._ring)
+            WorkerHandle(index, self._depth, self._workers, self._ring, self._shared)
             for index in range(len(self._workers))
         ]
         self.own(self._watch(self._workers), "watching Ray")
         self.own(self._accept(self._listener), "accepting workers")
+        self.own(self._watch_shortage(self._workers), "watch for free places")
         for index, handle in enumerate(self.handles):
             self.own(self._tend(index, handle, self._workers), f"supervision of worker {index}")
         await self._until_up()
@@ -72,6 +81,12 @@ class Supervisor:
         if self._workers is not None:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._workers.stop)
         self._thread.shutdown(wait=False)
+
+    async def start_processes(self, count: int, make: Make) -> Sequence[Process]:
+        """In the thread that started the workers."""
+        assert self._workers is not None
+        start = self._workers.start_processes
+        return await asyncio.get_running_loop().run_in_executor(self._thread, start, count, make)
 
     def own(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run a task of this ring."""
@@ -107,11 +122,22 @@ class Supervisor:
                     await self._ring.wait_changed()
         except TimeoutError:
             raise RingError(
-                f"{self._up()} of {len(self.handles)} workers came up within {START_S:.0f} s; does"
-                " the cluster have enough free CPUs or GPUs? Fewer --workers need fewer"
+                f"{self._up()} of {len(self.handles)} workers came up within {START_S:.0f} s"
+                f": {self.shortage or 'they are still loading'}. Fewer --workers need less"
             ) from None
         if self._ring.failure is not None:
             raise self._ring.failure
+
+    async def _watch_shortage(self, workers: Workers) -> None:
+        """Say it when there is no room in the cluster for a worker."""
+        while True:
+            await asyncio.sleep(SHORTAGE_S)
+            reason = None
+            if any(one.about is None and one.failure is None for one in self.handles):
+                reason = await asyncio.to_thread(workers.shortage)
+            if reason is not None and self.shortage is None:
+                log.warning("workers wait: %s", reason)
+            self.shortage = reason
 
     def _up(self) -> int:
         return sum(handle.up.is_set() for handle in self.handles)
@@ -148,6 +174,7 @@ class Supervisor:
         while handle.failure is None:
             began_at = time.monotonic()
             try:
+                handle.about = await workers.about(index)
                 if not await workers.serve(index, str(self._home / "ring")):
                     await handle.serve_by_calls()
             except RingError as error:
@@ -162,6 +189,7 @@ class Supervisor:
                 retry_s = RETRY_S if lived_s > STABLE_S else min(2 * retry_s, MAX_RETRY_S)
                 log.warning("worker %d died after %.1f s and is restarted", index, lived_s)
             handle.disconnect()
+            handle.about = None
             await asyncio.sleep(retry_s)
 
     async def _kill(self, handle: WorkerHandle) -> None:

@@ -4,12 +4,16 @@ What runs in the other process. A plain class that knows no Ray: `cluster.py` ma
 """
 
 import logging
+import os
 import queue
+import socket
 import threading
 import time
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -17,12 +21,41 @@ from streamer.engine.stylizer import Stylizer
 from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Style, i420_size
 from streamer.i420 import resize
 from streamer.ring.channel import Request, Response, serve_ring
+from streamer.ring.switchboard import Switchboard
 
 log = logging.getLogger(__name__)
 
 WARM_PX = 360  # the height that is ready from the beginning
 STREAMS = 16  # whose height is remembered
 MAX_WANTED = 64  # sizes and styles that wait to be prepared
+INSTRUCTIONS = (  # that decide how fast a CPU runs networks, as Linux names them
+    "amx_int8", "amx_bf16", "avx512_vnni", "avx512_bf16", "avx_vnni", "avx512f", "avx2",
+    "i8mm", "bf16", "asimddp",
+)  # fmt: skip
+CPU_INFO = Path("/proc/cpuinfo")
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What a worker runs on, and how long it took for a frame of 640x360 when it started."""
+
+    host: str
+    pid: int
+    cpu: str
+    instructions: tuple[str, ...]
+    engine: str
+    frame_ms: float
+    address: str = "127.0.0.1"
+
+
+def _cpu_info() -> list[tuple[str, str]]:
+    """What Linux says of the first core; nothing elsewhere."""
+    try:
+        first = CPU_INFO.read_text().partition("\n\n")[0]
+    except OSError:
+        return []
+    pairs = (line.partition(":") for line in first.splitlines())
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
 def height_to_size(image: Image, height_px: int | None) -> tuple[int, int]:
@@ -39,6 +72,7 @@ class Worker:
     def __init__(self, load: Callable[[], Stylizer], warm: Style) -> None:
         self._stylizer = load()
         self._lock = threading.Lock()  # one batch at a time, whichever way it comes in
+        self._switchboard: Switchboard | None = None
         self._preparation = Preparation(self._stylizer)
         # An engine that still compiles while Python ends aborts the process.
         weakref.finalize(self, self._preparation.stop)
@@ -47,17 +81,41 @@ class Worker:
         frame = Frame(grey, 0, VIDEO_TIME_BASE, 0.0, warm)
         self._stylizer.prepare(grey, warm)
         self.stylize(frame)  # the first image of an engine is its slowest
+        self._frame_s = self.stylize(frame).inference_s
         for name in self._stylizer.beside(warm):
             self._preparation.ready(grey, Style(((name, 1.0),)))
+
+    def about(self) -> About:
+        """What this worker runs on."""
+        told = dict(_cpu_info())
+        words = set((told.get("flags") or told.get("Features") or "").split())
+        return About(
+            socket.gethostname(),
+            os.getpid(),
+            told.get("model name", ""),
+            tuple(one for one in INSTRUCTIONS if one in words),
+            self._stylizer.engine,
+            round(1000 * self._frame_s, 1),
+        )
 
     def stylize(self, frame: Frame) -> Response:
         """Stylize a frame at its `height_px`; the image comes back at its own size."""
         request = Request(frame.style, frame.height_px, frame.orders)
         return self._stylize([request], [frame.image])[0]
 
-    def serve(self, address: str, index: int) -> bool:
-        """Answer the ring at `address` until it hangs up; False if it is on another machine."""
-        return serve_ring(address, index, self._stylize, self._stylizer.batches)
+    def serve(self, address: str, index: int, shared: int = 0) -> bool:
+        """Answer the ring at `address` until it hangs up; False if it is on another machine.
+
+        `shared`: slots that all its rings share, each of which gives the same number; 0: it is
+        the only one.
+        """
+        batches = self._stylizer.batches
+        if not shared:
+            return serve_ring(address, index, self._stylize, batches)
+        with self._lock:
+            if self._switchboard is None:
+                self._switchboard = Switchboard(shared, self._stylize, batches)
+        return self._switchboard.serve(address, index)
 
     def _stylize(self, requests: Sequence[Request], images: Sequence[Image]) -> list[Response]:
         """Each with the seconds that all of them waited for each other."""

@@ -4,29 +4,53 @@ One worker as the ring sees it: its slots, the frames it holds, how long it take
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from streamer.errors import RingError, StreamerError, StylizeError
 from streamer.frame import Frame, Image
-from streamer.ring.channel import Request, Response, RingEnd
+from streamer.ring.channel import (
+    Request,
+    Response,
+    RingEnd,
+    SlotsGranted,
+    SlotsReturned,
+    SlotsWanted,
+)
 from streamer.ring.flow import Completion, Flow, InFlight
+from streamer.ring.worker import About
 
 log = logging.getLogger(__name__)
 
+LOOK_S = 2.0  # between looks at a worker on another machine
+ANSWER_S = 10.0  # for its answer
 MAX_FAILURES = 5  # in a row, of a worker that answers; then it is restarted
+
+
+Make = Callable[[Any], Coroutine[Any, Any, Any]]  # of Workers, what answers calls
+
+
+class Process(Protocol):
+    """See `streamer.ring.cluster.Process`."""
+
+    async def call(self, method: str, *arguments: object) -> Any: ...
+    def kill(self) -> None: ...
 
 
 class Workers(Protocol):
     """What a ring needs of `streamer.ring.cluster.Cluster`; its docstrings hold here too."""
 
     def __len__(self) -> int: ...
+    def shortage(self) -> str | None: ...
+    async def about(self, index: int) -> About: ...
     async def serve(self, index: int, address: str) -> bool: ...
     async def stylize(self, index: int, frame: Frame) -> Response: ...
+    def start_processes(self, count: int, make: Make) -> Sequence[Process]: ...
     async def ended(self) -> str: ...
     def restart(self, index: int) -> None: ...
     def stop(self) -> None: ...
@@ -71,14 +95,20 @@ class WorkerStats:
 class WorkerHandle:
     """Sends frames to one worker and takes them back; every frame has exactly one outcome."""
 
-    def __init__(self, index: int, depth: int, workers: Workers, ring: Owner) -> None:
+    def __init__(
+        self, index: int, depth: int, workers: Workers, ring: Owner, shared: bool = False
+    ) -> None:
         self.index = index
         self.stats = WorkerStats()
         self.up = asyncio.Event()
         self.failure: str | None = None  # why it was given up
+        self.about: About | None = None  # None: it has not been placed yet
         self.failures_in_row = 0
         self.last_at = 0.0  # when it last gave something back
         self._depth = depth
+        self._shared = shared  # with other rings: its slots are asked for, and granted
+        self._wanted = self._granted = 0  # slots; asked for, and got but not used
+        self.taken_s = self._worked_s = 0.0  # seconds it worked for all rings; as it last said
         self._workers = workers
         self._ring = ring
         self._reserved = 0
@@ -96,20 +126,46 @@ class WorkerHandle:
     def free(self) -> int:
         """Slots that can be reserved; none while it holds a frame that was given up."""
         stalled = any(frame.given_up for frame in self._held)
-        return self._depth - self.load - self._reserved if self.up.is_set() and not stalled else 0
+        if stalled or not self.up.is_set():
+            return 0
+        if self.local and self._shared:
+            return self._granted - self._reserved
+        return self._depth - self.load - self._reserved
+
+    @property
+    def local(self) -> bool:
+        """Whether it is on this machine."""
+        return self._channel is not None
 
     def as_dict(self) -> dict[str, object]:
-        """What `/stats` shows; the state is `ready`, `busy`, `restarting` or `failed`."""
+        """What `/stats` shows: state (`waiting` until it is placed and loaded), counts, place."""
         state = "busy" if self._held else "ready"
-        if not self.up.is_set():
-            state = "restarting" if self.failure is None else "failed"
-        return {"state": state, **asdict(self.stats), "failure": self.failure}
+        if self.failure is not None:
+            state = "failed"
+        elif not self.up.is_set():
+            state = "restarting" if self.stats.restarts else "waiting"
+        about = None if self.about is None else asdict(self.about)
+        return {"state": state, **asdict(self.stats), "failure": self.failure, "about": about}
 
     # --- frames ----------------------------------------------------------------------------
 
     def reserve(self) -> None:
         """Keep one slot; `send` or `release` follows."""
         self._reserved += 1
+
+    def settle(self, waiting: int) -> None:
+        """Ask for slots for as many frames as wait, or give back what none waits for."""
+        if not (self._shared and self._channel is not None and self.up.is_set()):
+            return
+        try:
+            if waiting == 0 and self.free > 0:
+                count, self._granted = self.free, self._reserved
+                self._channel.tell(SlotsReturned(count))
+            elif (more := min(waiting, self._depth) - self._wanted - self.free) > 0:
+                self._wanted += more
+                self._channel.tell(SlotsWanted(more))
+        except OSError:
+            self.disconnect()
 
     def release(self) -> None:
         """Give back a slot that was reserved."""
@@ -119,6 +175,7 @@ class WorkerHandle:
     def send(self, frame: InFlight) -> None:
         """Give the worker a frame in a reserved slot."""
         self._reserved -= 1
+        self._granted = max(self._granted - 1, 0)
         if not self.up.is_set():  # it died since
             self._ring.resend(frame)
             return
@@ -158,13 +215,18 @@ class WorkerHandle:
         """The worker's socket is readable."""
         assert self._channel is not None  # the reader goes when the channel goes
         try:
-            response = self._channel.receive()
+            response = self._channel.take()
         except Exception as error:  # its end, or bytes that make no sense: either way the end
             if not isinstance(error, EOFError | OSError):
                 log.error("worker %d sent what cannot be read: %r", self.index, error)
             self.disconnect()
             return
-        self._respond(self._held[0], response)
+        if isinstance(response, SlotsGranted):
+            self._wanted -= response.count
+            self._granted += response.count
+            self._ring.share_out()
+        else:
+            self._respond(self._held[0], response)
 
     async def _call(self, frame: InFlight) -> None:
         """The same for a worker on another machine."""
@@ -178,6 +240,10 @@ class WorkerHandle:
         self._respond(frame, response)
 
     def _respond(self, frame: InFlight, response: Response) -> None:
+        if response.worked_s:
+            since = response.worked_s - self._worked_s
+            self.taken_s += since if since > 0 else response.worked_s  # less: another process
+            self._worked_s = response.worked_s
         if frame not in self._held:
             return  # it was lost in the meantime, with the worker
         now = time.monotonic()
@@ -254,15 +320,28 @@ class WorkerHandle:
         self._connected()
 
     async def serve_by_calls(self) -> None:
-        """It is up on another machine: return when a call finds that it died."""
+        """It is up on another machine: return when a call finds that it died.
+
+        Raises as `Workers.about` does, which it asks from time to time: no socket tells.
+        """
         self._connected()
         down = self._down = asyncio.Event()
-        await down.wait()
+        while not down.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S):
+                    await down.wait()
+                    continue
+            try:
+                async with asyncio.timeout(ANSWER_S):
+                    await self._workers.about(self.index)
+            except TimeoutError:  # Ray keeps calls for a worker that waits for another machine
+                raise ConnectionError("it does not answer") from None
 
     def disconnect(self) -> None:
         """The worker is gone, and what it held with it."""
         self.up.clear()
         self._down.set()
+        self._wanted = self._granted = 0
         if self._channel is not None:
             asyncio.get_running_loop().remove_reader(self._channel.fileno())
             self._channel.close()

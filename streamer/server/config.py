@@ -41,6 +41,7 @@ class Config:
 
     setup: Setup = field(default_factory=lambda: Setup("auto", 1))
     ray_address: str | None = None
+    peer_processes: int = 0  # that carry live streams; 0: the server's own does
 
     style: str | None = None  # None: the catalogue's first
     smooth: float = 0.0
@@ -76,6 +77,9 @@ class Config:
         _within("--port", self.port, 0, 65535)
         _within("--max-peers", self.max_peers, 1, 10_000)
         _within("--max-viewers", self.max_viewers, 0, 10_000)
+        _within("--peer-processes", self.peer_processes, 0, 1024)
+        if self.peer_processes and self.virtual_camera:
+            raise UsageError("--virtual-camera needs --peer-processes 0: it shows what comes here")
         if self.token is not None:
             check_token(self.token)
         elif not self.loopback:

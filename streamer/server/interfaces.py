@@ -1,12 +1,12 @@
 """What the routes need of the rest of the program; tests put fakes in its place."""
 
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from streamer.errors import RingError
 from streamer.frame import Image, Style
-from streamer.live.broadcast import Broadcasts
 from streamer.pipeline.change import Change
 
 
@@ -15,6 +15,8 @@ class Ring(Protocol):
 
     @property
     def ready(self) -> bool: ...
+    @property
+    def waits_for(self) -> str | None: ...
     async def stylize(self, image: Image, style: Style, height_px: int | None = None) -> Image: ...
     def stats(self) -> list[dict[str, object]]: ...
 
@@ -43,6 +45,7 @@ class Connections(Protocol):
     """All publishers or all viewers, as WHIP and WHEP see them."""
 
     async def answer(self, name: str, offer_sdp: str) -> Answered: ...
+    def has(self, session_id: str, /) -> bool: ...
     async def trickle(self, session_id: str, fragment: str, /) -> bool | None: ...
     async def close(self, session_id: str, /) -> bool: ...
 
@@ -50,7 +53,7 @@ class Connections(Protocol):
 class Publishers(Connections, Protocol):
     """See `streamer.live.sessions.Sessions`."""
 
-    def change(self, name: str, wanted: Change) -> dict[str, object]: ...
+    async def change(self, name: str, wanted: Change) -> dict[str, object]: ...
     def active(self) -> dict[str, dict[str, object]]: ...
     def stats(self) -> dict[str, dict[str, object]]: ...
 
@@ -62,16 +65,25 @@ class Viewers(Connections, Protocol):
     def stats(self) -> dict[str, dict[str, object]]: ...
 
 
+class Pictures(Protocol):
+    """See `streamer.live.pictures.Pictures`."""
+
+    async def newest(self, name: str) -> bytes: ...
+    def each(self, name: str) -> AsyncIterator[bytes]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Live:
     """Everyone who publishes or watches."""
 
     publishers: Publishers
     viewers: Viewers
-    broadcasts: Broadcasts
+    pictures: Pictures
+    processes: Callable[[], list[dict[str, object]]] = list  # that carry streams, if not this one
 
 
 def require(ring: Ring) -> None:
     """Raise RingError until the workers are warm, so that the client comes back later."""
     if not ring.ready:
-        raise RingError("the workers are still loading; try again in a few seconds")
+        lacks = ring.waits_for or "the workers are still loading"
+        raise RingError(f"{lacks}; try again in a few seconds")

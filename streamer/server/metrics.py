@@ -46,10 +46,12 @@ class Metrics:
         return {
             "version": __version__,
             "ready": self._ring.ready,
+            "waits_for": self._ring.waits_for,
             "workers": self._ring.stats(),
             # Who knows a session's own id can end it; these are for telling streams apart.
             "streams": {public_id(key): one for key, one in self._live.publishers.stats().items()},
             "viewers": self._live.viewers.stats(),
+            "processes": self._live.processes(),
         }
 
     def text(self) -> bytes:
@@ -118,7 +120,7 @@ def _worker_metrics(workers: list[Mapping[str, Any]]) -> Iterator[Metric]:
     lost = CounterMetricFamily("streamer_worker_lost", "Frames lost", labels=["worker"])
     for index, worker in enumerate(workers):
         label = [str(index)]
-        up.add_metric(label, worker["state"] != "restarting")
+        up.add_metric(label, worker["state"] in ("ready", "busy"))
         frames.add_metric(label, worker["frames"])
         lost.add_metric(label, worker["lost"])
     yield from (up, frames, lost)

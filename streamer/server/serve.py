@@ -21,6 +21,9 @@ from streamer.files.uploads import VideoJobs
 from streamer.frame import Style
 from streamer.library.live import LiveCatalogue
 from streamer.live.broadcast import Broadcasts
+from streamer.live.pictures import Pictures
+from streamer.live.place import Settings
+from streamer.live.placement import Placement
 from streamer.live.session import Defaults
 from streamer.live.sessions import Sessions
 from streamer.live.viewers import Viewers
@@ -52,10 +55,12 @@ async def _serve(config: Config, listener: socket.socket) -> None:
     began_at = time.monotonic()
     broadcasts = Broadcasts()
     addresses = urls(config, listener.getsockname()[1])
-    ring, closing, app = _assemble(config, broadcasts, addresses)
+    ring, placement, closing, app = _assemble(config, broadcasts, addresses)
     async with _camera(config, broadcasts), serving(config, app, listener) as http:
         with _announced(config, addresses):
             async with ring, closing:
+                if placement is not None:
+                    await placement.start()
                 gc.collect()
                 gc.freeze()  # all this stays; collecting it again took 0.3 s each time
                 notify_ready()
@@ -71,7 +76,7 @@ async def _serve(config: Config, listener: socket.socket) -> None:
 
 def _assemble(
     config: Config, broadcasts: Broadcasts, addresses: list[str]
-) -> tuple[Ring, contextlib.AsyncExitStack, ASGIApp]:
+) -> tuple[Ring, Placement | None, contextlib.AsyncExitStack, ASGIApp]:
     """Everything, connected and not yet started."""
     catalogue = Catalogue.load()
     here = config.ray_address is None
@@ -79,37 +84,55 @@ def _assemble(
     style = Style(blend, smooth=config.smooth, tone=config.tone)
 
     ring = ring_of(
-        config.setup, catalogue, style, address=config.ray_address, follow_catalogue=here
+        config.setup,
+        catalogue,
+        style,
+        address=config.ray_address,
+        follow_catalogue=here,
+        shared=config.peer_processes > 0,
     )
-    options = peer_options(config)
     styles = LiveCatalogue(catalogue, max_pixels=config.max_photo_pixels, here=here)
-    viewers = Viewers(broadcasts, options, config.max_viewers)
-    sessions = Sessions(
-        ring,
-        styles.parse,
-        options=options,
-        defaults=Defaults(
-            style, config.height_px, config.target_fps, config.deadline_s, config.brush
-        ),
-        max_peers=config.max_peers,
-        broadcasts=broadcasts,
+    settings = Settings(
+        peer_options(config),
+        Defaults(style, config.height_px, config.target_fps, config.deadline_s, config.brush),
+        catalogue,
+        config.setup.depth,
+        config.max_peers,
+        config.max_viewers,
+        here,
     )
+    placement = Placement(ring, config.peer_processes, settings) if config.peer_processes else None
+    if placement is not None:
+        live = Live(placement, placement.viewers, placement, placement.processes)
+        parts = [placement.aclose]
+    else:
+        viewers = Viewers(broadcasts, settings.options, config.max_viewers)
+        sessions = Sessions(
+            ring,
+            styles.parse,
+            options=settings.options,
+            defaults=settings.defaults,
+            max_peers=config.max_peers,
+            broadcasts=broadcasts,
+        )
+        live = Live(sessions, viewers, Pictures(broadcasts))
+        parts = [sessions.aclose, viewers.aclose]
     videos = VideoJobs(lambda: ring.open(live=False))
     decoder = PhotoDecoder()
     decoder.start()
     app = create_app(
         config,
         ring,
-        Live(sessions, viewers, broadcasts),
+        live,
         styles,
         videos,
         decoder=decoder,
         phone_url=_for_phones(config, addresses),
     )
     closing = contextlib.AsyncExitStack()
-    for part in (sessions, viewers, videos, decoder):
-        closing.push_async_callback(part.aclose)
-    return ring, closing, app
+    for close in (*parts, videos.aclose, decoder.aclose):
+        closing.push_async_callback(close)
+    return ring, placement, closing, app
 
 
 def _for_phones(config: Config, addresses: list[str]) -> str | None:

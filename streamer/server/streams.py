@@ -3,7 +3,6 @@
 Lists them, gives the newest image as JPEG or all of them as MJPEG, and changes the style.
 """
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,17 +12,12 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from streamer.errors import ServerFullError
-from streamer.frame import Frame
-from streamer.live.broadcast import Broadcast
-from streamer.photo import encode_jpeg
 from streamer.pipeline.change import change
-from streamer.pipeline.intake import Intake
 from streamer.server.interfaces import Live
 from streamer.server.whip import Name
 
 BOUNDARY = "frame"
 MJPEG_MAX = 8  # clients at once; viewers by WHEP take far less bandwidth
-MJPEG_PATIENCE_S = 10.0  # without a frame
 MJPEG_FPS = 25.0  # what FFmpeg takes for granted: of more, OBS and VLC fall behind for ever
 
 _MULTIPART = f"multipart/x-mixed-replace; boundary={BOUNDARY}"
@@ -34,14 +28,7 @@ _CHANGE = Body(
 
 def stream_routes(live: Live) -> APIRouter:
     routes = APIRouter(prefix="/streams", tags=["live"])
-    jpegs: dict[str, _NewestJpeg] = {}
     readers: set[object] = set()
-
-    def jpeg_of(broadcast: Broadcast) -> _NewestJpeg:
-        active = live.publishers.active()
-        for name in jpegs.keys() - active.keys():
-            del jpegs[name]
-        return jpegs.setdefault(broadcast.name, _NewestJpeg())
 
     @routes.get("")
     async def listing(request: Request) -> dict[str, dict[str, Any]]:
@@ -55,45 +42,29 @@ def stream_routes(live: Live) -> APIRouter:
     @routes.get("/{name}.jpg", response_class=Response, responses=_responses("image/jpeg"))
     async def newest(name: Name) -> Response:
         """The newest stylized image."""
-        broadcast = live.broadcasts.live(name)
-        assert broadcast.newest is not None
-        jpeg = await jpeg_of(broadcast).of(broadcast.newest)
+        jpeg = await live.pictures.newest(name)
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "no-store"})
 
     @routes.get("/{name}.mjpeg", response_class=Response, responses=_responses(_MULTIPART))
     async def mjpeg(name: Name) -> Response:
         """One JPEG after the other, for players without WebRTC."""
-        broadcast = live.broadcasts.live(name)
+        first = await live.pictures.newest(name)  # raises when there is none
         if len(readers) >= MJPEG_MAX:
             raise ServerFullError(
                 f"{MJPEG_MAX} clients read MJPEG already; watch it at /watch/{name}"
             )
-        return _Mjpeg(broadcast, jpeg_of(broadcast), readers)
+        return _Mjpeg(_parts(first, live.pictures.each(name)), readers)
 
     @routes.patch("/{name}")
     async def change_style(name: Name, wanted: dict[str, Any] = _CHANGE) -> dict[str, object]:
         """Change style, blend or strength from the next frame on, as the page does."""
-        return live.publishers.change(name, change(wanted))
+        return await live.publishers.change(name, change(wanted))
 
     return routes
 
 
 def _responses(kind: str) -> dict[int | str, dict[str, Any]]:
     return {200: {"content": {kind: {}}}, 404: {"description": "nobody publishes it"}}
-
-
-class _NewestJpeg:
-    """The newest frame of one stream as a JPEG, encoded once for all clients."""
-
-    def __init__(self) -> None:
-        self._frame: Frame | None = None
-        self._encoding: asyncio.Future[bytes] | None = None
-
-    async def of(self, frame: Frame) -> bytes:
-        if self._encoding is None or frame is not self._frame:
-            self._frame = frame
-            self._encoding = asyncio.ensure_future(asyncio.to_thread(encode_jpeg, frame.image))
-        return await asyncio.shield(self._encoding)
 
 
 class _Mjpeg(StreamingResponse):
@@ -103,8 +74,8 @@ class _Mjpeg(StreamingResponse):
     must not all find a free place.
     """
 
-    def __init__(self, broadcast: Broadcast, jpeg: _NewestJpeg, readers: set[object]) -> None:
-        super().__init__(_parts(broadcast, jpeg), media_type=_MULTIPART)
+    def __init__(self, parts: AsyncIterator[bytes], readers: set[object]) -> None:
+        super().__init__(parts, media_type=_MULTIPART)
         self._readers = readers
         readers.add(self)
 
@@ -115,14 +86,12 @@ class _Mjpeg(StreamingResponse):
             self._readers.discard(self)
 
 
-async def _parts(broadcast: Broadcast, jpeg: _NewestJpeg) -> AsyncIterator[bytes]:
-    tap: Intake[Frame] = Intake()
+async def _parts(first: bytes, pictures: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield _part(first, time.time())
     beat = Beat(MJPEG_FPS)
-    with broadcast.tap(tap):
-        while await _ready(tap):
-            frame = tap.take()
-            if beat.due(time.monotonic()):
-                yield _part(await jpeg.of(frame), time.time())
+    async for jpeg in pictures:
+        if beat.due(time.monotonic()):
+            yield _part(jpeg, time.time())
 
 
 class Beat:
@@ -145,11 +114,3 @@ def _part(jpeg: bytes, at: float) -> bytes:
     """`at` is in seconds since 1970."""
     head = f"--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n"
     return f"{head}X-Timestamp: {at:.6f}\r\n\r\n".encode() + jpeg + b"\r\n"
-
-
-async def _ready(tap: Intake[Frame]) -> bool:
-    try:
-        async with asyncio.timeout(MJPEG_PATIENCE_S):
-            return await tap.ready()
-    except TimeoutError:
-        return False

@@ -38,7 +38,7 @@ def signalling_routes(
 
     _add_offers(routes, protocol, ring, connections, links)
     _add_sessions(routes, connections)
-    _add_options(routes, links)
+    _add_options(routes, connections, links)
     return routes
 
 
@@ -88,14 +88,19 @@ def _add_sessions(routes: APIRouter, connections: Connections) -> None:
         return error(404, "not_found", _NO_SESSION)
 
 
-def _add_options(routes: APIRouter, links: Links) -> None:
+def _add_options(routes: APIRouter, connections: Connections, links: Links) -> None:
+    @routes.api_route("", methods=["GET", "HEAD"], status_code=204, include_in_schema=False)
     async def no_content(name: Name) -> Response:
         return Response(status_code=204)
 
-    for path in ("", "/{session_id}"):
-        routes.add_api_route(
-            path, no_content, methods=["GET", "HEAD"], status_code=204, include_in_schema=False
-        )
+    @routes.api_route(
+        "/{session_id}", methods=["GET", "HEAD"], status_code=204, include_in_schema=False
+    )
+    async def is_there(name: Name, session_id: str) -> Response:
+        """Whether the session goes on: the page asks when its picture stands still."""
+        if connections.has(session_id):
+            return Response(status_code=204)
+        return error(404, "not_found", _NO_SESSION)
 
     @routes.options("", include_in_schema=False)
     @routes.options("/{session_id}", include_in_schema=False)

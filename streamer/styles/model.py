@@ -4,7 +4,7 @@ Values only; loads no weights and imports no engine.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -68,6 +68,11 @@ class ModelFile:
     listed: bool = True  # else its styles are reached as style@model only
     multiple: int = 0  # of both sides of an image; 0: the layout's own
     statistics: Path | None = None  # steady statistics of its norms, by style
+
+    def found(self, find: Callable[[Path], Path]) -> "ModelFile":
+        """The same on another machine, where `find` says where a file is."""
+        statistics = self.statistics and find(self.statistics)
+        return replace(self, path=find(self.path), statistics=statistics)
 
     def read(self) -> bytes:
         """The file's bytes. Raises ModelError when it is missing or its SHA-256 differs."""

@@ -16,6 +16,7 @@ from streamer.library import live as styles_live
 from streamer.library.add import import_model
 from streamer.library.live import LiveCatalogue
 from streamer.live.broadcast import Broadcasts
+from streamer.live.pictures import Pictures
 from streamer.paths import user_models
 from streamer.server.app import create_app
 from streamer.server.interfaces import Live
@@ -40,7 +41,7 @@ def client(*, here: bool = True) -> httpx.AsyncClient:
     """A server with a real catalogue, and all else made up."""
     live = LiveCatalogue(Catalogue.load(), max_pixels=SMALL.max_photo_pixels, here=here)
     sessions = FakeSessions()
-    people = Live(sessions, FakeViewers(sessions), Broadcasts())
+    people = Live(sessions, FakeViewers(sessions), Pictures(Broadcasts()))
     app = create_app(SMALL, FakeRing(), people, live, VideoJobs(no_flow), decoder=DECODER)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE)
 

@@ -248,15 +248,15 @@ async def test_a_session_ends_when_its_peer_does() -> None:
 async def test_a_stream_is_changed_by_its_name_and_only_while_it_is_shown() -> None:
     async with sessions() as live:
         with pytest.raises(NotLiveError, match="'cam'"):
-            live.change("cam", Change(strength=0.5))
+            await live.change("cam", Change(strength=0.5))
         await live.answer("cam", "an offer")
         older = FakePeer.newest
         await older.feed(2)
         await live.answer("cam", "an offer")
-        assert live.change("cam", Change(strength=0.5))["strength"] == 0.5
+        assert (await live.change("cam", Change(strength=0.5)))["strength"] == 0.5
         newer = FakePeer.newest
         await newer.feed(2)  # now it is the one that is shown
-        assert live.change("cam", Change(style="wave"))["strength"] == 1.0
+        assert (await live.change("cam", Change(style="wave")))["strength"] == 1.0
         assert live.active().keys() == {"cam"}
         await newer.close()
         await eventually(lambda: len(live.stats()) == 1)

@@ -23,6 +23,7 @@ from streamer.ring.channel import (
 )
 from streamer.ring.flow import Completion, Flow
 from streamer.ring.ring import Ring
+from streamer.ring.worker import About
 from streamer.ring.worker_handle import Patience
 from tests.support.fakes import (
     Gate,
@@ -275,20 +276,54 @@ class Waiting(ThreadWorkers):
 
     joined: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def serve(self, index: int, address: str) -> bool:
+    async def about(self, index: int) -> About:
         if index == 1:
             await self.joined.wait()
-        return await super().serve(index, address)
+        return await super().about(index)
+
+    def shortage(self) -> str | None:
+        return "no free CPU"
 
 
 async def test_with_a_quorum_the_others_join_when_they_can() -> None:
     workers = Waiting(2, remote=True)
     async with Ring(lambda: workers, quorum=1) as ring:
-        assert [one["state"] for one in ring.stats()] == ["ready", "restarting"]
+        assert [one["state"] for one in ring.stats()] == ["ready", "waiting"]
         flow = ring.open(live=False)
         assert (await through(flow, numbered(0))).seq == 0
+        await eventually(lambda: ring.waits_for == "no free CPU")
         workers.joined.set()
         await eventually(lambda: ring.stats()[1]["state"] == "ready")
+        await eventually(lambda: ring.waits_for is None)
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_a_worker_that_is_lost_on_another_machine_is_noticed_while_idle(
+    monkeypatch: pytest.MonkeyPatch, silent: bool
+) -> None:
+    monkeypatch.setattr("streamer.ring.worker_handle.LOOK_S", 0.01)
+    monkeypatch.setattr("streamer.ring.worker_handle.ANSWER_S", 0.1)
+    workers = Lost(1, remote=True, silent=silent)
+    async with Ring(lambda: workers) as ring:
+        workers.gone = True
+        await eventually(lambda: ring.stats()[0]["state"] == "restarting")
+        workers.gone = False
+        await eventually(lambda: ring.stats()[0]["state"] == "ready")
+
+
+@dataclass
+class Lost(ThreadWorkers):
+    """Worker whose machine is gone for a while."""
+
+    gone: bool = False
+    silent: bool = False  # meanwhile: calls to it wait
+
+    async def about(self, index: int) -> About:
+        while self.gone and self.silent:
+            await asyncio.sleep(0.01)
+        if self.gone:
+            raise ConnectionError("the node is gone")
+        return await super().about(index)
 
 
 async def test_a_ring_whose_workers_cannot_start_says_why() -> None:

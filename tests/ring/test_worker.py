@@ -39,7 +39,7 @@ def picture(width: int, height: int) -> Image:
 def test_a_worker_is_warm_with_the_style_it_will_be_asked_for() -> None:
     stylizer, warm = Recorder(), Style((("a", 1.0),))
     Worker(lambda: stylizer, warm)
-    assert stylizer.calls == [(640, 360, warm)]
+    assert stylizer.calls == [(640, 360, warm)] * 2  # the second one is timed
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_resize_to_the_same_size_is_the_picture_itself() -> None:
 
 
 class Together(Recorder):
-    """Stylizes what waits at once; `counts` tells how many. Held at the gate from the second on."""
+    """Stylizes what waits at once; `counts` tells how many. Held at the gate from the third on."""
 
     batches = True
 
@@ -108,7 +108,7 @@ class Together(Recorder):
         orders: Sequence[Orders | None] | None = None,
     ) -> list[Stylized]:
         self.counts.append(len(images))
-        if len(self.counts) == 2:
+        if len(self.counts) == 3:
             self._gate.pass_()
         return super().stylize_all(images, styles)
 
@@ -130,7 +130,7 @@ async def test_a_stylizer_that_gains_by_it_is_given_all_that_wait() -> None:
     hosts = Hosts(Worker(lambda: stylizer, Style()))
     async with Ring(lambda: hosts, depth=4) as one:
         results = await four_at_a_gate(one, gate)
-    assert stylizer.counts == [1, 1, 3]  # to be warm, alone, together
+    assert stylizer.counts == [1, 1, 1, 3]  # to be warm, timed; alone, together
     for done in results:
         assert done is not None and done.frame is not None
         assert set(done.frame.image.data) == {235}

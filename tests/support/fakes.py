@@ -20,6 +20,8 @@ from streamer.frame import Frame, Image, i420_size
 from streamer.ring.channel import Request, Response, serve_ring
 from streamer.ring.flow import Completion
 from streamer.ring.ring import Ring
+from streamer.ring.worker import About
+from streamer.ring.worker_handle import Make, Process
 
 VIDEO = Fraction(1, 90000)
 
@@ -59,6 +61,12 @@ class ThreadWorkers:
     def __len__(self) -> int:
         return self.count
 
+    def shortage(self) -> str | None:
+        return None
+
+    async def about(self, index: int) -> About:
+        return About("here", 1, "fake", (), "none", 0.0)
+
     async def serve(self, index: int, address: str) -> bool:
         if self.hopeless:
             raise RingError(f"worker {index} cannot start: no model")
@@ -80,6 +88,9 @@ class ThreadWorkers:
             raise ConnectionError("killed") from death
         except Exception as error:
             raise RuntimeError(str(error)) from error
+
+    def start_processes(self, count: int, make: Make) -> Sequence[Process]:
+        raise NotImplementedError
 
     async def ended(self) -> str:
         await asyncio.Event().wait()

@@ -21,6 +21,7 @@ from streamer.errors import (
 from streamer.files.uploads import VideoJobs
 from streamer.frame import Image, Style
 from streamer.live.broadcast import Broadcasts
+from streamer.live.pictures import Pictures
 from streamer.pipeline.change import Change
 from streamer.ring.flow import Flow
 from streamer.server.app import create_app
@@ -40,6 +41,7 @@ DECODER = PhotoDecoder()  # its process ends with this one
 class FakeRing:
     """Hands every photo back as it came, once `gate` is open."""
 
+    waits_for: str | None = None
     ready: bool = True
     seen: list[Style] = field(default_factory=list)
     heights: list[int | None] = field(default_factory=list)
@@ -85,6 +87,9 @@ class FakeSessions:
     async def close(self, session_id: str) -> bool:
         return self.live.pop(session_id, None) is not None
 
+    def has(self, session_id: str) -> bool:
+        return session_id in self.live
+
     async def trickle(self, session_id: str, fragment: str) -> bool | None:
         if session_id not in self.live:
             return None
@@ -93,7 +98,7 @@ class FakeSessions:
         self.trickled.append(fragment)
         return "a=ice-ufrag:restarted" not in fragment
 
-    def change(self, name: str, wanted: Change) -> dict[str, object]:
+    async def change(self, name: str, wanted: Change) -> dict[str, object]:
         if name not in self.live.values():
             raise NotLiveError(name)
         if isinstance(wanted.style, str):
@@ -176,7 +181,7 @@ class World:
     broadcasts: Broadcasts = field(default_factory=Broadcasts)
 
     def app(self, videos: VideoJobs | None = None, phone_url: str | None = None) -> ASGIApp:
-        live = Live(self.sessions, FakeViewers(self.sessions), self.broadcasts)
+        live = Live(self.sessions, FakeViewers(self.sessions), Pictures(self.broadcasts))
         videos = videos or VideoJobs(no_flow)
         return create_app(
             self.config,

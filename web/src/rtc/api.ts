@@ -148,6 +148,15 @@ export async function sendOffer(
   return { answer: await response.text(), resource };
 }
 
+/** Whether a session goes on: false only when the server says that it does not. */
+export async function goesOn(resource: URL): Promise<boolean> {
+  try {
+    return (await fetch(resource, { method: 'HEAD' })).status !== 404;
+  } catch {
+    return true;
+  }
+}
+
 /** `DELETE` of a WHIP or WHEP session; also from a page that is being closed. */
 export function hangUp(resource: URL): void {
   fetch(resource, { method: 'DELETE', keepalive: true }).catch(() => {});

@@ -1,6 +1,6 @@
 /** A WebRTC connection to the server, from its offer to its end. */
 
-import { hangUp, sendOffer } from './api';
+import { goesOn, hangUp, sendOffer } from './api';
 import { Failure } from './failure';
 import { Watchdog } from './watchdog';
 
@@ -8,6 +8,7 @@ const GATHERING_MS = 1000; // host candidates take a few ms; a STUN server that 
 const FIRST_FRAME_MS = 15_000;
 const DISCONNECTED_MS = 3000; // a Wi-Fi that changes its access point is back by then
 const FROZEN_S = 5;
+const LOOK_MS = 500;
 
 /** What the browser itself sees of the connection. */
 export interface Seen {
@@ -96,19 +97,26 @@ export class Connection {
     });
   }
 
-  /** Checks once a second that frames come in while they are due. */
+  /**
+   * Checks that frames come in while they are due. When they stand still, the server may know why:
+   * one of its processes died, which ICE would take half a minute to notice.
+   */
   #watchFrames(onseen: (seen: Seen) => void): void {
     const { pc } = this;
     const watchdog = new Watchdog(FROZEN_S);
+    let [looks, before] = [0, -1];
     const timer = setInterval(async () => {
       if (pc.signalingState === 'closed') return clearInterval(timer);
       const { sent, decoded, ...seen } = await readStats(pc);
-      onseen(seen);
+      if (looks++ % 2 === 0) onseen(seen);
       const now = performance.now() / 1000;
       // A viewer expects frames all the time, and a hidden page may decode none.
       const due = this.#publishing ? sent : now;
       if (watchdog.frozen(document.hidden ? 0 : due, decoded, now)) this.lose();
-    }, 1000);
+      const still = decoded === before && !document.hidden;
+      before = decoded;
+      if (still && this.#resource && !(await goesOn(this.#resource))) this.lose();
+    }, LOOK_MS);
   }
 }
 
