@@ -221,7 +221,7 @@ def through_streamer(
     lab.set(Conditions(), Conditions())
     with page_of(browser, url) as page:
         lab.set(scenario.up, scenario.down)
-        page.get_by_role("button", name="Start", exact=True).first.click()
+        page.get_by_role("button", name="Start camera").first.click()
         seen = measure(lab, page, scenario, seconds)
         lab.set(Conditions(), Conditions())
         return seen
@@ -251,7 +251,7 @@ def slow_viewer(
     watch = url.replace("/?", "/watch/page?")
     lab.set(Conditions(), Conditions())
     with page_of(near, url) as camera:
-        camera.get_by_role("button", name="Start", exact=True).first.click()
+        camera.get_by_role("button", name="Start camera").first.click()
         camera.wait_for_function("lab.shown.length > 0", timeout=2 * LIVE_S * 1000)
         with page_of(near, watch) as good, page_of(far, watch) as slow:
             lab.set(scenario.up, scenario.down)

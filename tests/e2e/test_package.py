@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[2]
 MIB = 2**20
 IN_WHEEL = re.compile(
     r"streamer/([a-z]+/)?\w+\.py|streamer/py\.typed"
-    r"|streamer/web/((index|watch)\.html|favicon\.svg|[\w.-]+\.webmanifest|(assets|[a-z]+)/[\w.-]+)"
-    r"|streamer/models/[\w.-]+\.(toml|onnx|npz|md)"
+    r"|streamer/web/((index|watch)\.html|favicon\.svg|(face|hero)\.webp|hero\.webm|[\w.-]+\.webmanifest|(assets|[a-z]+)/[\w.-]+)"
+    r"|streamer/models/[\w.-]+\.(toml|onnx|npz|md)|streamer/models/photos/\w+\.jpg"
     r"|stylestreamer-[\d.]+\.dist-info/[\w/.]+"
 )
 

@@ -102,7 +102,7 @@ def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium:
         for key in "cmn":
             page.keyboard.press(key)
         for part in ("camera=divider", "mirror=1", "stats=1"):
-            assert part in page.url
+            page.wait_for_url(lambda url, part=part: part in url)
         divider = page.get_by_role("slider", name="Divider between the camera")
         divider.press("Home")
         expect(divider).to_have_value("0")
