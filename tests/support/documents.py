@@ -23,6 +23,8 @@ NOT_RUN = {  # of the examples in help texts
     "streamer camera": "needs a virtual camera; tests/e2e/test_camera.py emulates one",
     "styles pull": "needs the network; tests/library/test_pull.py has a mirror",
     "--thorough": "takes a night; tests/training has the short of it",
+    "streamer node": "needs several machines; tests/e2e/test_machines.py has two",
+    "streamer status": "needs a server of this host; tests/cli/test_status.py has one",
     "revoke ID": "needs a token's id; tests/server/test_tokens.py has one",
 }
 _NOT_RUN = re.compile(r"<!-- not run here: (.+?) -->")
