@@ -36,10 +36,11 @@ else
 NIX := nix
 endif
 
-# Tests of whole commands wait for processes and not for the clock: several at a time. Exit code 5:
-# ARGS chose none of them.
+# What waits for processes and pages and not for the clock runs several at a time. Exit code 5:
+# ARGS chose none of it.
 PARALLEL := -n auto --dist loadfile
-COMMANDS := $(patsubst %,tests/e2e/test_%.py,bench docs doctor examples file flake library own_styles package)
+COMMANDS := $(patsubst %,tests/e2e/test_%.py,bench docs doctor examples file flake library machines \
+	nothing_phones_home operations own_styles package page page_sizes serve)
 
 PURE := intake reorder pacer governor fade stats
 
@@ -61,7 +62,7 @@ unit: $(VENV)/test.stamp
 	$(BIN)/python -m pytest --ignore=tests/e2e $(PARALLEL) $(ARGS)
 
 e2e: $(VENV)/test.stamp web $(AXE) $(BROWSERS) $(NIX) gstreamer servers
-	$(BIN)/python -m pytest $(COMMANDS) $(PARALLEL) $(WITHOUT_NIX) $(ARGS) || test $$? = 5
+	$(BIN)/python -m pytest $(COMMANDS) $(PARALLEL) $(WITHOUT_BROWSER) $(WITHOUT_NIX) $(ARGS) || test $$? = 5
 	$(BIN)/python -m pytest tests/e2e $(COMMANDS:%=--ignore=%) $(WITHOUT_BROWSER) $(ARGS)
 
 lint: gates pure page ## all that is checked without running the program

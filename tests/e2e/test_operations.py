@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -59,6 +60,15 @@ def running(*command: str | Path, port: int, log: Path) -> Iterator[None]:
 
 def _answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+        return True
+    return False
+
+
+def _shakes_hands(port: int) -> bool:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1) as plain:
+        context.wrap_socket(plain, server_hostname=SITE).close()
         return True
     return False
 
@@ -160,6 +170,7 @@ def test_caddy(below_a_path: Served, film: Path, tmp_path: Path) -> None:
     (tmp_path / "Caddyfile").write_text(local + conf)
     command = (program("caddy", "caddy"), "run", "--config", tmp_path / "Caddyfile")
     with running(*command, port=port, log=tmp_path / "log"):
+        eventually_sync(lambda: _shakes_hands(port), 20)  # its certificate is made after the port
         check_proxy(port, film, tmp_path, below_a_path)
 
 
