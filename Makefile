@@ -39,8 +39,8 @@ endif
 # What waits for processes and pages and not for the clock runs several at a time. Exit code 5:
 # ARGS chose none of it.
 PARALLEL := -n auto --dist loadfile
-COMMANDS := $(patsubst %,tests/e2e/test_%.py,bench docs doctor examples file flake library machines \
-	nothing_phones_home operations own_styles package page page_sizes serve)
+COMMANDS := $(patsubst %,tests/e2e/test_%.py,bench docs doctor examples file flake library nothing_phones_home \
+	operations own_styles package page_reloads page_sizes serve)
 
 PURE := intake reorder pacer governor fade stats
 

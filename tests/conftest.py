@@ -20,7 +20,7 @@ settings.register_profile(
     "streamer",
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
-    max_examples=int(os.environ.get("STREAMER_FUZZ_EXAMPLES", "100")),  # `make fuzz` wants more
+    max_examples=int(os.environ.get("STREAMER_FUZZ_EXAMPLES", "30")),  # CI runs `make fuzz`, too
 )
 settings.load_profile("streamer")
 

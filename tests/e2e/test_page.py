@@ -8,7 +8,6 @@ from typing import Any
 
 import av
 import numpy as np
-import psutil
 import pytest
 from PIL import Image as Picture
 from playwright.sync_api import Browser, Page, expect
@@ -34,7 +33,6 @@ from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e
 
-RELOADS = 50
 FRAMES = 50
 KEYS = ("style", "strength", "preserve_color", "smooth", "tone", "brush")
 
@@ -361,26 +359,6 @@ def test_a_phone_is_shown_the_way(server: Server, chromium: Browser) -> None:
         eventually_sync(lambda: page.locator("img.qr").evaluate("image => image.naturalWidth") > 0)
         assert faults(page) == []
         shoot(page, "on-a-phone")
-
-
-def memory(server: Server) -> float:
-    """Bytes of the server itself."""
-    return float(psutil.Process(server.pid).memory_info().rss)
-
-
-def test_fifty_reloads_leave_the_server_as_it_was(server: Server, chromium: Browser) -> None:
-    with page_at(chromium, f"{server.url}/?style=none") as page:
-        page.route("**/stylize/**", lambda route: route.abort())  # thumbnails are not the point
-        sizes = []
-        go_live(page)
-        for _ in range(RELOADS):
-            page.reload()  # and it goes on by itself
-            expect_state(page, "live")
-            assert len(server.streams()) == 1
-            sizes.append(memory(server))
-    eventually_sync(lambda: server.streams() == {})
-    grown = np.mean(sizes[-5:]) - np.mean(sizes[10:15])
-    assert grown < 40 * 2**20, [round(size / 2**20) for size in sizes]
 
 
 def test_https_with_a_certificate_of_ones_own(chromium: Browser, tmp_path: Path) -> None:
