@@ -5,7 +5,7 @@ import psutil
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import Server, expect_state, page_at
+from tests.support.browser import Server, button, expect_state, page_at
 from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e
