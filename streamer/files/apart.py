@@ -29,7 +29,7 @@ from streamer.ring.channel import Request, Response, RingEnd, WorkerEnd
 from streamer.ring.flow import Completion, Flow, InFlight
 
 # A frame of 8K takes 5 s at most to decode and encode, and all of its film 3 GiB.
-LIMITS: Final = Limits(cpu_s=60.0, memory_bytes=4 << 30, niceness=10)
+LIMITS: Final = Limits(cpu_s=60.0, memory_bytes=4 << 30, idle=True)
 Report = Callable[[Progress], None]
 
 
