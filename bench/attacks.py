@@ -27,7 +27,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from bench import hostile_files, hostile_wire  # noqa: F401 - fill ATTACKS
+from bench import hostile_files, hostile_peers, hostile_wire  # noqa: F401 - fill ATTACKS
 from bench.hostile import ATTACKS, Attack, Target
 from tests.support.rtc_client import RtcClient
 

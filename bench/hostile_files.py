@@ -104,6 +104,22 @@ def _strange_pictures(target: Target, end: float) -> str:
     return send_photos(target, end, kinds)
 
 
+@functools.cache
+def animated(kind: str) -> bytes:
+    """A thousand frames of 4 megapixels in one file, each of one colour."""
+    first, *rest = (
+        Image.new("P", (2048, 2048), n % 2) for n in range(1000 if kind == "GIF" else 60)
+    )
+    buffer = io.BytesIO()
+    first.save(buffer, kind, save_all=True, append_images=rest)
+    return buffer.getvalue()
+
+
+@attack("P", "animations of many frames as photos: GIF, WebP, AVIF, PNG")
+def _animations(target: Target, end: float) -> str:
+    return send_photos(target, end, [animated(kind) for kind in ("GIF", "WEBP", "AVIF", "PNG")])
+
+
 @attack("P", "a form of 100,000 parts, of one endless field, and without an end")
 def _forms(target: Target, end: float) -> str:
     part = b'--x\r\nContent-Disposition: form-data; name="a"\r\n\r\nb\r\n'
@@ -195,6 +211,19 @@ def _film_12k(target: Target, end: float) -> str:
 @attack("P", "a film of 20,000 frames at 1000 fps")
 def _film_fast(target: Target, end: float) -> str:
     return send_video(target, end, film(64, 48, 20_000, 1000))
+
+
+@attack("P", "films whose tables claim a thousand million entries")
+def _tables(target: Target, end: float) -> str:
+    good = film(64, 48, 50)
+    answers = []
+    for name in (b"stts", b"stsz", b"stco", b"stsc", b"ctts", b"elst", b"stss"):
+        at = good.find(name)
+        if at > 0:  # past the name, version and flags, and the size of all samples of stsz
+            at += 12 if name == b"stsz" else 8
+            data = good[:at] + struct.pack("!I", 1_000_000_000) + good[at + 4 :]
+            answers.append(send_video(target, max(end, time.monotonic() + 5), data)[:60])
+    return tally(answers)
 
 
 @attack("P", "films that are none: playlists, scripts, text, cut and scrambled")
