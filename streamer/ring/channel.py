@@ -131,9 +131,11 @@ class RingEnd:
         if given:
             self._put(slot, image.data)
         else:
-            if size > has or (has > SHRINK_BYTES and 4 * size < has):
-                self._put(slot, new_memory(size))
-            self._memory[slot][:size] = image.data
+            unfit = size > has or (has > SHRINK_BYTES and 4 * size < has)
+            memory = new_memory(size) if unfit else self._memory[slot]
+            memory[:size] = image.data  # first: who is told of memory waits for the image in it
+            if unfit:
+                self._put(slot, memory)
         self._busy.append((slot, image, given))
         self._connection.send(SlotFilled(slot, image.width, image.height, request))
 
