@@ -1,18 +1,20 @@
-"""Attacks of those that have a token, over WebRTC; see attacks.py."""
+"""Attacks of those that have a token, by offers, messages and packets; see attacks.py."""
 
 import asyncio
 import contextlib
 import itertools
+import json
+import re
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import httpx
+import numpy as np
 
 from bench.hostile import Target, attack, said, tally, until
-from bench.hostile_files import SDP, send_offers
 from tests.support.rtc_client import RtcClient
 
-Send = Callable[[bytes], Awaitable[None]]
+SDP = {"Content-Type": "application/sdp"}
 
 
 @contextlib.asynccontextmanager
@@ -59,11 +61,10 @@ def _feedback(target: Target, end: float) -> str:
         async with connected(target) as (client, refused):
             if refused:
                 return refused
-            transceiver = client.pc.getTransceivers()[0]
-            transport = transceiver.receiver.transport
-            ssrc = next(iter(transceiver.receiver.getSynchronizationSources()), None)
-            media = ssrc.source if ssrc else 1
-            kinds = feedback(media)
+            transport = client.pc.getTransceivers()[0].receiver.transport
+            media = re.search(r"a=ssrc:(\d+)", client.pc.remoteDescription.sdp)
+            assert media is not None
+            kinds = feedback(int(media[1]))
             sent = 0
             for _ in until(end):
                 for number in range(30):
@@ -121,3 +122,127 @@ def _viewers(target: Target, end: float) -> str:
         return tally(answers)
 
     return asyncio.run(run())
+
+
+# --- offers ------------------------------------------------------------------------------------
+
+
+def send_offers(target: Target, end: float, change: Callable[[str, int], str]) -> str:
+    async def send() -> str:
+        client = RtcClient(64, 48)
+        offer = await client.offer()
+        headers = SDP | {"Authorization": f"Bearer {target.tokens['publish']}"}
+        answers = []
+        async with httpx.AsyncClient(base_url=target.url, timeout=60, headers=headers) as http:
+            for number in until(end):
+                answer = await http.post("/whip/evil", content=change(offer, number))
+                answers.append(said(answer)[:70])
+                if answer.status_code == 201:
+                    await http.delete(answer.headers["Location"])
+        await client.close()
+        return tally(answers)
+
+    return asyncio.run(send())
+
+
+@attack("P", "offers of 65,000 characters of codecs and feedback (11)")
+def _long_offers(target: Target, end: float) -> str:
+    numbers = " ".join(str(96 + n % 32) for n in range(400))
+    lines = "".join(
+        f"a=rtpmap:{96 + n % 32} VP8/90000\r\na=rtcp-fb:* nack x{n}\r\n" for n in range(1200)
+    )
+    return send_offers(
+        target,
+        end,
+        lambda offer, n: (
+            offer.replace("UDP/TLS/RTP/SAVPF", f"UDP/TLS/RTP/SAVPF {numbers}")
+            + lines[: 60_000 - len(offer)]
+        ),
+    )
+
+
+@attack("P", "offers that contradict themselves (23)")
+def _contradictions(target: Target, end: float) -> str:
+    def change(offer: str, number: int) -> str:
+        lines = offer.splitlines(keepends=True)
+        rng = np.random.default_rng(number)
+        for _ in range(rng.integers(1, 6)):
+            at, to = rng.integers(0, len(lines), 2)
+            match rng.integers(0, 3):
+                case 0:
+                    del lines[at]
+                case 1:
+                    lines.insert(to, lines[at])
+                case _:
+                    lines[at], lines[to] = lines[to], lines[at]
+        return "".join(lines)
+
+    return send_offers(target, end, change)
+
+
+@attack("P", "offers with a fragment of 9,000 characters and candidates for anywhere (17)")
+def _anywhere(target: Target, end: float) -> str:
+    places = (
+        "255.255.255.255",
+        "224.0.0.1",
+        "0.0.0.0",
+        "169.254.169.254",
+        "::",
+        "ff02::1",
+        "a.local",
+    )
+
+    def change(offer: str, number: int) -> str:
+        lines = "".join(
+            f"a=candidate:1 1 udp 1 {places[n % 7]} {1 + n} typ host\r\n" for n in range(64)
+        )
+        return offer.replace("a=ice-ufrag:", "a=ice-ufrag:" + "x" * 9000 * (number % 2)) + lines
+
+    return send_offers(target, end, change)
+
+
+@attack("P", "control messages: nested, huge, 5,000 a second")
+def _control(target: Target, end: float) -> str:
+    messages = ["[" * 2000, '{"a":' * 600, "9" * 4000, json.dumps({"id": 1, "set": {"style": "x" * 3000}}),
+                '{"id": 1, "set": {"height_px": 1e400}}', '{"set": []}', "\ud7ff", ""]  # fmt: skip
+
+    async def send() -> str:
+        client = RtcClient(64, 48, 5)
+        headers = SDP | {"Authorization": f"Bearer {target.tokens['publish']}"}
+        async with httpx.AsyncClient(base_url=target.url, timeout=60, headers=headers) as http:
+            answer = await http.post("/whip/evil", content=await client.offer())
+            if answer.status_code != 201:
+                return said(answer)
+            await client.accept(answer.text)
+            while client.channel is None or client.channel.readyState != "open":
+                await asyncio.sleep(0.05)
+            for number in until(end):
+                if client.channel.bufferedAmount < 1_000_000:
+                    client.send_message(messages[number % len(messages)])
+                await asyncio.sleep(0.0002)
+            came = len(client.arrivals)
+            await http.delete(answer.headers["Location"])
+        await client.close()
+        return f"{came} frames of its own came back"
+
+    return asyncio.run(send())
+
+
+def bodies() -> Iterator[bytes]:
+    yield b'{"style": ' + b"[" * 100_000
+    yield b'{"strength": ' + b"9" * 5000 + b"}"
+    yield b'{"strength": NaN, "height_px": -1, "smooth": 1e999}'
+    yield b'{"style": {"none": -1, "mosaic": 1e308}}'
+    yield b"\xff\xfe{}"
+    yield b'{"style": "' + b"a:1," * 5000 + b'"}'
+
+
+@attack("P", "changes of a stream: nested, NaN, huge numbers, 5,000 styles")
+def _changes(target: Target, end: float) -> str:
+    kind = {"Content-Type": "application/json"}
+    with target.http("publish") as http:
+        return tally(
+            said(http.patch("/streams/beside", content=body, headers=kind))[:60]
+            for _ in until(end)
+            for body in bodies()
+        )

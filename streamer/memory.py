@@ -20,10 +20,11 @@ LARGE_BYTES: Final = 4 << 20  # less is copied sooner than mapped
 class _Memory(mmap.mmap):
     """Mapped memory that knows its file, by which another process can have it too."""
 
-    fd: int
+    fd = -1
 
     def __del__(self) -> None:
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
 
 def new_memory(size: int) -> Bytes:

@@ -123,7 +123,8 @@ class RingEnd:
     def send(self, image: Image, request: Request) -> None:
         """Hand over one image. Raises OSError when the worker is gone.
 
-        A large one in memory that `is_shared` is not copied, but becomes its own result.
+        A large one in memory that `is_shared` is not copied, but becomes its own result: the
+        worker writes it over when all is done, so one that fails has not changed it.
         """
         slot, size = self._free.popleft(), image.data.nbytes
         has = self._memory[slot].nbytes
