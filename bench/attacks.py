@@ -27,7 +27,7 @@ from pathlib import Path
 import httpx
 import psutil
 
-from bench import hostile_files, hostile_wire  # noqa: F401 - fill ATTACKS
+from bench import hostile_files, hostile_peers, hostile_wire  # noqa: F401 - fill ATTACKS
 from bench.hostile import ATTACKS, Attack, Target
 from tests.support.rtc_client import RtcClient
 
@@ -117,6 +117,8 @@ async def publish(url: str, token: str) -> None:
 
 def run(attack: Attack, target: Target, beside: Beside, seconds: float) -> bool:
     """One row of the table; whether all held."""
+    attack.make()
+    time.sleep(1.0)  # until what that took is over
     before = target.log_bytes()
     began = time.monotonic()
     try:

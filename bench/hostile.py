@@ -67,14 +67,15 @@ class Attack:
     name: str
     who: str
     run: Run  # until this time, at least once; says what the attacker got
+    make: Callable[[], object] = lambda: None  # before that: the files it takes, which are kept
 
 
 ATTACKS: list[Attack] = []
 
 
-def attack(who: str, name: str) -> Callable[[Run], Run]:
+def attack(who: str, name: str, *make: Callable[[], object]) -> Callable[[Run], Run]:
     def add(run: Run) -> Run:
-        ATTACKS.append(Attack(name, who, run))
+        ATTACKS.append(Attack(name, who, run, lambda: [one() for one in make]))
         return run
 
     return add

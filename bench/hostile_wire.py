@@ -1,6 +1,8 @@
 """Attacks of whoever reaches the ports, by datagrams and by HTTP; see attacks.py."""
 
 import contextlib
+import functools
+import gzip
 import os
 import socket
 import struct
@@ -188,6 +190,60 @@ def _guesses(target: Target, end: float) -> str:
 
     at_once([guess] * 8)
     return tally(codes)
+
+
+@attack("N", "tokens guessed from 200 addresses")
+def _guesses_from_everywhere(target: Target, end: float) -> str:
+    codes: list[str] = []
+    head = "GET /stats HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\r\n"
+
+    def guess(first: int) -> None:
+        for number in until(end):
+            source = (f"127.0.{1 + first}.{1 + number % 25}", 0)
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection((target.host, target.port), 5, source) as sock,
+            ):
+                sock.sendall(head.format(target.host, f"{number:024}").encode())
+                codes.append(status(sock.recv(100)))
+
+    at_once(functools.partial(guess, first) for first in range(8))
+    return tally(codes)
+
+
+@attack("P", "bodies that are compressed: offers, changes and photos that inflate")
+def _compressed(target: Target, end: float) -> str:
+    bomb = gzip.compress(bytes(20_000_000))
+    with target.http("publish") as http:
+        return tally(
+            said(http.request(method, path, content=bomb, headers=headers | {"Content-Type": kind}))
+            for _ in until(end)
+            for headers in ({"Content-Encoding": "gzip"}, {"Content-Encoding": "gzip, br, gzip"})
+            for method, path, kind in (
+                ("POST", "/whip/x", "application/sdp"),
+                ("PATCH", "/streams/beside", "application/json"),
+                ("POST", "/stylize/none", "multipart/form-data; boundary=x"),
+            )
+        )
+
+
+@attack("P", "names of streams and styles in odd characters and encodings")
+def _odd_names(target: Target, end: float) -> str:
+    names = ("%00", "%ff", "%ed%a0%80", "..", "%2e%2e", "a%2fb", "%e2%80%ae", "a%0d%0aX:%20y", "%25%30",
+             "%C0%AF", "beside%00", "b%CC%A7eside", "x" * 5000, "%F0%9F%98%80" * 200, "%", "%zz")  # fmt: skip
+    lines = "Connection: close\r\nContent-Length: 0\r\n"
+    return tally(
+        status(target.raw(target.head(f"{way}{name}", lines, role="publish"), 1))
+        for _ in until(end)
+        for name in names
+        for way in (
+            "POST /whip/",
+            "POST /whep/",
+            "PATCH /streams/",
+            "POST /stylize/",
+            "GET /watch/",
+        )
+    )
 
 
 @attack("N", "Host and Origin that lie, and cookies and queries for tokens")

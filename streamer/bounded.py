@@ -21,11 +21,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, Final, ParamSpec, TypeVar
 
+import numpy as np
+
 from streamer.errors import StreamerError, first_line
+from streamer.memory import LARGE_BYTES, is_shared, new_memory, receive_memory, send_memory
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+NICENESS, IDLE_NICENESS = 5, 19
 KEPT_BYTES: Final = 512 << 20  # a process that ever took more is replaced when it is done
 
 
@@ -34,13 +38,14 @@ class Limits:
     """What a process may take.
 
     `cpu_s`: of processor time, for one call or from one `progress` to the next; `wall_s`: of any
-    time, for one call. None: as long as it likes.
+    time, for one call. None: as long as it likes. `idle`: it runs only while nobody else wants
+    the processor.
     """
 
     cpu_s: float
     memory_bytes: int
     wall_s: float | None = None
-    niceness: int = 5
+    idle: bool = False
 
 
 class EndedError(Exception):
@@ -96,7 +101,7 @@ class Bounded:
                 with theirs:
                     fds = (theirs.fileno(), *self._fds)
                     limits = self._limits
-                    numbers = [theirs.fileno(), limits.cpu_s, limits.memory_bytes, limits.niceness]
+                    numbers = [theirs.fileno(), limits.cpu_s, limits.memory_bytes, int(limits.idle)]
                     self._process = subprocess.Popen(
                         [*self._words, *map(str, numbers)],
                         stdin=subprocess.DEVNULL,
@@ -204,7 +209,7 @@ _cpu_s = 0.0  # the limits of this process, when it is such a one
 _memory_bytes = 0
 
 
-def _limit(cpu_s: float, memory_bytes: int, niceness: int) -> None:
+def _limit(cpu_s: float, memory_bytes: int, idle: bool) -> None:
     global _cpu_s, _memory_bytes
     _cpu_s, _memory_bytes = cpu_s, memory_bytes
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
@@ -212,7 +217,9 @@ def _limit(cpu_s: float, memory_bytes: int, niceness: int) -> None:
         return
     import resource
 
-    os.nice(niceness)
+    os.nice(IDLE_NICENESS if idle else NICENESS)
+    if idle and sys.platform == "linux":
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):  # not Linux
@@ -233,8 +240,8 @@ def _peak_bytes() -> int:
 
 def main() -> None:
     """Answer calls on the socket that was inherited, until the parent hangs up."""
-    preload, fd, cpu_s, memory_bytes, niceness = sys.argv[1:]
-    _limit(float(cpu_s), int(memory_bytes), int(niceness))
+    preload, fd, cpu_s, memory_bytes, idle = sys.argv[1:]
+    _limit(float(cpu_s), int(memory_bytes), idle == "1")
     connection: Connection[Any, Any] = Connection(int(fd))
     if preload:
         importlib.import_module(preload)
@@ -259,17 +266,30 @@ def _answer(connection: "Connection[Any, Any]") -> bool:
 
 
 def _send(connection: "Connection[Any, Any]", message: object) -> None:
-    """As `connection.send`, but arrays are not copied: that would hold up the other threads."""
+    """As `connection.send`, but large arrays are handed over."""
     buffers: list[pickle.PickleBuffer] = []
     data = pickle.dumps(message, protocol=5, buffer_callback=buffers.append)
-    connection.send((data, len(buffers)))
-    for buffer in buffers:
-        connection.send_bytes(buffer.raw())
+    parts = [memoryview(buffer).obj for buffer in buffers]
+    raws = [buffer.raw() for buffer in buffers]
+    large = [raw.nbytes if raw.nbytes >= LARGE_BYTES else 0 for raw in raws]
+    connection.send((data, large))
+    for part, raw, size in zip(parts, raws, large, strict=True):
+        if not size:
+            connection.send_bytes(raw)
+        elif isinstance(part, np.ndarray) and is_shared(part):
+            send_memory(connection, part)
+        else:
+            memory = new_memory(size)
+            memory[:] = np.frombuffer(raw, np.uint8)
+            send_memory(connection, memory)
 
 
 def _receive(connection: "Connection[Any, Any]") -> Any:
-    data, count = connection.recv()
-    return pickle.loads(data, buffers=[connection.recv_bytes() for _ in range(count)])
+    data, large = connection.recv()
+    buffers = [
+        receive_memory(connection, size) if size else connection.recv_bytes() for size in large
+    ]
+    return pickle.loads(data, buffers=buffers)
 
 
 if __name__ == "__main__":

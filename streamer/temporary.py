@@ -35,11 +35,13 @@ _swept: set[Path] = set()  # by this process
 def new_folder(kind: str, *, sockets: bool = False) -> Path:
     """A new folder of this user's only, until `remove` or the end of the process.
 
-    `kind` becomes part of its name. With `sockets` its path is short, since theirs are limited.
+    `kind` becomes part of its name. With `sockets` its path is short, since theirs are limited,
+    and such that Ray, which has them there, can write it as UTF-8.
     Raises OSError.
     """
     root = tempfile.gettempdir()
-    if sockets and len(root) > SHORT and os.access("/tmp", os.W_OK):
+    unfit = len(root) > SHORT or not root.isascii()
+    if sockets and unfit and os.access("/tmp", os.W_OK):
         root = "/tmp"
     sweep_folders(Path(root))
     made = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}-", dir=root))

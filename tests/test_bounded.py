@@ -7,12 +7,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
+import numpy as np
 import psutil
 import pytest
 
 from streamer.bounded import Bounded, EndedError, Limits, Pool
 from streamer.errors import UnknownStyleError
+from streamer.memory import LARGE_BYTES, is_shared
 from streamer.styles.catalogue import Catalogue
 from tests.support.waiting import eventually_sync
 
@@ -32,6 +35,19 @@ def test_calls_are_answered_by_one_process_that_is_below_this_one() -> None:
         assert pid != os.getpid() and process.call(os.getpid) == pid
         assert process.call(os.nice, 0) == os.nice(0) + 5
     assert not psutil.pid_exists(pid)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems know no such policy")
+def test_what_is_idle_work_has_the_processor_only_when_nobody_else_wants_it() -> None:
+    with bounded(replace(LIMITS, idle=True)) as process:
+        assert process.call(os.sched_getscheduler, 0) == os.SCHED_IDLE
+
+
+def test_a_large_array_is_handed_over_both_ways() -> None:
+    with bounded() as process:
+        array = process.call(np.full, LARGE_BYTES, 7, np.uint8)
+        assert is_shared(array) and (array == 7).all()
+        assert process.call(np.mean, array) == 7.0
 
 
 def test_errors_come_back_as_what_they_are() -> None:

@@ -106,3 +106,17 @@ def test_a_file_that_is_used_is_gone_afterwards(tmp_path: Path) -> None:
         temporary.sweep_files(tmp_path)
         assert token.exists()
     assert not token.exists()
+
+
+@pytest.mark.parametrize("name", ["é", "\udcff", "a" * 40])
+def test_folders_for_sockets_are_where_ray_can_have_them(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary, "SHORT", len(str(tmp_path)) + 10)
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / name))
+    made = temporary.new_folder("x", sockets=True)
+    try:
+        assert made.parent == Path("/tmp")
+    finally:
+        temporary.remove(made)

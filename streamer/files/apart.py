@@ -28,8 +28,8 @@ from streamer.frame import Frame
 from streamer.ring.channel import Request, Response, RingEnd, WorkerEnd
 from streamer.ring.flow import Completion, Flow, InFlight
 
-# A frame of 8K takes 5 s at most to decode and encode, and all of its film 3 GiB.
-LIMITS: Final = Limits(cpu_s=60.0, memory_bytes=4 << 30, niceness=10)
+# A frame of 8K takes 5 s at most to decode and encode, and 40 of them 4.6 GiB, which 4 GiB refused.
+LIMITS: Final = Limits(cpu_s=60.0, memory_bytes=6 << 30, idle=True)
 Report = Callable[[Progress], None]
 
 
@@ -48,11 +48,12 @@ async def transcode_apart(
         process = Bounded(LIMITS, fds=(theirs.fileno(),))
         arguments = theirs.fileno(), source, target, options, preview
         process.start()  # not in a thread: were we cancelled meanwhile, nobody would end it
-    with ThreadPoolExecutor(1, "film") as thread, Connection(ours.detach()) as connection:
+    with ThreadPoolExecutor(2, "film") as threads, Connection(ours.detach()) as connection:
         calling = asyncio.get_running_loop().run_in_executor(
-            thread, lambda: process.call(_transcode, *arguments)
+            threads, lambda: process.call(_transcode, *arguments)
         )
-        carrying = asyncio.create_task(_Carrier(WorkerEnd(connection), flow, report).run())
+        carrier = _Carrier(WorkerEnd(connection), flow, report)
+        carrying = asyncio.create_task(carrier.run(threads))
         both: set[asyncio.Future[Any]] = {calling, carrying}
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
@@ -77,24 +78,27 @@ class _Carrier:
         self._report = report
         self._asked: asyncio.Queue[tuple[Request, Any]] = asyncio.Queue()
 
-    async def run(self) -> None:
-        """Until it is cancelled. Raises StreamerError when the ring fails."""
+    async def run(self, threads: ThreadPoolExecutor) -> None:
+        """Until it is cancelled, or the process ends. Raises StreamerError when the ring fails."""
         loop = asyncio.get_running_loop()
-        loop.add_reader(self._end.fileno(), self._receive)
-        submitting = asyncio.create_task(self._submit())
+        receiving = loop.run_in_executor(threads, self._receive, loop)
+        working = [asyncio.create_task(self._submit()), asyncio.create_task(self._respond())]
         try:
-            await self._respond()
+            done, _ = await asyncio.wait({receiving, *working}, return_when=asyncio.FIRST_COMPLETED)
+            for one in done:
+                one.result()
         finally:
-            loop.remove_reader(self._end.fileno())
-            submitting.cancel()
-            await asyncio.gather(submitting, return_exceptions=True)
+            for one in working:
+                one.cancel()
+            await asyncio.gather(*working, return_exceptions=True)
 
-    def _receive(self) -> None:
-        try:
-            message = self._end.receive()
-        except (EOFError, OSError, RuntimeError):  # it has ended; `call` knows why
-            asyncio.get_running_loop().remove_reader(self._end.fileno())
-            return
+    def _receive(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread: the process gets the processor last, also in the middle of a message."""
+        with contextlib.suppress(EOFError, OSError, RuntimeError):  # it ended; `call` knows why
+            while True:
+                loop.call_soon_threadsafe(self._take, self._end.receive())
+
+    def _take(self, message: Any) -> None:
         if isinstance(message, Progress):
             self._report(message)
         else:

@@ -6,6 +6,7 @@ The viewers of all streams. A stream is encoded once per codec and rung, however
 import asyncio
 import contextlib
 import logging
+import math
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from streamer.webrtc.viewer import Viewer
 log = logging.getLogger(__name__)
 
 GRACE_S = 10.0  # for a publisher to come back before its viewers are disconnected
+JOINS_AT_ONCE, JOIN_EVERY_S = 5, 0.1  # each costs the event loop 30 ms or so
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class Viewers:
         self._options = options
         self._max_viewers = max_viewers
         self._answering = 0
+        self._next_at = -math.inf  # when another one may join, by the event loop's clock
         self._live: dict[str, Watching] = {}
         self._fan_outs: dict[tuple[str, Codec], tuple[FanOut, asyncio.Task[None]]] = {}
 
@@ -56,11 +59,12 @@ class Viewers:
         broadcast = self._broadcasts.live(name)
         if len(self._live) + self._answering >= self._max_viewers:
             raise ServerFullError(f"all {self._max_viewers} viewers' places are taken; try later")
-        viewer = Viewer(self._options)
         with contextlib.ExitStack() as held:
             held.enter_context(broadcast.hold())
             self._answering += 1
             try:
+                await self._take_turn()
+                viewer = Viewer(self._options)
                 await viewer.negotiate(offer_sdp)
             finally:
                 self._answering -= 1
@@ -68,6 +72,12 @@ class Viewers:
             task = asyncio.create_task(self._keep(id_, viewer, broadcast, held.pop_all()))
         self._live[id_] = Watching(id_, viewer, (name, viewer.video_codec), task)
         return self._live[id_]
+
+    async def _take_turn(self) -> None:
+        """Those that come and go all the time leave the event loop to the streams."""
+        now = asyncio.get_running_loop().time()
+        self._next_at = max(self._next_at, now - JOINS_AT_ONCE * JOIN_EVERY_S) + JOIN_EVERY_S
+        await asyncio.sleep(max(0.0, self._next_at - now))
 
     def has(self, viewer_id: str) -> bool:
         """Whether a viewer is still there."""

@@ -2,20 +2,15 @@
 
 Planes lie in memory both processes share; a Unix socket says "this slot is yours" one way and
 "it is done" the other. A process that dies, dies loudly: its end of the socket closes at once,
-seconds before anything else would notice. The memory has no name in any file system, so
-nothing is left behind whatever happens.
+seconds before anything else would notice.
 """
 
 import contextlib
-import mmap
-import os
 import socket
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +18,7 @@ import numpy as np
 
 from streamer.errors import StreamerError
 from streamer.frame import Image, Plane, Style, i420_size
+from streamer.memory import LARGE_BYTES, is_shared, new_memory, receive_memory, send_memory
 from streamer.statistics import Measurement, Orders
 
 HELLO_S = 5  # for a worker that connected to say which it is
@@ -111,26 +107,37 @@ class RingEnd:
         try:
             if not self._connection.poll(HELLO_S):
                 raise TimeoutError("it does not say which worker it is")
-            self.index, self._pid = self._connection.recv()
+            self.index: int = self._connection.recv()
         except BaseException:
             self._connection.close()
             raise
         self._memory: list[Plane] = [np.empty(0, np.uint8)] * depth
         self._free = deque(range(depth))
-        self._busy: deque[tuple[int, Image]] = deque()  # slot and shape of each request in flight
+        # Of each request in flight: slot, shape, whether the slot's memory is the image's own.
+        self._busy: deque[tuple[int, Image, bool]] = deque()
 
     def fileno(self) -> int:
         """For `loop.add_reader`: readable when `receive` has something."""
         return self._connection.fileno()
 
     def send(self, image: Image, request: Request) -> None:
-        """Hand over one image. Raises OSError when the worker is gone."""
+        """Hand over one image. Raises OSError when the worker is gone.
+
+        A large one in memory that `is_shared` is not copied, but becomes its own result: the
+        worker writes it over when all is done, so one that fails has not changed it.
+        """
         slot, size = self._free.popleft(), image.data.nbytes
         has = self._memory[slot].nbytes
-        if size > has or (has > SHRINK_BYTES and 4 * size < has):
-            self._resize(slot, size)
-        self._memory[slot][:size] = image.data
-        self._busy.append((slot, image))
+        given = size >= LARGE_BYTES and is_shared(image.data)
+        if given:
+            self._put(slot, image.data)
+        else:
+            unfit = size > has or (has > SHRINK_BYTES and 4 * size < has)
+            memory = new_memory(size) if unfit else self._memory[slot]
+            memory[:size] = image.data  # first: who is told of memory waits for the image in it
+            if unfit:
+                self._put(slot, memory)
+        self._busy.append((slot, image, given))
         self._connection.send(SlotFilled(slot, image.width, image.height, request))
 
     def receive(self) -> Response:
@@ -145,11 +152,13 @@ class RingEnd:
         if isinstance(response, SlotsGranted):
             return response
         assert isinstance(response, Response)  # nothing else is ever sent this way
-        slot, asked = self._busy.popleft()
+        slot, asked, given = self._busy.popleft()
         self._free.append(slot)
+        if given:
+            self._memory[slot] = np.empty(0, np.uint8)
         if response.error is not None:
             return response
-        data = self._memory[slot][: asked.data.nbytes].copy()
+        data = asked.data if given else self._memory[slot][: asked.data.nbytes].copy()
         return replace(response, image=Image(asked.width, asked.height, data))
 
     def tell(self, news: object) -> None:
@@ -159,14 +168,10 @@ class RingEnd:
     def close(self) -> None:
         self._connection.close()
 
-    def _resize(self, slot: int, size: int) -> None:
-        fd = _nameless_memory(size)
-        try:
-            self._connection.send(SlotResized(slot, size))
-            send_handle(self._connection, fd, self._pid)
-            self._memory[slot] = _view(fd, size)
-        finally:
-            os.close(fd)
+    def _put(self, slot: int, memory: Plane) -> None:
+        self._connection.send(SlotResized(slot, memory.nbytes))
+        send_memory(self._connection, memory)
+        self._memory[slot] = memory
 
 
 class WorkerEnd:
@@ -176,7 +181,7 @@ class WorkerEnd:
     """
 
     def __init__(self, connection: "Connection[Any, Any]", index: int = 0) -> None:
-        connection.send((index, os.getpid()))
+        connection.send(index)
         self._connection = connection
         self._memory: dict[int, Plane] = {}
         self._asked: deque[Image] = deque()
@@ -196,7 +201,7 @@ class WorkerEnd:
         Raises EOFError or OSError when the other end is gone.
         """
         while isinstance(message := self._connection.recv(), SlotResized):
-            self._memory[message.slot] = _receive_memory(self._connection, message.size)
+            self._memory[message.slot] = receive_memory(self._connection, message.size)
         if not isinstance(message, SlotFilled):
             return message
         data = self._memory[message.slot][: i420_size(message.width, message.height)]
@@ -211,7 +216,7 @@ class WorkerEnd:
     def respond(self, response: Response) -> None:
         """The oldest request's response. Raises OSError when the other end is gone."""
         asked = self._asked.popleft()
-        if response.image is not None:
+        if response.image is not None and response.image.data is not asked.data:
             asked.data[:] = response.image.data
         self._connection.send(replace(response, image=None))
 
@@ -254,26 +259,3 @@ def answer(waiting: Sequence[tuple[Request, Image]], stylize: Stylize) -> list[R
         if len(waiting) > 1:
             return [response for one in waiting for response in answer([one], stylize)]
         return [Response.of(error)]
-
-
-def _receive_memory(connection: "Connection[Any, Any]", size: int) -> Plane:
-    fd = recv_handle(connection)
-    try:
-        return _view(fd, size)
-    finally:
-        os.close(fd)
-
-
-def _nameless_memory(size: int) -> int:
-    """A file descriptor of `size` bytes of shared memory."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("streamer")
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    os.truncate(fd, size)
-    return fd
-
-
-def _view(fd: int, size: int) -> Plane:
-    return np.frombuffer(mmap.mmap(fd, size), np.uint8)

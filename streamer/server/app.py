@@ -14,7 +14,7 @@ from streamer.server.guard import Guard
 from streamer.server.interfaces import Catalogue, Live, Ring
 from streamer.server.metrics import Metrics, metric_routes
 from streamer.server.pages import add_docs, add_page, add_phone, add_watch
-from streamer.server.photos import PhotoDecoder, photo_routes
+from streamer.server.photos import PhotoFiles, photo_routes
 from streamer.server.streams import stream_routes
 from streamer.server.styles import style_routes
 from streamer.server.videos import video_routes
@@ -28,7 +28,7 @@ def create_app(
     catalogue: Catalogue,
     videos: VideoJobs,
     *,
-    decoder: PhotoDecoder,
+    photo_files: PhotoFiles,
     phone_url: str | None = None,
 ) -> ASGIApp:
     """The application behind its guard; `phone_url` is how a phone reaches it."""
@@ -43,7 +43,9 @@ def create_app(
     metrics = Metrics(ring, live)
     for routes in (
         metric_routes(ring, metrics),
-        photo_routes(config.max_photo_pixels, decoder, ring, catalogue, metrics.photo_s.observe),
+        photo_routes(
+            config.max_photo_pixels, photo_files, ring, catalogue, metrics.photo_s.observe
+        ),
         style_routes(catalogue),
         signalling_routes("whip", ring, live.publishers, config.ice_servers),
         signalling_routes("whep", ring, live.viewers, config.ice_servers),

@@ -8,6 +8,7 @@ handshake 60 s and fails noisily without file descriptors. So connections are ac
 import asyncio
 import contextlib
 import logging
+import re
 import socket
 import ssl
 import time
@@ -33,8 +34,10 @@ HANDSHAKE_S = 10.0
 HEAD_S = 10.0  # from the connection or the first byte of a request to the end of its head
 UNREAD_S = 30.0  # for a client that does not read its answer
 CLOSING_S = 2  # for requests in progress when the server stops
+HEAD_BYTES, HEAD_LINES = 32 * 1024, 100  # of a request; browsers send 1 KiB and 20 or so
 FEW_BYTES, MANY_CHUNKS = 256, 256  # more chunks than this with fewer bytes on average: an attack
 WARN_AGAIN_S = 60.0
+_HEAD_END = re.compile(rb"\n\r?\n")
 
 
 @contextlib.asynccontextmanager
@@ -232,11 +235,13 @@ class _Protocol(H11Protocol):
 
 
 class _H11(h11.Connection):
-    """Refuses bodies in tiny chunks, each of which costs as much time as a large one."""
+    """Refuses what takes long to parse: large heads, and bodies in tiny chunks."""
 
     _chunks = _bytes = 0
 
     def next_event(self) -> Any:
+        if self.their_state is h11.IDLE:
+            self._check_head()
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._chunks = self._bytes = 0
@@ -246,6 +251,14 @@ class _H11(h11.Connection):
             if self._chunks > MANY_CHUNKS and self._bytes < self._chunks * FEW_BYTES:
                 raise h11.RemoteProtocolError("the chunks of the body are too small")
         return event
+
+    def _check_head(self) -> None:
+        """h11 itself bounds only heads that come in several parts."""
+        waiting = self.trailing_data[0][: HEAD_BYTES + 1]
+        end = _HEAD_END.search(waiting)
+        head = waiting if end is None else waiting[: end.start()]
+        if len(head) > HEAD_BYTES or head.count(b"\n") > HEAD_LINES:
+            raise h11.RemoteProtocolError("the head of the request is too large")
 
 
 class _Timer:

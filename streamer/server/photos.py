@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
@@ -17,10 +17,12 @@ from streamer.server.admission import AdmissionLimit
 from streamer.server.forms import form_schema, read_image
 from streamer.server.interfaces import Catalogue, Ring, require
 
+T = TypeVar("T")
+
 PHOTOS_AT_ONCE = 2
 PHOTOS_WAITING = 8
 # Of 50 megapixels HEIC takes most: 6 s and 1.2 GiB.
-LIMITS: Final = Limits(cpu_s=15.0, memory_bytes=2 << 30, wall_s=60.0)
+LIMITS: Final = Limits(cpu_s=15.0, memory_bytes=2 << 30, wall_s=60.0, idle=True)
 
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {}}},
@@ -30,8 +32,11 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-class PhotoDecoder:
-    """Decodes photos of strangers in processes that can be ended, one of which is kept warm."""
+class PhotoFiles:
+    """Reads and writes photos of strangers in processes that can be ended, one of them kept warm.
+
+    No pixel is touched in this process, nor copied: that would hold up live streams.
+    """
 
     def __init__(self) -> None:
         self._pool = Pool(PHOTOS_AT_ONCE, LIMITS, "streamer.photo")
@@ -42,19 +47,26 @@ class PhotoDecoder:
 
     async def decode(self, data: bytes, max_pixels: int) -> Image:
         """As decode_photo; also raises MediaError for what takes too much time or memory."""
+        return await self._call(decode_photo, data, max_pixels)
+
+    async def encode(self, image: Image) -> bytes:
+        """As encode_jpeg; raises MediaError as `decode` does."""
+        return await self._call(encode_jpeg, image)
+
+    async def _call(self, work: Callable[..., T], *args: object) -> T:
         try:
-            return await asyncio.to_thread(self._pool.call, decode_photo, data, max_pixels)
+            return await asyncio.to_thread(lambda: self._pool.call(work, *args))
         except EndedError as error:
             raise MediaError(f"the picture is refused: {error}") from None
 
     async def aclose(self) -> None:
-        """Decodes nothing more."""
+        """Reads and writes nothing more."""
         await asyncio.to_thread(self._pool.close)
 
 
 def photo_routes(
     max_pixels: int,
-    decoder: PhotoDecoder,
+    files: PhotoFiles,
     ring: Ring,
     catalogue: Catalogue,
     observe_s: Callable[[float], object],
@@ -88,9 +100,9 @@ def photo_routes(
             data, _, _ = await read_image(request)
             began_at = time.monotonic()
             async with slot:
-                photo = await decoder.decode(data, max_pixels)
+                photo = await files.decode(data, max_pixels)
                 stylized = await ring.stylize(photo, look, height_px)
-                jpeg = await asyncio.to_thread(encode_jpeg, stylized)
+                jpeg = await files.encode(stylized)
         observe_s(time.monotonic() - began_at)
         return Response(jpeg, media_type="image/jpeg")
 

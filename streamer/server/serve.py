@@ -36,7 +36,7 @@ from streamer.server.config import Config
 from streamer.server.http_server import serving
 from streamer.server.interfaces import Live
 from streamer.server.listen import bind, check_tls, notify_ready, urls
-from streamer.server.photos import PhotoDecoder
+from streamer.server.photos import PhotoFiles
 from streamer.styles.catalogue import Catalogue
 from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.options import PeerOptions
@@ -118,19 +118,19 @@ def _assemble(
         live = Live(sessions, viewers, Pictures(broadcasts))
         parts = [sessions.aclose, viewers.aclose]
     videos = VideoJobs(lambda: ring.open(live=False))
-    decoder = PhotoDecoder()
-    decoder.start()
+    photo_files = PhotoFiles()
+    photo_files.start()
     app = create_app(
         config,
         ring,
         live,
         styles,
         videos,
-        decoder=decoder,
+        photo_files=photo_files,
         phone_url=_for_phones(config, addresses),
     )
     closing = contextlib.AsyncExitStack()
-    for close in (*parts, videos.aclose, decoder.aclose):
+    for close in (*parts, videos.aclose, photo_files.aclose):
         closing.push_async_callback(close)
     return ring, placement, closing, app
 

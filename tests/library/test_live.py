@@ -23,8 +23,8 @@ from streamer.server.interfaces import Live
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import ModelFile
 from tests.support.http_world import (
-    DECODER,
     HERE,
+    PHOTO_FILES,
     SMALL,
     FakeRing,
     FakeSessions,
@@ -42,7 +42,7 @@ def client(*, here: bool = True) -> httpx.AsyncClient:
     live = LiveCatalogue(Catalogue.load(), max_pixels=SMALL.max_photo_pixels, here=here)
     sessions = FakeSessions()
     people = Live(sessions, FakeViewers(sessions), Pictures(Broadcasts()))
-    app = create_app(SMALL, FakeRing(), people, live, VideoJobs(no_flow), decoder=DECODER)
+    app = create_app(SMALL, FakeRing(), people, live, VideoJobs(no_flow), photo_files=PHOTO_FILES)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE)
 
 

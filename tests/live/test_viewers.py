@@ -106,3 +106,16 @@ async def test_encoders_without_viewers_stop(monkeypatch: pytest.MonkeyPatch) ->
         assert await viewers.close(one.id) and "cam" in viewers.stats()
         assert await viewers.close(other.id)
         await eventually(lambda: viewers.stats() == {})
+
+
+async def test_those_that_come_and_go_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewers_module, "JOIN_EVERY_S", 3600.0)
+    async with watching(monkeypatch) as (viewers, _):
+        joining = [asyncio.create_task(viewers.answer("cam", "an offer")) for _ in range(8)]
+        at_once, waiting = joining[: viewers_module.JOINS_AT_ONCE], joining[5:]
+        await asyncio.gather(*at_once)
+        assert not any(one.done() for one in waiting) and len(FakeViewer.made) == len(at_once)
+        for one in waiting:
+            one.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert viewers.count("cam") == len(at_once)

@@ -1,11 +1,15 @@
 """What is said before Ray is started."""
 
+import os
 import resource
 
 import pytest
 
+from streamer.engine.stylizer import Identity
 from streamer.errors import RingError
+from streamer.frame import Style
 from streamer.ring import own_ray
+from streamer.ring.cluster import Cluster
 
 UNLIMITED = resource.RLIM_INFINITY
 
@@ -35,3 +39,19 @@ def test_a_limit_that_may_be_raised_is(monkeypatch: pytest.MonkeyPatch) -> None:
     assert wanted == [(own_ray.FILES_MIN, 4096)]
     assert not limited(monkeypatch, resource.RLIMIT_NOFILE, UNLIMITED, UNLIMITED)
     own_ray.check_limits()
+
+
+def test_a_ray_of_our_own_has_its_token_whatever_is_set_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    others = {"RAY_AUTH_MODE": "disabled", "RAY_AUTH_TOKEN": "x", "RAY_AUTH_TOKEN_PATH": "/x",
+              "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1"}  # fmt: skip
+    for name, value in others.items():
+        monkeypatch.setenv(name, value)
+    limited(monkeypatch, resource.RLIMIT_FSIZE, 1, 1)  # so that Ray is not started
+    with pytest.raises(RingError, match="ulimit -f"):
+        Cluster(Identity, Style(), workers=1)
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert len(os.environ["RAY_AUTH_TOKEN"]) >= 32
+    assert "RAY_AUTH_TOKEN_PATH" not in os.environ
+    assert os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0", "it listens on loopback only"

@@ -584,7 +584,7 @@ async def test_streams_share_the_workers_by_time_and_live_ones_go_before_files()
 def test_memory_for_a_large_photo_is_given_back() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX)
     worker = Connection(theirs.detach())
-    worker.send((0, os.getpid()))
+    worker.send(0)
     end = RingEnd(ours, 1)
     sizes = []
     for side in (6000, 5000, 640):

@@ -27,14 +27,14 @@ from streamer.ring.flow import Flow
 from streamer.server.app import create_app
 from streamer.server.config import Config
 from streamer.server.interfaces import Live
-from streamer.server.photos import PhotoDecoder
+from streamer.server.photos import PhotoFiles
 
 HERE = "http://127.0.0.1:8000"
 OFFER = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nm=video 9 UDP/TLS/RTP/SAVPF 96\r\n"
 ANSWER = OFFER.replace("o=- 0", "o=- 1")
 SMALL = Config(max_photo_pixels=10_000, max_body_bytes=200_000)
 SDP = {"Content-Type": "application/sdp"}
-DECODER = PhotoDecoder()  # its process ends with this one
+PHOTO_FILES = PhotoFiles()  # its process ends with this one
 
 
 @dataclass
@@ -189,7 +189,7 @@ class World:
             live,
             FakeCatalogue(),
             videos,
-            decoder=DECODER,
+            photo_files=PHOTO_FILES,
             phone_url=phone_url,
         )
 
