@@ -8,18 +8,13 @@ from __future__ import annotations  # Packet takes type arguments in its stub on
 import contextlib
 import errno
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
-from typing import Final, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import av
-from av.audio.codeccontext import AudioCodecContext
-from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.filter import Graph
 from av.packet import Packet
 from av.stream import Discard, Stream
-from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from streamer.files.clock import Clock
@@ -34,9 +29,6 @@ TEXTS: Final = frozenset({"ass", "ssa", "subrip", "srt", "mov_text", "webvtt", "
 NO_TEXT: Final = b"\0\0"  # MP4 fills the time between subtitles with these; its muxer adds them
 FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 SAMPLED: Final = 400  # packets that are looked at to find one of each stream
-    enumerate(("mono", "stereo", "2.1", "quad", "5.0", "5.1", "6.1", "7.1"), 1)
-)
-PLACES: Final = frozenset("FL FR FC LFE BL BR FLC FRC BC SL SR".split())
 EQUAL_TIMES: Final = 0x20000  # AVFMT_TS_NONSTRICT, of formats whose packets may share a time
 
 
