@@ -91,7 +91,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         ),
     ] = "auto",
     hwaccel: Annotated[
-        Literal["none", "auto", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"],
+        Literal["none", "auto", "cuda", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"],
         typer.Option(
             help="Hardware to decode and encode with; what it cannot do, software does.",
             rich_help_panel=_FILE,
