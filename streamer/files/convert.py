@@ -2,6 +2,7 @@
 
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Final, Protocol
@@ -19,6 +20,10 @@ from streamer.files.tracks import describe
 
 MS = Fraction(1, 1000)
 LAYOUTS: Final = dict(enumerate(("mono", "stereo", "2.1", "quad", "5.0", "5.1", "6.1", "7.1"), 1))
+PLAIN: Final = {3: "3.0", 4: "quad", 5: "5.0", 6: "5.1", 7: "7.1", 8: "7.1"}
+AAC_LAYOUTS: Final = frozenset(  # of others, decoders learn the number of channels only
+    ["mono", "stereo", "2.1", "3.0", "quad", "4.0", "5.0", "5.1", "7.1"]
+)
 PLACES: Final = frozenset(["FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR"])
 SYNC_S: Final = 0.02  # gaps and overlaps of audio that are longer are filled or cut
 
@@ -142,18 +147,21 @@ def _settle_layout(source: AudioCodecContext) -> str:
 
 
 def _encodable(encoder: str, rate: int, layout: str) -> tuple[int, str]:
-    """The sample rate and channel layout an encoder takes that are next to these."""
+    """The sample rate and channel layout an encoder takes, and players know, next to these."""
     rates = sorted(av.Codec(encoder, "w").audio_rates or (rate,))
     near = next((each for each in rates if each >= rate), rates[-1])
-    context = av.CodecContext.create(encoder, "w")
-    assert isinstance(context, AudioCodecContext)
-    try:
-        context.sample_rate, context.layout = near, layout
-        context.format = (av.Codec(encoder, "w").audio_formats or [context.format])[0]
-        context.open()
-    except (av.FFmpegError, ValueError):
-        return near, "stereo"
-    return near, layout
+    plain = PLAIN.get(av.AudioLayout(layout).nb_channels, "stereo")
+    for wanted in (layout, plain):
+        if encoder == "aac" and wanted not in AAC_LAYOUTS:
+            continue
+        context = av.CodecContext.create(encoder, "w")
+        assert isinstance(context, AudioCodecContext)
+        with contextlib.suppress(av.FFmpegError, ValueError):
+            context.sample_rate, context.layout = near, wanted
+            context.format = (av.Codec(encoder, "w").audio_formats or [context.format])[0]
+            context.open()
+            return near, wanted
+    return near, "stereo"
 
 
 class TextConverter:
