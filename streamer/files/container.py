@@ -6,7 +6,7 @@ import contextlib
 import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -74,6 +74,17 @@ class VideoInfo:
     aspect: Fraction | None  # of one sample
     rotation: int  # in degrees, anticlockwise
     display_matrix: tuple[int, ...] | None  # nine fixed-point numbers
+    ticks: int = 1  # of `time_base` in one of the file; 2: each field becomes a frame
+
+    def by_fields(self) -> VideoInfo:
+        """The video with a frame for each field; its ticks are halved, so that both have a time."""
+        return replace(
+            self,
+            time_base=self.time_base / 2,
+            rate=self.rate * 2,
+            frames=self.frames * 2,
+            ticks=2,
+        )
 
 
 def open_video(path: Path, device: str | None = None, *, fall_back: bool = True) -> InputContainer:
