@@ -37,6 +37,10 @@ WRITES: Final = {
 }  # fmt: skip
 QUALITY: Final = 92
 ORIENTATION, GPS = 0x0112, 0x8825  # EXIF tags
+# Tags of TIFF, and the profile, that say how the pixels of the original are written.
+_OF_PIXELS = frozenset({*range(254, 350), *range(512, 533), 34675}).difference(
+    (269, 270, 271, 272, 282, 283, 285, 296, 297, 305, 306, 315, 316)  # texts and the resolution
+)
 _TURNS: Final = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT, 3: Pillow.Transpose.ROTATE_180,
     4: Pillow.Transpose.FLIP_TOP_BOTTOM, 5: Pillow.Transpose.TRANSPOSE,
@@ -241,6 +245,8 @@ def _extra(
     extra: dict[str, Any] = {"dpi": info["dpi"]} if "dpi" in info else {}
     if exif is None:
         return extra, ("its metadata (EXIF) is damaged and left out",)
+    for tag in _OF_PIXELS.intersection(exif):
+        del exif[tag]
     located = not keep_location and exif.pop(GPS, None) is not None
     notes = ("the location is left out; --keep-location keeps it",) if located else ()
     try:

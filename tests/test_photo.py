@@ -25,6 +25,7 @@ from streamer.photo import (
     is_animated,
     open_photo,
     read_photo,
+    write_photo,
 )
 from tests.support.heic import heic
 from tests.support.pictures import smooth_rgb
@@ -230,6 +231,25 @@ def test_lab_is_read() -> None:
     )
     assert lab is not None
     assert_color(decoded(file(lab, "TIFF")), (200, 40, 90), within=5)
+
+
+@pytest.mark.parametrize(
+    ("mode", "options"),
+    [("1", {"compression": "group4"}), ("LAB", {}), ("RGB", {"icc_profile": profile("sRGB")})],
+)
+def test_a_tiff_keeps_its_texts_but_not_how_its_pixels_were_written(
+    mode: Literal["1", "LAB", "RGB"], options: dict[str, object], tmp_path: Path
+) -> None:
+    tags = Pillow.Exif()
+    tags[0x013B] = "me"
+    source = tmp_path / "in.tif"
+    source.write_bytes(file(Pillow.new(mode, (20, 18)), "TIFF", exif=tags, **options))
+    photo = read_photo(source)
+    write_photo(tmp_path / "out.tif", photo)
+    with Pillow.open(tmp_path / "out.tif") as result:
+        assert result.mode == "RGB" and "icc_profile" not in result.info
+        assert np.abs(np.asarray(result).astype(int) - to_rgb(photo.image)).max() <= 1
+        assert result.getexif()[0x013B] == "me"
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -4,18 +4,22 @@ Frames come as `streamer file` would show them: upright, with square samples, pr
 range and matrix of Image. Only the newest one counts; what breaks is opened again.
 """
 
+from __future__ import annotations  # Packet takes type arguments in its stub only
+
 import asyncio
 import contextlib
 import os
+import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import av
+from av.packet import Packet
 from av.video.stream import VideoStream
 
 from streamer.errors import UsageError
@@ -29,7 +33,8 @@ from streamer.pipeline.intake import Intake
 OPEN_S, READ_S = 10.0, 5.0
 RETRY_S = (0.5, 1.0, 2.0, 4.0)
 LATE_S: Final = 0.5  # behind its own time: then a source is not hurried but goes on from now
-SEGMENTED: Final = ("hls", "dash")  # demuxers that give a segment at once
+SEGMENTED: Final = "hls"  # gives a segment at once
+AHEAD: Final = 900  # packets of it that may wait: 30 s at 30 fps
 DEVICES: Final = ("v4l2", "dshow", "avfoundation")
 _SCREENS = {
     "linux": ("x11grab", ":0"),
@@ -70,6 +75,8 @@ def parse_source(
 
 def _address(url: str, token: str | None) -> Address:
     scheme = url.partition("://")[0]
+    if urlsplit(url).path.endswith(".mpd"):
+        raise UsageError(f"{name_of(url)}: DASH is not read here; give its HLS address (.m3u8)")
     if scheme == "rtsp":
         return Address(url, options=({"rtsp_flags": "prefer_tcp"},))  # else UDP
     if scheme in ("http", "https"):
@@ -172,20 +179,24 @@ class CameraSource:
 
     def _images(self) -> Iterator[Image]:
         deinterlacer = Deinterlacer()
-        with self._open() as container:
+        with self._open() as container, contextlib.ExitStack() as closing:
             if not container.streams.video:
                 raise ValueError("there is no video in it")
             stream = container.streams.video[0]
             stream.thread_type = "NONE"  # frames at once, not when more come
-            paced = self._address.loops or container.format.name.startswith(SEGMENTED)
+            segmented = container.format.name == SEGMENTED
+            paced = self._address.loops or segmented
             pace = Pace()
-            for frame in decoded_frames(container.demux(stream), stream):
+            packets = container.demux(stream)
+            if segmented:
+                packets = closing.enter_context(contextlib.closing(ahead(packets)))
+            for frame in decoded_frames(packets, stream):
                 if frame is None:
                     continue  # damaged
                 if paced and frame.time is not None:
                     self._stop.wait(pace.wait_s(frame.time, time.monotonic()))
                 shape = self._shape(frame, stream)
-                for (ready, shape_then), _, _ in deinterlacer.push(frame, shape, frame.pts):
+                for (ready, shape_then), _, _ in deinterlacer.push(frame, shape, frame.pts, 0):
                     yield self._upright(ready, shape_then)
 
     def _open(self) -> av.container.InputContainer:
@@ -215,6 +226,39 @@ class CameraSource:
             self._to_image = shape, ToImage(upright(shape))
         image = self._to_image[1](frame, shape)
         return image if self._denoise is None else self._denoise(image)
+
+
+def ahead(packets: Iterable[Packet[Any]]) -> Generator[Packet[Any]]:
+    """The same packets, read as soon as they are there; `close` waits for a read under way.
+
+    A live playlist lets go of segments, whether or not they have been shown.
+    """
+    waiting: queue.SimpleQueue[Packet[Any] | Exception | None] = queue.SimpleQueue()
+    closed = threading.Event()
+
+    def read() -> None:
+        end: Exception | None = None
+        try:
+            for packet in packets:
+                waiting.put(packet)
+                while waiting.qsize() >= AHEAD and not closed.wait(0.02):
+                    pass
+                if closed.is_set():
+                    return
+        except Exception as failure:
+            end = failure
+        waiting.put(end)
+
+    reader = threading.Thread(target=read, name="ahead", daemon=True)
+    reader.start()
+    try:
+        while (packet := waiting.get()) is not None:
+            if isinstance(packet, Exception):
+                raise packet
+            yield packet
+    finally:
+        closed.set()
+        reader.join()
 
 
 def upright(shape: Shape) -> Shape:

@@ -8,34 +8,28 @@ from __future__ import annotations  # Packet takes type arguments in its stub on
 import contextlib
 import errno
 import io
-from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
-from typing import Final, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Final
 
 import av
-from av.audio.codeccontext import AudioCodecContext
-from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
-from av.filter import Graph
 from av.packet import Packet
 from av.stream import Discard, Stream
-from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 from streamer.files.clock import Clock
 from streamer.files.container import VideoInfo, is_cover, open_video, readable
-from streamer.files.tracks import Track, codec_name, copy_stream, describe
+from streamer.files.convert import Converter, converter
+from streamer.files.tracks import Track, codec_name, copy_stream
 from streamer.files.trim import TimeRange
 
 AUDIO_INTO: Final = {"webm": "libopus"}  # others: aac
 TEXT_INTO: Final = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "matroska": "subrip"}
 TEXTS: Final = frozenset({"ass", "ssa", "subrip", "srt", "mov_text", "webvtt", "text", "mpl2"})
-MS = Fraction(1, 1000)
 NO_TEXT: Final = b"\0\0"  # MP4 fills the time between subtitles with these; its muxer adds them
 FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 SAMPLED: Final = 400  # packets that are looked at to find one of each stream
-LAYOUTS: Final = {1: "mono", 2: "stereo", 3: "2.1", 4: "quad", 5: "5.0", 6: "5.1", 8: "7.1"}
-SYNC_S: Final = 0.02  # gaps and overlaps of audio that are longer are filled or cut
+EQUAL_TIMES: Final = 0x20000  # AVFMT_TS_NONSTRICT, of formats whose packets may share a time
 
 
 def plan(video: VideoInfo, target_format: str) -> tuple[Track, ...]:
@@ -174,11 +168,13 @@ class Copier:
     def write(self, out: OutputContainer, packet: Packet[Stream]) -> None:
         """Write a packet; one that the muxer refuses is counted as damaged."""
         index = packet.stream_index
+        _refine(packet)
         said, dts = packet.dts, packet.dts
         if said is not None and index in self._last:
             said_before, last, duration = self._last[index]
             if said <= last:  # a time that is repeated says nothing; what overlaps is not lost
-                dts = last + (max(1, duration) if said == said_before else 1)
+                least = 0 if out.format.flags & EQUAL_TIMES else 1
+                dts = last + max(least, duration if said == said_before else 0)
                 packet.pts = dts + max(0, (packet.pts or said) - said)
                 packet.dts = dts
         duration = packet.duration or 0
@@ -218,159 +214,13 @@ class Copier:
             yield packet
 
 
-class Converter(Protocol):
-    """Turns packets of one stream into packets of another."""
-
-    def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        """What becomes of a packet. Raises av.FFmpegError."""
-
-    def flush(self) -> Iterator[Packet[Stream]]:
-        """What is left when nothing more comes."""
-
-
-def converter(container: OutputContainer, stream: Stream, encoder: str) -> Converter:
-    """A converter from `stream` into a new stream of `container`. Raises av.FFmpegError."""
-    if isinstance(stream, AudioStream):
-        return AudioConverter(container, stream, encoder)
-    assert isinstance(stream, SubtitleStream)
-    return TextConverter(container, stream, encoder)
-
-
-class AudioConverter:
-    """Decodes and encodes audio, in step: gaps are filled with silence, overlaps cut."""
-
-    def __init__(self, container: OutputContainer, source: AudioStream, encoder: str) -> None:
-        self._source = source.codec_context
-        if not self._source.is_open and source.layout.name.endswith("channels"):
-            self._source.layout = LAYOUTS.get(source.channels, "stereo")  # AVI and ASF name none
-        rate, layout = _encodable(encoder, source.rate, self._source.layout.name)
-        stream = container.add_stream(encoder, rate)
-        assert isinstance(stream, AudioStream)
-        stream.layout = layout
-        stream.bit_rate = 96_000 * stream.channels
-        describe(stream, source)
-        self._stream: Stream = stream
-        self._context: AudioCodecContext = stream.codec_context
-        self._context.open(strict=False)
-        self._graph: Graph | None = None
-        self._key: tuple[object, ...] = ()
-        self._due: int | None = None  # where the next decoded frame begins
-        self._said: int | None = None  # where the one before began, by its own word
-
-    def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        for frame in self._source.decode(packet):
-            yield from self._encode(frame)
-
-    def flush(self) -> Iterator[Packet[Stream]]:
-        for frame in self._source.decode(None):
-            yield from self._encode(frame)
-        yield from self._drain()
-        yield from self._of_stream(self._context.encode(None))
-
-    def _encode(self, frame: av.AudioFrame) -> Iterator[Packet[Stream]]:
-        key = (frame.format.name, frame.sample_rate, frame.layout.name, frame.time_base)
-        if key != self._key:
-            yield from self._drain()
-            self._graph, self._key = self._build(frame), key
-        assert self._graph is not None
-        said = frame.pts
-        if self._due is not None and (said is None or said == self._said):
-            frame.pts = self._due
-        self._said = said
-        if frame.pts is not None and frame.time_base:
-            duration = Fraction(frame.samples, frame.sample_rate) / frame.time_base
-            self._due = frame.pts + round(duration)
-        self._graph.push(frame)
-        yield from self._pull()
-
-    def _drain(self) -> Iterator[Packet[Stream]]:
-        if self._graph is not None:
-            self._graph.push(None)
-            yield from self._pull()
-            self._graph = None
-
-    def _pull(self) -> Iterator[Packet[Stream]]:
-        assert self._graph is not None
-        while True:
-            try:
-                piece = self._graph.pull()
-            except (av.BlockingIOError, av.EOFError):
-                return
-            assert isinstance(piece, av.AudioFrame)
-            yield from self._of_stream(self._context.encode(piece))
-
-    def _build(self, frame: av.AudioFrame) -> Graph:
-        context, base = self._context, frame.time_base or Fraction(1, frame.sample_rate)
-        source = f"sample_rate={frame.sample_rate}:sample_fmt={frame.format.name}"
-        shape = f"sample_fmts={context.format.name}:sample_rates={context.rate}"
-        chain = [
-            ("abuffer", f"{source}:channel_layout={frame.layout.name}:time_base={base}"),
-            ("aresample", f"{context.rate}:async=1:min_hard_comp={SYNC_S}"),
-            ("aformat", f"{shape}:channel_layouts={context.layout.name}"),
-        ]
-        if context.frame_size:
-            chain.append(("asetnsamples", f"n={context.frame_size}:p=0"))
-        graph = Graph()
-        nodes = [graph.add(name, args) for name, args in chain]
-        graph.link_nodes(*nodes, graph.add("abuffersink")).configure()
-        return graph
-
-    def _of_stream(self, packets: Iterable[Packet[Stream]]) -> Iterator[Packet[Stream]]:
-        for packet in packets:
-            packet.stream = self._stream
-            yield packet
-
-
-def _encodable(encoder: str, rate: int, layout: str) -> tuple[int, str]:
-    """The sample rate and channel layout an encoder takes that are next to these."""
-    rates = sorted(av.Codec(encoder, "w").audio_rates or (rate,))
-    near = next((each for each in rates if each >= rate), rates[-1])
-    context = av.CodecContext.create(encoder, "w")
-    assert isinstance(context, AudioCodecContext)
-    try:
-        context.sample_rate, context.layout = near, layout
-        context.format = (av.Codec(encoder, "w").audio_formats or [context.format])[0]
-        context.open()
-    except (av.FFmpegError, ValueError):
-        return near, "stereo"
-    return near, layout
-
-
-class TextConverter:
-    """Text subtitles, by way of the ASS lines FFmpeg decodes all of them to."""
-
-    def __init__(self, container: OutputContainer, source: SubtitleStream, encoder: str) -> None:
-        stream = container.add_stream(encoder)
-        assert isinstance(stream, SubtitleStream)
-        source.codec_context.open(strict=False)
-        stream.codec_context.subtitle_header = source.codec_context.subtitle_header
-        stream.codec_context.time_base = stream.time_base = MS
-        describe(stream, source)
-        self._stream: Stream = stream
-        self._source = source.codec_context
-        self._encoder = stream.codec_context
-
-    def convert(self, packet: Packet[Stream]) -> Iterator[Packet[Stream]]:
-        if packet.pts is None:
-            return
-        subtitle = self._source.decode2(packet)
-        lines = [rect.ass for rect in subtitle.rects if hasattr(rect, "ass")] if subtitle else []
-        if not lines:
-            return
-        shown_ms = round((packet.duration or 0) * packet.time_base / MS)
-        line = b"\\N".join(_text(lines))
-        text = av.subtitles.subtitle.SubtitleSet.create(line, 0, shown_ms)
-        out = self._encoder.encode_subtitle(text)
-        out.stream, out.time_base = self._stream, packet.time_base
-        out.pts = out.dts = packet.pts
-        out.duration = packet.duration
-        yield out
-
-    def flush(self) -> Iterator[Packet[Stream]]:
-        return iter(())
-
-
-def _text(lines: list[bytes]) -> list[bytes]:
-    """One ASS line with the texts of all."""
-    fields = 8  # ReadOrder,Layer,Style,Name,MarginL,MarginR,MarginV,Effect before the text
-    return [lines[0], *(line.split(b",", fields)[-1] for line in lines[1:])]
+def _refine(packet: Packet[Stream]) -> None:
+    """Give a packet the ticks of its new stream where they are shorter."""
+    base = packet.stream.time_base
+    if base is None or base >= packet.time_base:
+        return
+    scale = packet.time_base / base
+    packet.pts = None if packet.pts is None else round(packet.pts * scale)
+    packet.dts = None if packet.dts is None else round(packet.dts * scale)
+    packet.duration = round((packet.duration or 0) * scale)
+    packet.time_base = base

@@ -1,5 +1,7 @@
 """Sources of `streamer camera`: a file goes round, an address is tried until it is there."""
 
+from __future__ import annotations  # Packet takes type arguments in its stub only
+
 import asyncio
 import contextlib
 import http.server
@@ -18,7 +20,7 @@ import pytest
 from numpy.typing import NDArray
 
 from streamer.camera import source as camera_source
-from streamer.camera.source import Address, CameraSource, Pace, parse_source
+from streamer.camera.source import Address, CameraSource, Pace, ahead, parse_source
 from streamer.errors import UsageError
 from streamer.files.color import Shape, shape_of
 from streamer.frame import Image
@@ -179,6 +181,34 @@ async def test_segments_are_shown_at_their_own_pace(web: str, tmp_path: Path) ->
     with contextlib.closing(CameraSource(Address(f"{web}/x.m3u8"), print)) as source:
         numbers = await take(source, 15)
     assert numbers == sorted(set(numbers)), "more than the newest of each of three segments"
+
+
+async def test_segments_are_read_before_a_live_playlist_lets_go_of_them(clip: Path) -> None:
+    """Before, a segment was asked for when the one before had been shown."""
+    with av.open(str(clip)) as container:
+        taken = 0
+
+        def counted() -> Iterator[av.Packet[Any]]:
+            nonlocal taken
+            for packet in container.demux(video=0):
+                taken += 1
+                yield packet
+            raise RuntimeError("the server is gone")
+
+        packets = ahead(counted())
+        next(packets)
+        await eventually(lambda: taken > FRAMES)
+        with pytest.raises(RuntimeError, match="server is gone"):
+            assert len(list(packets)) == FRAMES
+        half = ahead(container.demux(video=0))
+        container.seek(0)
+        next(half)
+        half.close()
+
+
+def test_dash_is_refused_in_words() -> None:
+    with pytest.raises(UsageError, match=r"127\.0\.0\.1: DASH is not read here; give its HLS"):
+        parse_source("http://127.0.0.1/live/x.mpd?key=secret", "linux")
 
 
 def test_pace_holds_frames_back_and_never_hurries() -> None:
