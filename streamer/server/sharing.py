@@ -64,7 +64,7 @@ def sharing_routes(*, closed: bool, phone_url: str | None) -> APIRouter:
         """An address that lets a phone publish, and its QR code as SVG."""
         if phone_url is None:
             raise HTTPException(404, "no phone reaches this server: start it with --https --host")
-        made = await make(Wanted(role="publish", note="a phone"))
+        made = await make(Wanted(role="publish", stream=None, note="a phone"))
         url = f"{phone_url}?token={made['token']}"
         return {"id": made["id"], "url": url, "qr": qr.svg(url)}
 
