@@ -59,7 +59,7 @@ START = """
         .find(button => button.textContent.trim() === 'Start camera').click();
     })
 """
-# The picture stands still, so a frame further from the mean of the last ones than any of them is new.
+# The picture stands still: a frame far from the mean of the last ones has the new style.
 CHANGE = """
     async () => {
       const video = document.querySelector('video[aria-label="Stylized picture"]');
@@ -71,8 +71,10 @@ CHANGE = """
       }));
       const before = [];
       while (before.length < 15) before.push(await next());
-      const mean = before[0].map((_, i) => before.reduce((sum, one) => sum + one[i], 0) / before.length);
-      const far = one => one.reduce((sum, value, i) => sum + Math.abs(value - mean[i]), 0) / one.length;
+      const mean = [...before[0]].map((_, i) =>
+        before.reduce((sum, one) => sum + one[i], 0) / before.length);
+      const far = one =>
+        one.reduce((sum, value, i) => sum + Math.abs(value - mean[i]), 0) / one.length;
       const noise = Math.max(...before.map(far));
       const pressed = performance.now();
       window.dispatchEvent(new KeyboardEvent('keydown', {key: 'ArrowRight', bubbles: true}));
