@@ -12,7 +12,7 @@ PACKAGE = Path(streamer.__file__).parent
 
 # A library is imported by the modules that match its patterns and by no others.
 HOMES = {
-    "ray": ("ring/cluster",),
+    "ray": ("ring/cluster", "ring/own_ray"),
     "aiortc": ("webrtc/*",),
     "aioice": ("webrtc/*",),
     "OpenSSL": ("webrtc/peer_connection",),

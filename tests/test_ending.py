@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 HEAD = """
-import asyncio, sys, time
+import asyncio, signal, sys, time
 from streamer import ending, temporary
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whether or not these tests run under nohup
 ending.listen()
 """
 

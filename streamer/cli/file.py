@@ -169,7 +169,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         raise UsageError("--brush and --height both say at which height to stylize: give one")
 
     check_style(style, pull)
-    size, note = choose_setup("file", backend, workers, threads, gpus, ray_address, device)
+    setup, note = choose_setup("file", backend, workers, threads, gpus, ray_address, device)
     if note:
         print(note, file=sys.stderr)
 
@@ -196,11 +196,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         transcode=transcode,
         preview=preview,
         keep_location=keep_location,
-        backend=size.backend,
-        workers=size.workers,
-        threads=size.threads,
-        gpus=size.gpus,
-        device=size.device,
+        setup=setup,
         ray_address=ray_address,
         as_json=as_json,
         dry_run=dry_run,

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from streamer import ending, temporary
-from streamer.engine.backend import Backend, Device
 from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.files.inputs import PHOTOS, PIPE, Item, items
 from streamer.files.job import TranscodeJob, TranscodeOptions, name_models, prepare
@@ -22,7 +21,7 @@ from streamer.frame import Style
 from streamer.look import DEFAULT_TONE, TONES
 from streamer.photo import WRITES, read_photo, suffix_of, write_photo
 from streamer.ring.ring import Ring
-from streamer.ring.setup import resolve
+from streamer.ring.setup import Setup, resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 
@@ -42,11 +41,7 @@ class BatchOptions:
     transcode: TranscodeOptions = field(default_factory=TranscodeOptions)
     preview: Path | None = None
     keep_location: bool = False
-    backend: Backend = "auto"
-    workers: int | None = None
-    threads: int = 1
-    gpus: int = 0
-    device: Device = "auto"
+    setup: Setup = field(default_factory=lambda: resolve("auto", None, None, None))
     ray_address: str | None = None
     as_json: bool = False
     dry_run: bool = False
@@ -161,14 +156,11 @@ class _Batch:
 
     @property
     def _models(self) -> str:
-        return name_models(self.catalogue, self.style, self.options.backend)
+        return name_models(self.catalogue, self.style, self.options.setup.backend)
 
     def _ring(self) -> Ring:
-        options = self.options
-        size = resolve(
-            options.backend, options.workers, options.threads, options.gpus, options.device
-        )
-        return ring_of(size, self.catalogue, self.style, address=options.ray_address)
+        address = self.options.ray_address
+        return ring_of(self.options.setup, self.catalogue, self.style, address=address)
 
     def _report_plan(self, item: Item, job: TranscodeJob | None) -> None:
         self.reports.begin(item.source, item.target)

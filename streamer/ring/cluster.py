@@ -10,37 +10,27 @@ import hashlib
 import os
 import secrets
 import socket
-import subprocess
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from streamer import __version__, temporary
+from streamer import __version__
 from streamer.engine.stylizer import Stylizer
-from streamer.errors import (
-    RingError,
-    StreamerError,
-    StylizeError,
-    first_line,
-)
+from streamer.errors import RingError, StreamerError, StylizeError, first_line
 from streamer.frame import Frame, Style
+from streamer.ring import own_ray
 from streamer.ring.channel import Response
 from streamer.ring.joining import checked
+from streamer.ring.own_ray import OwnRay
 from streamer.ring.sent_files import SentFiles, read_all
 from streamer.ring.worker import About, Worker
 
 WATCH_S = 0.25
-_OWN_TOKEN = secrets.token_hex(32)
 CALLS = 8  # at a time to a worker: `serve` holds one for life, for each ring
 NAMESPACE = "streamer"  # of the workers' names
 KEPT = b"streamer"  # the namespace of files that a cluster keeps for us
-_OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
-FILES_MIN = 256  # open at the same time, by one process
-FILE_BYTES_MIN = 2 * _OBJECT_STORE_BYTES
 
 
 Make = Callable[["Workers"], Coroutine[Any, Any, Any]]
@@ -197,16 +187,13 @@ class Cluster(Workers):
         os.environ["RAY_DISABLE_FAILURE_SIGNAL_HANDLER"] = "1"  # it prints a stack at SIGTERM
         os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")  # the ring tells of deaths itself
         if address is None:
-            # As on desktops: Ray's ports listen on loopback only.
-            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-            _own_token()
+            own_ray.isolate()
         else:
             address = checked(address)
         super().__init__([], shared)
-        self._home: Path | None = None
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._own: OwnRay | None = None
         if address is None:
-            self._start_ray(workers * threads, gpus)
+            self._own = OwnRay(workers * threads, gpus)
         else:
             self._join_ray(address)
         self._needs = {"GPU": _share(gpus, workers)} if gpus else {"CPU": float(threads)}
@@ -240,7 +227,7 @@ class Cluster(Workers):
 
     def shortage(self) -> str | None:
         """Why workers wait for a place in the cluster; None when there is a free one. Blocking."""
-        if self._home is not None:  # our own Ray has as many places as there are workers
+        if self._own is not None:  # it has as many places as there are workers
             return None
         total, free = self._ray.cluster_resources(), self._ray.available_resources()
         for kind, needed in self._needs.items():
@@ -253,21 +240,15 @@ class Cluster(Workers):
 
     async def ended(self) -> str:
         """What ended Ray, once that happens: no worker is started again then."""
-        while (what := self._what_ended()) is None:  # noqa: ASYNC110 - processes set no event
+        if self._own is None:
+            return await super().ended()
+        while (what := self._own.ended()) is None:  # noqa: ASYNC110 - processes set no event
             await asyncio.sleep(WATCH_S)
-        return what
-
-    def _what_ended(self) -> str | None:
-        """The first of Ray's own processes that is gone, if we started them."""
-        for name, process in self._processes.items():
-            if (code := process.poll()) is not None:
-                how = f"was killed (signal {-code})" if code < 0 else f"ended with code {code}"
-                return f"Ray is gone: its {name} {how}"
-        return None
+        return f"Ray is gone: {what}"
 
     def stop(self) -> None:
         """End our workers, and Ray itself if we started it."""
-        if self._what_ended() is None:
+        if self._own is None or self._own.ended() is None:
             for actor in self._actors:
                 with contextlib.suppress(Exception):  # it may be gone already
                     self._ray.kill(actor)
@@ -275,39 +256,11 @@ class Cluster(Workers):
                 from ray.experimental.internal_kv import _internal_kv_del
 
                 _internal_kv_del(self._run, del_by_prefix=True, namespace=KEPT)
-            self._ray.shutdown()
-        else:  # `shutdown` would wait for it
-            for one in self._processes.values():
-                with contextlib.suppress(psutil.Error):
-                    for child in (*psutil.Process(one.pid).children(recursive=True), one):
-                        child.kill()
         self._actors.clear()
-        if self._home is not None:
-            temporary.remove(self._home)
-
-    def _start_ray(self, cpus: int, gpus: int) -> None:
-        check_limits()
-        # In it, since Ray opens its own folder to everybody.
-        self._home = temporary.new_folder("ray", sockets=True)
-        if self._ray.is_initialized():  # one that is gone
+        if self._own is None:
             self._ray.shutdown()
-        try:
-            with _no_idle_helpers():
-                self._ray.init(
-                    address="local",  # never whatever cluster happens to run here
-                    num_cpus=cpus,
-                    num_gpus=gpus,
-                    object_store_memory=_OBJECT_STORE_BYTES,
-                    include_dashboard=False,
-                    log_to_driver=False,
-                    logging_level="ERROR",
-                    _temp_dir=f"{self._home}/r",
-                )
-        except Exception as error:  # Ray raises whatever comes to hand
-            temporary.remove(self._home)
-            raise RingError(f"Ray does not start: {error}") from error
-        node = self._ray._private.worker._global_node
-        self._processes = {name: one[0].process for name, one in node.all_processes.items()}
+        else:
+            self._own.stop()
 
     def _join_ray(self, address: str) -> None:
         try:
@@ -355,57 +308,6 @@ def _share(gpus: int, workers: int) -> float:
     Rounded down, to what Ray counts in: workers whose sum is too large would never start.
     """
     return min(1.0, int(10_000 / -(-workers // gpus)) / 10_000) if gpus else 0
-
-
-def check_limits() -> None:
-    """Ray waits half a minute for parts of it that such a limit has ended.
-
-    Raises RingError with the name of the limit.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    files, sizes = resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE
-    soft, hard = resource.getrlimit(files)
-    if 0 <= soft < FILES_MIN and (hard < 0 or hard >= FILES_MIN):
-        resource.setrlimit(files, (FILES_MIN, hard))
-    elif 0 <= soft < FILES_MIN:
-        raise RingError(f"only {soft} files may be open (ulimit -n): Ray needs {FILES_MIN}")
-    size = resource.getrlimit(sizes)[0]
-    if 0 <= size < FILE_BYTES_MIN:
-        raise RingError(
-            f"files may have {size / 1e6:.0f} MB at most (ulimit -f): Ray needs "
-            f"{FILE_BYTES_MIN / 1e6:.0f} MB"
-        )
-
-
-@contextlib.contextmanager
-def _no_idle_helpers() -> Iterator[None]:
-    """Inside, Ray starts no autoscaler, dashboard and log collector.
-
-    One machine has no use for their 160 MB, and the dashboard asks clouds which of them this
-    machine is in, by name and by address. Ray has no option to leave them out (2.60).
-    """
-    from ray._private.node import Node
-
-    idle = ("start_monitor", "start_api_server", "start_log_monitor")
-    with contextlib.ExitStack() as stack:
-        for name in idle:
-            if hasattr(Node, name):
-                stack.callback(setattr, Node, name, getattr(Node, name))
-                setattr(Node, name, lambda *args, **options: None)
-        yield
-
-
-def _own_token() -> None:
-    """A Ray of our own gets a token that is in no file, whatever is set for other clusters.
-
-    Ray reads these variables once, when it is imported: all Rays of a process have one token.
-    """
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ["RAY_AUTH_TOKEN"] = _OWN_TOKEN
-    os.environ.pop("RAY_AUTH_TOKEN_PATH", None)
 
 
 def _cause(error: BaseException) -> str:

@@ -7,27 +7,18 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 
 import streamer
 from streamer.api.event_loop import event_loop
 from streamer.errors import MediaError, UsageError
-from tests.support.clips import number_frame
+from tests.support.video_clips import Clip, write_clip
 
 
 @pytest.fixture
 def clip(tmp_path: Path) -> Path:
-    path = tmp_path / "clip.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", 25)
-        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
-        for number in range(5):
-            planes = number_frame(number, 96, 64).data.reshape(-1, 96)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
-        container.mux(stream.encode(None))
-    return path
+    return write_clip(tmp_path / "clip.mp4", Clip(tuple(range(0, 5 * 512, 512)), width=96))
 
 
 def open_(source: object) -> streamer.Camera:

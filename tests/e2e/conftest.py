@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
 
-from tests.support.browser import Server, fake_camera, launch, write_numbers
+from tests.support.browser import Server, fake_camera, launch, server_with, write_numbers
 from tests.support.served import Served, served_with
+from tests.support.video_clips import Clip, write_clip
 
 
 @pytest.fixture
@@ -26,13 +27,16 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second of numbered frames."""
+    clip = Clip(tuple(range(0, 25 * 512, 512)), width=320, height=180)
+    return write_clip(tmp_path_factory.mktemp("film") / "clip.mp4", clip)
+
+
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(tmp_path_factory.mktemp("server") / "out", "--max-peers", "1")
-    try:
-        server.wait_until_ready()
+    with server_with(tmp_path_factory.mktemp("server"), "--max-peers", "1") as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")

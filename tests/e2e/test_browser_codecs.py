@@ -7,7 +7,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Playwright
 
-from tests.support.browser import Server, launch, page_at
+from tests.support.browser import Server, launch, page_at, server_with
 from tests.support.waiting import eventually_sync
 
 pytestmark = pytest.mark.e2e
@@ -41,14 +41,9 @@ PUBLISH = """
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = Server(
-        tmp_path_factory.mktemp("server") / "out", "--backend", "none", "--workers", "1"
-    )
-    try:
-        server.wait_until_ready()
+    options = ("--backend", "none", "--workers", "1")
+    with server_with(tmp_path_factory.mktemp("server"), *options) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ from PIL import Image
 from playwright.sync_api import Browser, expect
 
 from tests.support.browser import LIVE_MS
-from tests.support.clips import number_frame
 from tests.support.pictures import smooth_rgb
 from tests.support.served import Served, served_with
 
@@ -30,19 +29,6 @@ def run(name: str, *arguments: object, program: tuple[str, ...] = ()) -> str:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("film") / "clip.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", 25)
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for number in range(25):
-            planes = number_frame(number, 320, 180).data.reshape(-1, 320)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
-        container.mux(stream.encode(None))
-    return path
 
 
 def test_picture(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import Server
+from tests.support.browser import Server, server_with
 from tests.support.firefox import Firefox, firefox
 from tests.support.served import Ffmpeg
 from tests.support.waiting import eventually_sync
@@ -32,13 +32,9 @@ PRESS = """
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    output = tmp_path_factory.mktemp("server") / "out"
-    server = Server(output, "--backend", "none", "--workers", "1")
-    try:
-        server.wait_until_ready()
+    options = ("--backend", "none", "--workers", "1")
+    with server_with(tmp_path_factory.mktemp("server"), *options) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -5,29 +5,14 @@ import asyncio
 import json
 from pathlib import Path
 
-import av
 import pytest
 from PIL import Image
 
 import streamer
-from tests.support.clips import number_frame
 
 pytestmark = pytest.mark.e2e
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("film") / "clip.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", 25)
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for number in range(25):
-            planes = number_frame(number, 320, 180).data.reshape(-1, 320)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
-        container.mux(stream.encode(None))
-    return path
 
 
 async def test_notebook(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import av
 import httpx
 import pytest
 import yaml
 
 from streamer.webrtc.ice_server import IceServer
 from tests.support.certificates import certificate
-from tests.support.clips import number_frame
 from tests.support.served import BEARER, TOKEN, Served, served_with
 from tests.support.waiting import eventually_sync
 
@@ -71,19 +69,6 @@ def _shakes_hands(port: int) -> bool:
         context.wrap_socket(plain, server_hostname=SITE).close()
         return True
     return False
-
-
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("film") / "clip.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", 25)
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for number in range(25):
-            planes = number_frame(number, 320, 180).data.reshape(-1, 320)
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(planes, "yuv420p")))
-        container.mux(stream.encode(None))
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from tests.support.browser import (
     faults,
     launch,
     page_at,
+    server_with,
     shoot,
 )
 from tests.support.waiting import eventually_sync
@@ -63,13 +64,9 @@ OUTSIDE = """
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    output = tmp_path_factory.mktemp("server") / "out"
-    server = Server(output, "--backend", "none", "--workers", "1")
-    try:
-        server.wait_until_ready()
+    options = ("--backend", "none", "--workers", "1")
+    with server_with(tmp_path_factory.mktemp("server"), *options) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from tests.support.browser import Server, button, expect_state, frames_seen, page_at
+from tests.support.browser import button, expect_state, frames_seen, page_at, server_with
 from tests.support.rtc_client import RtcClient
 from tests.support.served import LONG_S, Served, connected, served_with
 from tests.support.waiting import eventually, eventually_sync
@@ -92,20 +92,18 @@ async def test_a_process_that_dies_ends_its_own_streams_only(served: Served) -> 
 
 
 def test_the_page_comes_back_by_itself(chromium: Browser, tmp_path: Path) -> None:
-    server = Server(tmp_path / "out", "--backend", "none", *TWO)
-    try:
-        server.wait_until_ready()
-        with page_at(chromium, f"{server.url}/?style=none") as page:
-            button(page, "Start camera").click()
-            expect_state(page, "live")
-            frames_seen(page, at_least=5)
-            (first,) = server.streams()
-            told = httpx.get(f"{server.url}/stats").json()
-            (stream,) = told["streams"].values()
-            os.kill(told["processes"][stream["process"]]["pid"], signal.SIGKILL)
-            eventually_sync(lambda: server.streams().keys() - {first}, LONG_S)
-            expect_state(page, "live")
-            frames_seen(page, at_least=5)
-            assert page.evaluate("pcs.length") == 2
-    finally:
-        server.stop()
+    with (
+        server_with(tmp_path, "--backend", "none", *TWO) as server,
+        page_at(chromium, f"{server.url}/?style=none") as page,
+    ):
+        button(page, "Start camera").click()
+        expect_state(page, "live")
+        frames_seen(page, at_least=5)
+        (first,) = server.streams()
+        told = httpx.get(f"{server.url}/stats").json()
+        (stream,) = told["streams"].values()
+        os.kill(told["processes"][stream["process"]]["pid"], signal.SIGKILL)
+        eventually_sync(lambda: server.streams().keys() - {first}, LONG_S)
+        expect_state(page, "live")
+        frames_seen(page, at_least=5)
+        assert page.evaluate("pcs.length") == 2

@@ -17,6 +17,7 @@ from streamer.files.batch import BatchOptions
 from streamer.files.job import TranscodeOptions
 from streamer.files.report import Lines
 from streamer.ring.ring import Ring
+from streamer.ring.setup import Setup
 from tests.support.fakes import ThreadWorkers, leave
 from tests.support.heic import heic
 from tests.support.pictures import smooth_rgb
@@ -36,7 +37,7 @@ def run(
     )
 
     def run(*inputs: Path, **options: Any) -> tuple[int, str, str]:
-        plain: dict[str, Any] = {"style": "none", "backend": "none", "transcode": PLAIN}
+        plain: dict[str, Any] = {"style": "none", "setup": Setup("none", 1), "transcode": PLAIN}
         code = batch.run(BatchOptions(tuple(map(str, inputs)), **plain | options))
         return code, *capsys.readouterr()
 

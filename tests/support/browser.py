@@ -68,6 +68,19 @@ WATCH = """
 """
 
 
+@contextlib.contextmanager
+def server_with(
+    folder: Path, *options: str, environment: dict[str, str] | None = None
+) -> Iterator["Server"]:
+    """A server that is ready, with these options; what it says goes into the folder."""
+    server = Server(folder / "out", *options, environment=environment)
+    try:
+        server.wait_until_ready()
+        yield server
+    finally:
+        server.stop()
+
+
 def write_numbers(path: Path) -> None:
     """A film for a camera: frames that say their number."""
     with path.open("wb") as file:

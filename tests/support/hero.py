@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image as Picture
 from playwright.sync_api import sync_playwright
 
-from tests.support.browser import Server, launch
+from tests.support.browser import Server, launch, server_with
 
 WEB = Path(__file__).parents[2] / "web"
 PUBLIC = WEB / "public"
@@ -52,14 +52,12 @@ def main(face: Path) -> None:
     )
     small = square.crop((int(0.16 * side), 0, int(0.72 * side), int(0.35 * side)))
     small.resize((320, 200), Picture.Resampling.LANCZOS).save(PUBLIC / "face.webp", quality=80)
-    with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder) / "out", "--workers", "2")
-        try:
-            server.wait_until_ready()
-            faces = [painted(server, photo, style) for style in FACES]
-            sea = [painted(server, frame, LANDSCAPE) for frame in landscape(SAILING + 2 * WIPE)]
-        finally:
-            server.stop()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        server_with(Path(folder), "--workers", "2") as server,
+    ):
+        faces = [painted(server, photo, style) for style in FACES]
+        sea = [painted(server, frame, LANDSCAPE) for frame in landscape(SAILING + 2 * WIPE)]
     frames = list(film(photo, faces, sea))
     faces[0].save(PUBLIC / "hero.webp", quality=62, method=6)
     write(frames, PUBLIC / "hero.webm")

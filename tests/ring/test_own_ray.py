@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from streamer.errors import RingError
-from streamer.ring import cluster
+from streamer.ring import own_ray
 
 UNLIMITED = resource.RLIM_INFINITY
 
@@ -23,15 +23,15 @@ def limited(monkeypatch: pytest.MonkeyPatch, which: int, soft: int, hard: int) -
 def test_a_limit_that_ray_would_die_of_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     limited(monkeypatch, resource.RLIMIT_NOFILE, 40, 40)
     with pytest.raises(RingError, match=r"only 40 files may be open \(ulimit -n\)"):
-        cluster.check_limits()
+        own_ray.check_limits()
     limited(monkeypatch, resource.RLIMIT_FSIZE, 1_024_000, UNLIMITED)
     with pytest.raises(RingError, match=r"files may have 1 MB at most \(ulimit -f\)"):
-        cluster.check_limits()
+        own_ray.check_limits()
 
 
 def test_a_limit_that_may_be_raised_is(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = limited(monkeypatch, resource.RLIMIT_NOFILE, 40, 4096)
-    cluster.check_limits()
-    assert wanted == [(cluster.FILES_MIN, 4096)]
+    own_ray.check_limits()
+    assert wanted == [(own_ray.FILES_MIN, 4096)]
     assert not limited(monkeypatch, resource.RLIMIT_NOFILE, UNLIMITED, UNLIMITED)
-    cluster.check_limits()
+    own_ray.check_limits()
