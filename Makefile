@@ -40,7 +40,7 @@ endif
 # ARGS chose none of it.
 PARALLEL := -n auto --dist loadfile
 COMMANDS := $(patsubst %,tests/e2e/test_%.py,bench docs doctor examples file flake library machines \
-	nothing_phones_home operations own_styles package page page_sizes serve)
+	nothing_phones_home operations own_styles package page page_sizes page_stage serve)
 
 PURE := intake reorder pacer governor fade stats
 

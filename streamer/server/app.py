@@ -1,4 +1,4 @@
-"""The HTTP application: WHIP, WHEP, streams, photos, videos, styles, metrics, pages.
+"""The HTTP application: WHIP, WHEP, streams, photos, videos, styles, tokens, metrics, pages.
 
 Knows no WebRTC, no Ray and no model: see `interfaces`.
 """
@@ -13,8 +13,9 @@ from streamer.server.config import Config
 from streamer.server.guard import Guard
 from streamer.server.interfaces import Catalogue, Live, Ring
 from streamer.server.metrics import Metrics, metric_routes
-from streamer.server.pages import add_docs, add_page, add_phone, add_watch
+from streamer.server.pages import add_docs, add_page, add_watch
 from streamer.server.photos import PhotoDecoder, photo_routes
+from streamer.server.sharing import sharing_routes
 from streamer.server.streams import stream_routes
 from streamer.server.styles import style_routes
 from streamer.server.videos import video_routes
@@ -31,7 +32,7 @@ def create_app(
     decoder: PhotoDecoder,
     phone_url: str | None = None,
 ) -> ASGIApp:
-    """The application behind its guard; `phone_url` is how a phone reaches it."""
+    """The application behind its guard; `phone_url` is the page as a phone reaches it."""
     app = FastAPI(
         title="streamer",
         version=__version__,
@@ -49,10 +50,10 @@ def create_app(
         signalling_routes("whep", ring, live.viewers, config.ice_servers),
         stream_routes(live),
         video_routes(ring, catalogue, videos),
+        sharing_routes(closed=config.token is not None, phone_url=phone_url),
     ):
         app.include_router(routes)
     add_watch(app, config.root_path)
     add_docs(app)
-    add_phone(app, phone_url)
     add_page(app, config.root_path)
     return Guard(app, config)

@@ -11,9 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import FastAPI, Request
-from starlette.responses import FileResponse, JSONResponse, Response
-
-from streamer.server import qr
+from starlette.responses import FileResponse, Response
 
 HTML = "text/html"
 PAGE = Path(__file__).parents[1] / "web"
@@ -48,21 +46,6 @@ def add_page(app: FastAPI, root_path: str) -> None:
         relative = path.relative_to(PAGE)
         cache = _FOR_EVER if relative.parts[0] == HASHED else _ASK_AGAIN
         _add_file(app, f"/{relative.as_posix()}", path, cache)
-
-
-def add_phone(app: FastAPI, url: str | None) -> None:
-    """The address for a phone on the same network, as text and as a QR code.
-
-    None: a phone's browser would not give its camera there. The address contains the token, which
-    a client that gets this far has sent already.
-    """
-
-    async def phone() -> Response:
-        return JSONResponse({"url": url})
-
-    app.add_api_route("/phone", phone, include_in_schema=False)
-    if url is not None:
-        _add_text(app, "/phone.svg", qr.svg(url), "image/svg+xml")
 
 
 def add_docs(app: FastAPI) -> None:

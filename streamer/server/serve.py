@@ -120,6 +120,7 @@ def _assemble(
     videos = VideoJobs(lambda: ring.open(live=False))
     decoder = PhotoDecoder()
     decoder.start()
+    phone = _for_phones(config, addresses)
     app = create_app(
         config,
         ring,
@@ -127,7 +128,7 @@ def _assemble(
         styles,
         videos,
         decoder=decoder,
-        phone_url=_for_phones(config, addresses),
+        phone_url=phone and phone.partition("?")[0],
     )
     closing = contextlib.AsyncExitStack()
     for close in (*parts, videos.aclose, decoder.aclose):

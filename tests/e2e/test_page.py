@@ -13,7 +13,6 @@ import pytest
 from PIL import Image as Picture
 from playwright.sync_api import Browser, Page, expect
 
-from streamer.server import qr
 from tests.support.browser import (
     DESKTOP,
     HEIGHT,
@@ -347,22 +346,6 @@ def test_nobody_is_left_out(server: Server, chromium: Browser, scheme: str) -> N
     eventually_sync(lambda: server.streams() == {})
 
 
-def test_a_phone_is_shown_the_way(server: Server, chromium: Browser) -> None:
-    url = "https://192.0.2.7:8000/?token=0123456789abcdef"
-    with page_at(chromium, server.url) as page:
-        page.route("**/phone", lambda route: route.fulfill(json={"url": url}))
-        picture = {"body": qr.svg(url), "content_type": "image/svg+xml"}
-        page.route("**/phone.svg", lambda route: route.fulfill(**picture))
-        page.reload()
-        button(page, "Send to").click()
-        expect(page.get_by_text(url, exact=True)).to_be_visible()
-        watch = f"{server.url}/watch/page?token=0123456789abcdef"
-        expect(page.get_by_text(watch, exact=True)).to_be_visible()
-        eventually_sync(lambda: page.locator("img.qr").evaluate("image => image.naturalWidth") > 0)
-        assert faults(page) == []
-        shoot(page, "on-a-phone")
-
-
 def memory(server: Server) -> float:
     """Bytes of the server itself."""
     return float(psutil.Process(server.pid).memory_info().rss)
@@ -381,19 +364,3 @@ def test_fifty_reloads_leave_the_server_as_it_was(server: Server, chromium: Brow
     eventually_sync(lambda: server.streams() == {})
     grown = np.mean(sizes[-5:]) - np.mean(sizes[10:15])
     assert grown < 40 * 2**20, [round(size / 2**20) for size in sizes]
-
-
-def test_https_with_a_certificate_of_ones_own(chromium: Browser, tmp_path: Path) -> None:
-    environment = {**os.environ, "STREAMER_DATA_DIR": str(tmp_path)}
-    options = ("--https", "--host", "127.0.0.1", "--backend", "none", "--workers", "1")
-    server = Server(tmp_path / "out", *options, environment=environment)
-    try:
-        server.wait_until_ready()
-        with page_at(chromium, server.url, ignore_https_errors=True) as page:
-            assert page.evaluate("isSecureContext") and page.url.startswith("https:")
-            button(page, "Start camera").click()
-            expect_state(page, "live")
-            button(page, "Send to").click()
-            expect(page.get_by_text("Only this machine reaches the address")).to_be_visible()
-    finally:
-        server.stop()

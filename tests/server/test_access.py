@@ -22,7 +22,9 @@ TABLE = [
     ("DELETE", "/videos/id", "publish admin"),
     ("POST", "/styles", "admin"),
     ("GET", "/phone", "admin"),
-    ("GET", "/phone.svg", "admin"),
+    ("POST", "/phone", "admin"),
+    ("POST", "/tokens", "admin"),
+    ("DELETE", "/tokens/id", "admin"),
     ("POST", "/whepx", "admin"),
 ]
 

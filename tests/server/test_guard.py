@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from streamer.server import guard
+from streamer.server import guard, tokens
 from streamer.server.config import Config
 from streamer.server.guard import SMALL_BODY_BYTES, Guard
 
@@ -119,6 +119,16 @@ async def test_the_page_of_a_stream_takes_a_token_like_the_first_page() -> None:
         response = await http.get(f"/watch/cam?fit=cover&token={TOKEN}")
         assert (response.status_code, response.headers["location"]) == (303, "/watch/cam?fit=cover")
         assert (await http.get("/page")).status_code == 200
+
+
+async def test_an_admin_who_opens_an_address_made_for_others_stays_one(data_dir: Path) -> None:
+    _, viewer = tokens.add("watch")
+    async with client(Config(token=TOKEN)) as http:
+        await http.get(f"/?token={TOKEN}")
+        response = await http.get(f"/watch/cam?token={viewer}")
+        assert response.status_code == 303 and "set-cookie" not in response.headers
+    async with client(Config(token=TOKEN)) as http:
+        assert "set-cookie" in (await http.get(f"/watch/cam?token={viewer}")).headers
 
 
 async def test_wrong_token_in_the_url_is_refused_even_with_a_cookie() -> None:

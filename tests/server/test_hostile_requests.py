@@ -22,7 +22,7 @@ EXAMPLES = int(os.environ.get("STREAMER_FUZZ_EXAMPLES", "10"))  # of each route
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "XYZ")
 ROUTES = (
     "/", "/docs", "/openapi.json", "/healthz", "/readyz", "/stats", "/metrics", "/phone",
-    "/phone.svg", "/styles", "/stylize/mosaic", "/stylize/none", "/videos", "/videos/x",
+    "/tokens", "/tokens/x", "/styles", "/stylize/mosaic", "/stylize/none", "/videos", "/videos/x",
     "/videos/x/result", "/videos/x/preview", "/whip/cam", "/whip/cam/secret-id",
     "/whep/cam", "/whep/cam/secret-id",
     "/streams", "/streams/cam", "/streams/cam.jpg", "/watch/cam", "/assets/x", "/none-such",

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from streamer.server import pages, qr
-from tests.support.http_world import HERE, World, error_of
+from tests.support.http_world import World, error_of
 
 
 async def test_docs_come_whole_from_here(http: httpx.AsyncClient) -> None:
@@ -92,20 +92,6 @@ async def test_what_is_not_there_is_404_in_json(http: httpx.AsyncClient) -> None
 
 
 URL = "https://192.0.2.7:8000/?token=0123456789abcdef"
-
-
-async def test_a_phone_gets_the_address_as_text_and_as_a_picture(world: World) -> None:
-    app = world.app(phone_url=URL)
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE) as http:
-        assert (await http.get("/phone")).json() == {"url": URL}
-        picture = await http.get("/phone.svg")
-    assert picture.headers["content-type"].startswith("image/svg+xml")
-    assert "<svg" in picture.text
-
-
-async def test_without_https_there_is_no_address_for_phones(http: httpx.AsyncClient) -> None:
-    assert (await http.get("/phone")).json() == {"url": None}
-    assert error_of(await http.get("/phone.svg")) == (404, "not_found")
 
 
 def test_the_terminal_shows_a_square_with_a_quiet_border() -> None:

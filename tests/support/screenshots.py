@@ -1,8 +1,8 @@
 """`make screenshots`: every screen of the page as PNG, and the pictures of the README.
 
-python -m tests.support.screenshots [--readme]: into build/screenshots, by size and theme, with an
-index.html to leaf through them; with --readme also into docs/. The camera is the face of
-web/public/face.webp.
+python -m tests.support.screenshots [SIZE...] [--readme]: into build/screenshots, by size and theme,
+with an index.html to leaf through them; with --readme into docs/ instead. The camera is the face
+of web/public/face.webp.
 """
 
 import base64
@@ -78,9 +78,11 @@ def main() -> None:
         server = Server(Path(folder) / "out", "--max-peers", "2")
         try:
             server.wait_until_ready()
-            for size in SIZES:
+            readme = "--readme" in sys.argv
+            chosen = [size for size in SIZES if size in sys.argv] or ([] if readme else SIZES)
+            for size in chosen:
                 _size(playwright, server, size, Path(folder))
-            if "--readme" in sys.argv:
+            if readme:
                 clip = write_camera(Path(folder) / "readme.y4m", 1280, 720)
                 with launch(playwright, *fake_camera(clip)) as browser:
                     _readme(browser, server)

@@ -11,7 +11,8 @@ import type { Session } from './session.svelte';
 const MOST = 16; // kept; the oldest goes
 const BURST = 4;
 const BURST_S = 0.4;
-const LOOP_S = 3;
+const [LOOP_S, LOOP_FPS] = [3, 10];
+const FILM_S = 4;
 const PHOTO_MS = 2500; // a camera that takes no photo by then gives its video frame
 
 /** The picture elements of the stage. */
@@ -91,19 +92,16 @@ export class Capture {
     this.recorder.start(streams);
   }
 
-  /** A short clip: of the painting alone, or of camera and painting. */
-  async clip(way: 'loop' | Way): Promise<void> {
+  /** A short clip: a GIF of the painting, which loops wherever it is shown, or a film of both. */
+  async clip(way: 'loop' | Way, mirror = false): Promise<void> {
     const { output, look } = this.session;
     if (this.clipping || !output) return;
     this.clipping = true;
-    const { camera, painting } = this.screen();
-    const both = way === 'loop' ? null : composed(camera, painting, way, LOOP_S + 1);
+    const label = `${write(look.style)}-${way}`;
     try {
-      this.#clips.start({ [`${write(look.style)}-${way}`]: both?.stream ?? output });
-      await this.wait(both ? LOOP_S + 1 : LOOP_S, new AbortController().signal);
+      if (way === 'loop') await this.#loop(label, mirror);
+      else await this.#film(label, way);
     } finally {
-      this.#clips.stop();
-      both?.close();
       this.clipping = false;
     }
   }
@@ -122,6 +120,30 @@ export class Capture {
   remove(shot: Shot): void {
     URL.revokeObjectURL(shot.url);
     this.shots = this.shots.filter(({ id }) => id !== shot.id);
+  }
+
+  async #loop(label: string, mirror: boolean): Promise<void> {
+    const { Gif } = await import('./gif');
+    const gif = new Gif(this.screen().painting, mirror);
+    const until = new AbortController().signal;
+    for (let taken = 0; taken < LOOP_S * LOOP_FPS; taken++) {
+      gif.take();
+      await this.wait(1 / LOOP_FPS, until);
+    }
+    const file = await gif.file(1000 / LOOP_FPS);
+    if (file) this.#add({ kind: 'picture', file, name: fileName(label, 'gif'), original: null });
+  }
+
+  async #film(label: string, way: Way): Promise<void> {
+    const { camera, painting } = this.screen();
+    const both = composed(camera, painting, way, FILM_S);
+    try {
+      this.#clips.start({ [label]: both.stream });
+      await this.wait(FILM_S, new AbortController().signal);
+    } finally {
+      this.#clips.stop();
+      both.close();
+    }
   }
 
   async #shoot(mirror: boolean): Promise<void> {

@@ -19,10 +19,10 @@ export const ROUTES = {
   stylize: `${ROOT}/stylize`,
   videos: `${ROOT}/videos`,
   phone: `${ROOT}/phone`,
+  tokens: `${ROOT}/tokens`,
   whip: `${ROOT}/whip`,
   whep: `${ROOT}/whep`,
 };
-export const PHONE_QR = `${ROUTES.phone}.svg`;
 const STYLIZING = 'stylizing'; // the server's name for this state of a video
 
 /** Where a stream is published (WHIP, RFC 9725), and where it is viewed (WHEP). */
@@ -114,9 +114,26 @@ export async function deleteVideo(url: string): Promise<void> {
   await ask(url, { method: 'DELETE' });
 }
 
-/** `GET /phone`: an address of this page for a phone nearby; null: there is none. */
-export async function getPhoneUrl(): Promise<string | null> {
-  return (await (await ask(ROUTES.phone)).json()).url;
+/** `GET /phone`: an address of this page for a phone nearby, if there is one; for admins only. */
+export async function getPhone(): Promise<{ url: string | null; closed: boolean }> {
+  return (await ask(ROUTES.phone)).json();
+}
+
+/** `POST /phone`: an address that lets a phone publish, with its QR code as SVG. */
+export async function invitePhone(): Promise<{ id: string; url: string; qr: string }> {
+  return (await ask(ROUTES.phone, { method: 'POST' })).json();
+}
+
+/** `POST /tokens`: a token that may watch this stream and nothing else. */
+export async function inviteViewers(stream: string): Promise<{ id: string; token: string }> {
+  const headers = { 'Content-Type': 'application/json' };
+  const body = JSON.stringify({ stream, note: 'viewers' });
+  return (await ask(ROUTES.tokens, { method: 'POST', headers, body })).json();
+}
+
+/** `DELETE /tokens/{id}`: who came by this token comes no more. */
+export async function revoke(id: string): Promise<void> {
+  await ask(`${ROUTES.tokens}/${encodeURIComponent(id)}`, { method: 'DELETE' });
 }
 
 /** Addresses for others, on this origin: of the page, and of a stream. */
