@@ -57,6 +57,25 @@ SHEETS = (
     ("stage", "On a stage"),
     ("settings", "Settings and shortcuts"),
 )
+CAPTIONS = {
+    "idle": "Before Start: a painted face and a landscape, moving",
+    "live": "Live, the controls just used",
+    "quiet": "Live, the pointer at rest: the painting alone",
+    "divider": "Before and after, at the divider",
+    "look": "The look in painters' words",
+    "styles": "All styles on one's own picture",
+    "captures": "The last pictures and clips",
+    "send": "Where the stream can go",
+    "stage": "Sound, MIDI, a second window, a kiosk",
+    "settings": "Settings and shortcuts",
+    "stats": "The numbers",
+    "mixture": "Two styles mixed",
+    "photo-empty": "A photo, before it is chosen",
+    "photo": "A photo, painted and compared",
+    "film-empty": "A film, before it is chosen",
+    "film-chosen": "A film's first frame in several styles",
+    "film": "A film being painted",
+}
 CAMERA_FPS, CAMERA_FRAMES = 15, 45
 FRAMES, FRAME_MS, WIDTH = 56, 110, 560  # of the animation
 FRAME = """
@@ -199,13 +218,19 @@ def write_camera(path: Path, width: int, height: int, sway: float = 0.02) -> Pat
 
 def _index() -> None:
     """A page to leaf through all of them."""
-    names = sorted(path.name for path in SCREENSHOTS.glob("*.png"))
-    pictures = "".join(
-        f'<figure><img src="{html.escape(name)}" loading="lazy"><figcaption>'
-        f"{html.escape(name)}</figcaption></figure>"
-        for name in names
+    pictures = ""
+    for size in (f"{size}-{scheme}" for size in SIZES for scheme in SCHEMES):
+        found = sorted(SCREENSHOTS.glob(f"[0-9][0-9]-*-{size}.png"))
+        pictures += f"<h2>{size.replace('-', ', ')}</h2>" if found else ""
+        for path in found:
+            number, name = path.name.removesuffix(f"-{size}.png").split("-", 1)
+            caption = f"{int(number)}. {html.escape(CAPTIONS.get(name, name))}"
+            pictures += f'<figure><img src="{path.name}" alt="" loading="lazy">'
+            pictures += f"<figcaption>{caption}</figcaption></figure>"
+    style = (
+        "body{font:14px system-ui;background:#777;color:#fff}h2{clear:both}figure{margin:0 0 2em}"
+        "img{max-width:100%;max-height:85vh}"
     )
-    style = "body{font:14px system-ui;background:#888}img{max-width:100%;max-height:90vh}"
     text = f'<!doctype html><meta charset="utf-8"><style>{style}</style>{pictures}'
     (SCREENSHOTS / "index.html").write_text(text, encoding="utf-8")
 
