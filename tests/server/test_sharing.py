@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from streamer.server import tokens
-from streamer.server.access import Access
+from streamer.server.access import Access, Role
 from streamer.server.config import Config
 from streamer.server.tokens import Tokens
 from tests.support.http_world import HERE, World, error_of
@@ -52,7 +52,7 @@ async def test_a_phone_gets_an_address_of_its_own_never_the_admins(world: World)
 
 
 @pytest.mark.parametrize("role", ["watch", "publish"])
-async def test_only_an_admin_lets_others_in(world: World, role: tokens.Role) -> None:
+async def test_only_an_admin_lets_others_in(world: World, role: Role) -> None:
     _, text = tokens.add(role)
     async with client(world, text) as http:
         for method, path in (("POST", "/tokens"), ("POST", "/phone"), ("GET", "/phone")):
