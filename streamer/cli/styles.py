@@ -90,7 +90,7 @@ def show(
 
 @styles_app.command()
 def sheet(
-    picture: Path,
+    pictures: list[Path],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The .jpg or .png to write.")
     ] = _SHEET,
@@ -106,13 +106,15 @@ def sheet(
     columns: Annotated[int, typer.Option(min=1, max=20, help="Tiles in a row.")] = 4,
     width: Annotated[int, typer.Option(min=64, max=1920, help="Width of a tile in pixels.")] = 320,
 ) -> None:
-    """Write a contact sheet: one picture in every style.
+    """Write a contact sheet: one picture in every style, or several side by side.
 
     [bold]Examples[/bold]
 
     streamer styles sheet photo.jpg
 
     streamer styles sheet photo.jpg -s mosaic -s ember -o two.jpg
+
+    streamer styles sheet anna.jpg ben.jpg sea.jpg --columns 2 --width 640
     """
     from streamer.engine.stylizer import StylizerSpec
     from streamer.library.sheet import sheet as lay_out
@@ -121,19 +123,20 @@ def sheet(
 
     if output.suffix.lower() not in (".jpg", ".jpeg", ".png"):
         raise UsageError(f"{output} must end in .jpg or .png")
-    if not picture.is_file():
-        raise UsageError(f"no such file: {picture}")
+    for picture in pictures:
+        if not picture.is_file():
+            raise UsageError(f"no such file: {picture}")
     catalogue = Catalogue.load()
     names = [catalogue.check(name) for name in style or catalogue]
-    image = decode_photo(picture.read_bytes(), max_pixels=100_000_000)
+    images = [decode_photo(one.read_bytes(), max_pixels=100_000_000) for one in pictures]
     needed = dict.fromkeys(catalogue.find(name)[0] for name in names if name != NONE)
     stylizer = StylizerSpec("auto", models=tuple(needed)).load()
     console = Console()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        made = stylized(stylizer, image, names, width)
+        made = stylized(stylizer, images, names, width)
         tiles = list(progress.track(made, total=len(names)))
     try:
-        lay_out(tiles, names, min(columns, len(tiles))).save(output, quality=92)
+        lay_out(tiles, names, min(columns, len(tiles))).save(output, quality=85)
     except OSError as error:
         raise MediaError(f"cannot write {output}: {error.strerror or error}") from None
     print(f"wrote {output}, {len(names)} styles")

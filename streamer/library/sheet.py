@@ -1,4 +1,4 @@
-"""cli → **sheet**: a contact sheet, one image in every style with its name."""
+"""cli → **sheet**: a contact sheet, some pictures in every style with its name."""
 
 from collections.abc import Iterator, Sequence
 
@@ -13,29 +13,39 @@ from streamer.statistics import Orders
 
 GAP_PX = 8
 CAPTION_PX = 26
-ENLARGED = 2
+PAINTED_PX = 360  # high
 _PAPER, _INK = "#faf8f4", "#222222"
 
 
-def tile(image: Image, width_px: int) -> Image:
-    """The image at the width of one tile."""
-    height = max(16, round(image.height * width_px / image.width))
-    small = Pillow.fromarray(to_rgb(image)).resize((width_px, height), Pillow.Resampling.LANCZOS)
-    return from_rgb(np.asarray(small))
+def scaled(image: Image, width_px: int, height_px: int) -> Image:
+    """The image in another size; its shape is kept if that of the size is the same."""
+    size = (width_px, height_px)
+    resized = Pillow.fromarray(to_rgb(image)).resize(size, Pillow.Resampling.LANCZOS)
+    return from_rgb(np.asarray(resized))
 
 
 def stylized(
-    stylizer: Stylizer, image: Image, styles: Sequence[str], width_px: int
+    stylizer: Stylizer, images: Sequence[Image], styles: Sequence[str], width_px: int
 ) -> Iterator[Pixels]:
-    """The image as a live stream would show it, in tiles of that width.
+    """A tile of that width for each style: the images side by side, as live streams show them.
 
-    The networks see it larger than a tile, because strokes have a size in pixels.
+    The networks see them at 360 lines whatever the tile has, because strokes have a size in pixels.
     """
-    large = tile(image, ENLARGED * width_px)
-    live = Orders(0, {}, frozenset())
+    shapes = [image.width / image.height for image in images]
+    height_px = max(16, round(width_px / sum(shapes)))
+    edges_px = np.rint(np.cumsum([0, *shapes]) * width_px / sum(shapes)).astype(int)
+    widths_px = [max(16, int(width)) for width in np.diff(edges_px)]
+    large = [
+        scaled(image, max(16, round(PAINTED_PX * shape)), PAINTED_PX)
+        for image, shape in zip(images, shapes, strict=True)
+    ]
     for style in styles:
-        (made,) = stylizer.stylize_all([large], [Style(((style, 1.0),))], [live])
-        yield to_rgb(tile(made.image, width_px))
+        parts = []
+        for image, width in zip(large, widths_px, strict=True):
+            live = Orders(0, {}, frozenset())  # of a stream of its own
+            (made,) = stylizer.stylize_all([image], [Style(((style, 1.0),))], [live])
+            parts.append(to_rgb(scaled(made.image, width, height_px)))
+        yield np.concatenate(parts, axis=1)
 
 
 def sheet(tiles: Sequence[Pixels], captions: Sequence[str], columns: int) -> Pillow.Image:

@@ -1,4 +1,4 @@
-"""The contact sheet: one picture in every style."""
+"""The contact sheet: pictures in every style."""
 
 from pathlib import Path
 
@@ -46,11 +46,26 @@ def test_the_sheet_shows_only_what_was_asked_for(
         assert written.size == (2 * 72 + 8, 48 + 26 + 16)
 
 
+def test_several_pictures_stand_side_by_side(
+    tmp_path: Path, paintings: tuple[Path, Path], streamer: Command
+) -> None:
+    upright, output = tmp_path / "upright.png", tmp_path / "both.png"
+    Pillow.new("RGB", (90, 180), "white").save(upright)
+    words = ("--style", "none", "--style", "ember", "--width", 220)  # shapes 4:3 and 1:2
+    assert streamer("styles", "sheet", paintings[0], upright, "-o", output, *words)[0] == 0
+    with Pillow.open(output) as written:
+        assert written.size == (2 * 228 + 8, 120 + 26 + 16)
+        plain = np.asarray(written.convert("L"))[8:128, 8:228].astype(int)
+    assert plain[:, :150].std() > 8
+    assert plain[:, 170:].min() > 240, "the white one begins at 160, and touches no other"
+
+
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
         (("{picture}", "-o", "sheet.gif"), 2, "must end in .jpg or .png"),
         (("nowhere.jpg",), 2, "no such file: nowhere.jpg"),
+        (("{picture}", "nowhere.jpg"), 2, "no such file: nowhere.jpg"),
         (("{picture}", "--style", "vortex"), 2, "unknown style 'vortex'"),
         (("{picture}", "--style", "ember", "-o", "no/where.png"), 1, "cannot write no/where.png"),
         (("{letter}",), 1, "not a picture"),

@@ -102,7 +102,7 @@ def main() -> None:
             for size in chosen:
                 _size(playwright, server, size, Path(folder))
             if readme:
-                clip = _write_camera(Path(folder) / "readme.y4m", 1280, 720)
+                clip = write_camera(Path(folder) / "readme.y4m", 1280, 720)
                 with launch(playwright, *fake_camera(clip)) as browser:
                     _readme(browser, server)
         finally:
@@ -115,7 +115,7 @@ def _size(playwright: Playwright, server: Server, size: str, folder: Path) -> No
     """An upright phone has an upright camera."""
     upright = size == "390x844"
     width, height = (720, 1280) if upright else (1280, 720)
-    clip = _write_camera(folder / f"{size}.y4m", width, height)
+    clip = write_camera(folder / f"{size}.y4m", width, height)
     with launch(playwright, *fake_camera(clip)) as browser:
         for scheme in SCHEMES:
             _screens(browser, server, size, scheme, folder)
@@ -196,8 +196,8 @@ def _film_screens(page: Page, shoot: Shoot, folder: Path) -> None:
         button(page, "Cancel").click()  # else the server goes on painting it
 
 
-def _write_camera(path: Path, width: int, height: int) -> Path:
-    """A camera that sees the face, swaying a little."""
+def write_camera(path: Path, width: int, height: int, sway: float = 0.02) -> Path:
+    """A camera that sees the face, swaying by this share of the width."""
     with Picture.open(FACE) as picture:
         face = cv2.cvtColor(np.asarray(picture.convert("RGB")), cv2.COLOR_RGB2BGR)
     down, across = face.shape[:2]
@@ -206,7 +206,7 @@ def _write_camera(path: Path, width: int, height: int) -> Path:
         file.write(f"YUV4MPEG2 W{width} H{height} F{CAMERA_FPS}:1 Ip A1:1 C420\n".encode())
         for i in range(CAMERA_FRAMES):
             turn = 2 * np.pi * i / CAMERA_FRAMES
-            x = (width - scale * across) / 2 + 0.02 * width * np.sin(turn)
+            x = (width - scale * across) / 2 + sway * width * np.sin(turn)
             y = (height - scale * down) / 2
             move = np.array([[scale, 0, x], [0, scale, y]], np.float32)
             frame = cv2.warpAffine(

@@ -2,9 +2,9 @@
 
 import { goesOn, hangUp, sendOffer } from './api';
 import { Failure } from './failure';
+import { gathered } from './gathering';
 import { Watchdog } from './watchdog';
 
-const GATHERING_MS = 1000; // host candidates take a few ms; a STUN server that is away must not stall
 const FIRST_FRAME_MS = 15_000;
 const DISCONNECTED_MS = 3000; // a Wi-Fi that changes its access point is back by then
 const FROZEN_S = 5;
@@ -118,16 +118,6 @@ export class Connection {
       if (still && this.#resource && !(await goesOn(this.#resource))) this.lose();
     }, LOOK_MS);
   }
-}
-
-/** All candidates go into the offer, so that one request is enough. */
-function gathered(pc: RTCPeerConnection): Promise<void> {
-  return new Promise((resolve) => {
-    setTimeout(resolve, GATHERING_MS);
-    pc.addEventListener('icegatheringstatechange', () => {
-      if (pc.iceGatheringState === 'complete') resolve();
-    });
-  });
 }
 
 async function readStats(pc: RTCPeerConnection) {
