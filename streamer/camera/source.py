@@ -196,7 +196,7 @@ class CameraSource:
                 if paced and frame.time is not None:
                     self._stop.wait(pace.wait_s(frame.time, time.monotonic()))
                 shape = self._shape(frame, stream)
-                for (ready, shape_then), _, _ in deinterlacer.push(frame, shape, frame.pts):
+                for (ready, shape_then), _, _ in deinterlacer.push(frame, shape, frame.pts, 0):
                     yield self._upright(ready, shape_then)
 
     def _open(self) -> av.container.InputContainer:

@@ -91,7 +91,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         ),
     ] = "auto",
     hwaccel: Annotated[
-        Literal["none", "auto", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"],
+        Literal["none", "auto", "cuda", "nvenc", "vaapi", "qsv", "amf", "videotoolbox"],
         typer.Option(
             help="Hardware to decode and encode with; what it cannot do, software does.",
             rich_help_panel=_FILE,
@@ -100,6 +100,14 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     deinterlace: Annotated[
         bool, typer.Option(help="Deinterlace interlaced frames.", rich_help_panel=_FILE)
     ] = True,
+    fields: Annotated[
+        bool,
+        typer.Option(
+            "--fields",
+            help="Deinterlace to a frame for each field: twice the frames, smoother motion.",
+            rich_help_panel=_FILE,
+        ),
+    ] = False,
     preview: Annotated[
         Path | None,
         typer.Option(
@@ -183,6 +191,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         encoder=encoder,
         hwaccel=hwaccel,
         deinterlace=deinterlace,
+        fields=fields,
         overwrite=overwrite,
         resume=resume,
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations  # Packet takes type arguments in its stub only
 
+import contextlib
+import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -24,8 +26,9 @@ from streamer.files.animation import video_of
 # Formats that hold their own media. Playlists (HLS, concat, DASH) are not among them: a file
 # from a stranger must not make us open other files or addresses.
 DEMUXERS: Final = (
-    "aac,ac3,aiff,apng,asf,av1,avi,dv,flac,flv,gif,h261,h263,h264,hevc,ivf,m4v,matroska,mov,mp3,"
-    "mpeg,mpegts,mpegvideo,mxf,nut,obu,ogg,rm,swf,vc1,w64,wav,webm,wtv,yuv4mpegpipe"
+    "aac,ac3,aiff,apng,asf,av1,avi,cavsvideo,dirac,dv,flac,flic,flv,gif,gxf,h261,h263,h264,hevc,"
+    "ivf,m4v,matroska,mjpeg,mov,mp3,mpeg,mpegts,mpegvideo,mxf,nut,nuv,obu,ogg,pva,rm,smjpeg,swf,"
+    "vc1,vvc,w64,wav,webm,wtv,yuv4mpegpipe"
 )
 MAX_PIXELS: Final = 1 << 27  # 16384x8192; more is a damaged or hostile header
 MAX_FAILURES: Final = 100  # in a row: beyond that, nothing more will come
@@ -71,6 +74,17 @@ class VideoInfo:
     aspect: Fraction | None  # of one sample
     rotation: int  # in degrees, anticlockwise
     display_matrix: tuple[int, ...] | None  # nine fixed-point numbers
+    ticks: int = 1  # of `time_base` in one of the file; 2: each field becomes a frame
+
+    def by_fields(self) -> VideoInfo:
+        """The video with a frame for each field; its ticks are halved, so that both have a time."""
+        return replace(
+            self,
+            time_base=self.time_base / 2,
+            rate=self.rate * 2,
+            frames=self.frames * 2,
+            ticks=2,
+        )
 
 
 def open_video(path: Path, device: str | None = None, *, fall_back: bool = True) -> InputContainer:
@@ -88,8 +102,26 @@ def open_video(path: Path, device: str | None = None, *, fall_back: bool = True)
             metadata_errors="replace",
             hwaccel=HWAccel(device, allow_software_fallback=fall_back) if device else None,
         )
+    except av.ArgumentError as error:  # the whitelist's
+        raise MediaError(f"{path}: videos of this format are not read") from error
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise MediaError(f"{path}: {reason(error)}") from error
+        why = "its index (moov) is missing: the recording was cut off, or not copied whole"
+        raise MediaError(f"{path}: {why if _is_cut_off(path) else reason(error)}") from error
+
+
+def _is_cut_off(path: Path) -> bool:
+    """Whether this is an MP4 or MOV without the box that is written when a recording ends."""
+    kinds: list[bytes] = []
+    with contextlib.suppress(OSError, OverflowError), path.open("rb") as file:
+        while len(kinds) < 1000 and len(head := file.read(8)) == 8:
+            size, kind = int.from_bytes(head[:4]), head[4:]
+            if size == 1:
+                size = int.from_bytes(file.read(8)) - 8
+            kinds.append(kind)
+            if size < 8:
+                break
+            file.seek(size - 8, os.SEEK_CUR)
+    return kinds[:1] == [b"ftyp"] and b"moov" not in kinds
 
 
 def reason(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from streamer.files.trim import TimeRange
 from streamer.frame import Image
 
 Timed = tuple[tuple[VideoFrame, Shape], int | None, int]  # with pts and duration
-BWDIF = "mode=send_frame:parity=auto:deint=interlaced"
+BWDIF = "mode={}:parity=auto:deint=interlaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +51,10 @@ class Decoder:
         self._video = video
         self._trim = trim
         self._shift = trim.shift(video.time_base)
+        self._step = max(1, round(1 / (video.rate * video.time_base)))
         self._after = after
         self._device = device
-        self._deinterlacer = Deinterlacer() if deinterlace else None
+        self._deinterlacer = Deinterlacer(fields=video.ticks > 1) if deinterlace else None
         aspect = video.aspect or Fraction(1)
         shape = Shape(video.width, video.height, aspect, video.rotation, output_colors(video))
         self._to_image = ToImage(shape, video.peak_nits)
@@ -75,8 +76,7 @@ class Decoder:
             raise MediaError(f"{self._video.path}: {reason(error)}") from error
 
     def _wanted(self) -> Iterator[DecodedFrame]:
-        step = max(1, round(1 / (self._video.rate * self._video.time_base)))
-        for (frame, shape), pts, duration in growing(self._progressive(), step):
+        for (frame, shape), pts, duration in growing(self._progressive(), self._step):
             if self._trim.is_after(pts, self._video.time_base):
                 return
             if not self._is_skipped(pts):
@@ -88,13 +88,15 @@ class Decoder:
         return self._trim.is_before(pts, self._video.time_base)
 
     def _progressive(self) -> Iterator[Timed]:
-        best_effort = BestEffort()
+        best_effort, ticks = BestEffort(), self._video.ticks
         for frame, shape in self._decoded():
             pts = best_effort(frame.pts, frame.dts)
+            pts = None if pts is None else pts * ticks
+            duration = frame.duration * ticks or (self._step * ticks if ticks > 1 else 0)
             if self._deinterlacer is None:
-                yield (frame, shape), pts, frame.duration
+                yield (frame, shape), pts, duration
             else:
-                yield from self._deinterlacer.push(frame, shape, pts)
+                yield from self._deinterlacer.push(frame, shape, pts, duration)
         if self._deinterlacer is not None:
             yield from self._deinterlacer.flush()
 
@@ -111,10 +113,10 @@ class Decoder:
                 return
 
     def _first_wanted(self) -> int | None:
-        """Decoding begins at this pts, or at a keyframe before it."""
-        if self._after is not None:
-            return self._after + self._shift
-        return self._shift if self._trim.start_s is not None else None
+        """Decoding begins at this pts of the file, or at a keyframe before it."""
+        if self._after is None and self._trim.start_s is None:
+            return None
+        return ((self._after or 0) + self._shift) // self._video.ticks
 
     def _from(
         self, container: InputContainer, seek_to: int | None
@@ -128,7 +130,7 @@ class Decoder:
             packets = from_keyframe(packets, seek_to)
         elif seek_to is not None:
             try:
-                start = round(clock.start_s / self._video.time_base)
+                start = round(clock.start_s / (self._video.time_base * self._video.ticks))
                 container.seek(seek_to + start, stream=stream)
             except av.FFmpegError:
                 return  # no index at all
@@ -144,29 +146,39 @@ class Decoder:
 
 
 class Deinterlacer:
-    """One progressive frame for each interlaced one; progressive ones pass untouched.
+    """One progressive frame for each interlaced one, or with `fields` for each of its fields.
+
+    Progressive ones pass untouched.
 
     bwdif looks one frame ahead and doubles the time base: times and shapes are kept aside.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fields: bool = False) -> None:
+        self._fields = fields
         self.at_work = False  # an interlaced frame was found
         self._graph: Graph | None = None
         self._key: tuple[object, ...] = ()
         self._kept: deque[tuple[Shape, int | None, int]] = deque()
 
-    def push(self, frame: VideoFrame, shape: Shape, pts: int | None) -> Iterator[Timed]:
+    def push(
+        self, frame: VideoFrame, shape: Shape, pts: int | None, duration: int
+    ) -> Iterator[Timed]:
         """Frames that are ready once this one is known."""
         key = (frame.width, frame.height, frame.format.name, frame.colorspace, frame.color_range)
         if self._graph is not None and key != self._key:
             yield from self.flush()
         if self._graph is None:
             if not frame.interlaced_frame:
-                yield (frame, shape), pts, frame.duration
+                yield (frame, shape), pts, duration
                 return
             self.at_work = True
-            self._graph, self._key = graph_of(frame, ("bwdif", BWDIF)), key
-        self._kept.append((shape, pts, frame.duration))
+            mode = "send_field" if self._fields else "send_frame"
+            self._graph, self._key = graph_of(frame, ("bwdif", BWDIF.format(mode))), key
+        if self._fields and frame.interlaced_frame:
+            half = duration // 2
+            self._kept.append((shape, pts, half))
+            pts, duration = None if pts is None else pts + half, duration - half
+        self._kept.append((shape, pts, duration))
         self._graph.vpush(frame)
         yield from self._pull()
 

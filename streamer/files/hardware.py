@@ -20,10 +20,8 @@ DEVICES: Final = {
 
 
 def kinds(hwaccel: str) -> tuple[str, ...]:
-    """The kinds of hardware to try for `none`, `auto` or one of DEVICES."""
-    if hwaccel == "none":
-        return ()
-    return tuple(DEVICES) if hwaccel == "auto" else (hwaccel,)
+    """The kinds of hardware to try for `none`, `auto` or either name of one of DEVICES."""
+    return tuple(kind for kind, device in DEVICES.items() if hwaccel in ("auto", kind, device))
 
 
 def decoding_device(path: Path, hwaccel: str) -> str | None:

@@ -21,11 +21,18 @@ PHOTOS: Final = {
     **dict.fromkeys((".heic", ".heif", ".hif"), ".jpg"),
     ".bmp": ".png",
 }
+_MKV: Final = (
+    ".264", ".265", ".amv", ".apng", ".asf", ".avi", ".divx", ".dv", ".dvr-ms", ".flc",
+    ".fli", ".flv", ".gxf", ".h264", ".h265", ".hevc", ".ivf", ".m1v", ".m2p", ".m2t",
+    ".m2v", ".mjpeg", ".mjpg", ".mod", ".mpe", ".mpeg", ".mpg", ".mxf", ".nut", ".obu",
+    ".ogm", ".ogv", ".pva", ".rm", ".rmvb", ".swf", ".tod", ".tp", ".trp", ".vob", ".vro",
+    ".wmv", ".wtv", ".xvid", ".y4m",
+)  # fmt: skip
 KEPT: Final = frozenset({".mp4", ".m4v", ".mov", ".mkv", ".webm", ".ts", ".m2ts", ".mts"})
 CHANGED: Final = {
-    **dict.fromkeys((".gif", ".3gp"), ".mp4"),
-    **dict.fromkeys((".asf", ".avi", ".dv", ".flv", ".mpg", ".mpeg"), ".mkv"),
-    **dict.fromkeys((".mxf", ".ogv", ".vob", ".wmv"), ".mkv"),
+    **dict.fromkeys((".3g2", ".3gp", ".f4v", ".gif"), ".mp4"),
+    **dict.fromkeys(_MKV, ".mkv"),
+    ".qt": ".mov",
 }
 PIPE: Final = "-"
 NAME_BYTES: Final = 255  # of a file name, on most file systems

@@ -36,6 +36,7 @@ class TranscodeOptions:
     hwaccel: str = "none"
     crf: int | None = None
     deinterlace: bool = True
+    fields: bool = False
     overwrite: bool = False
     resume: bool = False
 
@@ -66,7 +67,9 @@ def prepare(source: Path, target: Path, options: TranscodeOptions) -> TranscodeJ
     """Check all that can be known before the first frame. Raises StreamerError."""
     _check_paths(source, target, options.overwrite)
     target_format = format_of(target)
-    video = probe(source)
+    if options.fields and not options.deinterlace:
+        raise UsageError("--fields makes frames by deinterlacing: leave out --no-deinterlace")
+    video = probe(source).by_fields() if options.fields else probe(source)
     codec = options.codec or ("vp9" if target_format == "webm" else "h264")
     device = hardware.decoding_device(source, options.hwaccel)
     encoding = choose(video, codec, options.encoder, options.crf, hardware.kinds(options.hwaccel))
@@ -148,6 +151,7 @@ def fingerprint(job: TranscodeJob) -> dict[str, object]:
         "start": str(options.start_s),
         "end": str(options.end_s),
         "deinterlace": options.deinterlace,
+        "fields": options.fields,
         "encoder": [encoding.encoder, *(list(option) for option in encoding.options)],
         "segment": FRAMES,
         "PyAV": VERSION,

@@ -99,6 +99,7 @@ class MuxPlan:
         copier = Copier(source, out, self.tracks, self.trim)
         out.set_chapters(self._chapters(source))
         out.metadata.update(carried_metadata(source.metadata))
+        out.start_encoding()  # from here on, streams have the ticks that their format gives them
         return video, copier
 
     def _add_video(

@@ -8,6 +8,8 @@ import av
 import numpy as np
 import pytest
 
+from streamer.errors import UsageError
+from streamer.files.job import prepare
 from tests.support.video_clips import Clip, luma, numbers, write_clip
 from tests.support.video_runs import run, times, wanted
 
@@ -88,3 +90,36 @@ async def test_fields_in_parts_only(tmp_path: Path) -> None:
     near = np.mean([np.abs(np.diff(rows, axis=0)).mean() for rows in lower])
     far = np.mean([np.abs(rows[2:] - rows[:-2]).mean() for rows in lower])
     assert near - far < 10
+
+
+@pytest.mark.parametrize(("suffix", "start_s"), [("avi", None), ("ts", None), ("ts", Fraction(1))])
+async def test_each_field_becomes_a_frame_when_asked(
+    suffix: str, start_s: Fraction | None, tmp_path: Path
+) -> None:
+    """Every 25th of 50 fields a second flashes: by turns the first and the second of a frame."""
+    source, target = tmp_path / f"in.{suffix}", tmp_path / "out.mp4"
+    with av.open(str(source), "w") as out:
+        stream = out.add_stream("libx264", 25, options=FIELDS)
+        stream.width, stream.height = 160, 96
+        for number in range(75):
+            both = 2 * number + 1, 2 * number  # PyAV's frames say that the lower field is first
+            rows = [220 if field % 25 == 12 else 40 for field in both]
+            luma_rows = np.tile(np.array(rows, np.uint8), 48)
+            frame = av.VideoFrame.from_ndarray(
+                np.repeat(luma_rows[:, None], 160, axis=1), "gray"
+            ).reformat(format="yuv420p")
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    skipped = 0 if start_s is None else 50
+    result = await run(wanted(source, target, fields=True, start_s=start_s))
+    assert result.frames == 150 - skipped
+    bright = [number for number, frame in enumerate(frames(target)) if luma(frame).mean() > 120]
+    assert bright == [field - skipped for field in range(12, 150, 25) if field >= skipped]
+    steps = {b - a for a, b in zip(times(target), times(target)[1:], strict=False)}
+    assert steps == {Fraction(1, 50)}
+
+
+def test_fields_are_made_by_deinterlacing(tmp_path: Path) -> None:
+    one = wanted(write_clip(tmp_path / "in.ts", PLAIN), tmp_path / "out.mp4")
+    with pytest.raises(UsageError, match="leave out --no-deinterlace"):
+        prepare(one.source, one.target, replace(one.options, fields=True, deinterlace=False))

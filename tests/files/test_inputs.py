@@ -42,6 +42,8 @@ def test_anything_else_is_no_time(text: str) -> None:
         ("a/in.MKV", "a/in.mosaic.MKV"),
         ("in.avi", "in.mosaic.mkv"),
         ("in.gif", "in.mosaic.mp4"),
+        ("in.MOD", "in.mosaic.mkv"),
+        ("in.qt", "in.mosaic.mov"),
         ("in.jpg", "in.mosaic.jpg"),
         ("in", "in.mosaic.mkv"),
     ],
@@ -75,6 +77,7 @@ def test_a_folder_gives_what_it_holds_but_not_what_we_made(tmp_path: Path) -> No
     album = files(
         tmp_path, "b.mp4", "a.jpg", "notes.txt", ".hidden.mp4", "b.mosaic.mp4", "b.candy.mp4",
         "a.mosaic+old-oil-v2.jpg", "c.mosaic.mp4", "b.part2.mp4", "deep/er/d.HEIC", ".git/x.jpg",
+        "e.m2v", "f.rmvb", "g.Y4M", "h.3g2",
     )  # fmt: skip
     (tmp_path / "folder.mp4").mkdir()
     assert made(album) == {
@@ -83,6 +86,10 @@ def test_a_folder_gives_what_it_holds_but_not_what_we_made(tmp_path: Path) -> No
         "b.part2.mp4": "b.part2.mosaic.mp4",
         "c.mosaic.mp4": "c.mosaic.mosaic.mp4",
         "deep/er/d.HEIC": "deep/er/d.mosaic.jpg",
+        "e.m2v": "e.mosaic.mkv",
+        "f.rmvb": "f.mosaic.mkv",
+        "g.Y4M": "g.mosaic.mkv",
+        "h.3g2": "h.mosaic.mp4",
     }
 
 

@@ -1,6 +1,7 @@
 """Streams beside the stylized one: kept, converted or left out, and known before any work."""
 
 import itertools
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -122,3 +123,30 @@ async def test_sound_whose_times_are_repeated_follows_on(codec: str, tmp_path: P
     sound = next(s for s in read_back(tmp_path / "out.mp4") if s.kind == "audio")
     gaps = [b - a for a, b in itertools.pairwise(sound.times) if a is not None and b is not None]
     assert min(gaps) > 0.01
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov"])
+async def test_packets_shorter_than_a_tick_do_not_push_each_other_later(
+    suffix: str, tmp_path: Path
+) -> None:
+    """As TrueHD's are in Matroska: 0.83 ms each, in ticks of 1 ms."""
+    source = write(tmp_path / "a.mkv", 4, codecs=("libx264", "pcm_s16le"))
+    split, target, samples = tmp_path / "in.mkv", tmp_path / f"out{suffix}", 0
+    with av.open(str(source)) as old, av.open(str(split), "w") as new:
+        streams = [new.add_stream_from_template(stream) for stream in old.streams]
+        for packet in old.demux():
+            parts, data = [packet], bytes(packet)
+            if packet.stream.type == "audio":
+                parts = [av.Packet(data[i : i + 160]) for i in range(0, len(data), 160)]
+            for part in parts if packet.size else ():
+                if packet.stream.type == "audio":
+                    part.time_base, part.pts = Fraction(1, 1000), samples // 48
+                    part.dts = part.pts
+                    samples += 40
+                part.stream = streams[packet.stream_index]
+                new.mux(part)
+    result = await run(wanted(split, target))
+    assert not any("damaged" in note for note in result.notes), result.notes
+    sound = next(s for s in read_back(target) if s.kind == "audio")
+    last = sound.times[-1]
+    assert last is not None and abs(last - 4) < 0.02
