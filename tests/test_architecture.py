@@ -80,6 +80,7 @@ OWNED = {
     ("camera/run", "_read_lines"): "says itself what is wrong with a line",
     ("camera/source", "__init__"): "a thread that catches everything, tells it and tries again",
     ("camera/source", "_on_loop"): "puts a frame, or prints",
+    ("camera/source", "ahead"): "a thread that catches everything; who takes its packets raises it",
     ("camera/virtual", "__init__"): "a thread whose failure `send` raises",
     ("diagnostics/measure", "speed"): "gathered before it returns",
     ("ending", "_attend"): "sets an event",

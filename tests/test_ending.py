@@ -7,7 +7,10 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
+
+from tests.support.waiting import eventually_sync
 
 HEAD = """
 import asyncio, signal, sys, time
@@ -119,8 +122,15 @@ except ending.Stopped as stopped:
 """
     code_, out, errors = told(code, tmp_path, signal.SIGTERM)
     assert (code_, errors) == (128 + signal.SIGTERM, "")
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(out), 0)
+    eventually_sync(lambda: is_gone(int(out)))
+
+
+def is_gone(pid: int) -> bool:
+    """Whether or not somebody has asked how it ended."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
 
 
 def test_an_event_loop_that_stands_still_ends_the_program_with_a_line(tmp_path: Path) -> None:

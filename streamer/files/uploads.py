@@ -159,14 +159,16 @@ class VideoJobs:
         try:
             async with self._turn:
                 job.state = "stylizing"
-                await self._stylize(job)
+                try:
+                    await self._stylize(job)
+                finally:
+                    await asyncio.to_thread(job.source.unlink, missing_ok=True)
             job.state = "done"
         except StreamerError as error:
             job.state, job.message = "failed", _public(job, str(error))
         except Exception:
             log.exception("video %s failed", job.id[:6])
             job.state, job.message = "failed", "internal error; see the server log"
-        await asyncio.to_thread(job.source.unlink, missing_ok=True)
 
     async def _stylize(self, job: VideoJob) -> None:
         def report(progress: Progress) -> None:

@@ -67,7 +67,7 @@ class Flow:
         self.live = live
         self.window = window
         self.lost = 0
-        self.in_workers = 0  # frames that workers hold
+        self.in_workers = 0  # frames that workers hold, or have a slot for
         self.spent_s = 0.0  # workers' time, by which the ring shares them out
         self.closed = False
         self._reserve = reserve
@@ -103,6 +103,7 @@ class Flow:
         flow usually take.
         """
         cost_s = statistics.median(self._services) if self._services else 0.0
+        self.in_workers += 1
         self.spent_s = start_s + cost_s * (1.0 if self.live else FILE_SHARE)
 
     async def submit(self, take: Callable[[], Frame]) -> int:
@@ -115,11 +116,11 @@ class Flow:
         try:
             frame = take()
         except BaseException:
+            self.in_workers -= 1
             worker.release()
             raise
         accepted = InFlight(self, self._next_seq, frame)
         self._next_seq += 1
-        self.in_workers += 1
         self._update()
         worker.send(accepted)
         return accepted.seq

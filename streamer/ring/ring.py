@@ -75,7 +75,7 @@ class Ring:
         """A flow for one stream; `live` gives up frames instead of waiting for them."""
         slots = len(self._handles) * self._depth
         flow = Flow(live=live, window=window or max(16, 4 * slots), reserve=self._reserve)
-        self._flows = {flow for flow in self._flows if not flow.closed} | {flow}
+        self._flows = {one for one in self._flows if not one.closed or one.in_workers} | {flow}
         return flow
 
     async def stylize(self, image: Image, style: Style, height_px: int | None = None) -> Image:
@@ -149,6 +149,7 @@ class Ring:
             return await reserved
         except asyncio.CancelledError:
             if reserved.done() and not reserved.cancelled() and not reserved.exception():
+                flow.in_workers -= 1
                 reserved.result().release()
             raise
 
@@ -194,9 +195,20 @@ class Ring:
         return chosen
 
     def _fit(self) -> list[tuple[Flow, asyncio.Future[WorkerHandle]]]:
-        """Of those that wait, who could take a worker now."""
+        """Of those that wait, who could take a worker now.
+
+        While a stream is live, the rest leaves it one worker: one large photo takes as long as
+        many frames, and several would stop the stream.
+        """
         self._waiting = deque(one for one in self._waiting if not one[1].done())
-        return [one for one in self._waiting if not one[0].live or one[0].in_workers < len(self)]
+        live = any(flow.live and not flow.closed for flow in self._flows)
+        rest = self._depth * max(1, len(self) - live)
+        rest -= sum(flow.in_workers for flow in self._flows if not flow.live)
+        return [
+            one
+            for one in self._waiting
+            if (one[0].in_workers < len(self) if one[0].live else rest > 0)
+        ]
 
     # --- frames out: what worker handles report ----------------------------------------------
 
@@ -206,6 +218,7 @@ class Ring:
         if frame.flow.live or (by is not None and frame.tries < MAX_TRIES):
             self.resend(frame)
         else:
+            frame.flow.in_workers -= 1
             frame.flow.fail(error)
 
     def resend(self, frame: InFlight) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -579,6 +580,30 @@ async def test_streams_share_the_workers_by_time_and_live_ones_go_before_files()
         assert dear.in_flight + cheap.in_flight - began <= 25  # one for each, were they alike
         for task in floods:
             task.cancel()
+
+
+async def test_photos_leave_a_worker_to_a_live_stream() -> None:
+    release = threading.Event()
+
+    def work(image: Image) -> Image:
+        if image.data[0] > 100:
+            release.wait(10)
+        return image
+
+    async with Ring(lambda: ThreadWorkers(2, work)) as one:
+        live = one.open(live=True)
+        photos = [asyncio.create_task(one.stylize(numbered(n).image, Style())) for n in (101, 102)]
+        for number in range(20):
+            assert (await through(live, numbered(number))).frame is not None
+        assert [photo.done() for photo in photos] == [False, False]
+        release.set()
+        await asyncio.gather(*photos)
+        live.close()
+        release.clear()  # without a stream they have both
+        photos = [asyncio.create_task(one.stylize(numbered(n).image, Style())) for n in (101, 102)]
+        await eventually(lambda: [handle["state"] for handle in one.stats()] == ["busy"] * 2)
+        release.set()
+        await asyncio.gather(*photos)
 
 
 def test_memory_for_a_large_photo_is_given_back() -> None:
