@@ -244,6 +244,8 @@ def _readme(browser: Browser, server: Server) -> None:
         _thumbnails(page)
         _live(page)
         page.get_by_role("slider", name="Divider").fill("36")
+        page.mouse.move(640, 300)  # the controls are there, and do not fade
+        page.wait_for_timeout(600)
         picture = Picture.open(io.BytesIO(page.screenshot())).convert("RGB")
         picture.save(DOCS / "page.webp", quality=82, method=6)
     with page_at(browser, url, size) as page:
