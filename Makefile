@@ -39,7 +39,7 @@ endif
 # What waits for processes and pages and not for the clock runs several at a time. Exit code 5:
 # ARGS chose none of it.
 PARALLEL := -n auto --dist loadfile
-COMMANDS := $(patsubst %,tests/e2e/test_%.py,bench docs doctor examples file flake library nothing_phones_home \
+COMMANDS := $(patsubst %,tests/e2e/test_%.py,bench bench_command docs examples file flake library \
 	operations own_styles package page_reloads page_sizes serve)
 
 PURE := intake reorder pacer governor fade stats

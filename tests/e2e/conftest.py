@@ -1,7 +1,11 @@
 """A server for each test, and for the tests of the page a server and browser for each module."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Playwright, sync_playwright
@@ -49,3 +53,17 @@ def playwright() -> Iterator[Playwright]:
 def chromium(playwright: Playwright, clip: Path) -> Iterator[Browser]:
     with launch(playwright, *fake_camera(clip)) as browser:
         yield browser
+
+
+@pytest.fixture
+def streamer(tmp_path: Path) -> Any:
+    """Runs the command line with a data folder of its own."""
+    own = {**os.environ, "STREAMER_DATA_DIR": str(tmp_path / "data")}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "streamer", *arguments]
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=300, env=own, check=False
+        )
+
+    return run

@@ -106,12 +106,15 @@ def test_modules_that_are_named_exist(document: str) -> None:
     assert not [name for name in named if not any(list(f.glob(name)) for f in folders)]
 
 
+PICTURES = ("photo.jpg", "painting.jpg", "anna.jpg", "ben.jpg", "sea.jpg")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the documents take for granted: a film, a photo, a painting, a certificate."""
     folder = tmp_path_factory.mktemp("docs")
     certificate(folder)
-    for seed, name in enumerate(("photo.jpg", "painting.jpg")):
+    for seed, name in enumerate(PICTURES):
         Image.fromarray(smooth_rgb(160, 96, seed)).save(folder / name)
     (folder / "album").mkdir()
     for name in ("in.mp4", "holiday.mp4", "album/clip.mp4"):
