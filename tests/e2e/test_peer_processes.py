@@ -99,6 +99,7 @@ def test_the_page_comes_back_by_itself(chromium: Browser, tmp_path: Path) -> Non
         button(page, "Start camera").click()
         expect_state(page, "live")
         frames_seen(page, at_least=5)
+        eventually_sync(lambda: len(server.streams()) == 1)  # each process reports twice a second
         (first,) = server.streams()
         told = httpx.get(f"{server.url}/stats").json()
         (stream,) = told["streams"].values()
