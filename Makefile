@@ -87,7 +87,7 @@ licences: $(VENV)/run.stamp ## list the licence of every package that streamer n
 	@$(BIN)/python packages.py licences $(ARGS)
 
 fuzz: $(VENV)/test.stamp ## every parser on generated input; EXAMPLES=500 for minutes
-	STREAMER_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -m hypothesis --ignore=tests/e2e $(ARGS)
+	STREAMER_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -n auto -m hypothesis --ignore=tests/e2e $(ARGS)
 
 audit: $(VENV)/test.stamp ## known vulnerabilities of the locked packages; none when nobody answers
 	@mkdir -p .cache && rm -f .cache/pip.json .cache/npm.json

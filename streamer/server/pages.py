@@ -4,6 +4,7 @@ They load nothing from other servers. Texts are compressed once, when the server
 hash in its name is kept by browsers for a year, all else is asked for again by its ETag.
 """
 
+import functools
 import gzip
 import hashlib
 import mimetypes
@@ -94,7 +95,7 @@ def _add_text(app: FastAPI, route: str, text: str, media_type: str) -> None:
 
 
 def _add_packed(app: FastAPI, route: str, data: bytes, media_type: str, cache: str) -> None:
-    packed = gzip.compress(data, mtime=0)
+    packed = _packed(data)
     tag = f'"{hashlib.sha256(data).hexdigest()[:16]}"'
     headers = {"Cache-Control": cache, "ETag": tag, "Vary": "Accept-Encoding"}
 
@@ -106,3 +107,9 @@ def _add_packed(app: FastAPI, route: str, data: bytes, media_type: str, cache: s
         return Response(data, 200, headers, media_type)
 
     app.add_api_route(route, page, methods=["GET", "HEAD"], include_in_schema=False)
+
+
+@functools.cache
+def _packed(data: bytes) -> bytes:
+    """Compressed once, however many applications a process makes: tests make thousands."""
+    return gzip.compress(data, mtime=0)
