@@ -106,6 +106,11 @@ class Flow:
         self.in_workers += 1
         self.spent_s = start_s + cost_s * (1.0 if self.live else FILE_SHARE)
 
+    def give_back(self, worker: Slot) -> None:
+        """The slot that was reserved is not used."""
+        self.in_workers -= 1
+        worker.release()
+
     async def submit(self, take: Callable[[], Frame]) -> int:
         """Wait for the window and for a worker, then take a frame, number it and send it there.
 
@@ -116,8 +121,7 @@ class Flow:
         try:
             frame = take()
         except BaseException:
-            self.in_workers -= 1
-            worker.release()
+            self.give_back(worker)
             raise
         accepted = InFlight(self, self._next_seq, frame)
         self._next_seq += 1

@@ -149,8 +149,7 @@ class Ring:
             return await reserved
         except asyncio.CancelledError:
             if reserved.done() and not reserved.cancelled() and not reserved.exception():
-                flow.in_workers -= 1
-                reserved.result().release()
+                flow.give_back(reserved.result())
             raise
 
     def share_out(self) -> None:
@@ -201,6 +200,8 @@ class Ring:
         many frames, and several would stop the stream.
         """
         self._waiting = deque(one for one in self._waiting if not one[1].done())
+        if not self._waiting:
+            return []
         live = any(flow.live and not flow.closed for flow in self._flows)
         rest = self._depth * max(1, len(self) - live)
         rest -= sum(flow.in_workers for flow in self._flows if not flow.live)

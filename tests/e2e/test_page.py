@@ -24,6 +24,7 @@ from tests.support.browser import (
     faults,
     frames_seen,
     page_at,
+    server_with,
     shoot,
 )
 from tests.support.clips import read_number
@@ -260,50 +261,48 @@ def test_a_painting_becomes_a_style(chromium: Browser, tmp_path: Path) -> None:
     painting = tmp_path / "Starry Night.png"
     Picture.effect_noise((300, 200), 90).convert("RGB").save(painting)
     environment = {**os.environ, "STREAMER_DATA_DIR": str(tmp_path / "data")}
-    server = Server(tmp_path / "out", "--workers", "1", environment=environment)
-    try:
-        server.wait_until_ready()
-        with page_at(chromium, f"{server.url}/?style=none") as page:
-            expect(page.locator("[data-style]").first).to_be_visible(timeout=LIVE_MS)
-            go_live(page)
-            own = page.get_by_role("button", name="Your own style…")
-            with page.expect_file_chooser() as chooser:
-                own.press("Enter")
-            chooser.value.set_files(painting)
-            card = page.get_by_role("radio", name="Starry night")
-            expect(card).to_be_checked(timeout=LIVE_MS)
-            eventually_sync(lambda: look(server)["style"] == {"starry-night": 1.0})
-            expect(page.locator("[data-style=starry-night] img")).to_be_visible(timeout=LIVE_MS)
-            eventually_sync(lambda: len(frames_seen(page, 3)) >= 3)
-            shoot(page, "own-style")
-            assert faults(page) == []
+    with (
+        server_with(tmp_path, "--workers", "1", environment=environment) as server,
+        page_at(chromium, f"{server.url}/?style=none") as page,
+    ):
+        expect(page.locator("[data-style]").first).to_be_visible(timeout=LIVE_MS)
+        go_live(page)
+        own = page.get_by_role("button", name="Your own style…")
+        with page.expect_file_chooser() as chooser:
+            own.press("Enter")
+        chooser.value.set_files(painting)
+        card = page.get_by_role("radio", name="Starry night")
+        expect(card).to_be_checked(timeout=LIVE_MS)
+        eventually_sync(lambda: look(server)["style"] == {"starry-night": 1.0})
+        expect(page.locator("[data-style=starry-night] img")).to_be_visible(timeout=LIVE_MS)
+        eventually_sync(lambda: len(frames_seen(page, 3)) >= 3)
+        shoot(page, "own-style")
+        assert faults(page) == []
 
-            with page.expect_file_chooser() as chooser:
-                own.click()
-            chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": b"none"})
-            expect(page.get_by_role("alert")).to_contain_text("this is not a picture")
-            expect(own).to_be_enabled()
-            shoot(page, "own-style-refused")
-            assert faults(page) == []
+        with page.expect_file_chooser() as chooser:
+            own.click()
+        chooser.value.set_files({"name": "a.png", "mimeType": "image/png", "buffer": b"none"})
+        expect(page.get_by_role("alert")).to_contain_text("this is not a picture")
+        expect(own).to_be_enabled()
+        shoot(page, "own-style-refused")
+        assert faults(page) == []
 
-            button(page, "All styles").click()
-            page.get_by_role("searchbox").fill("night")
-            button(page, "Rename Starry night").click()
-            name = page.get_by_role("textbox", name="New name")
-            name.fill("Over the Rhône")
-            name.press("Enter")
-            mine = page.get_by_role("region", name="All styles")
-            expect(mine.get_by_role("radio", name="Over the Rhône")).to_be_visible()
-            assert faults(page) == []
-            with page.expect_download() as saved:
-                page.get_by_role("link", name="Export Over the Rhône").click()
-            assert saved.value.suggested_filename == "starry-night.onnx"
-            button(page, "Remove Over the Rhône").click()
-            button(page, "Really remove Over the Rhône?").click()
-            expect(page.locator("[data-style=starry-night]")).to_have_count(0)
-            eventually_sync(lambda: look(server)["style"] == {"autumn": 1.0})
-    finally:
-        server.stop()
+        button(page, "All styles").click()
+        page.get_by_role("searchbox").fill("night")
+        button(page, "Rename Starry night").click()
+        name = page.get_by_role("textbox", name="New name")
+        name.fill("Over the Rhône")
+        name.press("Enter")
+        mine = page.get_by_role("region", name="All styles")
+        expect(mine.get_by_role("radio", name="Over the Rhône")).to_be_visible()
+        assert faults(page) == []
+        with page.expect_download() as saved:
+            page.get_by_role("link", name="Export Over the Rhône").click()
+        assert saved.value.suggested_filename == "starry-night.onnx"
+        button(page, "Remove Over the Rhône").click()
+        button(page, "Really remove Over the Rhône?").click()
+        expect(page.locator("[data-style=starry-night]")).to_have_count(0)
+        eventually_sync(lambda: look(server)["style"] == {"autumn": 1.0})
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -36,6 +36,7 @@ from tests.support.browser import (
     fake_camera,
     launch,
     page_at,
+    server_with,
 )
 from tests.support.video_clips import Clip, write_clip
 
@@ -93,20 +94,19 @@ SETTLED_MS = 4000  # for a height that fits this machine, and numbers to show
 
 def main() -> None:
     """Serve, look, and write."""
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = Server(Path(folder) / "out", "--max-peers", "2")
-        try:
-            server.wait_until_ready()
-            readme = "--readme" in sys.argv
-            chosen = [size for size in SIZES if size in sys.argv] or ([] if readme else SIZES)
-            for size in chosen:
-                _size(playwright, server, size, Path(folder))
-            if readme:
-                clip = write_camera(Path(folder) / "readme.y4m", 1280, 720)
-                with launch(playwright, *fake_camera(clip)) as browser:
-                    _readme(browser, server)
-        finally:
-            server.stop()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        sync_playwright() as playwright,
+        server_with(Path(folder), "--max-peers", "2") as server,
+    ):
+        readme = "--readme" in sys.argv
+        chosen = [size for size in SIZES if size in sys.argv] or ([] if readme else SIZES)
+        for size in chosen:
+            _size(playwright, server, size, Path(folder))
+        if readme:
+            clip = write_camera(Path(folder) / "readme.y4m", 1280, 720)
+            with launch(playwright, *fake_camera(clip)) as browser:
+                _readme(browser, server)
     _index()
     print(f"screenshots are in {SCREENSHOTS}")
 
