@@ -29,7 +29,7 @@ from streamer.memory import LARGE_BYTES, is_shared, new_memory, receive_memory, 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-NICENESS, IDLE_NICENESS = 5, 19
+NICENESS: Final = 10  # a tenth of a processor that live streams, or others, would have whole
 KEPT_BYTES: Final = 512 << 20  # a process that ever took more is replaced when it is done
 
 
@@ -38,14 +38,12 @@ class Limits:
     """What a process may take.
 
     `cpu_s`: of processor time, for one call or from one `progress` to the next; `wall_s`: of any
-    time, for one call. None: as long as it likes. `idle`: it runs only while nobody else wants
-    the processor.
+    time, for one call. None: as long as it likes.
     """
 
     cpu_s: float
     memory_bytes: int
     wall_s: float | None = None
-    idle: bool = False
 
 
 class EndedError(Exception):
@@ -101,7 +99,7 @@ class Bounded:
                 with theirs:
                     fds = (theirs.fileno(), *self._fds)
                     limits = self._limits
-                    numbers = [theirs.fileno(), limits.cpu_s, limits.memory_bytes, int(limits.idle)]
+                    numbers = [theirs.fileno(), limits.cpu_s, limits.memory_bytes]
                     self._process = subprocess.Popen(
                         [*self._words, *map(str, numbers)],
                         stdin=subprocess.DEVNULL,
@@ -209,7 +207,7 @@ _cpu_s = 0.0  # the limits of this process, when it is such a one
 _memory_bytes = 0
 
 
-def _limit(cpu_s: float, memory_bytes: int, idle: bool) -> None:
+def _limit(cpu_s: float, memory_bytes: int) -> None:
     global _cpu_s, _memory_bytes
     _cpu_s, _memory_bytes = cpu_s, memory_bytes
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends us
@@ -217,9 +215,7 @@ def _limit(cpu_s: float, memory_bytes: int, idle: bool) -> None:
         return
     import resource
 
-    os.nice(IDLE_NICENESS if idle else NICENESS)
-    if idle and sys.platform == "linux":
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    os.nice(NICENESS)
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):  # not Linux
@@ -240,8 +236,8 @@ def _peak_bytes() -> int:
 
 def main() -> None:
     """Answer calls on the socket that was inherited, until the parent hangs up."""
-    preload, fd, cpu_s, memory_bytes, idle = sys.argv[1:]
-    _limit(float(cpu_s), int(memory_bytes), idle == "1")
+    preload, fd, cpu_s, memory_bytes = sys.argv[1:]
+    _limit(float(cpu_s), int(memory_bytes))
     connection: Connection[Any, Any] = Connection(int(fd))
     if preload:
         importlib.import_module(preload)

@@ -29,7 +29,7 @@ from streamer.ring.channel import Request, Response, RingEnd, WorkerEnd
 from streamer.ring.flow import Completion, Flow, InFlight
 
 # A frame of 8K takes 5 s at most to decode and encode, and 40 of them 4.6 GiB, which 4 GiB refused.
-LIMITS: Final = Limits(cpu_s=60.0, memory_bytes=6 << 30, idle=True)
+LIMITS: Final = Limits(cpu_s=60.0, memory_bytes=6 << 30)
 Report = Callable[[Progress], None]
 
 

@@ -22,6 +22,7 @@ import psutil
 from streamer.errors import RingError, UsageError
 from streamer.paths import data_dir, written_whole
 from streamer.ring.joining import PORT, checked, token_file
+from streamer.ring.own_ray import NICENESS
 
 START_S = 60.0
 END_S = 15.0
@@ -127,7 +128,7 @@ def _run(options: list[str], started: Callable[[], None]) -> None:
             stdout=told,
             stderr=told,
             start_new_session=True,  # so that Ctrl-C reaches us first
-            env=os.environ | {"RAY_AUTH_MODE": "token"},
+            env=os.environ | NICENESS | {"RAY_AUTH_MODE": "token"},
         )
         try:
             deadline = time.monotonic() + START_S

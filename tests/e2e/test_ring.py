@@ -81,6 +81,11 @@ async def test_frames_of_a_file_come_back_whole_and_in_order() -> None:
     assert sink.numbers == list(range(200))
 
 
+async def test_workers_yield_to_no_other_program() -> None:
+    async with on_ray():
+        assert [psutil.Process(pid).nice() for pid in worker_pids()] == [os.nice(0)] * 2
+
+
 async def test_live_a_killed_worker_costs_one_frame_and_no_second() -> None:
     sink, stats = ListSink(), Stats()
     async with on_ray(seconds=0.02) as two:

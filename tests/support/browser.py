@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -118,7 +119,7 @@ class Server:
                 [*command, *self._options],
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                env=self._environment,
+                env={**os.environ, **(self._environment or {})},
             )
         self._wait(lambda: "streamer at" in self._output.read_text())
         self.url = self._output.read_text().split()[2].rstrip("/")
