@@ -141,7 +141,8 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     """The stream to stylize: the default one, else the largest. Raises MediaError."""
     streams = [s for s in container.streams.video if s.codec_context and not is_cover(s)]
     if not streams:
-        raise MediaError(f"{path}: there is no video stream")
+        only = ", only sound" if container.streams.audio else ""
+        raise MediaError(f"{path}: there is no video stream{only}")
     marked = [s for s in streams if s.disposition & Disposition.default]
     stream = max(marked or streams, key=lambda s: s.width * s.height)
     if stream.width * stream.height > MAX_PIXELS:

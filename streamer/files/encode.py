@@ -231,6 +231,11 @@ class SegmentWriter:
         """Raises MediaError for whatever PyAV or the system raises."""
         try:
             yield
+        except av.error.ExternalError as error:  # FFmpeg does not know what its library suffered
+            of = self._encoding
+            raise MediaError(
+                f"{of.encoder} failed at {of.width}x{of.height}; it may have run out of memory"
+            ) from error
         except (av.FFmpegError, OSError, ValueError) as error:
             raise MediaError(f"{self._where}: {reason(error)}") from error
 

@@ -34,6 +34,7 @@ POOR_BPS, POOR_PIXELS = 250_000, 640 * 360  # with less, half the sides look bet
 MORE = 1.6  # times that until they are doubled again
 LEAST_PX = 120  # of height
 DIVIDE_EVERY_S = 3.0
+UNFIT_S = 1.0  # packets that are sent again leave little for a moment, which is no reason
 CORES = os.cpu_count() or 1
 BT601 = 6  # matrix coefficients of ITU-T H.273
 # Those of other matrices that FFmpeg's scaler converts.
@@ -120,6 +121,7 @@ class Encoder:
         self._height_max = height_max
         self._divisor = 1  # of both sides
         self._divided_at: int | None = None  # pts
+        self._unfit_since: int | None = None  # pts: the bitrate asks for another divisor
 
     def encode(self, frame: Frame, bps: int, keyframe: bool) -> "list[av.Packet[Any]]":
         """Blocking. No packet for a frame that is not later than the one before."""
@@ -161,8 +163,12 @@ class Encoder:
             enough = poor_bps * (MORE if divisor < self._divisor else 1)
             if bps >= enough or image.height / divisor < 2 * LEAST_PX:
                 break
-        if divisor != self._divisor:
-            self._divisor, self._divided_at = divisor, pts
+        if divisor == self._divisor:
+            self._unfit_since = None
+        elif self._unfit_since is None:
+            self._unfit_since = pts
+        elif pts - self._unfit_since >= UNFIT_S * VIDEO_CLOCK_HZ:
+            self._divisor, self._divided_at, self._unfit_since = divisor, pts, None
 
     def reset(self) -> None:
         """After an error: start again with the next frame."""
@@ -210,17 +216,20 @@ class Encoder:
 
     def _open_h264(self, width: int, height: int, bps: int) -> VideoCodecContext:
         # x264 follows later changes only if it starts with a rate control buffer, and never goes
-        # above the rate it starts with: so it is opened at the maximum and then turned down.
+        # above the rate it starts with: so it is opened at the maximum and then turned down. The
+        # buffer keeps its size: the larger it is, the longer a lower rate takes (a second or two
+        # for what the maximum would fill in an eighth), and the larger keyframes get.
         context = _context("libx264", width, height)
         most = self._bitrate.max
+        buffer = most // (24 if width * height <= 640 * 480 else 16)
         context.bit_rate = most
         context.profile = "Baseline"
         context.options = {
             "preset": "superfast" if width * height <= 1280 * 720 else "ultrafast",
             "tune": "zerolatency",
             "maxrate": str(most),
-            "bufsize": str(most // 8),  # a keyframe is one burst: keep it small ...
-            "rc_init_occupancy": str(bps // 8),  # ... and the first one as small as the path asks
+            "bufsize": str(buffer),
+            "rc_init_occupancy": str(min(buffer, bps // 8)),  # first keyframe: for the path
             "sc_threshold": "0",  # keyframes on request only
             "forced-idr": "1",
         }

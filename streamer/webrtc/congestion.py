@@ -18,6 +18,7 @@ from streamer.webrtc.transport_feedback import Feedback
 SENT_MAX = 4096  # packets whose feedback may still come
 WINDOW_S = 0.5  # of sent packets that are judged together
 WINDOW_PACKETS = 8  # fewer say nothing
+LATE_S = 0.1  # packets that were sent so long before others that arrived are lost, not late
 BASE_S = 10.0  # the least delay of so long is the path without a queue
 QUEUE_OF_S = 0.25  # of sent packets
 QUEUE_BAD_S = 0.10
@@ -56,7 +57,8 @@ class Bitrate:
 class _Result:
     sent_at: float
     size: int
-    arrived_at: float | None
+    arrived_at: float | None = None
+    reported: bool = False
 
 
 class Congestion:
@@ -73,7 +75,7 @@ class Congestion:
         self._target = float(bounds.bound(start_bps or bounds.start))
         self._by_delay = by_delay
         self._ceiling: float | None = None
-        self._sent: dict[int, tuple[float, int]] = {}
+        self._sent: dict[int, _Result] = {}  # by number, until they arrive
         self._results: deque[_Result] = deque()
         self._delays: deque[tuple[float, float]] = deque()  # a least one for each second
         self._down_at: float | None = None
@@ -101,22 +103,30 @@ class Congestion:
     def sent(self, number: int, size: int, now: float) -> None:
         """A packet of `size` bytes with this transport-wide number has left."""
         self._sent.pop(number, None)
-        self._sent[number] = now, size
+        self._sent[number] = _Result(now, size)
         if len(self._sent) > SENT_MAX:
             del self._sent[next(iter(self._sent))]
 
     def on_feedback(self, feedback: Feedback, now: float) -> None:
         self._by_feedback = True
         for number, arrived_at in feedback.arrivals:
-            if (sent := self._sent.pop(number, None)) is not None:
-                self._results.append(_Result(*sent, arrived_at))
+            if (result := self._sent.get(number)) is None:
+                continue
+            if not result.reported:
+                result.reported = True
+                self._results.append(result)
+            if arrived_at is not None:  # maybe after it was reported as lost
+                result.arrived_at = arrived_at
+                del self._sent[number]
         while self._results and self._results[0].sent_at < now - WINDOW_S - self.rtt_s:
             self._results.popleft()
         results = self._results
         if len(results) < WINDOW_PACKETS:
             return
         came = [r for r in results if r.arrived_at is not None]
-        loss = 1 - len(came) / len(results)
+        newest_at = max((r.sent_at for r in came), default=now)
+        lost = sum(r.arrived_at is None and r.sent_at <= newest_at - LATE_S for r in results)
+        loss = lost / (lost + len(came)) if came else 1.0
         self._judge(loss, len(results), _throughput(came), self._queue(came, now), now)
 
     def on_report(self, highest: int, lost: int, now: float) -> None:
@@ -130,7 +140,7 @@ class Congestion:
         self._report = now, highest, lost
         if expected > 0 and not self._by_feedback:
             missing = max(0, min(lost - lost_before, expected))
-            sizes = [size for _, size in self._sent.values()]
+            sizes = [sent.size for sent in self._sent.values()]
             size = sum(sizes) / len(sizes) if sizes else 1000
             bps = (expected - missing) * size * 8 / passed
             self._judge(missing / expected, expected, bps, None, now)

@@ -14,7 +14,7 @@ WORTH_S = 1.5  # after that a picture is too old to be shown
 PACKETS_MAX = 4096
 BUDGET = 0.5  # of the target bitrate
 BUDGET_S = 0.25  # how much of it may be saved up
-BUDGET_BYTES_MIN = 20_000
+BUDGET_BYTES_MIN = 10_000
 AGAIN = 0.9  # round trips until a packet may be sent once more
 AGAIN_S = 0.02  # at least
 

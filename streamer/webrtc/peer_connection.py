@@ -99,7 +99,7 @@ class PeerConnection(RTCPeerConnection):
         }
         for sender in self.getSenders():
             if isinstance(sender, RtpSender) and sender.started and _waits(sender.track):
-                working[sender] = (sender.packets, "nothing can be sent to it any more")
+                working[sender] = (sender.put, "nothing can be sent to it any more")
         stuck = [why for one, (done, why) in working.items() if self._waited.get(one) == done]
         self._waited = {one: done for one, (done, _) in working.items()}
         return stuck[0] if stuck else None

@@ -77,6 +77,7 @@ class RtpSender:
         self._again: deque[RtpPacket] = deque()
         self._asked = asyncio.Event()
         self._sent_clock, self._sent_ntp = 0, 0  # of the newest packet
+        self.put = 0  # packets, repeated ones too
         self._packets = self._octets = 0
         self._reported = 0, 0.0  # middle of the NTP time of the last report, and when it left
         self._tasks: list[asyncio.Task[None]] = []
@@ -84,11 +85,6 @@ class RtpSender:
     @property
     def started(self) -> bool:
         return bool(self._tasks)
-
-    @property
-    def packets(self) -> int:
-        """How many have left."""
-        return self._packets
 
     def setTransport(self, transport: RTCDtlsTransport) -> None:
         self.transport = transport
@@ -202,6 +198,7 @@ class RtpSender:
     async def _put(self, rtp: RtpPacket) -> None:
         rtp.extensions.abs_send_time = (clock.current_ntp_time() >> 14) & 0x00FFFFFF
         await self.transport._send_rtp(rtp.serialize(self._extensions))
+        self.put += 1
 
     async def _pace(self, size: int) -> None:
         """Wait until a packet of `size` bytes may leave."""

@@ -386,7 +386,7 @@ async def test_an_unreadable_video_gives_one_line_and_no_file(clips: Path, tmp_p
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), "f4"), "fltp", "mono")
         frame.sample_rate = 48000
         out.mux([*stream.encode(frame), *stream.encode(None)])
-    await refused(wanted(source, target), MediaError, "there is no video stream")
+    await refused(wanted(source, target), MediaError, "there is no video stream, only sound")
 
 
 async def test_an_impossible_target_is_refused_before_any_work(clips: Path, tmp_path: Path) -> None:

@@ -68,10 +68,16 @@ class Path:
         if not self.by_feedback:
             self.congestion.on_report(self.sent, self.lost, self.now)
             return
-        known = {n: at for n, at in self._arrivals.items() if at is None or at <= self.now}
-        for number in known:
-            del self._arrivals[number]
-        self.congestion.on_feedback(Feedback(tuple(known.items())), self.now)
+        # As libwebrtc: up to the newest that came, others are missing, and told again if they come.
+        came = [n for n, at in self._arrivals.items() if at is not None and at <= self.now]
+        told: dict[int, float | None] = {}
+        for number, at in list(self._arrivals.items()) if came else ():
+            told[number] = at if at is not None and at <= self.now else None
+            if at is None or at <= self.now:
+                del self._arrivals[number]
+            if number == came[-1]:
+                break
+        self.congestion.on_feedback(Feedback(tuple(told.items())), self.now)
 
 
 def path(rate_bps: float, **more: float | bool) -> Path:
@@ -135,7 +141,7 @@ def test_where_delay_says_nothing_only_loss_counts() -> None:
     congestion = Congestion(Bitrate(), by_delay=False)
     congestion.on_remb(100_000)
     assert congestion.target_bps == Bitrate().start
-    busy = Path(congestion, 20e6, jitter_s=0.5)
+    busy = Path(congestion, 20e6, jitter_s=0.5, by_feedback=False)
     busy.run(5)
     assert congestion.target_bps >= Bitrate().start
 

@@ -25,5 +25,9 @@ def test_a_keyframe_is_spread() -> None:
     assert 0.2 < spread < 40 * PACKET * 8 / (2.5 * 500_000)
 
 
+def test_no_packet_waits_so_long_that_its_sender_seems_to_hang() -> None:
+    assert max(waits(40, 100_000, is_congested=True)) < 0.6
+
+
 def test_a_queue_is_not_made_longer() -> None:
     assert sum(waits(40, 500_000, is_congested=True)) > 2 * sum(waits(40, 500_000))
