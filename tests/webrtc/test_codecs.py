@@ -252,5 +252,7 @@ def test_a_poor_bitrate_gets_fewer_pixels_and_a_better_one_all_of_them_again(cod
 
 def test_a_bitrate_that_is_poor_for_a_moment_costs_no_pixels() -> None:
     encoder = Encoder("H264", Bitrate())
-    rates(encoder, {0: 800_000, 120: 100_000, 140: 800_000}, 240)
+    for n in range(240):
+        bps = 100_000 if 120 <= n < 140 else 800_000
+        encoder.encode(Frame(number_frame(n, 640, 360), n * 3000, VIDEO_TIME_BASE, 0.0), bps, False)
     assert encoder.keyframes == 1
