@@ -144,6 +144,7 @@ class CameraSource:
         self._stop = threading.Event()
         self._began_at = time.monotonic()
         self._to_image: tuple[Shape, ToImage] | None = None
+        self._ended = False  # properly
         self._thread = threading.Thread(target=self._run, name="source", daemon=True)
         self._thread.start()
 
@@ -157,13 +158,13 @@ class CameraSource:
         while not self._stop.is_set():
             try:
                 for image in self._images():
-                    tries = 0
+                    tries, self._ended = 0, False
                     now = time.monotonic()
                     pts = int((now - self._began_at) * VIDEO_CLOCK_HZ)
                     self._on_loop(self.frames.put, Frame(image, pts, VIDEO_TIME_BASE, now))
                     if self._stop.is_set():
                         return
-                why = "it ended"
+                why, self._ended = "it ended", True
             except Exception as failure:  # whatever a file or device from outside makes fail
                 why = _reason(failure)
             if self._address.loops and tries == 0:
@@ -185,7 +186,10 @@ class CameraSource:
             stream = container.streams.video[0]
             stream.thread_type = "NONE"  # frames at once, not when more come
             segmented = container.format.name == SEGMENTED
-            paced = self._address.loops or segmented
+            loops = self._address.loops
+            if segmented and self._ended and not loops and container.duration is not None:
+                return  # the same playlist, with its end: shown already
+            paced = loops or segmented
             pace = Pace()
             packets = container.demux(stream)
             if segmented:

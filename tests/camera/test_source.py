@@ -165,22 +165,46 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-async def test_segments_are_shown_at_their_own_pace(web: str, tmp_path: Path) -> None:
-    """Before, one frame a segment was left of each, the newest."""
+def playlist(folder: Path) -> None:
+    """x.m3u8: thirty frames, and its end."""
     clip = Clip(pts=tuple(range(0, 30 * 3600, 3600)), time_base=Fraction(1, 90_000), gop=10)
-    part = write_clip(tmp_path / "part.ts", clip)
+    part = write_clip(folder / "part.ts", clip)
     with av.open(str(part)) as old:
         options = {"hls_time": "0.4", "hls_list_size": "0"}
-        with av.open(str(tmp_path / "x.m3u8"), "w", format="hls", options=options) as out:
+        with av.open(str(folder / "x.m3u8"), "w", format="hls", options=options) as out:
             stream = out.add_stream_from_template(old.streams.video[0])
             for packet in old.demux(video=0):
                 if packet.size:
                     packet.stream = stream
                     out.mux(packet)
-    assert len(list(tmp_path.glob("x*.ts"))) >= 2
+    assert len(list(folder.glob("x*.ts"))) >= 2
+
+
+async def test_segments_are_shown_at_their_own_pace(web: str, tmp_path: Path) -> None:
+    """Before, one frame a segment was left of each, the newest."""
+    playlist(tmp_path)
     with contextlib.closing(CameraSource(Address(f"{web}/x.m3u8"), print)) as source:
         numbers = await take(source, 15)
     assert numbers == sorted(set(numbers)), "more than the newest of each of three segments"
+
+
+async def test_a_playlist_that_ended_is_not_shown_again(
+    web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    playlist(tmp_path)
+    told: list[str] = []
+    shown = 0
+
+    def count(self: CameraSource, *frame: Any) -> Any:
+        nonlocal shown
+        shown += 1
+        return upright_of(self, *frame)
+
+    upright_of = CameraSource._upright
+    monkeypatch.setattr(CameraSource, "_upright", count)
+    with contextlib.closing(CameraSource(Address(f"{web}/x.m3u8"), told.append)):
+        await eventually(lambda: len(told) >= 3)
+    assert told == ["127.0.0.1: it ended; trying again"] * 3 and shown == 30
 
 
 async def test_segments_are_read_before_a_live_playlist_lets_go_of_them(clip: Path) -> None:
