@@ -1,5 +1,7 @@
 """command line → **setup** → start: how many workers, with how many threads or GPUs."""
 
+import contextlib
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,10 +42,36 @@ class Setup:
 
 
 def cores() -> int:
-    """CPU cores this process may use."""
+    """CPU cores this process may use: those of its affinity, within its control groups' quota.
+
+    A container that may use 2 of 64 cores sees all of them.
+    """
+    allowed = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+        allowed = len(os.sched_getaffinity(0))
+    return max(1, min(allowed, math.ceil(min(allowed, quota()))))
+
+
+def quota(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
+    """CPUs that control groups grant to this process, by version 2 or 1; infinite without any."""
+    least = math.inf
+    with contextlib.suppress(OSError):  # not Linux
+        for line in groups.read_text(encoding="utf-8").splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+            base = root / "cpu" if controllers else root
+            # Each group has its own. In a container the path may be one of the host.
+            group = base / path.lstrip("/")
+            for folder in (group, *group.parents):
+                with contextlib.suppress(OSError, ValueError):  # not there; "max": no limit
+                    text = " ".join((folder / name).read_text(encoding="ascii") for name in names)
+                    granted, period = map(int, text.split())
+                    least = min(least, granted / period) if granted > 0 else least
+                if folder == base:
+                    break
+    return least
 
 
 def gpus() -> int:

@@ -5,7 +5,6 @@ denoise (brush strokes are not noise), and restart with a keyframe whenever the 
 more than 10 %.
 """
 
-import os
 from fractions import Fraction
 from typing import Any, Literal, cast
 
@@ -16,6 +15,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
 from streamer.avframe import to_frame, to_image
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
+from streamer.ring.setup import cores
 from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.depayload import VideoCodec
 from streamer.webrtc.jitter_buffer import EncodedFrame
@@ -35,7 +35,7 @@ MORE = 1.6  # times that until they are doubled again
 LEAST_PX = 120  # of height
 DIVIDE_EVERY_S = 3.0
 UNFIT_S = 1.0  # packets that are sent again leave little for a moment, which is no reason
-CORES = os.cpu_count() or 1
+CORES = cores()
 BT601 = 6  # matrix coefficients of ITU-T H.273
 # Those of other matrices that FFmpeg's scaler converts.
 MATRICES = {

@@ -1,12 +1,16 @@
 """How many workers, where the command line does not say."""
 
+import math
+import os
+from pathlib import Path
+
 import pytest
 
 from streamer.engine import openvino_engine
 from streamer.engine.backend import Backend, Device
 from streamer.errors import UsageError
 from streamer.ring import setup as ring_setup
-from streamer.ring.setup import Setup, check_device, resolve
+from streamer.ring.setup import Setup, check_device, quota, resolve
 
 
 @pytest.mark.parametrize(
@@ -98,3 +102,43 @@ def test_a_device_that_is_there_is_taken(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(ring_setup, "gpus", lambda: 1)
     for device in ("gpu", "npu", "cuda"):
         check_device(device)
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "granted"),
+    [
+        ("0::/\n", {"cpu.max": "150000 100000\n"}, 1.5),
+        ("0::/a/b\n", {"a/cpu.max": "200000 100000", "a/b/cpu.max": "max 100000"}, 2.0),
+        ("0::/of/the/host\n", {"cpu.max": "300000 100000"}, 3.0),
+        ("0::/a\n", {"a/cpu.max": "max 100000"}, math.inf),
+        (
+            "2:cpuacct,cpu:/docker/1\n1:cpuset:/\n0::/\n",
+            {"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            0.5,
+        ),
+        (
+            "2:cpu:/\n",
+            {"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"},
+            math.inf,
+        ),
+        ("0::/\n", {}, math.inf),
+    ],
+)
+def test_the_quota_of_control_groups(
+    groups: str, files: dict[str, str], granted: float, tmp_path: Path
+) -> None:
+    (tmp_path / "groups").write_text(groups)
+    for name, text in files.items():
+        (tmp_path / "fs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "fs" / name).write_text(text)
+    assert quota(tmp_path / "groups", tmp_path / "fs") == granted
+    assert quota(tmp_path / "none", tmp_path / "fs") == math.inf
+
+
+def test_a_container_with_two_of_many_cores_has_two_workers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    for granted, workers in ((2.0, 2), (1.5, 2), (0.2, 1), (math.inf, 64)):
+        monkeypatch.setattr(ring_setup, "quota", lambda now=granted: now)
+        assert resolve("onnx", None, None, None).workers == workers
