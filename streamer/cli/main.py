@@ -6,6 +6,7 @@ Only the wanted command's module is imported, so `streamer --help` is instant.
 import importlib
 import os
 import sys
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +36,9 @@ _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
 def main() -> None:
     """Run the command line; exit code 2 for bad usage, 1 for failure."""
     ending.listen()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # not None, as with pythonw
+            stream.reconfigure(errors="replace")  # names of files, and arrows, in any locale
     arguments = sys.argv[1:]
     try:
         _group(arguments)(arguments, prog_name="streamer")

@@ -208,10 +208,11 @@ class Segments:
 
 def short(name: str, most: int = 200) -> str:
     """A file name of at most `most` bytes that still tells it from others."""
-    if len(name.encode()) <= most:
+    encoded = os.fsencode(name)  # which may be no UTF-8
+    if len(encoded) <= most:
         return name
-    told_by = hashlib.sha256(name.encode()).hexdigest()[:8]
-    return f"{name.encode()[: most - 9].decode(errors='ignore')}-{told_by}"
+    cut = encoded[: most - 9].decode(errors="ignore") or "_"
+    return f"{cut}-{hashlib.sha256(encoded).hexdigest()[:8]}"
 
 
 def fresh(path: Path) -> Path:

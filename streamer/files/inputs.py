@@ -173,7 +173,8 @@ def _name(source: Path, style: str, photo: bool, full: bool) -> str:
     else:  # an animated picture, or a format that is not written
         suffix = CHANGED.get(suffix, ".mp4" if suffix in PHOTOS else ".mkv")
     rest = f".{style}{suffix}"
-    return short(source.name if full else source.stem, NAME_BYTES - len(rest.encode()) - 3) + rest
+    most = NAME_BYTES - len(os.fsencode(rest)) - 3
+    return short(source.name if full else source.stem, most) + rest
 
 
 def _plain(name: str) -> str:

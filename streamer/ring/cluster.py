@@ -264,7 +264,8 @@ class Cluster(Workers):
 
     def _join_ray(self, address: str) -> None:
         try:
-            self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            with own_ray.unnamed():
+                self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except Exception as error:
             raise RingError(
                 f"no Ray cluster at {address}: {first_line(error)} (this machine must be a node of "

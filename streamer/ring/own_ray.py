@@ -44,7 +44,7 @@ class OwnRay:
         if ray.is_initialized():  # one that is gone
             ray.shutdown()
         try:
-            with _no_idle_helpers():
+            with unnamed(), _no_idle_helpers():
                 ray.init(
                     address="local",  # never whatever cluster happens to run here
                     num_cpus=cpus,
@@ -102,6 +102,21 @@ def check_limits() -> None:
             f"files may have {size / 1e6:.0f} MB at most (ulimit -f): Ray needs "
             f"{FILE_BYTES_MIN / 1e6:.0f} MB"
         )
+
+
+@contextlib.contextmanager
+def unnamed() -> Iterator[None]:
+    """Inside, Ray does not learn the command line, which it shows to everyone in a cluster.
+
+    Names of films are in it, which need not be UTF-8 (then Ray would not start), and tokens.
+    """
+    from ray._private import utils
+
+    kept, utils.get_entrypoint_name = utils.get_entrypoint_name, lambda: "streamer"
+    try:
+        yield
+    finally:
+        utils.get_entrypoint_name = kept
 
 
 @contextlib.contextmanager

@@ -38,6 +38,16 @@ def test_help_lists_every_command() -> None:
         assert f" {command} " in done.stdout
 
 
+def test_what_a_locale_lacks_is_replaced() -> None:
+    code = (
+        "import io, sys; sys.stdout = io.TextIOWrapper(sys.stdout.buffer, 'ascii')\n"
+        "from streamer.cli.main import main; sys.argv[1:] = ['--version']\n"
+        "try: main()\nexcept SystemExit: print('caf\\u00e9')"
+    )
+    done = run([sys.executable, "-c", code])
+    assert done.stdout.endswith("caf?\n"), done.stderr
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("serve", "--help")])
 def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     code = (

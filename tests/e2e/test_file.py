@@ -216,6 +216,15 @@ def test_a_failure_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
     assert not leftovers(tmp_path, tmp_path / "empty.mp4")
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="there, names are UTF-8")
+def test_names_need_not_be_utf_8(tmp_path: Path) -> None:
+    source = tmp_path / os.fsdecode(b"caf\xe9.png")
+    Pillow.radial_gradient("L").convert("RGB").resize((64, 64)).save(source)
+    done = streamer_file(source, "--style", "none")
+    assert done.returncode == 0, done.stderr.decode()
+    assert (tmp_path / os.fsdecode(b"caf\xe9.none.png")).exists()
+
+
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(video: Path, tmp_path: Path) -> None:
     done = streamer_file("--dry-run", video, "-o", tmp_path / "out.mp4", "--encoder", "software")
     assert done.returncode == 0
