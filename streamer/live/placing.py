@@ -38,8 +38,9 @@ def cost_of(loads: Sequence[Load]) -> float:
 
 
 def _share(load: Load, cost: float) -> tuple[float, int]:
-    """How full it would be with one more."""
-    return (load.cpu + cost * (load.since + 1)) / load.room, load.streams + load.since
+    """How full it would be with one more. What it does without streams will not last."""
+    cpu = load.cpu if load.streams else 0.0
+    return (cpu + cost * (load.since + 1)) / load.room, load.streams + load.since
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ async def test_frames_come_back_in_order_as_from_one_process(served: Served) -> 
 
 
 async def test_a_process_that_dies_ends_its_own_streams_only(served: Served) -> None:
+    await eventually(lambda: not stats(served)["streams"])  # of the test before
     async with httpx.AsyncClient(base_url=served.url, timeout=30) as http:
         streams = {name: await publish(http, name) for name in ("a", "b")}
         await eventually(lambda: len(stats(served)["streams"]) == 2, LONG_S)

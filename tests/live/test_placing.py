@@ -14,6 +14,10 @@ def test_what_was_placed_since_the_last_look_counts() -> None:
     assert choose([Load(True, 0.0, 0, since=1), Load(True, 0.3, 2)]) == 0
 
 
+def test_a_process_that_begins_or_tidies_up_is_empty() -> None:
+    assert choose([Load(True, 0.7, 0), Load(True, 0.0, 0, since=1)]) == 0
+
+
 def test_a_machine_with_more_cores_takes_more() -> None:
     assert choose([Load(True, 1.0, 8, room=16), Load(True, 0.3, 2, room=2)]) == 0
 
