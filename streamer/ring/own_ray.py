@@ -12,7 +12,8 @@ from streamer.errors import RingError
 
 _OWN_TOKEN = secrets.token_hex(32)
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # Ray's minimum is 75 MB; on one machine frames bypass it
-# Ray's own is 15: whatever else the machine does, a browser or OBS, would leave us 3 % of it.
+# Added to that of this program. Ray's own is 15: whatever else the machine does, a browser or OBS,
+# would leave us 3 % of it.
 NICENESS = {"RAY_worker_niceness": "0"}
 FILES_MIN = 256  # open at the same time, by one process
 FILE_BYTES_MIN = 2 * _OBJECT_STORE_BYTES
