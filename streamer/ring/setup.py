@@ -49,7 +49,7 @@ def cores() -> int:
     allowed = os.cpu_count() or 1
     if hasattr(os, "sched_getaffinity"):
         allowed = len(os.sched_getaffinity(0))
-    return max(1, min(allowed, math.ceil(min(allowed, quota()))))
+    return max(1, math.ceil(min(allowed, quota())))
 
 
 def quota(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:

@@ -1,7 +1,6 @@
 """What a person does with the page: looks, numbers, snapshots, recordings, photos, films."""
 
 import io
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -260,7 +259,7 @@ def test_a_film_is_sent_painted_and_fetched(
 def test_a_painting_becomes_a_style(chromium: Browser, tmp_path: Path) -> None:
     painting = tmp_path / "Starry Night.png"
     Picture.effect_noise((300, 200), 90).convert("RGB").save(painting)
-    environment = {**os.environ, "STREAMER_DATA_DIR": str(tmp_path / "data")}
+    environment = {"STREAMER_DATA_DIR": str(tmp_path / "data")}
     with (
         server_with(tmp_path, "--workers", "1", environment=environment) as server,
         page_at(chromium, f"{server.url}/?style=none") as page,

@@ -1,6 +1,5 @@
 """The page and others: controllers and sound that move it, loops, phones and viewers let in."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +119,7 @@ def test_a_phone_is_shown_the_way(server: Server, chromium: Browser) -> None:
 def test_viewers_are_let_in_by_https_and_a_token_that_can_be_revoked(
     chromium: Browser, tmp_path: Path
 ) -> None:
-    environment = {**os.environ, "STREAMER_DATA_DIR": str(tmp_path)}
+    environment = {"STREAMER_DATA_DIR": str(tmp_path)}
     options = ("--https", "--host", "127.0.0.1", "--backend", "none", "--workers", "1")
     server = Server(tmp_path / "out", *options, "--token", ADMIN, environment=environment)
     insecure: dict[str, Any] = {"ignore_https_errors": True}
