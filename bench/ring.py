@@ -18,7 +18,7 @@ from fractions import Fraction
 import numpy as np
 
 from streamer.engine.stylizer import Identity
-from streamer.frame import Frame, Image, Style, i420_size
+from streamer.frame import Frame, Image, Size, Style, i420_size
 from streamer.ring.cluster import Cluster
 from streamer.ring.flow import Flow
 from streamer.ring.ring import Ring
@@ -30,7 +30,7 @@ class Sleeper(Identity):
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
-    def stylize(self, image: Image, style: Style) -> Image:
+    def stylize(self, image: Image, style: Style, size: Size | None = None) -> Image:
         if self.seconds:
             time.sleep(self.seconds)
         return image

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from streamer.statistics import Measurement, Orders
 
 Plane = NDArray[np.uint8]
+Size = tuple[int, int]  # width, height
 VIDEO_CLOCK_HZ = 90_000  # RTP clock of video (RFC 3551)
 VIDEO_TIME_BASE = Fraction(1, VIDEO_CLOCK_HZ)
 SMOOTHEST = 0.95  # more would freeze the video
@@ -38,6 +39,10 @@ class Image:
             raise ValueError(
                 f"{self.data.shape} is not an I420 buffer of {self.width}x{self.height}"
             )
+
+    @property
+    def size(self) -> Size:
+        return self.width, self.height
 
     @property
     def planes(self) -> tuple[Plane, Plane, Plane]:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.frame import Image, Plane, i420_size
+from streamer.frame import Image, Plane, Size, i420_size
 
 Pixels = NDArray[np.uint8]  # (height, width, 3) RGB
 Weights = NDArray[np.float32]  # one for each style of a network; their sum is 1
@@ -55,7 +55,7 @@ def from_rgb(rgb: Pixels) -> Image:
 
 def resize(image: Image, width: int, height: int) -> Image:
     """The image at another size: averaged down, or interpolated up."""
-    if (image.width, image.height) == (width, height):
+    if image.size == (width, height):
         return image
     smaller = width * height < image.width * image.height
     method = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
@@ -65,14 +65,20 @@ def resize(image: Image, width: int, height: int) -> Image:
     return resized
 
 
+def size_at(image: Image, height_px: int | None) -> Size:
+    """An image's size with so many lines: even, of the same shape, never above its own."""
+    if height_px is None or height_px >= image.height:
+        return image.size
+    width = round(image.width * height_px / image.height / 2) * 2
+    return max(width, 2), height_px
+
+
 def pad(image: Image, multiple: int, least: int) -> Image:
     """The image with its edge repeated right and below: sides of k x `multiple`, >= `least`.
 
     `multiple` and `least` are even.
     """
-    width, height = (
-        max(least, -(-side // multiple) * multiple) for side in (image.width, image.height)
-    )
+    width, height = (max(least, -(-side // multiple) * multiple) for side in image.size)
     if (width, height) == (image.width, image.height):
         return image
     padded = blank(width, height)

@@ -17,12 +17,12 @@ from streamer.api.pictures import Picture, from_array, taken
 from streamer.engine.backend import Backend
 from streamer.engine.stylizer import StylizerSpec
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
-from streamer.i420 import Pixels, resize, to_rgb
+from streamer.i420 import Pixels, size_at, to_rgb
 from streamer.pipeline.change import Change
 from streamer.pipeline.smoother import Smoother
 from streamer.pipeline.style_control import StyleControl
 from streamer.ring.setup import cores, resolve
-from streamer.ring.worker import Worker, height_to_size
+from streamer.ring.worker import Worker
 from streamer.styles.catalogue import Catalogue
 
 
@@ -55,10 +55,8 @@ class Stylizer:
         wanted = look_of(look)
         style = style_of(wanted, Catalogue.load())
         image, back = taken(picture)
-        small = resize(image, *height_to_size(image, lines_of(wanted)))
         with self._lock:
-            stylized = self._engine.stylize(small, style)
-        return back(resize(stylized, image.width, image.height))
+            return back(self._engine.stylize(image, style, size_at(image, lines_of(wanted))))
 
     def stream(self, look: Styled = None) -> "Stream":
         """For the frames of one camera or video, in order. Raises StreamerError."""

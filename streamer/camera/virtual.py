@@ -95,10 +95,10 @@ class VirtualCamera:
 
 def fit(image: Image, width: int, height: int) -> Image:
     """The image as large as it goes, in the middle of black; itself when it fits exactly."""
-    if (image.width, image.height) == (width, height):
+    if image.size == (width, height):
         return image
     scale = min(width / image.width, height / image.height)
-    inner = [max(2, round(side * scale / 2) * 2) for side in (image.width, image.height)]
+    inner = [max(2, round(side * scale / 2) * 2) for side in image.size]
     small = resize(image, min(inner[0], width), min(inner[1], height))
     box = flat(width, height, _BLACK)
     left, top = (width - small.width) // 4 * 2, (height - small.height) // 4 * 2

@@ -11,7 +11,7 @@ from streamer.engine.folded_network import MULTIPLE, Engine, FoldedNetwork
 from streamer.engine.probe import probe
 from streamer.engine.steady import read
 from streamer.errors import ModelError
-from streamer.frame import Image, Plane
+from streamer.frame import Image, Plane, Size
 from streamer.i420 import Weights, blank, crop, cut, pad, resize, surround
 from streamer.paths import cache_dir
 from streamer.statistics import Measurement, Orders, Statistics, average
@@ -73,13 +73,13 @@ class FoldedModel:
             tone, orders = 0.0, _NOTHING
         fitted = pad(image, MULTIPLE, MIN_SIDE_PX)
         whole_run = image.width * image.height <= WHOLE_PIXELS
-        planes = (fitted if whole_run else resize(image, *_reduced(image, WHOLE_PIXELS))).planes
+        seen = fitted if whole_run else resize(image, *_reduced(image.size, WHOLE_PIXELS))
         used, found, data = list[Statistics](), dict[str, Measurement](), None
         for name, (index, _) in shares.items():
             own, data = orders.known.get(name), None
             if tone < 1 or self._steady is None:
                 if own is None or name in orders.exact:
-                    measured = self._network.measure(planes, self._only(index))
+                    measured = self._network.measure(seen.planes, self._only(index))
                     whole, data = measured.statistics, measured.data
                     small = self._small(image, index, whole) if name in orders.measure else whole
                     found[name] = Measurement(small, whole, image.height)
@@ -93,13 +93,13 @@ class FoldedModel:
             weights = self._weights(shares)
             blend = average(used, [share for _, share in shares.values()])
             data = self._stylized(fitted, weights, blend, whole_run=whole_run)
-        return crop(Image(fitted.width, fitted.height, data), image.width, image.height), found
+        return crop(Image(fitted.width, fitted.height, data), *image.size), found
 
     def _photo(self, image: Image, shares: Shares) -> tuple[Image, Mapping[str, Measurement]]:
         """Mirrored beyond its border, where networks draw fringes and lines, and cut."""
         wide = surround(image, MARGIN_PX)
         stylized, found = self.stylize(wide, shares, 0.0, _NOTHING)
-        for size in _sizes(wide):
+        for size in _sizes(wide.size):
             self._network.forget(*size)
         whole = crop(stylized, image.width + MARGIN_PX, image.height + MARGIN_PX)
         return cut(whole, MARGIN_PX), found
@@ -110,7 +110,7 @@ class FoldedModel:
         """As one run, or in tiles that overlap: as fine, in bounded memory."""
         if whole_run:
             return self._network.stylize(image.planes, weights, statistics)
-        result, width, height = blank(image.width, image.height), *_sizes(image)[1]
+        result, width, height = blank(*image.size), *_sizes(image.size)[1]
         for top, rows in _tiles(image.height):
             for left, columns in _tiles(image.width):
                 y, u, v = (
@@ -130,17 +130,17 @@ class FoldedModel:
         if whole is not None and image.width * image.height <= SMALL_PIXELS:
             return whole
         return self._network.measure(
-            resize(image, *_reduced(image, SMALL_PIXELS)).planes, self._only(index)
+            resize(image, *_reduced(image.size, SMALL_PIXELS)).planes, self._only(index)
         ).statistics
 
-    def ready(self, image: Image, shares: Shares) -> bool:
+    def ready(self, size: Size, shares: Shares) -> bool:
         """Whether an image of this size can be stylized without preparing anything."""
         weights = self._weights(shares)
-        return all(self._network.ready(*size, weights) for size in _sizes(image))
+        return all(self._network.ready(*one, weights) for one in _sizes(size))
 
-    def prepare(self, image: Image, shares: Shares) -> None:
+    def prepare(self, size: Size, shares: Shares) -> None:
         """Compile what an image of this size needs; beside `stylize`, in another thread."""
-        for width, height in (_reduced(image, SMALL_PIXELS), *_sizes(image)):
+        for width, height in (_reduced(size, SMALL_PIXELS), *_sizes(size)):
             self._network.prepare(width, height, self._weights(shares))
 
     def _toned(self, own: Statistics | None, index: int, tone: float) -> Statistics:
@@ -165,11 +165,11 @@ class FoldedModel:
         return weights
 
 
-def _sizes(image: Image) -> list[tuple[int, int]]:
-    """The sizes that the network runs at for an image."""
-    if image.width * image.height > WHOLE_PIXELS:
-        return [_reduced(image, WHOLE_PIXELS), (_side(image.width), _side(image.height))]
-    sides = (max(side, MIN_SIDE_PX) for side in (image.width, image.height))
+def _sizes(size: Size) -> list[Size]:
+    """The sizes that the network runs at for an image of this one."""
+    if size[0] * size[1] > WHOLE_PIXELS:
+        return [_reduced(size, WHOLE_PIXELS), (_side(size[0]), _side(size[1]))]
+    sides = (max(side, MIN_SIDE_PX) for side in size)
     width, height = (-(-side // MULTIPLE) * MULTIPLE for side in sides)
     return [(width, height)]
 
@@ -193,9 +193,9 @@ def _tiles(length: int) -> Iterator[tuple[int, slice]]:
         shown = end
 
 
-def _reduced(image: Image, pixels: int) -> tuple[int, int]:
-    """Width and height of a copy of at most so many pixels, which the network takes."""
-    scale = min(1.0, (pixels / (image.width * image.height)) ** 0.5)
-    sides = (round(side * scale / MULTIPLE) * MULTIPLE for side in (image.width, image.height))
+def _reduced(size: Size, pixels: int) -> Size:
+    """Of a copy of at most so many pixels, which the network takes."""
+    scale = min(1.0, (pixels / (size[0] * size[1])) ** 0.5)
+    sides = (round(side * scale / MULTIPLE) * MULTIPLE for side in size)
     width, height = (max(MIN_SIDE_PX, side) for side in sides)
     return width, height

@@ -39,7 +39,7 @@ def run(
     fitted = [_fit(image, model) for image in images]
     alike: dict[tuple[int, int], list[int]] = {}
     for place, image in enumerate(fitted):
-        alike.setdefault((image.width, image.height), []).append(place)
+        alike.setdefault(image.size, []).append(place)
     stylized: dict[int, Image] = {}
     for (width, height), places in alike.items():
         room = max(1, LAYOUTS[model.layout].max_pixels // (width * height))
@@ -66,7 +66,7 @@ def _fit(image: Image, model: ModelFile) -> Image:
 
 def _unfit(stylized: Image, image: Image, model: ModelFile) -> Image:
     """The inverse of `_fit`."""
-    return resize(crop(stylized, *_stylized_size(image, model)), image.width, image.height)
+    return resize(crop(stylized, *_stylized_size(image, model)), *image.size)
 
 
 def _run_alike(
@@ -76,7 +76,7 @@ def _run_alike(
     width, height = images[0].width, images[0].height
     stylized = [from_rgb(p) for p in network.run_rgb([to_rgb(i) for i in images], weights)]
     for image in stylized:
-        if (image.width, image.height) != (width, height):
+        if image.size != (width, height):
             sizes = f"{image.width}x{image.height} for {width}x{height}"
             raise ModelError(f"model {model.name} returns images of another size: {sizes}")
     return stylized

@@ -18,8 +18,8 @@ from streamer.engine.folded_model import FoldedModel, Shares
 from streamer.engine.folded_network import ENGINES
 from streamer.engine.network import Network, run
 from streamer.errors import ModelError, UnknownStyleError, to_install
-from streamer.frame import Image, Style
-from streamer.i420 import Weights, mix, recolor
+from streamer.frame import Image, Size, Style
+from streamer.i420 import Weights, mix, recolor, resize
 from streamer.statistics import Measurement, Orders
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE, ModelFile
@@ -149,17 +149,24 @@ class Stylizer:
         """Whether `stylize_all` is faster than `stylize` for each."""
         return any(network.batches for network in self._networks.values())
 
-    def stylize(self, image: Image, style: Style) -> Image:
-        """`image` in `style`, at its own size. Raises UnknownStyleError, ModelError."""
-        return self.stylize_all([image], [style])[0].image
+    def stylize(self, image: Image, style: Style, size: Size | None = None) -> Image:
+        """`image` in `style`, at its own size; networks run at `size`, or at that one, too.
+
+        What shows of the image itself is as fine as it is. Raises UnknownStyleError, ModelError.
+        """
+        return self.stylize_all([image], [style], sizes=size and [size])[0].image
 
     def stylize_all(
         self,
         images: Sequence[Image],
         styles: Sequence[Style],
         orders: Sequence[Orders | None] | None = None,
+        sizes: Sequence[Size] | None = None,
     ) -> list[Stylized]:
-        """Each image in its style; those of one size and model together. Raises as `stylize`."""
+        """Each as `stylize` does; those of one size and model together. Raises as it does."""
+        small = images
+        if sizes is not None:
+            small = [resize(image, *size) for image, size in zip(images, sizes, strict=True)]
         parts: list[list[tuple[float, Image]]] = [[] for _ in images]
         measured: list[dict[str, Measurement]] = [{} for _ in images]
         runs: dict[ModelFile, list[tuple[int, float, Shares]]] = {}
@@ -178,28 +185,28 @@ class Stylizer:
                 stylized = []
                 for i, _, named in requests:
                     known = orders[i] if orders is not None else None
-                    image, found = network.stylize(images[i], named, styles[i].tone, known)
+                    image, found = network.stylize(small[i], named, styles[i].tone, known)
                     stylized.append(image)
                     measured[i] |= found
             else:
                 weights = [_vector(named, network.styles) for _, _, named in requests]
-                stylized = run(network, model, [images[i] for i, _, _ in requests], weights)
+                stylized = run(network, model, [small[i] for i, _, _ in requests], weights)
             for (i, share, _), image in zip(requests, stylized, strict=True):
-                parts[i].append((share, image))
+                parts[i].append((share, resize(image, *images[i].size)))
         finished = (_finish(*one) for one in zip(images, styles, parts, strict=True))
         return [Stylized(*one) for one in zip(finished, measured, strict=True)]
 
-    def ready(self, image: Image, style: Style) -> bool:
+    def ready(self, size: Size, style: Style) -> bool:
         """Whether `stylize` would start at once. Raises UnknownStyleError, ModelError."""
-        return all(model.ready(image, shares) for model, shares in self._folded(style))
+        return all(model.ready(size, shares) for model, shares in self._folded(style))
 
-    def prepare(self, image: Image, style: Style) -> None:
+    def prepare(self, size: Size, style: Style) -> None:
         """Compile what an image of this size needs; in a thread beside `stylize`.
 
         Raises UnknownStyleError, ModelError.
         """
         for model, shares in self._folded(style):
-            model.prepare(image, shares)
+            model.prepare(size, shares)
 
     def beside(self, style: Style) -> tuple[str, ...]:
         """All styles of the folded networks that a style uses."""
@@ -245,18 +252,18 @@ class Identity(Stylizer):
     def batches(self) -> bool:
         return False
 
-    def ready(self, image: Image, style: Style) -> bool:
+    def ready(self, size: Size, style: Style) -> bool:
         """Always."""
         return True
 
-    def prepare(self, image: Image, style: Style) -> None:
+    def prepare(self, size: Size, style: Style) -> None:
         """Nothing to do."""
 
     def beside(self, style: Style) -> tuple[str, ...]:
         """None."""
         return ()
 
-    def stylize(self, image: Image, style: Style) -> Image:
+    def stylize(self, image: Image, style: Style, size: Size | None = None) -> Image:
         """The image itself."""
         return image
 
@@ -265,9 +272,11 @@ class Identity(Stylizer):
         images: Sequence[Image],
         styles: Sequence[Style],
         orders: Sequence[Orders | None] | None = None,
+        sizes: Sequence[Size] | None = None,
     ) -> list[Stylized]:
         """Each image, one after the other."""
-        return [Stylized(self.stylize(*one), {}) for one in zip(images, styles, strict=True)]
+        every = zip(images, styles, sizes or [one.size for one in images], strict=True)
+        return [Stylized(self.stylize(*one), {}) for one in every]
 
 
 def _finish(image: Image, style: Style, parts: Sequence[tuple[float, Image]]) -> Image:

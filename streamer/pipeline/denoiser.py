@@ -22,7 +22,7 @@ class Denoiser:
         if last is not None and last.shape == data.shape:
             luma, data = image.width * image.height, np.empty_like(data)
             for part, held in ((slice(luma), _LUMA), (slice(luma, None), _CHROMA)):
-                data[part] = follow(last[part], image.data[part], held)
+                follow(last[part], image.data[part], held, data[part])
         self._last = data
         return Image(image.width, image.height, data)
 

@@ -11,11 +11,11 @@ from streamer.pipeline.stats import quantile
 class Pacer:
     """Maps media time to playing time: `pts + offset`, with the smallest offset that fits.
 
-    The offset follows the larger part of the recent delays (`ready_at - pts`), so one slow frame is
-    shown late instead of delaying all that follow. No frame is ever held longer than the
-    stream's usual time from frame to frame, nor than `max_hold_s`: workers that take turns
-    need no more, and latency is worth more than a smooth picture of a machine that chokes. A
-    jump of media time starts afresh.
+    The offset follows the larger part of the recent delays (`ready_at - pts`), so one slow frame
+    is shown late instead of delaying all that follow: at once when it is far off, else too slowly
+    to be seen. No frame is ever held longer than the stream's usual time from frame to frame,
+    nor than `max_hold_s`: workers that take turns need no more, and latency is worth more than a
+    smooth picture of a machine that chokes. A jump of media time starts afresh.
     """
 
     def __init__(
@@ -24,13 +24,15 @@ class Pacer:
         *,
         memory: int = 30,
         quantile: float = 0.75,
-        dead_band_s: float = 0.010,
+        far_s: float = 0.010,
+        glide_s: float = 0.0002,
         jump_s: float = 0.5,
     ) -> None:
         self.reanchored = 0
         self._max_hold_s = max_hold_s
         self._quantile = quantile
-        self._dead_band_s = dead_band_s
+        self._far_s = far_s
+        self._glide_s = glide_s  # per frame
         self._jump_s = jump_s
         self._delays: deque[float] = deque(maxlen=memory)
         self._intervals: deque[float] = deque([max_hold_s], maxlen=memory)
@@ -49,9 +51,9 @@ class Pacer:
             self._delays.clear()
             self._offset = delay
         self._delays.append(delay)
-        wanted = quantile(self._delays, self._quantile)
-        if abs(wanted - self._offset) > self._dead_band_s:
-            self._offset = wanted
+        change = quantile(self._delays, self._quantile) - self._offset
+        is_far = abs(change) > self._far_s
+        self._offset += change if is_far else min(max(change, -self._glide_s), self._glide_s)
         return ready_at + min(max(self._offset - delay, 0.0), self._longest_hold_s(pts_s))
 
     def _longest_hold_s(self, pts_s: float) -> float:

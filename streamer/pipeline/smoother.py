@@ -11,6 +11,7 @@ import numpy as np
 
 from streamer.frame import SMOOTHEST, Image, Plane
 
+_PART = 1 << 16  # bytes at a time
 MOTION = 32.0  # of 255: a change of this size keeps a third of its smoothing, of twice this none
 
 
@@ -38,16 +39,24 @@ class Smoother:
             return image
         data, last = image.data, self._last
         if last is not None and last.shape == data.shape:
-            data = follow(last, data, _part_of(round(weight, 3)))
+            data = np.empty_like(image.data)
+            follow(last, image.data, _part_of(round(weight, 3)), data)
         self._last = data
         return Image(image.width, image.height, data)
 
 
-def follow(last: Plane, data: Plane, held: Plane) -> Plane:
-    """From the last image to this one, each change of 0..255 held back by what `held` says."""
-    fell, rose = cv2.subtract(last, data), cv2.subtract(data, last)
-    moved = cv2.add(cv2.subtract(data, cv2.LUT(rose, held)), cv2.LUT(fell, held))
-    return np.asarray(moved, np.uint8).ravel()
+def follow(last: Plane, data: Plane, held: Plane, moved: Plane) -> None:
+    """From the last image to this one, each change of 0..255 held back by what `held` says.
+
+    Writes to `moved`; part by part, since what stays in the processor's cache takes half the time.
+    """
+    scratch = np.empty((2, min(_PART, len(data))), np.uint8)
+    for at in range(0, len(data), _PART):
+        old, new, result = (one[at : at + _PART] for one in (last, data, moved))
+        fell, rose = scratch[:, : len(new)]
+        cv2.LUT(cv2.subtract(old, new, dst=fell), held, dst=fell)
+        cv2.LUT(cv2.subtract(new, old, dst=rose), held, dst=rose)
+        cv2.add(cv2.subtract(new, rose, dst=result), fell, dst=result)
 
 
 @lru_cache(maxsize=64)

@@ -70,7 +70,7 @@ class StyleControl:
 
     def apply(self, frame: Frame, now: float) -> Frame:
         """The frame with the style, height and statistics that are due now."""
-        self.size = (frame.image.width, frame.image.height)
+        self.size = frame.image.size
         style = self._fade.at(now)
         height_px = self.height_px
         orders = self._statistics.orders(frame.image.planes[0], _styles(style), now, height_px)

@@ -18,10 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from streamer.engine.stylizer import Stylizer
-from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Style, i420_size
-from streamer.i420 import resize
+from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Size, Style, i420_size
+from streamer.i420 import size_at
 from streamer.ring.channel import Request, Response, serve_ring
 from streamer.ring.switchboard import Switchboard
+from streamer.styles.model import NONE
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +59,6 @@ def _cpu_info() -> list[tuple[str, str]]:
     return [(name.strip(), value.strip()) for name, _, value in pairs]
 
 
-def height_to_size(image: Image, height_px: int | None) -> tuple[int, int]:
-    """Width and height to stylize at: never above the image's own, even, same shape."""
-    if height_px is None or height_px >= image.height:
-        return image.width, image.height
-    width = round(image.width * height_px / image.height / 2) * 2
-    return max(width, 2), height_px
-
-
 class Worker:
     """Stylizes images, for a ring on this machine or on another: one at a time, or a batch."""
 
@@ -79,11 +72,11 @@ class Worker:
         self._heights: OrderedDict[int, int] = OrderedDict()  # at last, by stream
         grey = Image(640, WARM_PX, np.full(i420_size(640, WARM_PX), 128, np.uint8))
         frame = Frame(grey, 0, VIDEO_TIME_BASE, 0.0, warm)
-        self._stylizer.prepare(grey, warm)
+        self._stylizer.prepare(grey.size, warm)
         self.stylize(frame)  # the first image of an engine is its slowest
         self._frame_s = self.stylize(frame).inference_s
         for name in self._stylizer.beside(warm):
-            self._preparation.ready(grey, Style(((name, 1.0),)))
+            self._preparation.ready(grey.size, Style(((name, 1.0),)))
 
     def about(self) -> About:
         """What this worker runs on."""
@@ -121,45 +114,45 @@ class Worker:
         """Each with the seconds that all of them waited for each other."""
         with self._lock:
             began = time.monotonic()
-            small = [self._choose(*one) for one in zip(requests, images, strict=True)]
+            sizes = [self._choose(*one) for one in zip(requests, images, strict=True)]
             done = self._stylizer.stylize_all(
-                small, [one.style for one in requests], [one.orders for one in requests]
+                images,
+                [one.style for one in requests],
+                [one.orders for one in requests],
+                sizes,
             )
-            whole = [
-                resize(one.image, image.width, image.height)
-                for one, image in zip(done, images, strict=True)
-            ]
             inference_s = time.monotonic() - began
-        parts = zip(whole, done, small, strict=True)
         return [
-            Response(inference_s, image, one.measured, worked_on.height)
-            for image, one, worked_on in parts
+            Response(inference_s, one.image, one.measured, height_px)
+            for one, (_, height_px) in zip(done, sizes, strict=True)
         ]
 
-    def _choose(self, request: Request, image: Image) -> Image:
-        """The image at the size to stylize it at.
+    def _choose(self, request: Request, image: Image) -> Size:
+        """The size to stylize an image at.
 
         A frame of a live stream whose size has to be compiled first is stylized at the height of
         the frame before it, or at one that is ready, while a thread prepares what it needs.
         """
-        wanted = resize(image, *height_to_size(image, request.height_px))
+        if all(name == NONE for name, _ in request.style.blend):
+            return image.size
+        wanted = size_at(image, request.height_px)
         stream = None if request.orders is None else request.orders.stream
         if stream is None:
             return wanted
         if self._preparation.ready(wanted, request.style):
-            self._heights[stream] = wanted.height
+            self._heights[stream] = wanted[1]
             self._heights.move_to_end(stream)
             if len(self._heights) > STREAMS:
                 self._heights.popitem(last=False)
             return wanted
         for height_px in (self._heights.get(stream, WARM_PX), WARM_PX):
-            small = resize(image, *height_to_size(image, height_px))
+            small = size_at(image, height_px)
             if self._stylizer.ready(small, request.style):
                 return small
         return wanted
 
 
-Task = tuple[int, int, frozenset[str]]  # width, height, styles
+Task = tuple[Size, frozenset[str]]  # and the styles
 
 
 class Preparation:
@@ -169,21 +162,21 @@ class Preparation:
         self._stylizer = stylizer
         self._failed: set[Task] = set()
         self._wanted: set[Task] = set()  # waiting or being prepared
-        self._queue: queue.LifoQueue[tuple[Task, Image, Style] | None] = queue.LifoQueue()
+        self._queue: queue.LifoQueue[tuple[Task, Style] | None] = queue.LifoQueue()
         self._thread = threading.Thread(target=self._run, name="prepare", daemon=True)
         self._thread.start()
 
-    def ready(self, image: Image, style: Style) -> bool:
-        """Whether it can be stylized now; else it will be, soon.
+    def ready(self, size: Size, style: Style) -> bool:
+        """Whether an image of this size can be stylized now; else it can be soon.
 
         True too for what could not be prepared, so that stylizing it says why.
         """
-        task = image.width, image.height, frozenset(name for name, _ in style.blend)
-        if task in self._failed or self._stylizer.ready(image, style):
+        task = size, frozenset(name for name, _ in style.blend)
+        if task in self._failed or self._stylizer.ready(size, style):
             return True
         if task not in self._wanted and len(self._wanted) < MAX_WANTED:
             self._wanted.add(task)
-            self._queue.put((task, image, style))
+            self._queue.put((task, style))
         return False
 
     def stop(self) -> None:
@@ -193,11 +186,11 @@ class Preparation:
 
     def _run(self) -> None:
         while (wanted := self._queue.get()) is not None:
-            task, image, style = wanted
+            task, style = wanted
             try:
-                self._stylizer.prepare(image, style)
+                self._stylizer.prepare(task[0], style)
             except Exception:
-                log.exception("x %dx%d cannot be prepared", image.width, image.height)
+                log.exception("x %dx%d cannot be prepared", *task[0])
                 if len(self._failed) >= MAX_WANTED:
                     self._failed.clear()
                 self._failed.add(task)

@@ -146,9 +146,7 @@ class Encoder:
             return to_frame(
                 image, image.width + image.width % even, image.height + image.height % even
             )
-        width, height = (
-            max(2, round(side * scale / 2) * 2) for side in (image.width, image.height)
-        )
+        width, height = (max(2, round(side * scale / 2) * 2) for side in image.size)
         return to_frame(image).reformat(width, height, interpolation=Interpolation.AREA)
 
     def _divide(self, image: Image, bps: int, pts: int) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from streamer.engine.stylizer import Identity
 from streamer.errors import RingError
-from streamer.frame import Image, Style
+from streamer.frame import Image, Size, Style
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.stats import Stats
 from streamer.ring.cluster import Cluster
@@ -36,7 +36,7 @@ class Sleeper(Identity):
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds
 
-    def stylize(self, image: Image, style: Style) -> Image:
+    def stylize(self, image: Image, style: Style, size: Size | None = None) -> Image:
         time.sleep(self.seconds)
         return image
 
@@ -44,7 +44,7 @@ class Sleeper(Identity):
 class GpuTeller(Identity):
     """Stylizes a picture as bright as the number of the GPU that Ray let this process see."""
 
-    def stylize(self, image: Image, style: Style) -> Image:
+    def stylize(self, image: Image, style: Style, size: Size | None = None) -> Image:
         time.sleep(0.02)
         seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
         return Image(image.width, image.height, np.full_like(image.data, int(seen or 255)))

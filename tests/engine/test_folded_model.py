@@ -79,9 +79,9 @@ def test_a_picture_that_is_small_is_measured_once(model: FoldedModel) -> None:
 
 def test_nothing_has_to_be_prepared_after_preparing(model: FoldedModel) -> None:
     image = picture(160, 120)
-    assert not model.ready(image, ONE)
-    model.prepare(image, ONE)
-    assert model.ready(image, ONE)
+    assert not model.ready(image.size, ONE)
+    model.prepare(image.size, ONE)
+    assert model.ready(image.size, ONE)
 
 
 def test_tiles_show_what_one_run_shows(model: FoldedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_a_large_photo_is_stylized_beyond_its_border(
     assert (photo.width, photo.height) == (320, 240)
     off = np.abs(photo.planes[0].astype(int) - before.planes[0])
     assert off[64:-64, 64:-64].mean() < 4
-    assert not model.ready(picture(320 + 2 * MARGIN_PX, 240 + 2 * MARGIN_PX), ONE)
+    assert not model.ready((320 + 2 * MARGIN_PX, 240 + 2 * MARGIN_PX), ONE)
 
 
 @given(st.integers(8, 3000).map(lambda n: n * MULTIPLE))

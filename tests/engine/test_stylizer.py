@@ -24,7 +24,7 @@ from streamer.engine.stylizer import Stylizer, StylizerSpec
 from streamer.engine.torch_network import TorchNetwork
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
-from streamer.i420 import Pixels, Weights, from_rgb, to_rgb
+from streamer.i420 import Pixels, Weights, from_rgb, resize, to_rgb
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import LAYOUTS, LayoutName, ModelFile
 from tests.support.networks import (
@@ -188,6 +188,20 @@ def test_a_blend_across_models_and_camera_is_the_sum_of_pictures(
     alone = [stylizer.stylize(image, only(name)).data for name in ("invert", "negative")]
     expected = 0.5 * alone[0] + 0.3 * alone[1] + 0.2 * image.data
     assert np.abs(stylizer.stylize(image, style).data - expected).max() <= 1.01
+
+
+def test_networks_run_at_the_size_given_and_the_image_itself_stays_as_fine_as_it_is(
+    load: Load, negative: ModelFile
+) -> None:
+    stylizer, image, size = load(negative), picture(128, 96), (64, 48)
+    coarse = stylizer.stylize(image, only("negative"), size)
+    small = stylizer.stylize(resize(image, *size), only("negative"))
+    assert difference(coarse, resize(small, *image.size)) == 0
+    weak = stylizer.stylize(image, only("negative", strength=0.25), size)
+    assert np.abs(weak.data - (0.25 * coarse.data + 0.75 * image.data)).max() <= 0.51
+    kept = stylizer.stylize(image, only("negative", preserve_color=True), size)
+    assert (kept.planes[0] == coarse.planes[0]).all()
+    assert (kept.planes[1] == image.planes[1]).all()
 
 
 def test_strength_mixes_with_the_camera(load: Load, two: ModelFile) -> None:

@@ -49,6 +49,15 @@ def test_after_a_stall_the_old_latency_is_back_within_a_second() -> None:
     assert max(latencies[51 + 12 + 30 :]) == pytest.approx(0.05, abs=0.011)
 
 
+def test_a_slow_start_does_not_delay_what_follows() -> None:
+    """8 ms are not worth a jump, yet they are gone soon, too slowly to be seen."""
+    delays = [0.058] * 30 + [0.05] * 90
+    shown = play(Pacer(), delays)
+    latencies = [at - 100 - n * INTERVAL_S for n, at in enumerate(shown)]
+    assert latencies[-1] == pytest.approx(0.05, abs=0.001)
+    assert all(abs(b - a - INTERVAL_S) < 0.001 for a, b in itertools.pairwise(shown[30:]))
+
+
 def test_a_jump_of_media_time_starts_afresh() -> None:
     pacer = Pacer()
     for number in range(30):

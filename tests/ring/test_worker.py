@@ -9,22 +9,24 @@ from hypothesis import strategies as st
 
 from streamer.engine.stylizer import Identity, Stylized
 from streamer.errors import ModelError
-from streamer.frame import Frame, Image, Style, i420_size
-from streamer.i420 import resize
+from streamer.frame import Frame, Image, Size, Style, i420_size
+from streamer.i420 import resize, size_at
 from streamer.ring.ring import Ring
-from streamer.ring.worker import STREAMS, Worker, height_to_size
+from streamer.ring.worker import STREAMS, Worker
 from streamer.statistics import Orders
 from tests.support.fakes import VIDEO, Gate, ThreadWorkers, four_at_a_gate
 
+STYLE = Style((("a", 1.0),))
+
 
 class Recorder(Identity):
-    """Remembers what it was asked to stylize; stylizes it white."""
+    """Remembers at which size it was asked to stylize; stylizes it white."""
 
     def __init__(self) -> None:
-        self.calls: list[tuple[int, int, Style]] = []
+        self.calls: list[tuple[Size | None, Style]] = []
 
-    def stylize(self, image: Image, style: Style) -> Image:
-        self.calls.append((image.width, image.height, style))
+    def stylize(self, image: Image, style: Style, size: Size | None = None) -> Image:
+        self.calls.append((size, style))
         return Image(image.width, image.height, np.full_like(image.data, 235))
 
 
@@ -39,11 +41,11 @@ def picture(width: int, height: int) -> Image:
 def test_a_worker_is_warm_with_the_style_it_will_be_asked_for() -> None:
     stylizer, warm = Recorder(), Style((("a", 1.0),))
     Worker(lambda: stylizer, warm)
-    assert stylizer.calls == [(640, 360, warm)] * 2  # the second one is timed
+    assert stylizer.calls == [((640, 360), warm)] * 2  # the second one is timed
 
 
 @pytest.mark.parametrize(
-    ("size", "height_px", "worked_at"),
+    ("size", "height_px", "stylized_at"),
     [
         ((640, 360), None, (640, 360)),
         ((640, 360), 180, (320, 180)),
@@ -52,18 +54,26 @@ def test_a_worker_is_warm_with_the_style_it_will_be_asked_for() -> None:
         ((33, 1080), 180, (6, 180)),
     ],
 )
-def test_paint_works_at_the_height_asked_for_and_returns_the_picture_s_size(
-    size: tuple[int, int], height_px: int | None, worked_at: tuple[int, int]
+def test_it_stylizes_at_the_height_asked_for(
+    size: Size, height_px: int | None, stylized_at: Size
 ) -> None:
     stylizer = Recorder()
-    worker = Worker(lambda: stylizer, Style())
-    frame = Frame(picture(*size), 0, VIDEO, 0.0, height_px=height_px)
+    worker = Worker(lambda: stylizer, STYLE)
+    frame = Frame(picture(*size), 0, VIDEO, 0.0, STYLE, height_px)
     stylized = worker.stylize(frame)
     assert stylized.image is not None
-    assert stylizer.calls[-1][:2] == worked_at
-    assert (stylized.image.width, stylized.image.height) == size
+    assert stylizer.calls[-1] == (stylized_at, STYLE)
+    assert stylized.image.size == size and stylized.height_px == stylized_at[1]
     assert set(stylized.image.data) == {235}
     assert stylized.inference_s >= 0
+
+
+def test_what_no_network_stylizes_stays_as_large_as_it_is() -> None:
+    stylizer = Recorder()
+    worker = Worker(lambda: stylizer, STYLE)
+    frame = Frame(picture(1280, 720), 0, VIDEO, 0.0, Style(), height_px=540)
+    assert worker.stylize(frame).height_px == 720
+    assert stylizer.calls[-1] == ((1280, 720), Style())
 
 
 @given(st.integers(2, 400), st.integers(2, 400), st.integers(1, 500))
@@ -71,7 +81,7 @@ def test_the_working_size_is_within_the_picture_and_keeps_its_shape(
     width: int, height: int, height_px: int
 ) -> None:
     image = Image(width, height, np.zeros(i420_size(width, height), np.uint8))
-    w, h = height_to_size(image, height_px)
+    w, h = size_at(image, height_px)
     assert h == min(height, height_px)
     assert abs(w - width * h / height) <= 2
     assert w >= 2
@@ -106,11 +116,12 @@ class Together(Recorder):
         images: Sequence[Image],
         styles: Sequence[Style],
         orders: Sequence[Orders | None] | None = None,
+        sizes: Sequence[Size] | None = None,
     ) -> list[Stylized]:
         self.counts.append(len(images))
         if len(self.counts) == 3:
             self._gate.pass_()
-        return super().stylize_all(images, styles)
+        return super().stylize_all(images, styles, orders, sizes)
 
 
 class Hosts(ThreadWorkers):
@@ -144,25 +155,25 @@ class Compiling(Recorder):
         super().__init__()
         self.compiled = {(640, 360)}
         self.gate = threading.Event()
-        self.prepared: list[tuple[int, int]] = []
+        self.prepared: list[Size] = []
         self.fails = False
 
-    def ready(self, image: Image, style: Style) -> bool:
-        return (image.width, image.height) in self.compiled
+    def ready(self, size: Size, style: Style) -> bool:
+        return size in self.compiled
 
-    def prepare(self, image: Image, style: Style) -> None:
-        if self.ready(image, style):
+    def prepare(self, size: Size, style: Style) -> None:
+        if self.ready(size, style):
             return
-        self.prepared.append((image.width, image.height))
+        self.prepared.append(size)
         assert self.gate.wait(10)
         if self.fails:
             raise ModelError("no")
-        self.compiled.add((image.width, image.height))
+        self.compiled.add(size)
 
 
 def live(height_px: int, stream: int | None = 1) -> Frame:
     orders = Orders(0, {}, frozenset(), stream=stream)
-    return Frame(picture(1280, 720), 0, VIDEO, 0.0, height_px=height_px, orders=orders)
+    return Frame(picture(1280, 720), 0, VIDEO, 0.0, STYLE, height_px, orders=orders)
 
 
 def until(condition: Callable[[], bool]) -> None:

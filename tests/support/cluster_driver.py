@@ -16,7 +16,7 @@ from dataclasses import replace
 import numpy as np
 
 from streamer.engine.stylizer import Identity
-from streamer.frame import Frame, Image, Style
+from streamer.frame import Frame, Image, Size, Style
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.stats import Stats
 from streamer.ring.cluster import Cluster
@@ -27,7 +27,7 @@ from tests.support.fakes import numbered
 class Signed(Identity):
     """Stylizes every pixel with the number of the node it runs on."""
 
-    def stylize(self, image: Image, style: Style) -> Image:
+    def stylize(self, image: Image, style: Style, size: Size | None = None) -> Image:
         return Image(image.width, image.height, np.full_like(image.data, int(os.environ["NODE"])))
 
 
