@@ -76,7 +76,7 @@ class RtpSender:
         self._origin = random32()
         self._again: deque[RtpPacket] = deque()
         self._asked = asyncio.Event()
-        self._sent_clock, self._sent_ntp = 0, 0  # of the newest packet
+        self._sent_clock, self._sent_ntp = 0, 0  # of the newest frame, before its packets wait
         self.put = 0  # packets, repeated ones too
         self._packets = self._octets = 0
         self._reported = 0, 0.0  # middle of the NTP time of the last report, and when it left
@@ -158,12 +158,14 @@ class RtpSender:
             self._unusable()
             log.exception("x a frame could not be packetized")
             return
+        self._sent_clock = uint32_add(self._origin, timestamp)
+        self._sent_ntp = clock.current_ntp_time()
         for index, payload in enumerate(payloads):
             rtp = RtpPacket(
                 payload_type=payload_type,
                 marker=int(index == len(payloads) - 1 and self.kind == "video"),
                 sequence_number=self._sequence,
-                timestamp=uint32_add(self._origin, timestamp),
+                timestamp=self._sent_clock,
                 ssrc=self._ssrc,
                 payload=payload,
             )
@@ -174,7 +176,6 @@ class RtpSender:
     async def _send_media(self, rtp: RtpPacket) -> None:
         self.history.add(rtp, time.monotonic())
         await self._put(rtp)
-        self._sent_clock, self._sent_ntp = rtp.timestamp, clock.current_ntp_time()
         self._packets += 1
         self._octets += len(rtp.payload)
 
