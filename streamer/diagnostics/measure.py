@@ -26,7 +26,7 @@ from streamer.pipeline.stream_statistics import StreamStatistics
 from streamer.pipeline.style_control import StyleControl
 from streamer.ring.flow import Flow
 from streamer.ring.ring import Ring
-from streamer.styles.model import NONE
+from streamer.styles.model import names_of
 from streamer.webrtc.codecs import Codec, Decoder, Encoder
 from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.jitter_buffer import EncodedFrame
@@ -84,7 +84,7 @@ async def speed(
 
 async def _feed(flow: Flow, frame: Frame, scene: StreamStatistics, enough: asyncio.Event) -> None:
     """Frames of one scene, whose statistics are measured as often as in a stream."""
-    luma, styles = frame.image.planes[0], [name for name, _ in frame.style.blend if name != NONE]
+    luma, styles = frame.image.planes[0], names_of(frame.style.blend)
 
     def take() -> Frame:
         orders = scene.orders(luma, styles, time.monotonic(), frame.height_px)

@@ -150,7 +150,7 @@ class Stylizer:
         return any(network.batches for network in self._networks.values())
 
     def stylize(self, image: Image, style: Style, size: Size | None = None) -> Image:
-        """`image` in `style`, at its own size; networks run at `size`, or at that one, too.
+        """`image` in `style`, at its own size; its networks run at `size` or at that.
 
         What shows of the image itself is as fine as it is. Raises UnknownStyleError, ModelError.
         """

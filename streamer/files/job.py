@@ -18,7 +18,7 @@ from streamer.files.tracks import Track, format_of
 from streamer.files.trim import TimeRange
 from streamer.frame import Style
 from streamer.styles.catalogue import Catalogue
-from streamer.styles.model import NONE
+from streamer.styles.model import names_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,7 @@ def _notes(
 
 def name_models(catalogue: Catalogue, style: Style, backend: Backend) -> str:
     """Names the bytes that stylize: other weights or another engine give other frames."""
-    named = [name for name, _ in style.blend if name != NONE]
+    named = names_of(style.blend)
     models = sorted({catalogue.find(name)[0].sha256 for name in named})
     return hashlib.sha256(" ".join([backend, *models]).encode()).hexdigest()[:16]
 

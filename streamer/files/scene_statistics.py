@@ -12,7 +12,7 @@ from dataclasses import replace
 from streamer.frame import Frame, Style
 from streamer.pipeline.stream_statistics import StreamStatistics
 from streamer.statistics import Measurement
-from streamer.styles.model import NONE
+from streamer.styles.model import names_of
 
 LAG = 24  # frames from a measurement to its use; that of a new scene is used at once
 
@@ -26,7 +26,7 @@ class SceneStatistics:
     be resumed there from `state_after` its last frame."""
 
     def __init__(self, style: Style, segment: int, state: bytes = b"") -> None:
-        self._names = [name for name, _ in style.blend if name != NONE]
+        self._names = names_of(style.blend)
         self._stream = StreamStatistics.restore(state)
         self._segment = segment
         self._index = 0

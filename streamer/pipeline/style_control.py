@@ -13,7 +13,7 @@ from streamer.pipeline.change import Change, Height, altered
 from streamer.pipeline.fade import Fade
 from streamer.pipeline.governor import Costs, Governor, Observation, Styles
 from streamer.pipeline.stream_statistics import StreamStatistics
-from streamer.styles.model import NONE, Blend
+from streamer.styles.model import Blend, names_of
 
 _STREAMS = itertools.count()
 
@@ -115,4 +115,4 @@ class StyleControl:
 
 
 def _styles(style: Style) -> Styles:
-    return frozenset(name for name, _ in style.blend if name != NONE)
+    return frozenset(names_of(style.blend))

@@ -22,7 +22,7 @@ from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Size, Style, i420_size
 from streamer.i420 import size_at
 from streamer.ring.channel import Request, Response, serve_ring
 from streamer.ring.switchboard import Switchboard
-from streamer.styles.model import NONE
+from streamer.styles.model import names_of
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Worker:
         A frame of a live stream whose size has to be compiled first is stylized at the height of
         the frame before it, or at one that is ready, while a thread prepares what it needs.
         """
-        if all(name == NONE for name, _ in request.style.blend):
+        if not names_of(request.style.blend):
             return image.size
         wanted = size_at(image, request.height_px)
         stream = None if request.orders is None else request.orders.stream

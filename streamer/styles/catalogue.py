@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from streamer.errors import UnknownStyleError, UsageError
 from streamer.styles.manifest import read_all
-from streamer.styles.model import NONE, Blend, ModelFile, StyleEntry
+from streamer.styles.model import NONE, Blend, ModelFile, StyleEntry, names_of
 
 MAX_LIVE_NETWORKS = 4  # in one blend: each runs once a frame
 
@@ -85,7 +85,7 @@ class Catalogue:
     def parse_live(self, style: str | Mapping[str, float]) -> Blend:
         """As `parse`; raises UsageError for a blend that would hold up other streams, too."""
         blend = self.parse(style)
-        networks = {self.find(name)[0].name for name, _ in blend if name != NONE}
+        networks = {self.find(name)[0].name for name in names_of(blend)}
         if len(networks) > MAX_LIVE_NETWORKS:
             limit = f"a live blend takes styles of at most {MAX_LIVE_NETWORKS} networks"
             raise UsageError(f"{limit}, not of {len(networks)}")

@@ -16,6 +16,11 @@ Blend = tuple[tuple[str, float], ...]
 LayoutName = Literal["rgb26", "rgb255", "rgb1", "rgb2"]
 
 
+def names_of(blend: Blend) -> list[str]:
+    """The styles of a blend that a network makes: all but `none`."""
+    return [name for name, _ in blend if name != NONE]
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """What the tensors of a network mean."""

@@ -76,7 +76,7 @@ class RtpSender:
         self._origin = random32()
         self._again: deque[RtpPacket] = deque()
         self._asked = asyncio.Event()
-        self._sent_clock, self._sent_ntp = 0, 0  # of the newest frame, before its packets wait
+        self._frame_clock, self._frame_ntp = 0, 0  # of the newest frame, before its packets wait
         self.put = 0  # packets, repeated ones too
         self._packets = self._octets = 0
         self._reported = 0, 0.0  # middle of the NTP time of the last report, and when it left
@@ -158,14 +158,14 @@ class RtpSender:
             self._unusable()
             log.exception("x a frame could not be packetized")
             return
-        self._sent_clock = uint32_add(self._origin, timestamp)
-        self._sent_ntp = clock.current_ntp_time()
+        self._frame_clock = uint32_add(self._origin, timestamp)
+        self._frame_ntp = clock.current_ntp_time()
         for index, payload in enumerate(payloads):
             rtp = RtpPacket(
                 payload_type=payload_type,
                 marker=int(index == len(payloads) - 1 and self.kind == "video"),
                 sequence_number=self._sequence,
-                timestamp=self._sent_clock,
+                timestamp=self._frame_clock,
                 ssrc=self._ssrc,
                 payload=payload,
             )
@@ -254,12 +254,12 @@ class RtpSender:
 
     def _report(self) -> RtcpSrPacket:
         info = RtcpSenderInfo(
-            ntp_timestamp=self._sent_ntp,
-            rtp_timestamp=self._sent_clock,
+            ntp_timestamp=self._frame_ntp,
+            rtp_timestamp=self._frame_clock,
             packet_count=self._packets & 0xFFFFFFFF,
             octet_count=self._octets & 0xFFFFFFFF,
         )
-        self._reported = (self._sent_ntp >> 16) & 0xFFFFFFFF, time.monotonic()
+        self._reported = (self._frame_ntp >> 16) & 0xFFFFFFFF, time.monotonic()
         return RtcpSrPacket(ssrc=self._ssrc, sender_info=info)
 
     def _names(self) -> list[AnyRtcpPacket]:

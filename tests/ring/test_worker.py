@@ -188,9 +188,9 @@ def test_a_live_stream_goes_on_at_a_ready_height_while_another_is_compiled() -> 
     worker = Worker(lambda: stylizer, Style())
     for _ in range(3):
         assert worker.stylize(live(540)).height_px == 360
-    assert stylizer.prepared == [(960, 540)]
     stylizer.gate.set()
     until(lambda: (960, 540) in stylizer.compiled)
+    assert stylizer.prepared == [(960, 540)]
     assert worker.stylize(live(540)).height_px == 540
     stylizer.gate.clear()
     assert worker.stylize(live(720)).height_px == 540  # as the frame before
