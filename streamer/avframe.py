@@ -7,10 +7,12 @@ import numpy as np
 
 from streamer.frame import Image, Plane, i420_size
 
+I420 = ("yuv420p", "yuvj420p")  # of any range: samples are copied as they are
+
 
 def to_image(frame: av.VideoFrame) -> Image:
     """Copy a decoded frame of any pixel format and stride into a flat I420 image."""
-    if frame.format.name != "yuv420p":
+    if frame.format.name not in I420:
         frame = frame.reformat(format="yuv420p")
     width, height = frame.width, frame.height
     image = Image(width, height, np.empty(i420_size(width, height), np.uint8))

@@ -26,8 +26,8 @@ def i420_size(width: int, height: int) -> int:
 class Image:
     """An I420 image: luma, then both chroma planes at half size, in one flat uint8 buffer.
 
-    Video range (BT.601 limited) unless a source says otherwise; nothing between source and
-    sink needs to know. `data` is C-contiguous, of `i420_size(width, height)` bytes.
+    BT.601 in video range where a network sees it; a video that no network paints keeps the matrix
+    it has. `data` is C-contiguous, of `i420_size(width, height)` bytes.
     """
 
     width: int

@@ -21,7 +21,7 @@ from streamer.frame import Image
 from streamer.paths import written_whole
 from streamer.pipeline.smoother import Smoother
 
-VERSION = 2  # of the layout of this folder and of what makes two runs alike
+VERSION = 3  # of the layout of this folder and of what makes two runs alike
 FRAMES = 240  # of a segment: the most that an interruption costs; each starts with a keyframe
 
 

@@ -16,11 +16,11 @@ from typing import Final
 import numpy as np
 from av.filter import Graph
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange
 from numpy.typing import NDArray
 
 from streamer import temporary
-from streamer.avframe import to_frame, to_image
+from streamer.avframe import I420, to_frame, to_image
+from streamer.colorimetry import MATRICES, Colorimetry, Matrix, recoded
 from streamer.files.container import (
     BT709,
     FULL,
@@ -36,8 +36,6 @@ from streamer.frame import Image
 
 SDR: Final = Colors(LIMITED, BT709, BT709, BT709)
 BT601: Final = Colors(LIMITED, 6, 6, 6)
-# FFmpeg's names of the matrix coefficients of ITU-T H.273 that its scaler converts.
-MATRICES: Final = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m"}
 MATRICES_HDR: Final = {1: "bt709", 5: "smpte170m", 6: "smpte170m", 10: "bt2020c"}
 EXACT: Final = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
 TURNS: Final[tuple[list[tuple[str, str | None]], ...]] = (
@@ -57,10 +55,15 @@ class Shape:
     colors: Colors = SDR
 
     @property
-    def matrix(self) -> str:
-        """The scaler's name of the matrix coefficients, guessed for untagged video."""
-        guess = "bt709" if min(self.width, self.height) >= HD_PX else "bt601"
-        return MATRICES.get(self.colors.matrix, guess)
+    def colorimetry(self) -> Colorimetry:
+        """Matrix and range, guessed for untagged video."""
+        guess: Matrix = "bt709" if min(self.width, self.height) >= HD_PX else "bt601"
+        return Colorimetry(MATRICES.get(self.colors.matrix, guess), self.colors.range == FULL)
+
+    @property
+    def as_image(self) -> Colorimetry:
+        """Of images of this shape, which are in video range."""
+        return replace(self.colorimetry, is_full=False)
 
 
 def shape_of(frame: VideoFrame, aspect: Fraction | None) -> Shape:
@@ -77,6 +80,12 @@ def output_colors(video: VideoInfo) -> Colors:
     return video.colors
 
 
+def shape_of_result(video: VideoInfo) -> Shape:
+    """How the frames of the stylized video lie, and what their samples mean."""
+    aspect = video.aspect or Fraction(1)
+    return Shape(video.width, video.height, aspect, video.rotation, output_colors(video))
+
+
 class ToImage:
     """Turns decoded frames into images of one shape; `peak_nits` of HDR, where it is known."""
 
@@ -89,8 +98,8 @@ class ToImage:
 
     def __call__(self, frame: VideoFrame, shape: Shape) -> Image:
         """The image of one frame, in video range (16-235)."""
-        if frame.format.name == "yuv420p" and _is_alike(shape, self._canvas):
-            return to_image(frame)
+        if frame.format.name in I420 and _lies_alike(shape, self._canvas):
+            return recoded(to_image(frame), shape.colorimetry, self._canvas.as_image)
         key = (shape, frame.format.name)
         if self._graph is None or key != self._key:
             self._graph, self._key = self._build(frame, shape), key
@@ -109,11 +118,12 @@ class ToImage:
             return graph_of(frame, *_steps(frame, shape, self._canvas, table))
 
 
-def _is_alike(shape: Shape, canvas: Shape) -> bool:
-    """Whether nothing has to be done to an I420 frame."""
-    same = (shape.width, shape.height, shape.aspect, shape.rotation, shape.matrix)
-    wanted = (canvas.width, canvas.height, canvas.aspect, canvas.rotation, canvas.matrix)
-    return same == wanted and not shape.colors.hdr and shape.colors.range != FULL
+def _lies_alike(shape: Shape, canvas: Shape) -> bool:
+    """Whether the samples of an I420 frame stay where they are."""
+    same = shape.width, shape.height, shape.aspect, shape.rotation
+    return same == (canvas.width, canvas.height, canvas.aspect, canvas.rotation) and (
+        not shape.colors.hdr
+    )
 
 
 def _steps(
@@ -121,18 +131,19 @@ def _steps(
 ) -> list[tuple[str, str | None]]:
     steps: list[tuple[str, str | None]] = []
     is_rgb = frame.format.is_rgb or frame.format.has_palette
+    matrix = shape.colorimetry.matrix
     span = "full" if shape.colors.range == FULL or is_rgb else "limited"
-    source = f"in_range={span}" if is_rgb else f"in_color_matrix={shape.matrix}:in_range={span}"
+    source = f"in_range={span}" if is_rgb else f"in_color_matrix={matrix}:in_range={span}"
     if shape.colors.hdr:
-        matrix = MATRICES_HDR.get(shape.colors.matrix, "bt2020nc")
-        steps.append(("scale", f"in_color_matrix={matrix}:in_range={span}"))
+        wide = MATRICES_HDR.get(shape.colors.matrix, "bt2020nc")
+        steps.append(("scale", f"in_color_matrix={wide}:in_range={span}"))
         file = re.sub(r"([\\':])", r"\\\1", str(table))
         steps += [("format", "gbrp16le"), ("lut3d", f"file={file}:interp=tetrahedral")]
         source = "in_range=full"
     turn = (shape.rotation - canvas.rotation) % 360 // 90
     steps += TURNS[turn]
     width, height = fitted(shape, canvas)
-    target = f"out_color_matrix={canvas.matrix}:out_range=limited"
+    target = f"out_color_matrix={canvas.as_image.matrix}:out_range=limited"
     steps.append(("scale", f"{width}:{height}:{source}:{target}:{EXACT}"))
     steps.append(("format", "yuv420p"))
     if (width, height) != (canvas.width, canvas.height):
@@ -173,14 +184,8 @@ def graph_of(frame: VideoFrame, *steps: tuple[str, str | None]) -> Graph:
 
 def from_image(image: Image, width: int, height: int, colors: Colors) -> VideoFrame:
     """A frame for the encoder, tagged with `colors` and in their range."""
-    frame = to_frame(image, width, height)
-    if colors.range == FULL:
-        frame = frame.reformat(
-            format="yuv420p",
-            src_color_range=ColorRange.MPEG,
-            dst_color_range=ColorRange.JPEG,
-            threads=1,
-        )
+    shape = Shape(image.width, image.height, colors=colors)
+    frame = to_frame(recoded(image, shape.as_image, shape.colorimetry), width, height)
     frame.color_range = colors.range
     frame.colorspace = colors.matrix
     frame.color_primaries = colors.primaries

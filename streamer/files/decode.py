@@ -3,7 +3,7 @@
 import itertools
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import av
@@ -13,8 +13,15 @@ from av.video.frame import VideoFrame
 
 from streamer.errors import MediaError
 from streamer.files.clock import BestEffort, Clock, from_keyframe, growing
-from streamer.files.color import Shape, ToImage, graph_of, output_colors, shape_of
-from streamer.files.container import VideoInfo, decoded_frames, main_video, open_video, reason
+from streamer.files.color import Shape, ToImage, graph_of, shape_of, shape_of_result
+from streamer.files.container import (
+    Colors,
+    VideoInfo,
+    decoded_frames,
+    main_video,
+    open_video,
+    reason,
+)
 from streamer.files.trim import TimeRange
 from streamer.frame import Image
 
@@ -35,7 +42,7 @@ class Decoder:
     """Iterate to decode. `damaged` counts what could not be decoded so far.
 
     `after` continues a run that got as far as this pts (of the new video). `device` is one of
-    FFmpeg's that decodes what it can.
+    FFmpeg's that decodes what it can. `colors` are those of the images, if not of the new video.
     """
 
     def __init__(
@@ -46,6 +53,7 @@ class Decoder:
         deinterlace: bool = True,
         after: int | None = None,
         device: str | None = None,
+        colors: Colors | None = None,
     ) -> None:
         self.damaged = 0
         self._video = video
@@ -55,9 +63,9 @@ class Decoder:
         self._after = after
         self._device = device
         self._deinterlacer = Deinterlacer(fields=video.ticks > 1) if deinterlace else None
-        aspect = video.aspect or Fraction(1)
-        shape = Shape(video.width, video.height, aspect, video.rotation, output_colors(video))
-        self._to_image = ToImage(shape, video.peak_nits)
+        shape = shape_of_result(video)
+        canvas = shape if colors is None else replace(shape, colors=colors)
+        self._to_image = ToImage(canvas, video.peak_nits)
 
     @property
     def deinterlaced(self) -> bool:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from streamer.colorimetry import IN_RING, Colorimetry, recoded
 from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.files.checkpoint import FRAMES, Checkpoint, Segment, Segments, fresh, sync
+from streamer.files.color import BT601, shape_of_result
 from streamer.files.container import VideoInfo
 from streamer.files.decode import Decoder
 from streamer.files.job import TranscodeJob, fingerprint
@@ -23,6 +25,7 @@ from streamer.photo import Photo, write_photo
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.smoother import Smoother
 from streamer.ring.flow import Flow
+from streamer.styles.model import names_of
 
 REPORT_S = 0.25
 FROZEN_S = 300.0  # without any progress; longer than the ring tries a frame
@@ -124,12 +127,14 @@ async def _encode(
     options, video, plan = job.options, job.video, job.plan
     done = checkpoint.segments()
     smoother = Smoother(checkpoint.smooth(len(done) - 1))
+    painted = options.style.strength > 0 and bool(names_of(options.style.blend))
     decoder = Decoder(
         video,
         plan.trim,
         deinterlace=options.deinterlace,
         after=done[-1].pts[-1] if done else None,
         device=job.device,
+        colors=BT601 if painted else None,
     )
     depth = depth_of(video.width, video.height)
     statistics = SceneStatistics(options.style, FRAMES, checkpoint.statistics(len(done) - 1))
@@ -149,7 +154,12 @@ async def _encode(
         height_px=options.height_px,
         depth=depth,
     )
-    write = segments.write if preview is None else _previewed(segments.write, job.video, preview)
+    wanted = shape_of_result(video).as_image
+    write: Write = segments.write
+    if painted:
+        write = _recoded(write, wanted)
+    if preview is not None:
+        write = _previewed(write, video, preview, IN_RING if painted else wanted)
     sink = FileSink(write, depth=depth)
     before = _count(done)
     try:
@@ -169,14 +179,20 @@ async def _encode(
     return decoder
 
 
-def _previewed(write: Write, video: VideoInfo, preview: Path) -> Write:
+def _recoded(write: Write, colorimetry: Colorimetry) -> Write:
+    """`write` for images as the ring has them."""
+    return lambda image, pts, duration: write(recoded(image, IN_RING, colorimetry), pts, duration)
+
+
+def _previewed(write: Write, video: VideoInfo, preview: Path, colorimetry: Colorimetry) -> Write:
     """`write`, which also shows its first image as a player would."""
     waiting = [preview]
 
     def write_both(image: Image, pts: int, duration: int) -> None:
         if waiting:
             wide = round(image.width * (video.aspect or 1))
-            rgb = np.rot90(to_rgb(resize(image, wide, image.height)), video.rotation // 90)
+            seen = recoded(resize(image, wide, image.height), colorimetry, IN_RING)
+            rgb = np.rot90(to_rgb(seen), video.rotation // 90)
             shown = from_rgb(np.ascontiguousarray(rgb))
             write_photo(waiting.pop(), Photo(shown, None, {}))
         write(image, pts, duration)

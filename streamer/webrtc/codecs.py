@@ -13,7 +13,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
-from streamer.avframe import to_frame, to_image
+from streamer.avframe import I420, to_frame, to_image
+from streamer.colorimetry import IN_RING, MATRICES, Colorimetry, recoded
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
 from streamer.ring.setup import cores
 from streamer.webrtc.congestion import Bitrate
@@ -37,13 +38,6 @@ DIVIDE_EVERY_S = 3.0
 UNFIT_S = 1.0  # packets that are sent again leave little for a moment, which is no reason
 CORES = cores()
 BT601 = 6  # matrix coefficients of ITU-T H.273
-# Those of other matrices that FFmpeg's scaler converts.
-MATRICES = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-}
 EXACT = 4 | 0x2000 | 0x4000 | 0x40000  # bicubic, whole chroma in and out, accurate rounding
 IN_DECODER_MAX = 64  # frames a decoder may hold back before their arrival is forgotten
 
@@ -71,7 +65,7 @@ class Decoder:
     def _frame(self, av_frame: av.VideoFrame, encoded: EncodedFrame) -> Frame:
         pts = encoded.pts if av_frame.pts is None else av_frame.pts
         arrived_at = self._arrived.pop(pts, encoded.arrived_at)
-        return Frame(to_image(to_bt601(av_frame)), pts, VIDEO_TIME_BASE, arrived_at)
+        return Frame(to_bt601(av_frame), pts, VIDEO_TIME_BASE, arrived_at)
 
 
 def worked_size(width: int, height: int) -> tuple[int, int]:
@@ -82,25 +76,24 @@ def worked_size(width: int, height: int) -> tuple[int, int]:
     return int(width * scale) // 2 * 2, int(height * scale) // 2 * 2
 
 
-def to_bt601(frame: av.VideoFrame) -> av.VideoFrame:
+def to_bt601(frame: av.VideoFrame) -> Image:
     """The frame with the matrix of BT.601 and in video range, to 1/255, in `worked_size`.
 
     WebRTC has no colour tags but those in the stream; without one, this is what browsers mean.
     """
-    matrix, is_full = MATRICES.get(frame.colorspace), frame.color_range == ColorRange.JPEG
-    width, height = worked_size(frame.width, frame.height)
-    if matrix is None and not is_full and (width, height) == (frame.width, frame.height):
-        return frame
-    return frame.reformat(
-        width,
-        height,
-        format="yuv420p",
-        src_colorspace=matrix or Colorspace.ITU601,
-        dst_colorspace=Colorspace.ITU601,
-        src_color_range=ColorRange.JPEG if is_full else ColorRange.MPEG,
-        dst_color_range=ColorRange.MPEG,
-        interpolation=EXACT,
-    )
+    size = worked_size(frame.width, frame.height)
+    if frame.format.is_rgb:
+        to = Colorspace.ITU601
+        return to_image(frame.reformat(*size, "yuv420p", None, to, interpolation=EXACT))
+    is_full = frame.color_range == ColorRange.JPEG
+    if frame.format.name not in I420 or size != (frame.width, frame.height):
+        matrix, span = frame.colorspace, ColorRange.JPEG if is_full else ColorRange.MPEG
+        frame = frame.reformat(
+            *size, "yuv420p", src_color_range=span, dst_color_range=span, interpolation=EXACT
+        )
+        frame.colorspace = matrix
+    source = Colorimetry(MATRICES.get(frame.colorspace, "bt601"), is_full)
+    return recoded(to_image(frame), source, IN_RING)
 
 
 class Encoder:

@@ -3,16 +3,22 @@
 import asyncio
 import itertools
 import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from streamer.colorimetry import IN_RING, MATRICES, Colorimetry
 from streamer.errors import MediaError, StreamerError, UsageError
 from streamer.files import checkpoint, transcode
-from streamer.frame import Image
+from streamer.frame import Image, Style
+from streamer.i420 import blank
 from tests.support.fakes import Killed
 from tests.support.video_clips import Clip, luma, numbers, real_clip, write_clip
 from tests.support.video_runs import (
@@ -481,3 +487,50 @@ async def test_any_damage_ends_in_a_whole_video_or_one_line(
             videos += 1
             assert len(times(target)) == result.frames + 1, trial
     assert videos > 6
+
+
+SKY, RED = np.array([0.3, 0.5, 0.8, 1]), np.array([0.8, 0.2, 0.1, 1])
+
+
+@dataclass(frozen=True)
+class Sky(Clip):
+    """A film of one colour."""
+
+    def image(self, number: int) -> Image:
+        assert self.colors is not None
+        matrix = MATRICES[self.colors[1]]
+        return of_one_color(Colorimetry(matrix).to_yuv() @ SKY, (self.width, self.height))
+
+
+def of_one_color(codes: NDArray[np.float64], size: tuple[int, int]) -> Image:
+    image = blank(*size)
+    for plane, code in zip(image.planes, codes.round(), strict=True):
+        plane[:] = code
+    return image
+
+
+def codes_of(planes: Iterable[Any]) -> list[float]:
+    return [float(np.median(np.frombuffer(plane, np.uint8))) for plane in planes]
+
+
+@pytest.mark.parametrize("colors", [(1, 1, 1, 1), (2, 1, 1, 1), (1, 6, 6, 6)])
+@pytest.mark.parametrize("style", ["mosaic", "none"])
+def test_networks_see_and_give_bt_601_whatever_a_film_has(
+    tmp_path: Path, style: str, colors: tuple[int, int, int, int]
+) -> None:
+    own = Colorimetry(MATRICES[colors[1]], colors[0] == 2)
+    in_ring = IN_RING if style == "mosaic" else replace(own, is_full=False)
+    seen: list[list[float]] = []
+
+    def paint(image: Image) -> Image:
+        seen.append(codes_of(image.planes))
+        return of_one_color(in_ring.to_yuv() @ RED, image.size)
+
+    source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    write_clip(source, Sky(colors=colors, pix_fmt="yuvj420p" if own.is_full else "yuv420p"))
+    asyncio.run(run(wanted(source, target, style=Style(((style, 1.0),))), paint))
+    assert np.abs(np.array(seen) - in_ring.to_yuv() @ SKY).max() <= 2
+    with av.open(str(target)) as container:
+        first = next(container.decode(video=0))
+    assert (first.color_range, first.colorspace) == colors[:2]
+    assert np.abs(np.array(codes_of(first.planes)) - own.to_yuv() @ RED).max() <= 2

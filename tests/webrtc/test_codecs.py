@@ -208,7 +208,7 @@ def test_colours_of_any_range_and_matrix_become_bt_601(
 ) -> None:
     frame = flat(yuv(rgb, weights, is_full))
     frame.colorspace, frame.color_range = matrix, 2 if is_full else 1
-    planes = to_image(to_bt601(frame)).planes
+    planes = to_bt601(frame).planes
     for plane, value in zip(planes, yuv(rgb, BT601, is_full=False), strict=True):
         assert abs(int(plane[20, 20]) - value) <= 1
 
