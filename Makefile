@@ -155,7 +155,7 @@ $(VENV)/run.stamp: $(VENV)/bin/python $(PACKAGE)
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo "installing what its tests need, once"
 	@mkdir -p .cache
-	$(INSTALL) "$(TORCH)" --editable ".[dev,docs,torch,camera]"
+	$(INSTALL) "$(TORCH)" --editable ".[dev,docs,torch,camera,dash]"
 	@touch $@
 
 streamer/web/index.html: $(VENV)/run.stamp $(PAGE_SOURCES)

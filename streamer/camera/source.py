@@ -22,6 +22,7 @@ import av
 from av.packet import Packet
 from av.video.stream import VideoStream
 
+from streamer.camera.dash import check_dash, open_dash
 from streamer.errors import UsageError
 from streamer.files.color import BT601, Shape, ToImage, shape_of
 from streamer.files.container import UNKNOWN, decoded_frames
@@ -33,7 +34,8 @@ from streamer.pipeline.intake import Intake
 OPEN_S, READ_S = 10.0, 5.0
 RETRY_S = (0.5, 1.0, 2.0, 4.0)
 LATE_S: Final = 0.5  # behind its own time: then a source is not hurried but goes on from now
-SEGMENTED: Final = "hls"  # gives a segment at once
+SEGMENTED: Final = ("dash", "hls")  # give a segment at once
+DASH: Final = "dash"
 AHEAD: Final = 900  # packets of it that may wait: 30 s at 30 fps
 DEVICES: Final = ("v4l2", "dshow", "avfoundation")
 _SCREENS = {
@@ -46,7 +48,10 @@ _NAMES = Path("/sys/class/video4linux")
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """What to open, and how; of `options` the first that works. `loops`: a file, over and over."""
+    """What to open, and how; of `options` the first that works. `loops`: a file, over and over.
+
+    Options are FFmpeg's; of DASH, headers of HTTP.
+    """
 
     url: str
     format: str | None = None
@@ -75,10 +80,11 @@ def parse_source(
 
 def _address(url: str, token: str | None) -> Address:
     scheme = url.partition("://")[0]
-    if urlsplit(url).path.endswith(".mpd"):
-        raise UsageError(f"{name_of(url)}: DASH is not read here; give its HLS address (.m3u8)")
     if scheme == "rtsp":
         return Address(url, options=({"rtsp_flags": "prefer_tcp"},))  # else UDP
+    if urlsplit(url).path.endswith(".mpd"):
+        check_dash()
+        return Address(url, DASH, ({"Authorization": f"Bearer {token}"} if token else {},))
     if scheme in ("http", "https"):
         headers = {"headers": f"Authorization: Bearer {token}\r\n"} if token else {}
         return Address(url, "mpjpeg" if url.endswith(".mjpeg") else None, (headers,))
@@ -180,14 +186,15 @@ class CameraSource:
 
     def _images(self) -> Iterator[Image]:
         deinterlacer = Deinterlacer()
-        with self._open() as container, contextlib.ExitStack() as closing:
+        with contextlib.ExitStack() as closing:
+            container, whole = self._open(closing)
             if not container.streams.video:
                 raise ValueError("there is no video in it")
             stream = container.streams.video[0]
             stream.thread_type = "NONE"  # frames at once, not when more come
-            segmented = container.format.name == SEGMENTED
+            segmented = (self._address.format or container.format.name) in SEGMENTED
             loops = self._address.loops
-            if segmented and self._ended and not loops and container.duration is not None:
+            if segmented and self._ended and not loops and whole:
                 return  # the same playlist, with its end: shown already
             paced = loops or segmented
             pace = Pace()
@@ -203,13 +210,24 @@ class CameraSource:
                 for (ready, shape_then), _, _ in deinterlacer.push(frame, shape, frame.pts, 0):
                     yield self._upright(ready, shape_then)
 
-    def _open(self) -> av.container.InputContainer:
+    def _open(self, closing: contextlib.ExitStack) -> tuple[av.container.InputContainer, bool]:
+        """And whether it has an end."""
         address = self._address
+        if address.format == DASH:
+            found = open_dash(address.url, address.options[0])
+            closing.enter_context(contextlib.closing(found))
+            return closing.enter_context(av.open(found, "r")), found.whole
         for number, options in enumerate(address.options, 1):
             try:
-                return av.open(
-                    address.url, format=address.format, options=options, timeout=(OPEN_S, READ_S)
+                container = closing.enter_context(
+                    av.open(
+                        address.url,
+                        format=address.format,
+                        options=options,
+                        timeout=(OPEN_S, READ_S),
+                    )
                 )
+                return container, container.duration is not None
             except av.FFmpegError:
                 if number == len(address.options):
                     raise

@@ -7,12 +7,13 @@ import contextlib
 import http.server
 import shutil
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
@@ -161,37 +162,52 @@ def web(tmp_path: Path) -> Iterator[str]:
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    seen: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        self.seen.append(self.headers.get("Authorization"))
+        super().do_GET()
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
-def playlist(folder: Path) -> None:
-    """x.m3u8: thirty frames, and its end."""
+SEGMENTS = {
+    "x.m3u8": ("hls", {"hls_time": "0.4", "hls_list_size": "0"}),
+    "x.mpd": ("dash", {"seg_duration": "0.4"}),
+}
+
+
+def playlist(folder: Path, name: str) -> None:
+    """Thirty frames in segments, and their end."""
     clip = Clip(pts=tuple(range(0, 30 * 3600, 3600)), time_base=Fraction(1, 90_000), gop=10)
     part = write_clip(folder / "part.ts", clip)
     with av.open(str(part)) as old:
-        options = {"hls_time": "0.4", "hls_list_size": "0"}
-        with av.open(str(folder / "x.m3u8"), "w", format="hls", options=options) as out:
+        kind, options = SEGMENTS[name]
+        with av.open(str(folder / name), "w", format=kind, options=options) as out:
             stream = out.add_stream_from_template(old.streams.video[0])
             for packet in old.demux(video=0):
                 if packet.size:
                     packet.stream = stream
                     out.mux(packet)
-    assert len(list(folder.glob("x*.ts"))) >= 2
+    assert len([*folder.glob("x*.ts"), *folder.glob("chunk*.m4s")]) >= 2
 
 
-async def test_segments_are_shown_at_their_own_pace(web: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", SEGMENTS)
+async def test_segments_are_shown_at_their_own_pace(web: str, tmp_path: Path, name: str) -> None:
     """Before, one frame a segment was left of each, the newest."""
-    playlist(tmp_path)
-    with contextlib.closing(CameraSource(Address(f"{web}/x.m3u8"), print)) as source:
+    playlist(tmp_path, name)
+    address = parse_source(f"{web}/{name}", "linux")
+    with contextlib.closing(CameraSource(address, print)) as source:
         numbers = await take(source, 15)
     assert numbers == sorted(set(numbers)), "more than the newest of each of three segments"
 
 
+@pytest.mark.parametrize("name", SEGMENTS)
 async def test_a_playlist_that_ended_is_not_shown_again(
-    web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    web: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    playlist(tmp_path)
+    playlist(tmp_path, name)
     told: list[str] = []
     shown = 0
 
@@ -202,7 +218,8 @@ async def test_a_playlist_that_ended_is_not_shown_again(
 
     upright_of = CameraSource._upright
     monkeypatch.setattr(CameraSource, "_upright", count)
-    with contextlib.closing(CameraSource(Address(f"{web}/x.m3u8"), told.append)):
+    address = parse_source(f"{web}/{name}", "linux")
+    with contextlib.closing(CameraSource(address, told.append)):
         await eventually(lambda: len(told) >= 3)
     assert told == ["127.0.0.1: it ended; trying again"] * 3 and shown == 30
 
@@ -230,9 +247,29 @@ async def test_segments_are_read_before_a_live_playlist_lets_go_of_them(clip: Pa
         half.close()
 
 
-def test_dash_is_refused_in_words() -> None:
-    with pytest.raises(UsageError, match=r"127\.0\.0\.1: DASH is not read here; give its HLS"):
+def test_without_streamlink_dash_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "streamlink", None)
+    with pytest.raises(UsageError, match=r"DASH needs streamlink; .*pip install '\.\[dash\]'"):
         parse_source("http://127.0.0.1/live/x.mpd?key=secret", "linux")
+
+
+@pytest.mark.parametrize("text", ["", "<MPD/>", "<?xml version='1.0'?><MPD><Period/></MPD>"])
+async def test_what_is_no_dash_is_told(web: str, tmp_path: Path, text: str) -> None:
+    (tmp_path / "x.mpd").write_text(text)
+    told: list[str] = []
+    with contextlib.closing(CameraSource(parse_source(f"{web}/x.mpd", "linux"), told.append)):
+        await eventually(lambda: told)
+    assert told[0].startswith("127.0.0.1: ") and told[0].endswith("; trying again")
+    assert "\n" not in told[0] and "Traceback" not in told[0]
+
+
+async def test_a_token_goes_to_the_server_of_dash(web: str, tmp_path: Path) -> None:
+    playlist(tmp_path, "x.mpd")
+    address = parse_source(f"{web}/x.mpd", "linux", "secret")
+    QuietHandler.seen.clear()
+    with contextlib.closing(CameraSource(address, print)) as source:
+        await take(source, 1)
+    assert set(QuietHandler.seen) == {"Bearer secret"}
 
 
 def test_pace_holds_frames_back_and_never_hurries() -> None:
