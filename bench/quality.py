@@ -27,7 +27,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.engine.stylizer import Stylizer, StylizerSpec
+from streamer.engine.stylizer import Stylizer, StylizerSpec, Task
 from streamer.frame import Style
 from streamer.i420 import from_rgb, to_rgb
 from streamer.pipeline.denoiser import Denoiser
@@ -74,7 +74,7 @@ def folded(stylizer: Stylizer, tone: float, calm: bool = False) -> Look:
             image = denoise(image) if calm else image
             luma = image.planes[0]
             orders = stream.orders(luma, [style], now)
-            (made,) = stylizer.stylize_all([image], [look], [orders])
+            (made,) = stylizer.stylize_all([Task(image, look, orders)])
             stream.take(orders.scene, made.measured, now)
             return to_rgb(made.image)
 

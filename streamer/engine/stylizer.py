@@ -6,7 +6,8 @@ each), of the source image itself (`none`), or of all of these.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,8 @@ from streamer.engine.backend import Backend
 from streamer.engine.canonical import NotFoldableError
 from streamer.engine.folded_model import FoldedModel, Shares
 from streamer.engine.folded_network import ENGINES
-from streamer.engine.network import Network, run
+from streamer.engine.network import Network
+from streamer.engine.network import run as run_network
 from streamer.errors import ModelError, UnknownStyleError, to_install
 from streamer.frame import Image, Size, Style
 from streamer.i420 import Weights, mix, recolor, resize
@@ -28,6 +30,16 @@ log = logging.getLogger(__name__)
 
 OPENVINO = tuple(engine for engine in ENGINES if engine.startswith("openvino"))
 _NEGLIGIBLE = 1 / 1024  # a smaller share of the image changes no pixel by more than a quarter
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An image to be stylized; networks see it at `size`, or at its own."""
+
+    image: Image
+    style: Style
+    orders: Orders | None = None
+    size: Size | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,47 +166,43 @@ class Stylizer:
 
         What shows of the image itself is as fine as it is. Raises UnknownStyleError, ModelError.
         """
-        return self.stylize_all([image], [style], sizes=size and [size])[0].image
+        return self.stylize_all([Task(image, style, size=size)])[0].image
 
-    def stylize_all(
-        self,
-        images: Sequence[Image],
-        styles: Sequence[Style],
-        orders: Sequence[Orders | None] | None = None,
-        sizes: Sequence[Size] | None = None,
-    ) -> list[Stylized]:
+    def stylize_all(self, tasks: Sequence[Task]) -> list[Stylized]:
         """Each as `stylize` does; those of one size and model together. Raises as it does."""
-        small = images
-        if sizes is not None:
-            small = [resize(image, *size) for image, size in zip(images, sizes, strict=True)]
-        parts: list[list[tuple[float, Image]]] = [[] for _ in images]
-        measured: list[dict[str, Measurement]] = [{} for _ in images]
-        runs: dict[ModelFile, list[tuple[int, float, Shares]]] = {}
-        for i, (image, style) in enumerate(zip(images, styles, strict=True)):
-            source_share, shares = self._shares(style)
+        works = [_Work(task) for task in tasks]
+        runs: dict[ModelFile, list[_Run]] = {}
+        for work in works:
+            source_share, shares = self._shares(work.task.style)
             if source_share > _NEGLIGIBLE:
-                parts[i].append((source_share, image))
+                work.parts.append((source_share, work.task.image))
             for model, given in shares.items():
                 total = sum(share for _, share in given.values())
                 if total > _NEGLIGIBLE:
                     whole = {name: (at, share / total) for name, (at, share) in given.items()}
-                    runs.setdefault(model, []).append((i, total, whole))
-        for model, requests in runs.items():
-            network = self._networks[model]
-            if isinstance(network, FoldedModel):
-                stylized = []
-                for i, _, named in requests:
-                    known = orders[i] if orders is not None else None
-                    image, found = network.stylize(small[i], named, styles[i].tone, known)
-                    stylized.append(image)
-                    measured[i] |= found
-            else:
-                weights = [_vector(named, network.styles) for _, _, named in requests]
-                stylized = run(network, model, [small[i] for i, _, _ in requests], weights)
-            for (i, share, _), image in zip(requests, stylized, strict=True):
-                parts[i].append((share, resize(image, *images[i].size)))
-        finished = (_finish(*one) for one in zip(images, styles, parts, strict=True))
-        return [Stylized(*one) for one in zip(finished, measured, strict=True)]
+                    runs.setdefault(model, []).append(_Run(work, total, whole))
+        for model, alike in runs.items():
+            for run, image in zip(alike, self._run(model, alike), strict=True):
+                run.work.parts.append((run.share, resize(image, *run.work.task.image.size)))
+        return [work.finished() for work in works]
+
+    def _run(self, model: ModelFile, runs: Sequence["_Run"]) -> list[Image]:
+        network = self._networks[model]
+        if not isinstance(network, FoldedModel):
+            weights = [_vector(run.shares, network.styles) for run in runs]
+            return run_network(network, model, [run.work.small for run in runs], weights)
+        stylized = []
+        for run in runs:
+            work, task = run.work, run.work.task
+            image, found = network.stylize(work.small, run.shares, task.style.tone, task.orders)
+            work.measured |= found
+            stylized.append(image)
+        return stylized
+
+    def paints(self, style: Style) -> bool:
+        """Whether a network runs for a style. Raises UnknownStyleError, ModelError."""
+        shares = self._shares(style)[1].values()
+        return any(share > _NEGLIGIBLE for given in shares for _, share in given.values())
 
     def ready(self, size: Size, style: Style) -> bool:
         """Whether `stylize` would start at once. Raises UnknownStyleError, ModelError."""
@@ -267,24 +275,45 @@ class Identity(Stylizer):
         """The image itself."""
         return image
 
-    def stylize_all(
-        self,
-        images: Sequence[Image],
-        styles: Sequence[Style],
-        orders: Sequence[Orders | None] | None = None,
-        sizes: Sequence[Size] | None = None,
-    ) -> list[Stylized]:
+    def stylize_all(self, tasks: Sequence[Task]) -> list[Stylized]:
         """Each image, one after the other."""
-        every = zip(images, styles, sizes or [one.size for one in images], strict=True)
-        return [Stylized(self.stylize(*one), {}) for one in every]
+        return [Stylized(self.stylize(one.image, one.style, one.size), {}) for one in tasks]
+
+    def paints(self, style: Style) -> bool:
+        """Never."""
+        return False
 
 
-def _finish(image: Image, style: Style, parts: Sequence[tuple[float, Image]]) -> Image:
-    """Mix an image's parts, whose shares sum to 1."""
-    if len(parts) == 1 and parts[0][1] is image:
-        return image
-    stylized = mix(parts)
-    return recolor(stylized, image) if style.preserve_color else stylized
+@dataclass
+class _Work:
+    """A task under way: its parts, whose shares come to 1, and what was measured of it."""
+
+    task: Task
+    parts: list[tuple[float, Image]] = field(default_factory=list)
+    measured: dict[str, Measurement] = field(default_factory=dict)
+
+    @cached_property
+    def small(self) -> Image:
+        """What networks see."""
+        return resize(self.task.image, *(self.task.size or self.task.image.size))
+
+    def finished(self) -> Stylized:
+        source = self.task.image
+        if len(self.parts) == 1 and self.parts[0][1] is source:
+            return Stylized(source, self.measured)
+        image = mix(self.parts)
+        if self.task.style.preserve_color:
+            image = recolor(image, source)
+        return Stylized(image, self.measured)
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """Of one model for one task: its share of the image, and the shares of its styles."""
+
+    work: _Work
+    share: float
+    shares: Shares
 
 
 def _vector(shares: Shares, count: int) -> Weights:

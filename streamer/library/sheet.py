@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageDraw, ImageFont
 
-from streamer.engine.stylizer import Stylizer
+from streamer.engine.stylizer import Stylizer, Task
 from streamer.frame import Image, Style
 from streamer.i420 import Pixels, from_rgb, to_rgb
 from streamer.statistics import Orders
@@ -43,7 +43,7 @@ def stylized(
         parts = []
         for image, width in zip(large, widths_px, strict=True):
             live = Orders(0, {}, frozenset())  # of a stream of its own
-            (made,) = stylizer.stylize_all([image], [Style(((style, 1.0),))], [live])
+            (made,) = stylizer.stylize_all([Task(image, Style(((style, 1.0),)), live)])
             parts.append(to_rgb(scaled(made.image, width, height_px)))
         yield np.concatenate(parts, axis=1)
 

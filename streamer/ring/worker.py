@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from streamer.engine.stylizer import Stylizer
+from streamer.engine.stylizer import Stylizer, Task
 from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Size, Style, i420_size
 from streamer.i420 import size_at
 from streamer.ring.channel import Request, Response, serve_ring
 from streamer.ring.switchboard import Switchboard
-from streamer.styles.model import names_of
 
 log = logging.getLogger(__name__)
 
@@ -114,17 +113,15 @@ class Worker:
         """Each with the seconds that all of them waited for each other."""
         with self._lock:
             began = time.monotonic()
-            sizes = [self._choose(*one) for one in zip(requests, images, strict=True)]
-            done = self._stylizer.stylize_all(
-                images,
-                [one.style for one in requests],
-                [one.orders for one in requests],
-                sizes,
-            )
+            tasks = [
+                Task(image, one.style, one.orders, self._choose(one, image))
+                for one, image in zip(requests, images, strict=True)
+            ]
+            done = self._stylizer.stylize_all(tasks)
             inference_s = time.monotonic() - began
         return [
-            Response(inference_s, one.image, one.measured, height_px)
-            for one, (_, height_px) in zip(done, sizes, strict=True)
+            Response(inference_s, one.image, one.measured, task.size[1] if task.size else None)
+            for one, task in zip(done, tasks, strict=True)
         ]
 
     def _choose(self, request: Request, image: Image) -> Size:
@@ -133,7 +130,7 @@ class Worker:
         A frame of a live stream whose size has to be compiled first is stylized at the height of
         the frame before it, or at one that is ready, while a thread prepares what it needs.
         """
-        if not names_of(request.style.blend):
+        if not self._stylizer.paints(request.style):
             return image.size
         wanted = size_at(image, request.height_px)
         stream = None if request.orders is None else request.orders.stream
@@ -152,7 +149,7 @@ class Worker:
         return wanted
 
 
-Task = tuple[Size, frozenset[str]]  # and the styles
+Wish = tuple[Size, frozenset[str]]  # and the styles
 
 
 class Preparation:
@@ -160,9 +157,9 @@ class Preparation:
 
     def __init__(self, stylizer: Stylizer) -> None:
         self._stylizer = stylizer
-        self._failed: set[Task] = set()
-        self._wanted: set[Task] = set()  # waiting or being prepared
-        self._queue: queue.LifoQueue[tuple[Task, Style] | None] = queue.LifoQueue()
+        self._failed: set[Wish] = set()
+        self._wanted: set[Wish] = set()  # waiting or being prepared
+        self._queue: queue.LifoQueue[tuple[Wish, Style] | None] = queue.LifoQueue()
         self._thread = threading.Thread(target=self._run, name="prepare", daemon=True)
         self._thread.start()
 
@@ -171,12 +168,12 @@ class Preparation:
 
         True too for what could not be prepared, so that stylizing it says why.
         """
-        task = size, frozenset(name for name, _ in style.blend)
-        if task in self._failed or self._stylizer.ready(size, style):
+        wish = size, frozenset(name for name, _ in style.blend)
+        if wish in self._failed or self._stylizer.ready(size, style):
             return True
-        if task not in self._wanted and len(self._wanted) < MAX_WANTED:
-            self._wanted.add(task)
-            self._queue.put((task, style))
+        if wish not in self._wanted and len(self._wanted) < MAX_WANTED:
+            self._wanted.add(wish)
+            self._queue.put((wish, style))
         return False
 
     def stop(self) -> None:
@@ -186,12 +183,12 @@ class Preparation:
 
     def _run(self) -> None:
         while (wanted := self._queue.get()) is not None:
-            task, style = wanted
+            wish, style = wanted
             try:
-                self._stylizer.prepare(task[0], style)
+                self._stylizer.prepare(wish[0], style)
             except Exception:
-                log.exception("x %dx%d cannot be prepared", *task[0])
+                log.exception("x %dx%d cannot be prepared", *wish[0])
                 if len(self._failed) >= MAX_WANTED:
                     self._failed.clear()
-                self._failed.add(task)
-            self._wanted.discard(task)
+                self._failed.add(wish)
+            self._wanted.discard(wish)

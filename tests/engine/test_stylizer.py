@@ -20,7 +20,7 @@ from onnx import external_data_helper
 from streamer.engine.backend import Backend
 from streamer.engine.onnx_file import make_size_dynamic
 from streamer.engine.onnx_network import OnnxNetwork
-from streamer.engine.stylizer import Stylizer, StylizerSpec
+from streamer.engine.stylizer import Stylizer, StylizerSpec, Task
 from streamer.engine.torch_network import TorchNetwork
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
@@ -133,7 +133,7 @@ def test_many_at_once_are_painted_as_each_alone(
         only("none"),
         Style((("invert", 0.25), ("halve", 0.75))),
     ]
-    together = [one.image for one in stylizer.stylize_all(images, styles)]
+    together = [one.image for one in stylizer.stylize_all(list(map(Task, images, styles)))]
     for image, style, stylized in zip(images, styles, together, strict=True):
         assert difference(stylizer.stylize(image, style), stylized) == 0
     assert len({image.data.tobytes() for image in together}) == len(images)
@@ -149,7 +149,7 @@ def test_torch_runs_those_of_one_size_at_once(name: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(network, "_graph", graph)
     images = [picture(96, 64, seed) for seed in range(3)]
     styles = [only(name), only(name), Style(((name, 0.5), ("mosaic", 0.5)))]
-    together = [one.image for one in stylizer.stylize_all(images, styles)]
+    together = [one.image for one in stylizer.stylize_all(list(map(Task, images, styles)))]
     graph.assert_called_once()
     for image, style, stylized in zip(images, styles, together, strict=True):
         assert difference(stylizer.stylize(image, style), stylized) <= 1
@@ -166,7 +166,8 @@ def test_runs_are_no_larger_than_one_large_picture(
     watched = MagicMock(side_effect=network.run_rgb)
     monkeypatch.setattr(network, "run_rgb", watched)
     images = [picture(64, 48, seed) for seed in range(5)]
-    stylized = [one.image for one in stylizer.stylize_all(images, [only("negative")] * 5)]
+    tasks = [Task(image, only("negative")) for image in images]
+    stylized = [one.image for one in stylizer.stylize_all(tasks)]
     assert [len(call.args[0]) for call in watched.call_args_list] == [2, 2, 1]
     for image, negative_of in zip(stylized, images, strict=True):
         assert difference(stylizer.stylize(negative_of, only("negative")), image) == 0
@@ -218,6 +219,21 @@ def test_preserved_colour_is_the_cameras(load: Load, negative: ModelFile) -> Non
     assert (kept.planes[0] == plain.planes[0]).all()
     assert (kept.planes[1] == image.planes[1]).all()
     assert (plain.planes[1] != image.planes[1]).any()
+
+
+@pytest.mark.parametrize(
+    ("style", "paints"),
+    [
+        (only("none"), False),
+        (only("invert", strength=0.0), False),
+        (Style((("none", 0.9), ("invert", 0.1))), True),
+        (only("invert"), True),
+    ],
+)
+def test_it_says_whether_a_network_runs(
+    load: Load, two: ModelFile, style: Style, paints: bool
+) -> None:
+    assert load(two).paints(style) == paints
 
 
 @pytest.mark.parametrize("style", [only("none"), only("invert", strength=0.0)])

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as Pillow
 
-from streamer.engine.stylizer import StylizerSpec
+from streamer.engine.stylizer import StylizerSpec, Task
 from streamer.frame import Style
 from streamer.library import store
 from streamer.library.add import import_model
@@ -25,9 +25,9 @@ def test_a_picture_that_is_added_has_a_steady_tone_until_it_is_removed(
     model, _ = Catalogue.load().find("stripes")
     assert model.statistics is not None and model.statistics.is_file()
     stylizer = StylizerSpec("auto", models=(model,)).load()
-    first = Orders(0, {}, frozenset())
+    image, first = picture(96, 64), Orders(0, {}, frozenset())
     own, between, steady = (
-        stylizer.stylize_all([picture(96, 64)], [Style((("stripes", 1.0),), tone=tone)], [first])[0]
+        stylizer.stylize_all([Task(image, Style((("stripes", 1.0),), tone=tone), first)])[0]
         for tone in (0.0, 0.5, 1.0)
     )
     far, near = (

@@ -7,13 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.engine.stylizer import Identity, Stylized
+from streamer.engine.stylizer import Identity, Stylized, Task
 from streamer.errors import ModelError
 from streamer.frame import Frame, Image, Size, Style, i420_size
 from streamer.i420 import resize, size_at
 from streamer.ring.ring import Ring
 from streamer.ring.worker import STREAMS, Worker
 from streamer.statistics import Orders
+from streamer.styles.model import names_of
 from tests.support.fakes import VIDEO, Gate, ThreadWorkers, four_at_a_gate
 
 STYLE = Style((("a", 1.0),))
@@ -24,6 +25,9 @@ class Recorder(Identity):
 
     def __init__(self) -> None:
         self.calls: list[tuple[Size | None, Style]] = []
+
+    def paints(self, style: Style) -> bool:
+        return bool(names_of(style.blend))
 
     def stylize(self, image: Image, style: Style, size: Size | None = None) -> Image:
         self.calls.append((size, style))
@@ -66,6 +70,12 @@ def test_it_stylizes_at_the_height_asked_for(
     assert stylized.image.size == size and stylized.height_px == stylized_at[1]
     assert set(stylized.image.data) == {235}
     assert stylized.inference_s >= 0
+
+
+def test_without_networks_nothing_is_shrunk() -> None:
+    worker = Worker(Identity, STYLE)
+    frame = Frame(picture(1280, 720), 0, VIDEO, 0.0, STYLE, height_px=540)
+    assert worker.stylize(frame).height_px == 720
 
 
 def test_what_no_network_stylizes_stays_as_large_as_it_is() -> None:
@@ -111,17 +121,11 @@ class Together(Recorder):
         self.counts: list[int] = []
         self._gate = gate
 
-    def stylize_all(
-        self,
-        images: Sequence[Image],
-        styles: Sequence[Style],
-        orders: Sequence[Orders | None] | None = None,
-        sizes: Sequence[Size] | None = None,
-    ) -> list[Stylized]:
-        self.counts.append(len(images))
+    def stylize_all(self, tasks: Sequence[Task]) -> list[Stylized]:
+        self.counts.append(len(tasks))
         if len(self.counts) == 3:
             self._gate.pass_()
-        return super().stylize_all(images, styles, orders, sizes)
+        return super().stylize_all(tasks)
 
 
 class Hosts(ThreadWorkers):
