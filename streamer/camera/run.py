@@ -64,17 +64,23 @@ async def _run(options: CameraOptions) -> None:
     catalogue = Catalogue.load()
     blend = catalogue.parse_live(options.style or catalogue.default)
     style = Style(blend, options.strength, tone=options.tone)
-    control = TextControl(
-        catalogue,
-        StyleControl(
-            catalogue.parse_live, style, options.height_px, options.fps, brush=options.brush
-        ),
-    )
     size = resolve(options.backend, options.workers, options.threads, None, options.compute)
     title = f"waiting for {name_of(options.source)}"
     with VirtualCamera(options.width, options.height, options.fps, options.device, title) as camera:
         print(f"the virtual camera is {camera.device}; Ctrl-C stops", flush=True)
         async with ring_of(size, catalogue, style) as ring:
+            control = TextControl(
+                catalogue,
+                StyleControl(
+                    catalogue.parse_live,
+                    style,
+                    options.height_px,
+                    options.fps,
+                    brush=options.brush,
+                    frame_s=ring.frame_s,
+                    workers=len(ring),
+                ),
+            )
             source = CameraSource(address, _say, calm=options.calm)
             with contextlib.closing(source), _controlled(control, options.control):
                 await _carry(source, ring, camera, control)

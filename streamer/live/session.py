@@ -68,6 +68,8 @@ class Session:
             defaults.target_fps,
             brush=defaults.brush,
             costs=costs,
+            frame_s=ring.frame_s,
+            workers=len(ring),
         )
         self._deadline_s = defaults.deadline_s
         self._encoded = 0

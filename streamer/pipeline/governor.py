@@ -12,6 +12,7 @@ FLOOR_PX, FLOOR_FPS = 360, 15.0  # above this rate no height below the floor is 
 FRESH_S = 10.0  # for which the cost of a height that is not in use is believed
 PATIENCE_S, LONGEST_PATIENCE_S = 10.0, 640.0  # before a height that did not hold is tried again
 _LOAD = 0.9  # of the workers' time, which a height may take to be chosen
+_FIRST_LOAD = 0.6  # the same for a stream's first height, by a guess: codecs need the rest
 _SLOW = 0.9  # of the wanted rate; less is too slow
 _SHARE = 0.2  # of a new measurement in the mean
 _LOOKS = 512  # costs that are remembered
@@ -62,16 +63,29 @@ class Observation:
     top_px: int
 
 
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """Of a ring, before anything was seen: a worker's seconds for a frame of 640x360."""
+
+    frame_s: float
+    workers: int
+
+
 class Governor:
     """Chooses the greatest height that holds the frame rate.
 
     Down after two slow looks in a row, up after three with room. A height that did not hold is
-    tried again later, and twice as late after each failure.
+    tried again later, and twice as late after each failure. Without `speed` it begins at the top,
+    else at the greatest height that leaves room: one that is too dear would cost frames in a
+    stream's first seconds.
     """
 
-    def __init__(self, target_fps: float, costs: Costs | None = None) -> None:
+    def __init__(
+        self, target_fps: float, costs: Costs | None = None, speed: Speed | None = None
+    ) -> None:
         self.costs = costs or Costs()
         self._target_fps = target_fps
+        self._speed = speed
         self._height_px: int | None = None
         self._bad = self._good = 0
         self._climbed_at: float | None = None
@@ -80,10 +94,21 @@ class Governor:
 
     def height_px(self, top_px: int) -> int:
         """The height to use, until the next observation."""
-        return top_px if self._height_px is None else min(self._height_px, top_px)
+        if self._height_px is None:
+            return self._first_px(top_px)
+        return min(self._height_px, top_px)
+
+    def _first_px(self, top_px: int) -> int:
+        if self._speed is None or top_px <= FLOOR_PX:
+            return top_px
+        room_s = _FIRST_LOAD * self._speed.workers
+        need_s = self._target_fps * self._speed.frame_s  # at 360 lines
+        heights = (*(height for height in HEIGHTS_PX if FLOOR_PX <= height < top_px), top_px)
+        fit = (height for height in heights if need_s * (height / 360) ** 2 <= room_s)
+        return max(fit, default=FLOOR_PX)
 
     def restart(self) -> None:
-        """From the top again: with another brush."""
+        """As at the beginning: with another brush."""
         self._height_px = self._climbed_at = self._barred = None
         self._bad = self._good = 0
         self._patience_s = PATIENCE_S

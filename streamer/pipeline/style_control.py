@@ -11,7 +11,7 @@ from streamer.frame import Frame, Style
 from streamer.look import BRUSHES, Brush
 from streamer.pipeline.change import Change, Height, altered
 from streamer.pipeline.fade import Fade
-from streamer.pipeline.governor import Costs, Governor, Observation, Styles
+from streamer.pipeline.governor import Costs, Governor, Observation, Speed, Styles
 from streamer.pipeline.stream_statistics import StreamStatistics
 from streamer.styles.model import Blend, names_of
 
@@ -24,6 +24,7 @@ class StyleControl:
     """Style, cross-fade and working height of one stream.
 
     With height `auto` it is that of the brush, or less where that does not hold the frame rate.
+    `frame_s` is what the ring's workers told of themselves, as `Ring.frame_s`.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class StyleControl:
         *,
         brush: Brush = "medium",
         costs: Costs | None = None,
+        frame_s: float | None = None,
+        workers: int = 1,
     ) -> None:
         self.brush = brush
         self.stylized_px: int | None = None  # height that the newest frame was stylized at
@@ -44,7 +47,8 @@ class StyleControl:
         self._fade = Fade(style)
         self._statistics = StreamStatistics(next(_STREAMS))
         self._height = height_px
-        self._governor = Governor(target_fps, costs)
+        speed = None if frame_s is None else Speed(frame_s, workers)
+        self._governor = Governor(target_fps, costs, speed)
         self._counted: tuple[float, int, float] | None = None  # when, frames in, busy seconds
 
     @property

@@ -99,6 +99,12 @@ class Ring:
         return self.supervisor.shortage
 
     @property
+    def frame_s(self) -> float | None:
+        """A worker's seconds for a frame of 640x360 when it started, the slowest one's."""
+        told = [handle.about.frame_ms for handle in self._handles if handle.about is not None]
+        return max(told) / 1000 if told else None
+
+    @property
     def busy_s(self) -> float:
         """Seconds that all workers together have worked, for whomever."""
         return sum(max(handle.stats.busy_s, handle.taken_s) for handle in self._handles)

@@ -7,6 +7,7 @@ import logging
 import os
 import queue
 import socket
+import sys
 import threading
 import time
 import weakref
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 WARM_PX = 360  # the height that is ready from the beginning
 STREAMS = 16  # whose height is remembered
+NICENESS = 5  # of what is compiled beside a stream
 MAX_WANTED = 64  # sizes and styles that wait to be prepared
 INSTRUCTIONS = (  # that decide how fast a CPU runs networks, as Linux names them
     "amx_int8", "amx_bf16", "avx512_vnni", "avx512_bf16", "avx_vnni", "avx512f", "avx2",
@@ -176,12 +178,18 @@ class Preparation:
             self._queue.put((wish, style))
         return False
 
+    def _give_way(self) -> None:
+        """To frames: networks run in the threads that call them, at their own priority."""
+        if sys.platform == "linux":  # where threads have one each
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+
     def stop(self) -> None:
         """Finish what is being compiled, and nothing more."""
         self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
+        self._give_way()
         while (wanted := self._queue.get()) is not None:
             wish, style = wanted
             try:

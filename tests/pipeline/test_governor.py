@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamer.pipeline.governor import HEIGHTS_PX, PATIENCE_S, Costs, Governor, Observation
+from streamer.pipeline.governor import HEIGHTS_PX, PATIENCE_S, Costs, Governor, Observation, Speed
 
 STYLES = frozenset({"mosaic"})
 Cost = Callable[[int, float], float]  # seconds a frame, at a height and a time
@@ -47,6 +47,33 @@ class Stream:
 
 def test_it_begins_with_the_best_look() -> None:
     assert Governor(30.0).height_px(540) == 540
+
+
+@pytest.mark.parametrize(
+    ("frame_s", "workers", "top_px", "first_px"),
+    [
+        (0.012, 2, 540, 540),
+        (0.012, 2, 720, 540),
+        (0.012, 1, 720, 360),
+        (0.026, 2, 540, 360),
+        (0.026, 2, 450, 360),
+        (0.026, 8, 720, 720),
+        (0.500, 1, 720, 360),  # below that only what is seen leads
+        (0.500, 1, 270, 270),
+        (0.000, 1, 720, 720),  # no network
+    ],
+)
+def test_a_ring_that_is_known_begins_with_what_leaves_room(
+    frame_s: float, workers: int, top_px: int, first_px: int
+) -> None:
+    governor = Governor(30.0, speed=Speed(frame_s, workers))
+    assert governor.height_px(top_px) == first_px
+
+
+def test_a_careful_start_climbs_within_seconds() -> None:
+    stream = Stream(by_pixels(0.013), top_px=540)
+    stream.governor = Governor(30.0, speed=Speed(0.026, 2))
+    assert stream.looks(4) == [360, 360, 540, 540]
 
 
 def test_a_slow_ring_settles_at_the_greatest_height_that_holds_the_rate() -> None:
