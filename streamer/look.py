@@ -11,6 +11,8 @@ BRUSHES: Mapping[Brush, int] = {"fine": 720, "medium": 540, "bold": 360}  # line
 TONES: Mapping[str, float] = {"own": 0.0, "calm": 0.25, "half": 0.5, "steady": 1.0}
 DEFAULT_TONE = "calm"  # faces as open as halfway, and in dim light as bright as with their own
 
+LIVE_SMOOTH = 0.3  # a hundredth of the detail, a tenth of the flicker
+
 
 def parse_tone(text: str) -> float:
     """A name or a number: 0, the picture's own, to 1, steady. Raises UsageError."""

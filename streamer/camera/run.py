@@ -15,7 +15,7 @@ from streamer.camera.virtual import VirtualCamera
 from streamer.engine.backend import Backend, Device
 from streamer.errors import StreamerError
 from streamer.frame import Frame, Style
-from streamer.look import Brush
+from streamer.look import LIVE_SMOOTH, Brush
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.change import Change, Height, change
 from streamer.pipeline.stats import Stats
@@ -63,7 +63,7 @@ async def _run(options: CameraOptions) -> None:
     address = parse_source(options.source, sys.platform, options.token)
     catalogue = Catalogue.load()
     blend = catalogue.parse_live(options.style or catalogue.default)
-    style = Style(blend, options.strength, tone=options.tone)
+    style = Style(blend, options.strength, smooth=LIVE_SMOOTH, tone=options.tone)
     size = resolve(options.backend, options.workers, options.threads, None, options.compute)
     title = f"waiting for {name_of(options.source)}"
     with VirtualCamera(options.width, options.height, options.fps, options.device, title) as camera:

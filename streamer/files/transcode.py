@@ -25,7 +25,7 @@ from streamer.photo import Photo, write_photo
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.smoother import Smoother
 from streamer.ring.flow import Flow
-from streamer.styles.model import names_of
+from streamer.styles.model import is_painted
 
 REPORT_S = 0.25
 FROZEN_S = 300.0  # without any progress; longer than the ring tries a frame
@@ -127,7 +127,7 @@ async def _encode(
     options, video, plan = job.options, job.video, job.plan
     done = checkpoint.segments()
     smoother = Smoother(checkpoint.smooth(len(done) - 1))
-    painted = options.style.strength > 0 and bool(names_of(options.style.blend))
+    painted = is_painted(options.style)
     decoder = Decoder(
         video,
         plan.trim,

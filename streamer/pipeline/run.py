@@ -16,6 +16,7 @@ from streamer.pipeline.reorder import ReorderBuffer
 from streamer.pipeline.smoother import Smoother
 from streamer.pipeline.stats import Recent, Stats
 from streamer.ring.flow import Completion, Flow
+from streamer.styles.model import is_painted
 
 MIN_DEADLINE_S = 0.5
 MIN_REORDER_WAIT_S = 0.15
@@ -147,7 +148,7 @@ class _Delivery:
 
     async def _smoothed(self, frame: Frame) -> Frame:
         smooth = frame.style.smooth
-        if smooth > 0:
+        if smooth > 0 and is_painted(frame.style):
             loop = asyncio.get_running_loop()
             image = await loop.run_in_executor(_SMOOTHING, self._smoother, frame.image, smooth)
             return replace(frame, image=image)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from streamer.errors import UsageError
-from streamer.look import DEFAULT_TONE, TONES, Brush
+from streamer.look import DEFAULT_TONE, LIVE_SMOOTH, TONES, Brush
 from streamer.ring.setup import Setup
 from streamer.server.origin import parse_origin
 from streamer.webrtc.ice_server import IceServer
@@ -44,7 +44,7 @@ class Config:
     peer_processes: int = 0  # that carry live streams; 0: the server's own does
 
     style: str | None = None  # None: the catalogue's first
-    smooth: float = 0.0
+    smooth: float = LIVE_SMOOTH
     tone: float = TONES[DEFAULT_TONE]
     brush: Brush = "medium"
     calm: bool = True

@@ -7,9 +7,12 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from streamer.errors import ModelError
+
+if TYPE_CHECKING:
+    from streamer.frame import Style
 
 NONE = "none"  # the style that leaves the image as it is
 Blend = tuple[tuple[str, float], ...]
@@ -19,6 +22,11 @@ LayoutName = Literal["rgb26", "rgb255", "rgb1", "rgb2"]
 def names_of(blend: Blend) -> list[str]:
     """The styles of a blend that a network makes: all but `none`."""
     return [name for name, _ in blend if name != NONE]
+
+
+def is_painted(style: "Style") -> bool:
+    """Whether a network has a part in a style."""
+    return style.strength > 0 and bool(names_of(style.blend))
 
 
 @dataclass(frozen=True, slots=True)
