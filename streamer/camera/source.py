@@ -24,8 +24,9 @@ from av.video.stream import VideoStream
 
 from streamer.camera.dash import check_dash, open_dash
 from streamer.errors import UsageError
+from streamer.files.animation import video_of
 from streamer.files.color import BT601, Shape, ToImage, shape_of
-from streamer.files.container import UNKNOWN, decoded_frames
+from streamer.files.container import UNKNOWN, decoded_frames, without_guesses
 from streamer.files.decode import Deinterlacer
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image
 from streamer.pipeline.denoiser import Denoiser
@@ -221,13 +222,14 @@ class CameraSource:
             try:
                 container = closing.enter_context(
                     av.open(
-                        address.url,
+                        (video_of(Path(address.url)) if address.loops else None) or address.url,
+                        mode="r",
                         format=address.format,
                         options=options,
                         timeout=(OPEN_S, READ_S),
                     )
                 )
-                return container, container.duration is not None
+                return without_guesses(container), container.duration is not None
             except av.FFmpegError:
                 if number == len(address.options):
                     raise

@@ -83,14 +83,28 @@ class Clock:
                     return
                 due_s = self._newest_s if due_s is None else due_s
                 assert due_s is not None
-                self._offsets_s.append(due_s - said_s)
-                epoch, now_s = len(self._offsets_s) - 1, due_s
+                epoch = self._jump(stream.index, due_s - said_s)
+                now_s = said_s + self._offsets_s[epoch]
             self._epochs[stream.index] = epoch
             self._last_s[stream.index] = self._newest_s = now_s
             self._due_s[stream.index] = now_s + _duration_s(packet)
         ticks = round(self._offsets_s[epoch] / packet.time_base)
         packet.pts = None if packet.pts is None else packet.pts + ticks
         packet.dts = None if packet.dts is None else packet.dts + ticks
+
+    def _jump(self, stream: int, offset_s: Fraction) -> int:
+        """The epoch that begins where a stream jumps.
+
+        It is the newest when another stream has come to the same joint before. All that follows
+        moves as far as the stream that ended last has to, so that the streams stay in step.
+        """
+        newest = len(self._offsets_s) - 1
+        known_s = self._offsets_s[newest]
+        if self._epochs.get(stream, newest) < newest and abs(offset_s - known_s) < JUMP_S:
+            self._offsets_s[newest] = max(known_s, offset_s)
+        else:
+            self._offsets_s.append(offset_s)
+        return len(self._offsets_s) - 1
 
     def _epoch_of(self, stream: int, said_s: Fraction, due_s: Fraction | None) -> int:
         """The nearest to what is expected: after a jump, some streams still send older packets."""

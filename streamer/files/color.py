@@ -30,6 +30,8 @@ from streamer.files.container import (
     Colors,
     VideoInfo,
     colors_of,
+    display_matrix,
+    is_mirrored,
 )
 from streamer.files.tonemap import cube
 from streamer.frame import Image
@@ -38,8 +40,14 @@ SDR: Final = Colors(LIMITED, BT709, BT709, BT709)
 BT601: Final = Colors(LIMITED, 6, 6, 6)
 MATRICES_HDR: Final = {1: "bt709", 5: "smpte170m", 6: "smpte170m", 10: "bt2020c"}
 EXACT: Final = "flags=bicubic+accurate_rnd+full_chroma_int+full_chroma_inp"
+# After vflip, rows lie in memory from the last to the first, until a filter copies them.
 TURNS: Final[tuple[list[tuple[str, str | None]], ...]] = (
-    [], [("transpose", "cclock")], [("hflip", None), ("vflip", None)], [("transpose", "clock")]
+    [], [("transpose", "cclock")], [("vflip", None), ("hflip", None)], [("transpose", "clock")]
+)  # fmt: skip
+# The same after a frame was turned upside down.
+MIRRORED: Final[tuple[list[tuple[str, str | None]], ...]] = (
+    [("vflip", None), ("copy", None)], [("transpose", "clock_flip")], [("hflip", None)],
+    [("transpose", "cclock_flip")],
 )  # fmt: skip
 HD_PX: Final = 720  # height from which untagged video is taken for BT.709, as players do
 
@@ -52,6 +60,7 @@ class Shape:
     height: int
     aspect: Fraction = Fraction(1)  # of one sample
     rotation: int = 0
+    mirrored: bool = False  # before it is turned, upside down
     colors: Colors = SDR
 
     @property
@@ -68,14 +77,22 @@ class Shape:
 
 def shape_of(frame: VideoFrame, aspect: Fraction | None) -> Shape:
     """The shape of a decoded frame; PyAV's frames lack the `aspect` of their samples."""
-    return Shape(frame.width, frame.height, aspect or Fraction(1), frame.rotation, colors_of(frame))
+    mirrored = is_mirrored(display_matrix(frame))
+    return Shape(
+        frame.width,
+        frame.height,
+        aspect or Fraction(1),
+        frame.rotation,
+        mirrored,
+        colors_of(frame),
+    )
 
 
 def output_colors(video: VideoInfo) -> Colors:
     """The tags of the stylized video: its own, unless its colours had to be made anew."""
     if video.colors.hdr or video.is_rgb:
         return SDR
-    if video.pix_fmt.startswith("gray") and video.colors.matrix == 0:
+    if video.colors.matrix == 0:  # RGB, of grey or of black and white
         return replace(video.colors, matrix=UNKNOWN)
     return video.colors
 
@@ -83,7 +100,9 @@ def output_colors(video: VideoInfo) -> Colors:
 def shape_of_result(video: VideoInfo) -> Shape:
     """How the frames of the stylized video lie, and what their samples mean."""
     aspect = video.aspect or Fraction(1)
-    return Shape(video.width, video.height, aspect, video.rotation, output_colors(video))
+    return Shape(
+        video.width, video.height, aspect, video.rotation, video.mirrored, output_colors(video)
+    )
 
 
 class ToImage:
@@ -120,10 +139,7 @@ class ToImage:
 
 def _lies_alike(shape: Shape, canvas: Shape) -> bool:
     """Whether the samples of an I420 frame stay where they are."""
-    same = shape.width, shape.height, shape.aspect, shape.rotation
-    return same == (canvas.width, canvas.height, canvas.aspect, canvas.rotation) and (
-        not shape.colors.hdr
-    )
+    return replace(shape, colors=canvas.colors) == canvas and not shape.colors.hdr
 
 
 def _steps(
@@ -140,8 +156,7 @@ def _steps(
         file = re.sub(r"([\\':])", r"\\\1", str(table))
         steps += [("format", "gbrp16le"), ("lut3d", f"file={file}:interp=tetrahedral")]
         source = "in_range=full"
-    turn = (shape.rotation - canvas.rotation) % 360 // 90
-    steps += TURNS[turn]
+    steps += _turned(shape, canvas)
     width, height = fitted(shape, canvas)
     target = f"out_color_matrix={canvas.as_image.matrix}:out_range=limited"
     steps.append(("scale", f"{width}:{height}:{source}:{target}:{EXACT}"))
@@ -150,6 +165,13 @@ def _steps(
         left, top = (canvas.width - width) // 4 * 2, (canvas.height - height) // 4 * 2
         steps.append(("pad", f"{canvas.width}:{canvas.height}:{left}:{top}:black"))
     return steps
+
+
+def _turned(shape: Shape, canvas: Shape) -> list[tuple[str, str | None]]:
+    """From the way a frame lies to that of the canvas; a mirror turns the other way."""
+    turn = shape.rotation - canvas.rotation
+    turn = (-turn if canvas.mirrored else turn) % 360 // 90
+    return (MIRRORED if shape.mirrored != canvas.mirrored else TURNS)[turn]
 
 
 def fitted(shape: Shape, canvas: Shape) -> tuple[int, int]:

@@ -32,8 +32,11 @@ DEMUXERS: Final = (
 )
 MAX_PIXELS: Final = 1 << 27  # 16384x8192; more is a damaged or hostile header
 MAX_FAILURES: Final = 100  # in a row: beyond that, nothing more will come
+GENPTS: Final = 1  # AVFMT_FLAG_GENPTS
+MOST_FPS: Final = 1000  # a higher rate is a time base that was taken for one, as of raw DV
+LEAST_BPS: Final = 4000  # a file with fewer bits per second has a clock that jumps
 PQ, HLG = 16, 18  # transfer characteristics of HDR video (ITU-T H.273)
-LIMITED, FULL = 1, 2  # color_range
+UNTAGGED, LIMITED, FULL = 0, 1, 2  # color_range
 BT709 = 1  # matrix, primaries and transfer alike
 UNKNOWN = 2  # colour tags that say nothing
 
@@ -72,9 +75,14 @@ class VideoInfo:
     colors: Colors
     peak_nits: float | None  # of an HDR master, where it says so
     aspect: Fraction | None  # of one sample
+    stream_aspect: Fraction | None  # the same, as the codec and not the container has it
     rotation: int  # in degrees, anticlockwise
     display_matrix: tuple[int, ...] | None  # nine fixed-point numbers
     ticks: int = 1  # of `time_base` in one of the file; 2: each field becomes a frame
+
+    @property
+    def mirrored(self) -> bool:
+        return is_mirrored(self.display_matrix)
 
     def by_fields(self) -> VideoInfo:
         """The video with a frame for each field; its ticks are halved, so that both have a time."""
@@ -95,18 +103,25 @@ def open_video(path: Path, device: str | None = None, *, fall_back: bool = True)
     try:
         if path.stat().st_size == 0:
             raise MediaError(f"{path}: the file is empty")
-        return av.open(
+        container = av.open(
             video_of(path) or str(path.resolve()),  # absolute: "http:x.mp4" stays a file
             mode="r",
             container_options={"format_whitelist": DEMUXERS, "protocol_whitelist": "file"},
             metadata_errors="replace",
             hwaccel=HWAccel(device, allow_software_fallback=fall_back) if device else None,
         )
+        return without_guesses(container)
     except av.ArgumentError as error:  # the whitelist's
         raise MediaError(f"{path}: videos of this format are not read") from error
     except (av.FFmpegError, OSError, ValueError) as error:
         why = "its index (moov) is missing: the recording was cut off, or not copied whole"
         raise MediaError(f"{path}: {why if _is_cut_off(path) else reason(error)}") from error
+
+
+def without_guesses(container: InputContainer) -> InputContainer:
+    """Without FFmpeg's invented pts, which PyAV asks for: H.264 in AVI is a frame late by them."""
+    container.flags &= ~GENPTS
+    return container
 
 
 def _is_cut_off(path: Path) -> bool:
@@ -209,7 +224,8 @@ def probe(path: Path) -> VideoInfo:
 def _video(
     path: Path, container: InputContainer, stream: VideoStream, first: VideoFrame
 ) -> VideoInfo:
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+    rates = (stream.average_rate, stream.guessed_rate)
+    rate = next((rate for rate in rates if rate and rate <= MOST_FPS), Fraction(25))
     duration_s = _duration_s(container, stream)
     return VideoInfo(
         path=path,
@@ -227,21 +243,26 @@ def _video(
         colors=colors_of(first),
         peak_nits=_peak_nits(first),
         aspect=stream.sample_aspect_ratio or None,
+        stream_aspect=stream.codec_context.sample_aspect_ratio,
         rotation=first.rotation,
-        display_matrix=_display_matrix(first),
+        display_matrix=display_matrix(first),
     )
 
 
 def _duration_s(container: InputContainer, stream: VideoStream) -> float:
+    duration_s = (container.duration or 0) / av.time_base
     if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return (container.duration or 0) / av.time_base
+        duration_s = float(stream.duration * stream.time_base)
+    elif container.format.name.startswith("matroska"):  # says when it ends
+        duration_s = max(0.0, duration_s - max(0, container.start_time or 0) / av.time_base)
+    return duration_s if container.size * 8 >= LEAST_BPS * duration_s else 0.0
 
 
 def colors_of(frame: VideoFrame) -> Colors:
     """The tags of a decoded frame."""
-    full = frame.color_range == FULL or frame.format.name.startswith("yuvj")
-    color_range = FULL if full else frame.color_range
+    # FFmpeg keeps the format when a video goes from full range to video range.
+    by_format = FULL if frame.format.name.startswith("yuvj") else UNTAGGED
+    color_range = frame.color_range or by_format
     return Colors(color_range, frame.colorspace, frame.color_primaries, frame.color_trc)
 
 
@@ -250,9 +271,15 @@ def _side_data(frame: VideoFrame, kind: SideData) -> bytes | None:
     return bytes(found) if found is not None else None
 
 
-def _display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+def display_matrix(frame: VideoFrame) -> tuple[int, ...] | None:
+    """Nine fixed-point numbers, where a container gives a frame some."""
     matrix = _side_data(frame, SideData.DISPLAYMATRIX)
     return struct.unpack("=9i", matrix) if matrix else None
+
+
+def is_mirrored(matrix: tuple[int, ...] | None) -> bool:
+    """Whether a display matrix turns a picture over: upside down, and then by the rotation."""
+    return matrix is not None and matrix[0] * matrix[4] < matrix[1] * matrix[3]
 
 
 def _peak_nits(frame: VideoFrame) -> float | None:

@@ -4,7 +4,6 @@ import itertools
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import av
 from av.container import InputContainer
@@ -142,15 +141,14 @@ class Decoder:
                 container.seek(seek_to + start, stream=stream)
             except av.FFmpegError:
                 return  # no index at all
-        in_stream: Fraction | None = None
         for frame in decoded_frames(packets, stream):
             if frame is None:
                 self.damaged += 1
                 continue
             aspect = stream.codec_context.sample_aspect_ratio
-            in_stream = aspect if in_stream is None else in_stream
             # The container's word counts, as long as the codec's stays what it was.
-            yield frame, shape_of(frame, self._video.aspect if aspect == in_stream else aspect)
+            is_same = aspect == self._video.stream_aspect
+            yield frame, shape_of(frame, self._video.aspect if is_same else aspect)
 
 
 class Deinterlacer:

@@ -1,6 +1,7 @@
 """batch, uploads → **job** → transcode: what to do to one video, checked before the first frame."""
 
 import hashlib
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -74,12 +75,12 @@ def prepare(source: Path, target: Path, options: TranscodeOptions) -> TranscodeJ
     device = hardware.decoding_device(source, options.hwaccel)
     encoding = choose(video, codec, options.encoder, options.crf, hardware.kinds(options.hwaccel))
     _check_format(target_format, codec)
-    tracks = plan(video, target_format)
+    tracks = plan(video, target)
     notes = (
         *hardware.notes(options.hwaccel, device, encoding.encoder),
         *_notes(video, encoding, tracks, target_format, target.suffix),
     )
-    mux_plan = MuxPlan(video, _trim(options), encoding, tracks)
+    mux_plan = MuxPlan(video, _trim(options, video.time_base), encoding, tracks)
     mux_plan.rehearse(target_format)
     return TranscodeJob(source, target, options, mux_plan, notes, device)
 
@@ -101,11 +102,12 @@ def _check_format(target_format: str, codec: str) -> None:
         raise UsageError(f"MPEG-TS cannot hold {codec}; it holds h264 and hevc")
 
 
-def _trim(options: TranscodeOptions) -> TimeRange:
+def _trim(options: TranscodeOptions, tick_s: Fraction) -> TimeRange:
+    """Beginning with a tick of the video, so that all streams move by as much."""
     start, end = options.start_s, options.end_s
     if end is not None and end <= (start or 0):
         raise UsageError("--end must be after --start")
-    return TimeRange(start, end)
+    return TimeRange(None if start is None else math.ceil(start / tick_s) * tick_s, end)
 
 
 def _notes(

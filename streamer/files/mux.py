@@ -24,7 +24,7 @@ from streamer.files.clock import Clock
 from streamer.files.container import VideoInfo, open_video, reason
 from streamer.files.encode import Encoding, grey_frame, open_segment, packets, tag
 from streamer.files.passthrough import SAMPLED, Copier
-from streamer.files.tracks import Track, carried_metadata, format_of
+from streamer.files.tracks import Track, carried_metadata, format_of, is_bluray
 from streamer.files.trim import TimeRange
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def _output(target: Path, source: InputContainer) -> OutputContainer:
         rare = {key for key in carried_metadata(source.metadata) if key not in MP4_KEYS}
         options["movflags"] = "+faststart" + ("+use_metadata_tags" if rare else "")
         options["movie_timescale"] = "90000"  # usual: 1000, which would round a late start
+    if is_bluray(target):
+        options["mpegts_m2ts_mode"] = "1"
     return av.open(
         str(target.resolve()),
         "w",

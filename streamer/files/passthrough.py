@@ -8,7 +8,9 @@ from __future__ import annotations  # Packet takes type arguments in its stub on
 import contextlib
 import errno
 import io
+import math
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 import av
@@ -20,7 +22,7 @@ from av.video.stream import VideoStream
 from streamer.files.clock import Clock
 from streamer.files.container import VideoInfo, is_cover, open_video, readable
 from streamer.files.convert import Converter, converter
-from streamer.files.tracks import Track, codec_name, copy_stream
+from streamer.files.tracks import Track, codec_name, copy_stream, format_of, is_bluray
 from streamer.files.trim import TimeRange
 
 AUDIO_INTO: Final = {"webm": "libopus"}  # others: aac
@@ -28,18 +30,24 @@ TEXT_INTO: Final = {"mp4": "mov_text", "mov": "mov_text", "webm": "webvtt", "mat
 TEXTS: Final = frozenset({"ass", "ssa", "subrip", "srt", "mov_text", "webvtt", "text", "mpl2"})
 NO_TEXT: Final = b"\0\0"  # MP4 fills the time between subtitles with these; its muxer adds them
 FULL_DISK: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+# What MPEG-TS has a number for; its muxer writes all else as private data, which nobody reads.
+IN_MPEG_TS: Final = frozenset({
+    "h264", "hevc", "vvc", "mpeg1video", "mpeg2video", "mpeg4", "cavs", "dirac", "vc1",
+    "mp1", "mp2", "mp3", "aac", "aac_latm", "ac3", "eac3", "dts", "truehd", "opus", "s302m",
+    "dvb_subtitle", "dvb_teletext", "hdmv_pgs_subtitle", "klv", "timed_id3", "scte_35",
+})  # fmt: skip
 SAMPLED: Final = 400  # packets that are looked at to find one of each stream
 EQUAL_TIMES: Final = 0x20000  # AVFMT_TS_NONSTRICT, of formats whose packets may share a time
 
 
-def plan(video: VideoInfo, target_format: str) -> tuple[Track, ...]:
-    """Every stream but the stylized one, with what becomes of it. Raises MediaError."""
+def plan(video: VideoInfo, target: Path) -> tuple[Track, ...]:
+    """Every stream but the stylized one, with what becomes of it. Raises MediaError, UsageError."""
     with open_video(video.path) as container:
         streams = [
             s for s in container.streams if s.index != video.index and not _is_chapter_track(s)
         ]
         samples = _samples(container, streams)
-        return tuple(_plan_one(s, samples.get(s.index, []), target_format) for s in streams)
+        return tuple(_plan_one(s, samples.get(s.index, []), target) for s in streams)
 
 
 def _is_chapter_track(stream: Stream) -> bool:
@@ -61,22 +69,27 @@ def _samples(
     return found
 
 
-def _plan_one(stream: Stream, sample: Sequence[Packet[Stream]], target_format: str) -> Track:
+def _plan_one(stream: Stream, sample: Sequence[Packet[Stream]], target: Path) -> Track:
+    target_format = format_of(target)
     kind = "cover" if isinstance(stream, VideoStream) and is_cover(stream) else str(stream.type)
     codec = codec_name(stream)
     into = _into(stream, codec, target_format)
-    actions = ["copy"] if _may_copy(kind, codec, target_format) else []
+    actions = ["copy"] if _may_copy(kind, codec, target) else []
     for action in actions + ["convert"] * bool(into):
         track = Track(stream.index, kind, codec, "copy" if action == "copy" else "convert", into)
         if _can_hold(target_format, stream, track, sample):
             return track
     # A timecode track travels as metadata, from which the muxer makes a new one.
     silent = target_format in ("mp4", "mov") and "timecode" in stream.metadata
-    return Track(stream.index, "timecode" if silent else kind, codec, "drop")
+    is_late = isinstance(stream, VideoStream) and not stream.width
+    return Track(stream.index, "timecode" if silent else kind, codec, "drop", is_late=is_late)
 
 
-def _may_copy(kind: str, codec: str, target_format: str) -> bool:
+def _may_copy(kind: str, codec: str, target: Path) -> bool:
     """Muxers write some things that players do not read."""
+    target_format = format_of(target)
+    if target_format == "mpegts":
+        return codec in IN_MPEG_TS or (codec == "pcm_bluray" and is_bluray(target))
     if target_format in ("mp4", "mov") and not codec:
         return False  # MOV and MP4 can copy, but not describe, data of unknown kinds
     return not (target_format == "mp4" and codec.startswith("pcm_"))
@@ -173,7 +186,7 @@ class Copier:
         if said is not None and index in self._last:
             said_before, last, duration = self._last[index]
             if said <= last:  # a time that is repeated says nothing; what overlaps is not lost
-                least = 0 if out.format.flags & EQUAL_TIMES else 1
+                least = 0 if out.format.flags & EQUAL_TIMES else _tick(packet)
                 dts = last + max(least, duration if said == said_before else 0)
                 packet.pts = dts + max(0, (packet.pts or said) - said)
                 packet.dts = dts
@@ -212,6 +225,11 @@ class Copier:
         elif not (index in self._texts and bytes(packet) == NO_TEXT):
             packet.stream = self._copies[index]
             yield packet
+
+
+def _tick(packet: Packet[Stream]) -> int:
+    """The least difference of times that the new stream can tell, in the packet's ticks."""
+    return max(1, math.ceil((packet.stream.time_base or 0) / packet.time_base))
 
 
 def _refine(packet: Packet[Stream]) -> None:

@@ -38,12 +38,15 @@ class Track:
     codec: str
     action: Action
     into: str = ""  # the encoder, when converted
+    is_late: bool = False  # no picture of it comes near the beginning
 
     def note(self, holder: str) -> str | None:
         """What the user should know about it; None: it is kept unchanged."""
         name = f"{self.kind} stream {self.index} ({self.codec or 'unknown codec'})"
         if self.kind == "timecode":
             return None
+        if self.is_late:
+            return f"{name} is left out: it begins later; one video stream is stylized"
         if self.action == "drop":
             return f"{name} is dropped: {holder} cannot hold it"
         if self.action == "convert":
@@ -60,6 +63,11 @@ def format_of(path: Path) -> str:
     except KeyError:
         known = " ".join(FORMATS)
         raise UsageError(f"{path}: unsupported file type; supported: {known}") from None
+
+
+def is_bluray(path: Path) -> bool:
+    """Whether it is the kind of MPEG-TS that camcorders and Blu-ray discs have."""
+    return path.suffix.lower() in (".m2ts", ".mts")
 
 
 def codec_name(stream: Stream) -> str:

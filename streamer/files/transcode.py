@@ -89,7 +89,8 @@ def _afterthoughts(job: TranscodeJob, decoder: Decoder, damaged_packets: int) ->
     if decoder.deinterlaced:
         yield "deinterlaced: it has interlaced frames"
     if decoder.damaged:
-        yield f"the video is damaged in {decoder.damaged} places"
+        places = "one place" if decoder.damaged == 1 else f"{decoder.damaged} places"
+        yield f"the video is damaged in {places}"
     if damaged_packets:
         yield f"{damaged_packets} damaged packets of other streams were left out"
 
@@ -192,7 +193,8 @@ def _previewed(write: Write, video: VideoInfo, preview: Path, colorimetry: Color
         if waiting:
             wide = round(image.width * (video.aspect or 1))
             seen = recoded(resize(image, wide, image.height), colorimetry, IN_RING)
-            rgb = np.rot90(to_rgb(seen), video.rotation // 90)
+            lying = np.flipud(to_rgb(seen)) if video.mirrored else to_rgb(seen)
+            rgb = np.rot90(lying, video.rotation // 90)
             shown = from_rgb(np.ascontiguousarray(rgb))
             write_photo(waiting.pop(), Photo(shown, None, {}))
         write(image, pts, duration)

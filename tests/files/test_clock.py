@@ -48,6 +48,22 @@ async def test_joined_recordings_whose_clock_restarts(tmp_path: Path) -> None:
     assert len({round(f % 1, 2) for f in flashes(target)}) <= 3, "none waits at the joint"
 
 
+@pytest.mark.parametrize("suffix", ["ts", "vob"])
+@pytest.mark.parametrize("sound_s", [1.6, 2.4, 5.0])
+async def test_parts_whose_image_and_audio_differ_in_length(
+    tmp_path: Path, suffix: str, sound_s: float
+) -> None:
+    """Before, each joint left image and audio further apart."""
+    codecs = ("libx264", "aac") if suffix == "ts" else ("mpeg2video", "mp2")
+    part = write(tmp_path / f"part.{suffix}", 2, sound_s=sound_s, codecs=codecs)
+    source = joined(tmp_path / f"in.{suffix}", part, part, part)
+    target = await stylized(source, tmp_path / "out.mp4")
+    seen, heard = flashes(target), beeps(target)
+    assert len(seen) == 6
+    for flash in seen[1::2]:  # the last of each part, when all streams have passed the joint
+        assert min(abs(flash - beep) for beep in heard) <= STEP_S, (seen, heard)
+
+
 @pytest.mark.parametrize("start_s", [0, 40_000, WRAP_S - DELAY_S - 1.5])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
 async def test_any_clock_starts_at_zero(start_s: float, suffix: str, tmp_path: Path) -> None:
@@ -94,6 +110,27 @@ async def test_frames_that_were_left_out_leave_their_time(name: str, tmp_path: P
     assert max(abs(a - b) for a, b in zip(late, before, strict=True)) <= STEP_S
 
 
+@pytest.mark.parametrize(
+    ("name", "codecs"),
+    [
+        ("in.avi", ("libx264", "pcm_s16le")),
+        ("in.avi", ("mpeg4", "mp3")),
+        ("in.asf", ("libx264", "wmav2")),
+    ],
+)
+async def test_no_times_are_invented(name: str, codecs: tuple[str, str], tmp_path: Path) -> None:
+    """FFmpeg's guesses, which PyAV asks for, are a frame late in AVI and one early in ASF."""
+    source = write(tmp_path / name, 4, codecs=codecs, reorder=name != "in.avi")
+    assert_in_step(await stylized(source, tmp_path / "out.mp4"), 4, 4)
+
+
+async def test_what_is_cut_out_begins_with_a_frame(tmp_path: Path) -> None:
+    """In coarse ticks, image and audio would be moved by different times."""
+    source = write(tmp_path / "in.avi", 4, codecs=("mpeg4", "pcm_s16le"))
+    target = await stylized(source, tmp_path / "out.mkv", start_s=Fraction("1.02"))
+    assert_in_step(target, 3, 3)
+
+
 async def test_h264_in_avi_whose_times_are_wrong(tmp_path: Path) -> None:
     source = write(tmp_path / "in.avi", 4, codecs=("libx264", "mp3"))
     target = await stylized(source, tmp_path / "out.mp4")
@@ -102,7 +139,7 @@ async def test_h264_in_avi_whose_times_are_wrong(tmp_path: Path) -> None:
     gaps = [b - a for a, b in itertools.pairwise(shown)]
     assert sorted(gaps)[-3] == Fraction(1, FPS) == sorted(gaps)[3]
     seen, heard = flashes(target), beeps(target)
-    assert all(abs(f - b) < 0.1 for f, b in zip(seen, heard, strict=True)), "as FFmpeg has it"
+    assert all(abs(f - b) <= 0.06 for f, b in zip(seen, heard, strict=True)), "as FFmpeg has it"
 
 
 async def test_parts_are_cut_out_in_the_time_of_the_whole(tmp_path: Path) -> None:

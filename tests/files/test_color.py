@@ -1,15 +1,28 @@
 """Pixels on their way in and out: range and matrix to one step of 255, any shape fitted."""
 
+import itertools
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from streamer.files.color import BT601, SDR, Shape, ToImage, fitted, from_image, shape_of
-from streamer.files.container import FULL, LIMITED, Colors
+from streamer.camera.source import upright
+from streamer.files.color import (
+    BT601,
+    SDR,
+    Shape,
+    ToImage,
+    fitted,
+    from_image,
+    output_colors,
+    shape_of,
+)
+from streamer.files.container import FULL, LIMITED, Colors, probe
 from streamer.frame import Image
 
 BARS = np.array(
@@ -162,3 +175,64 @@ def test_a_turned_frame_stands_upright(turn: int) -> None:
     shape = replace(shape_of(frame, None), rotation=turn)
     upright = ToImage(Shape(64, 64, colors=BT601))(frame, shape).planes[0]
     assert upright[:12].min() > 180 and upright[20:].max() < 100
+
+
+@pytest.mark.parametrize("canvas", [FULL, LIMITED])
+def test_video_range_stays_what_it_is_in_a_format_that_says_full(canvas: int) -> None:
+    """FFmpeg keeps yuvj420p when only the range of a video changes."""
+    frame = bars(1, LIMITED, "yuvj420p")
+    shape = shape_of(frame, None)
+    colors = Colors(canvas, 1, 1, 1)
+    image = ToImage(Shape(frame.width, frame.height, colors=colors))(frame, shape)
+    assert np.abs(shown(image) - codes(BARS, 1, LIMITED)).max() <= 1.5
+
+
+def test_full_range_is_known_by_the_format_where_nothing_is_tagged() -> None:
+    frame = bars(1, FULL, "yuvj420p")
+    frame.color_range = 0
+    assert shape_of(frame, None).colors.range == FULL
+
+
+@pytest.mark.parametrize("pix_fmt", ["monow", "monob", "ya8", "gray"])
+def test_grey_and_black_and_white_are_not_tagged_as_rgb(pix_fmt: str, tmp_path: Path) -> None:
+    path = tmp_path / "in.nut"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("rawvideo", 25)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        frame = av.VideoFrame.from_ndarray(np.full((48, 64), 90, np.uint8), "gray")
+        out.mux(stream.encode(frame.reformat(format=pix_fmt)))
+        out.mux(stream.encode(None))
+    assert output_colors(probe(path)).matrix != 0
+
+
+SIGNS = list(itertools.product((-1, 1), repeat=2))
+UPRIGHT, LYING = [(a, 0, 0, d) for a, d in SIGNS], [(0, b, c, 0) for b, c in SIGNS]
+
+
+@pytest.mark.parametrize("matrix", UPRIGHT + LYING)
+def test_any_display_matrix_is_shown_as_a_player_shows_it(
+    matrix: tuple[int, int, int, int], tmp_path: Path
+) -> None:
+    """All eight: turned and mirrored. Where a pixel goes is what ITU-T and ISO say of tkhd."""
+    a, b, c, d = matrix
+    picture = np.zeros((48, 64), np.uint8)
+    picture[:24, :32], picture[:24, 32:], picture[24:, :32] = 220, 150, 80
+    path = tmp_path / "in.mp4"
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", 25)
+        assert isinstance(stream, VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        one = 1 << 16
+        stream.set_display_matrix((a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30))
+        out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, "gray")))
+        out.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        frame = next(container.decode(video=0))
+    shape = shape_of(frame, None)
+    image = ToImage(upright(shape))(frame, shape)
+    # Of the centre of each quarter, x' = a x + c y and y' = b x + d y (ISO/IEC 14496-12, 6.2.2).
+    for x, y, light in ((-1, -1, 220), (1, -1, 150), (-1, 1, 80), (1, 1, 16)):
+        right, down = a * x + c * y, b * x + d * y
+        row, column = (image.height * (2 + down)) // 4, (image.width * (2 + right)) // 4
+        assert abs(int(image.planes[0][row, column]) - light) < 25, (x, y)

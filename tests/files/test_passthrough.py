@@ -25,7 +25,7 @@ NO_LAYOUT = {  # containers that name no channel layout, and codecs that MP4 doe
 }
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "webm"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "webm", "ts", "mts"])
 @pytest.mark.parametrize("name", NO_LAYOUT)
 async def test_any_sound_is_kept_in_step_in_any_format(
     name: str, suffix: str, tmp_path: Path
@@ -51,6 +51,42 @@ def test_what_a_file_cannot_hold_is_known_before_the_first_frame(tmp_path: Path)
     assert [(track.codec, track.action, track.into) for track in job.plan.tracks] == [
         ("wmav2", "convert", "aac")
     ]
+
+
+async def test_the_sound_of_camcorders_stays_as_it_is(tmp_path: Path) -> None:
+    source = write(tmp_path / "in.m2ts", 2, codecs=("libx264", "pcm_bluray"))
+    for suffix, codec in (("m2ts", "pcm_bluray"), ("mts", "pcm_bluray"), ("ts", "aac")):
+        target = tmp_path / f"out.{suffix}"
+        await run(wanted(source, target))
+        assert [stream.codec for stream in read_back(target)] == ["h264", codec]
+
+
+async def test_what_mpeg_ts_has_no_number_for_is_left_out_and_said(tmp_path: Path) -> None:
+    """Its muxer takes everything, as private data that nobody reads."""
+    clip = Clip(audio=("eng",), subtitles=("a", "b"), cover=True)
+    source, target = write_clip(tmp_path / "in.mp4", clip), tmp_path / "out.ts"
+    result = await run(wanted(source, target))
+    assert [stream.codec for stream in read_back(target)] == ["h264", "aac"]
+    dropped = [note.split()[0] for note in result.notes if "is dropped: .ts" in note]
+    assert sorted(dropped) == ["cover", "subtitle"]
+
+
+async def test_sound_that_overlaps_where_files_were_joined_is_not_lost(tmp_path: Path) -> None:
+    part = write(tmp_path / "part.ts", 2, sound_s=2.06)
+    again = write(tmp_path / "again.ts", 2, sound_s=2.06, start_s=300)
+    source = tmp_path / "in.ts"
+    source.write_bytes(2 * (again.read_bytes() + part.read_bytes()))
+    result = await run(wanted(source, tmp_path / "out.mp4"))
+    assert not any("damaged packets" in note for note in result.notes), result.notes
+
+
+async def test_a_programme_that_begins_later_is_called_so(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.ts", 6)
+    other = write(tmp_path / "other.ts", 2, container={"mpegts_start_pid": "0x500"})
+    source = tmp_path / "in.ts"
+    source.write_bytes(one.read_bytes() + other.read_bytes())
+    result = await run(wanted(source, tmp_path / "out.mp4"))
+    assert any("it begins later; one video stream is stylized" in n for n in result.notes)
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".mp4"])

@@ -23,28 +23,34 @@ def write(
     size: tuple[int, int] = (160, 96),
     codecs: tuple[str, str] = ("libx264", "aac"),
     container: dict[str, str] | None = None,
+    sound_s: float | None = None,
+    reorder: bool = True,
     keep: Callable[[int], bool] = lambda number: True,
 ) -> Path:
-    """The first flash and beep are 0.48 s in; `keep` says which frames there are."""
+    """The first flash and beep are 0.48 s in; `keep` says which frames there are.
+
+    `sound_s` is how long the sound is, when not as long as the picture; `reorder` with B-frames.
+    """
+    sound_s = seconds if sound_s is None else sound_s
     with av.open(str(path), "w", container_options=container or {}) as out:
         video = out.add_stream(codecs[0], FPS)
         assert isinstance(video, VideoStream)
         video.width, video.height = size
         video.pix_fmt = "yuvj420p" if codecs[0] == "mjpeg" else "yuv420p"
         if codecs[0] == "libx264":
-            video.options = {"preset": "ultrafast", "bf": "2", "g": "12"}
+            video.options = {"preset": "ultrafast", "bf": "2" if reorder else "0", "g": "12"}
         audio = out.add_stream(codecs[1], RATE)
         assert isinstance(audio, AudioStream)
         audio.layout, audio.bit_rate = "stereo", 128_000
-        for number in range(round(seconds * FPS)):
-            if keep(number):
+        for number in range(round(max(seconds, sound_s) * FPS)):
+            if number < round(seconds * FPS) and keep(number):
                 luma = np.full((size[1], size[0]), 220 if number % FPS == FLASH else 40, np.uint8)
                 frame = av.VideoFrame.from_ndarray(luma, "gray").reformat(format=video.pix_fmt)
                 frame.pts = round((start_s + number / FPS) * PTS_HZ)
                 frame.time_base = Fraction(1, PTS_HZ)
                 out.mux(video.encode(frame))
-            if number % FPS == 0:
-                mux_sound(out, audio, number / FPS, min(1, seconds - number / FPS), start_s)
+            if number % FPS == 0 and number / FPS < sound_s:
+                mux_sound(out, audio, number / FPS, min(1, sound_s - number / FPS), start_s)
         out.mux(video.encode(None))
         out.mux(audio.encode(None))
     return path
