@@ -308,6 +308,7 @@ class WorkerHandle:
             self._lose(frame)
         else:
             log.error("worker %d hangs", self.index)
+            frame.tries += 1  # counts twice: the next one will probably hang as long
             self._ring.end(self)
 
     # --- connections -----------------------------------------------------------------------

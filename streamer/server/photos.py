@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Annotated, Any, Final, TypeVar
 
 from fastapi import APIRouter, Query, Request
@@ -13,6 +13,7 @@ from streamer.errors import MediaError
 from streamer.frame import Image, Style
 from streamer.look import BRUSHES, Brush
 from streamer.photo import decode_photo, encode_jpeg
+from streamer.pipeline.run import ungrouped
 from streamer.server.admission import AdmissionLimit
 from streamer.server.forms import form_schema, read_image
 from streamer.server.interfaces import Catalogue, Ring, require
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 PHOTOS_AT_ONCE = 2
 PHOTOS_WAITING = 8
+CLIENT_LEFT = 499  # as nginx logs it; nobody reads it
 # Of 50 megapixels HEIC takes most: 6 s and 1.2 GiB.
 LIMITS: Final = Limits(cpu_s=15.0, memory_bytes=2 << 30, wall_s=60.0)
 
@@ -101,9 +103,30 @@ def photo_routes(
             began_at = time.monotonic()
             async with slot:
                 photo = await files.decode(data, max_pixels)
-                stylized = await ring.stylize(photo, look, height_px)
+                stylized = await while_connected(request, ring.stylize(photo, look, height_px))
+                if stylized is None:
+                    return Response(status_code=CLIENT_LEFT)
                 jpeg = await files.encode(stylized)
         observe_s(time.monotonic() - began_at)
         return Response(jpeg, media_type="image/jpeg")
 
     return routes
+
+
+async def _left(request: Request) -> None:
+    await request.receive()
+
+
+async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T | None:
+    """What `work` returns; None, and it is cancelled, when the client leaves first.
+
+    The body has been read: what comes next is that it left.
+    """
+    with ungrouped():
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(work)
+            leaving = tasks.create_task(_left(request))
+            await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            leaving.cancel()
+            working.cancel()
+    return None if working.cancelled() else working.result()

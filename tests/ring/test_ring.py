@@ -211,6 +211,26 @@ async def test_a_hung_worker_is_ended_and_its_frame_done_again() -> None:
     assert done is not None and done.frame is not None
 
 
+async def test_a_frame_that_hangs_twice_is_an_error() -> None:
+    """A third try would stop everybody else for as long again."""
+    tries = 0
+
+    def hang() -> None:
+        nonlocal tries
+        tries += 1
+        time.sleep(0.4)
+        raise Killed  # as `restart` would have done
+
+    async with Ring(
+        lambda: ThreadWorkers(1, Once(hang, times=9)), patience=Patience(hung_s=0.3)
+    ) as one:
+        flow = one.open(live=False)
+        await flow.submit(lambda: numbered(0))
+        with pytest.raises(RingError):
+            await flow.result(20)
+        assert tries == 2
+
+
 async def test_a_worker_that_hangs_and_cannot_be_ended_is_given_up_with_a_reason() -> None:
     gate = Gate()
     workers = ThreadWorkers(1, Once(gate.pass_, times=9))  # whose `restart` does nothing

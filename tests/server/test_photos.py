@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 from PIL import Image as Picture
+from starlette.requests import Request
 from starlette.types import Message
 
+from streamer.errors import StylizeError
 from streamer.frame import Style
 from streamer.server import photos
 from tests.support.http_world import World, error_of, photo, upload
@@ -116,3 +118,36 @@ async def test_what_is_refused_is_not_read(world: World, path: str, status: int)
     }  # fmt: skip
     await world.app()(scope, receive, send)
     assert statuses == [status]
+
+
+async def test_a_photo_whose_client_has_left_is_painted_no_further() -> None:
+    """A network that never ends would else keep workers busy for nobody, one after the other."""
+    gone, ended = asyncio.Event(), asyncio.Event()
+
+    async def receive() -> Message:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def endless() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    request = Request({"type": "http"}, receive)
+    waiting = asyncio.create_task(photos.while_connected(request, endless()))
+    await asyncio.sleep(0)
+    gone.set()
+    await asyncio.wait_for(waiting, 5)
+    assert ended.is_set()
+
+
+async def test_what_the_ring_says_of_a_photo_is_passed_on() -> None:
+    async def receive() -> Message:
+        return await asyncio.Future()
+
+    async def fail() -> None:
+        raise StylizeError("no")
+
+    with pytest.raises(StylizeError, match="no"):
+        await photos.while_connected(Request({"type": "http"}, receive), fail())
