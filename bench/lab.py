@@ -182,8 +182,14 @@ def until(there: Callable[[], object], seconds: float) -> None:
 
 OFFER = """async () => {
   const pc = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
-  const stream = await navigator.mediaDevices.getUserMedia({video: {width: 640, height: 360}});
-  const way = pc.addTransceiver(stream.getVideoTracks()[0], {streams: [stream]});
+  const wanted = {video: {width: 640, height: 360}, audio: true};
+  const stream = await navigator.mediaDevices.getUserMedia(wanted);
+  const [, way] = [...stream.getAudioTracks(), ...stream.getVideoTracks()].map(
+    (track) => pc.addTransceiver(track, {streams: [stream]}));
+  pc.ontrack = ({streams: [back]}) => {
+    const player = document.body.appendChild(document.createElement('video'));
+    player.srcObject = back;
+    player.play(); };
   const known = RTCRtpReceiver.getCapabilities('video').codecs;
   const first = ({mimeType}) => Number(/H264/i.test(mimeType));
   way.setCodecPreferences(known.sort((a, b) => first(b) - first(a)));
@@ -194,9 +200,14 @@ OFFER = """async () => {
 ECHO = """async (sdp) => {
   const pc = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
   await pc.setRemoteDescription({type: 'offer', sdp});
-  const [way] = pc.getTransceivers();
-  way.direction = 'sendrecv';
-  await way.sender.replaceTrack(way.receiver.track);
+  // Chromium passes no sound on that it does not play, so the sound is the echo's own.
+  const [sound] = (await navigator.mediaDevices.getUserMedia({audio: true})).getAudioTracks();
+  const together = new MediaStream();
+  for (const way of pc.getTransceivers()) {
+    way.direction = 'sendrecv';
+    way.sender.setStreams(together);
+    const {track} = way.receiver;
+    await way.sender.replaceTrack(track.kind === 'audio' ? sound : track); }
   await pc.setLocalDescription(await pc.createAnswer());
   await new Promise((done) => setTimeout(done, 500));
   return pc.localDescription.sdp; }"""
