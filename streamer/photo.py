@@ -53,13 +53,17 @@ PARTIAL: Final = ("JPEG", "MPO", "PNG", "TIFF")  # are read as far as they go
 ANIMATED: Final = ("WEBP", "PNG", "AVIF")  # GIF files are videos to FFmpeg
 MAX_SCANS: Final = 100  # of a JPEG; cameras and programs write at most 10 or so
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # that is no part of a scan
+_NOTHING_SHOWS = [255, *[0] * 255]  # by alpha
 _WIDE_GREY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _lenient = threading.Lock()  # Pillow's switch is one for all threads
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """A decoded photo, and what is put back into the new file."""
+    """A decoded photo, and what is put back into the new file.
+
+    The colours of `image` are not blended with anything: `alpha` does that, once, at the end.
+    """
 
     image: Image
     alpha: Pillow.Image | None
@@ -68,12 +72,13 @@ class Photo:
 
 
 def decode_photo(data: bytes, max_pixels: int) -> Image:
-    """The image in `data`; see open_photo."""
-    return open_photo(data, max_pixels).image
+    """The image in `data`, on white where it is transparent; see open_photo."""
+    photo = open_photo(data, max_pixels)
+    return photo.image if photo.alpha is None else from_rgb(np.asarray(_on_white(photo)))
 
 
 def open_photo(data: bytes, max_pixels: int, *, keep_location: bool = False) -> Photo:
-    """The photo in `data`: upright, in sRGB, on white where it was transparent.
+    """The photo in `data`: upright, in sRGB, white where nothing of it shows.
 
     Of a file whose end is missing, what is there. Raises TooLargeError, before any pixel is
     decoded, when it has more than `max_pixels`; MediaError when it is not a picture, is damaged
@@ -92,9 +97,11 @@ def photo_of(picture: Pillow.Image, *, keep_location: bool = False) -> Photo:
         exif = _exif(picture)
         turn = _TURNS.get(exif.pop(ORIENTATION, 1)) if exif is not None else None
         upright = picture if turn is None else picture.transpose(turn)
-        image = from_rgb(np.asarray(_to_srgb(upright)))
-        opaque = not upright.has_transparency_data
-        alpha = None if opaque else upright.convert("RGBA").getchannel("A")
+        alpha = _alpha(upright)
+        colors = _to_srgb(upright)
+        if alpha is not None:  # what lies below is often black: a network would see its edge
+            colors.paste("white", mask=alpha.point(_NOTHING_SHOWS))
+        image = from_rgb(np.asarray(colors))
         return Photo(image, alpha, *_extra(exif, picture.info, keep_location))
 
 
@@ -104,6 +111,16 @@ def pillow_of(photo: Photo) -> Pillow.Image:
     if photo.alpha is not None:
         picture.putalpha(photo.alpha)
     return picture
+
+
+def _on_white(photo: Photo) -> Pillow.Image:
+    """RGB, for what cannot be transparent."""
+    picture = pillow_of(photo)
+    if photo.alpha is None:
+        return picture
+    canvas = Pillow.new("RGB", picture.size, "white")
+    canvas.paste(picture, mask=photo.alpha)
+    return canvas
 
 
 def encode_jpeg(image: Image, quality: int = QUALITY) -> bytes:
@@ -134,7 +151,7 @@ def _read(source: Path) -> bytes:
 def write_photo(target: Path, photo: Photo) -> None:
     """Write the whole file or nothing. Raises MediaError."""
     kind = WRITES[target.suffix.lower()]
-    picture = pillow_of(replace(photo, alpha=None) if kind == "JPEG" else photo)
+    picture = _on_white(photo) if kind == "JPEG" else pillow_of(photo)
     options: dict[str, Any] = {} if kind in ("PNG", "TIFF") else {"quality": QUALITY}
     try:
         with written_whole(target) as file:
@@ -287,14 +304,23 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise MediaError(f"the picture is too small: {width}x{height}, {MIN_SIDE_PX} needed")
 
 
+def _alpha(picture: Pillow.Image) -> Pillow.Image | None:
+    """None of a picture that cannot be transparent."""
+    if not picture.has_transparency_data:
+        return None
+    if picture.mode in _WIDE_GREY:  # Pillow would clip its values before it compares
+        shown = np.asarray(picture) != picture.info["transparency"]
+        return Pillow.fromarray(shown.astype(np.uint8) * 255)
+    return picture.convert("RGBA").getchannel("A")
+
+
 def _to_srgb(picture: Pillow.Image) -> Pillow.Image:
+    """RGB, without the transparency."""
     if picture.mode in _WIDE_GREY:
         picture = _narrow(picture)
     profile = picture.info.get("icc_profile")
     if picture.has_transparency_data:
-        rgba = picture.convert("RGBA")
-        picture = Pillow.new("RGB", rgba.size, "white")
-        picture.paste(rgba, mask=rgba.getchannel("A"))
+        picture = picture.convert("RGBA").convert("RGB")
     if picture.mode == "P":
         picture = picture.convert("RGB")  # profiles are of colours, not of indices
     if picture.mode == "LAB":

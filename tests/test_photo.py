@@ -5,7 +5,7 @@ import os
 import struct
 import zlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -70,6 +70,7 @@ def test_common_formats_are_read(kind: str) -> None:
         (flat("RGB", (10, 200, 30)).quantize(4), (10, 200, 30)),
         (flat("I;16", 0x8000), (128, 128, 128)),
         (flat("I;16", 0xFFFF), (255, 255, 255)),
+        (flat("RGBA", (205, 214, 0, 128)), (230, 234, 127)),
     ],
 )
 def test_every_kind_of_pixel_becomes_rgb(
@@ -82,6 +83,48 @@ def test_transparency_by_palette_is_flattened() -> None:
     picture = flat("P", 0)
     picture.putpalette([200, 0, 0, 0, 200, 0])
     assert_color(decoded(file(picture, transparency=0)), (255, 255, 255))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "AVIF"])
+@pytest.mark.parametrize(
+    ("picture", "colour"),
+    [
+        (flat("RGBA", (205, 214, 0, 128)), (205, 214, 0, 128)),
+        (flat("LA", (60, 128)), (60, 60, 60, 128)),
+        (flat("RGBA", (0, 0, 0, 1)), (0, 0, 0, 1)),
+        (flat("RGBA", (0, 0, 0, 0)), (255, 255, 255, 0)),
+    ],
+)
+def test_what_shines_through_is_blended_by_who_shows_it_and_not_before(
+    kind: str, picture: Pillow.Image, colour: tuple[int, ...], tmp_path: Path
+) -> None:
+    exact: dict[str, Any] = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    source, target = tmp_path / f"in.{kind.lower()}", tmp_path / f"out.{kind.lower()}"
+    picture.convert("RGBA").save(source, **exact)
+    write_photo(target, read_photo(source))
+    with Pillow.open(target) as made:
+        seen = np.asarray(made)
+    if kind != "WEBP" or colour[3]:  # lossy WebP drops what does not show
+        assert np.abs(seen.astype(int) - colour).max() <= 6
+
+
+def test_a_jpeg_of_what_shines_through_is_on_white(tmp_path: Path) -> None:
+    (tmp_path / "in.png").write_bytes(file(flat("RGBA", (205, 214, 0, 128))))
+    write_photo(tmp_path / "out.jpg", read_photo(tmp_path / "in.png"))
+    with Pillow.open(tmp_path / "out.jpg") as made:
+        assert_color(np.asarray(made), (230, 234, 127))
+
+
+@pytest.mark.parametrize("hidden", [0x0000, 0x8000, 0xFFFF])
+def test_of_wide_grey_only_the_hidden_value_is_transparent(hidden: int) -> None:
+    values = np.full((20, 18), 0x4000, np.uint16)
+    values[:10] = hidden
+    data = file(Pillow.fromarray(values))
+    at = data.index(b"IDAT") - 4
+    photo = open_photo(data[:at] + chunk(b"tRNS", struct.pack(">H", hidden)) + data[at:], PIXELS)
+    assert photo.alpha is not None
+    alpha = np.asarray(photo.alpha)
+    assert not alpha[:10].any() and (alpha[10:] == 255).all()
 
 
 def test_cmyk_is_read() -> None:
@@ -252,13 +295,14 @@ def test_a_tiff_keeps_its_texts_but_not_how_its_pixels_were_written(
         assert result.getexif()[0x013B] == "me"
 
 
+def chunk(name: bytes, body: bytes) -> bytes:
+    """Of a PNG."""
+    checksum = struct.pack(">I", zlib.crc32(name + body))
+    return struct.pack(">I", len(body)) + name + body + checksum
+
+
 def png_header(width: int, height: int) -> bytes:
     """A PNG that claims a size and has no pixels: whoever decodes it fails otherwise."""
-
-    def chunk(name: bytes, body: bytes) -> bytes:
-        checksum = struct.pack(">I", zlib.crc32(name + body))
-        return struct.pack(">I", len(body)) + name + body + checksum
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
 
