@@ -54,6 +54,7 @@ ANIMATED: Final = ("WEBP", "PNG", "AVIF")  # GIF files are videos to FFmpeg
 MAX_SCANS: Final = 100  # of a JPEG; cameras and programs write at most 10 or so
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # that is no part of a scan
 _NOTHING_SHOWS = [255, *[0] * 255]  # by alpha
+_COLORS: Final = {"1": "L", "LA": "L", "P": "RGB", "PA": "RGB", "RGBA": "RGB", "RGBX": "RGB"}
 _WIDE_GREY = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _lenient = threading.Lock()  # Pillow's switch is one for all threads
 
@@ -316,18 +317,22 @@ def _alpha(picture: Pillow.Image) -> Pillow.Image | None:
 
 def _to_srgb(picture: Pillow.Image) -> Pillow.Image:
     """RGB, without the transparency."""
-    if picture.mode in _WIDE_GREY:
-        picture = _narrow(picture)
     profile = picture.info.get("icc_profile")
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA").convert("RGB")
-    if picture.mode == "P":
-        picture = picture.convert("RGB")  # profiles are of colours, not of indices
-    if picture.mode == "LAB":
-        picture = _convert(picture, ImageCms.createProfile("LAB"))
+    colors = _colors(picture)
+    if colors.mode == "LAB":
+        colors = _convert(colors, ImageCms.createProfile("LAB"))
     elif profile:
-        picture = _apply(profile, picture)
-    return picture.convert("RGB")
+        colors = _apply(profile, colors)
+    return colors.convert("RGB")
+
+
+def _colors(picture: Pillow.Image) -> Pillow.Image:
+    """Of 8 bits, and in the mode that a profile is of, which knows no indices and no alpha."""
+    if picture.mode in _WIDE_GREY:
+        return _narrow(picture)
+    if picture.mode in ("RGBa", "La"):  # its colours are blended with black
+        picture = picture.convert(picture.mode.upper())
+    return picture.convert(_COLORS.get(picture.mode, picture.mode))
 
 
 def _narrow(picture: Pillow.Image) -> Pillow.Image:

@@ -24,6 +24,7 @@ from streamer.photo import (
     encode_jpeg,
     is_animated,
     open_photo,
+    photo_of,
     read_photo,
     write_photo,
 )
@@ -156,6 +157,38 @@ def test_a_colour_profile_is_applied() -> None:
     swapped = profile("sRGB").replace(b"rXYZ", b"....").replace(b"bXYZ", b"rXYZ")
     swapped = swapped.replace(b"....", b"bXYZ")  # its red is blue
     assert_color(decoded(file(picture, icc_profile=swapped)), (90, 40, 200))
+
+
+def grey_profile(gamma: float) -> bytes:
+    """Little CMS makes none by Pillow: header, and the tags that a grey one has to have."""
+    curve = b"curv" + bytes(4) + struct.pack(">IHxx", 1, round(gamma * 256))
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", 63190, 65536, 54061)
+    name = b"desc" + bytes(4) + struct.pack(">I", 2) + b"g\0" + bytes(78)
+    tags, table = b"", struct.pack(">I", 3)
+    for tag, body in ((b"kTRC", curve), (b"wtpt", white), (b"desc", name)):
+        table += tag + struct.pack(">II", 128 + 4 + 36 + len(tags), len(body))
+        tags += body + bytes(-len(body) % 4)
+    header = struct.pack(">I4sI4s4s4s", 168 + len(tags), b"", 0x02100000, b"mntr", b"GRAY", b"XYZ ")
+    header += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return header + bytes(128 - len(header)) + table + tags
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize(
+    "picture", [flat("L", 128), flat("LA", (128, 200)), flat("I;16", 0x8080)], ids=["8", "8a", "16"]
+)
+def test_grey_has_a_profile_too(kind: str, picture: Pillow.Image) -> None:
+    seen = []
+    for gamma in (1.0, 2.2):
+        data = file(picture, kind, icc_profile=grey_profile(gamma))
+        seen.append(int(to_rgb(open_photo(data, PIXELS).image)[5, 5, 0]))
+    assert seen[0] > 175 and abs(seen[1] - 128) < 8
+
+
+def test_programs_may_give_colours_blended_with_black() -> None:
+    photo = photo_of(flat("RGBa", (100, 50, 0, 128)))
+    assert_color(to_rgb(photo.image), (199, 99, 0))
+    assert photo.alpha is not None and photo.alpha.getpixel((5, 5)) == 128
 
 
 @pytest.mark.parametrize("unfit", [profile("LAB"), b"no profile at all"])
