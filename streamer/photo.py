@@ -47,9 +47,8 @@ _TURNS: Final = {
     6: Pillow.Transpose.ROTATE_270, 7: Pillow.Transpose.TRANSVERSE, 8: Pillow.Transpose.ROTATE_90,
 }  # fmt: skip
 # Pillow's formats that run no foreign program, and HEIF, which pi-heif adds.
-READS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+READS: Final = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "DIB", "TIFF", "AVIF", "HEIF")
 SUFFIXES: Final = {"JPEG": ".jpg", "HEIF": ".heic", "TIFF": ".tif"}  # else .<format>
-PARTIAL: Final = ("JPEG", "MPO", "PNG", "TIFF")  # are read as far as they go
 ANIMATED: Final = ("WEBP", "PNG", "AVIF")  # GIF files are videos to FFmpeg
 MAX_SCANS: Final = 100  # of a JPEG; cameras and programs write at most 10 or so
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # that is no part of a scan
@@ -212,8 +211,8 @@ def _load(data: bytes, max_pixels: int) -> tuple[Pillow.Image, tuple[str, ...]]:
         raise MediaError(f"the picture has more than {MAX_SCANS} scans; save it anew")
     try:
         picture.load()
-    except Exception:  # as above
-        partial = _load_partial(data) if picture.format in PARTIAL else None
+    except Exception:  # whatever Pillow raises
+        partial = _load_partial(data)
         if partial is None:
             raise
         return partial, ("the end of the file is missing or damaged",)
@@ -221,13 +220,16 @@ def _load(data: bytes, max_pixels: int) -> tuple[Pillow.Image, tuple[str, ...]]:
 
 
 def _load_partial(data: bytes) -> Pillow.Image | None:
-    """What is there of a damaged picture; None when that is nothing."""
+    """What is there of a damaged picture; None when that is nothing.
+
+    Of every format: those whose decoders give the whole or nothing fail here a second time.
+    """
     with _lenient:
         ImageFile.LOAD_TRUNCATED_IMAGES = True
         try:
             picture = _open(io.BytesIO(data))
             picture.load()
-        except (OSError, SyntaxError, EOFError):
+        except Exception:  # as above; who asked is told the first one
             return None
         finally:
             ImageFile.LOAD_TRUNCATED_IMAGES = False
