@@ -10,7 +10,7 @@ from av.video.stream import VideoStream
 
 from streamer.photo import animation, is_animated
 
-SUFFIXES = frozenset({".webp", ".png", ".avif"})
+SUFFIXES = frozenset({".webp", ".png", ".avif", ".avifs"})
 MS = Fraction(1, 1000)
 
 

@@ -18,8 +18,10 @@ from streamer.photo import WRITES, is_animated
 # Photos and videos whose results have the same suffix, and those whose results have another.
 PHOTOS: Final = {
     **{suffix: suffix for suffix in WRITES},
-    **dict.fromkeys((".heic", ".heif", ".hif"), ".jpg"),
-    ".bmp": ".png",
+    **dict.fromkeys((".heic", ".heics", ".heif", ".heifs", ".hif"), ".jpg"),
+    **dict.fromkeys((".jfif", ".jpe", ".mpo"), ".jpg"),  # JPEG, by names few programs know
+    **dict.fromkeys((".bmp", ".dib"), ".png"),
+    ".avifs": ".avif",
 }
 _MKV: Final = (
     ".264", ".265", ".amv", ".apng", ".asf", ".avi", ".divx", ".dv", ".dvr-ms", ".flc",

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image as Pillow
 
 from streamer.errors import UsageError
-from streamer.files.inputs import items, label, parse_time
+from streamer.files.inputs import CHANGED, items, label, parse_time
 from streamer.files.trim import TimeRange
 from streamer.frame import Style
+from streamer.photo import READS, WRITES, decode_photo
+from tests.support.heic import heic
+from tests.support.pictures import smooth_rgb
 
 MOSAIC = Style((("mosaic", 1.0),))
 
@@ -50,6 +53,35 @@ def test_anything_else_is_no_time(text: str) -> None:
 )
 def test_the_result_goes_beside_the_video(source: str, target: str) -> None:
     assert items([source], None, MOSAIC)[0].target == Path(target)
+
+
+def test_every_suffix_of_a_format_that_photos_are_read_in_is_known(tmp_path: Path) -> None:
+    Pillow.init()
+    decode_photo(heic(smooth_rgb(64, 32)), 5000)  # registers HEIF's
+    names = [
+        f"{kind}-{suffix[1:]}{suffix.upper()}"
+        for suffix, kind in Pillow.registered_extensions().items()
+        if kind in (*READS, "MPO") and suffix not in CHANGED  # GIF and APNG files are videos
+    ]
+    assert len(names) >= 18
+    files(tmp_path, *names)
+    for found in (items([str(tmp_path)], None, MOSAIC), items(map(str, names), "out/", MOSAIC)):
+        assert {item.source.name for item in found} == set(names)
+        assert all(item.is_photo and item.target.suffix.lower() in WRITES for item in found)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("a.jfif", ".jpg"),
+        ("a.JPE", ".jpg"),
+        ("a.mpo", ".jpg"),
+        ("a.dib", ".png"),
+        ("a.tif", ".tif"),
+    ],
+)
+def test_the_result_has_a_suffix_that_other_programs_open(source: str, target: str) -> None:
+    assert items([source], None, MOSAIC)[0].target.suffix == target
 
 
 def test_a_blend_and_odd_characters_make_a_name() -> None:

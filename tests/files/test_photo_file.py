@@ -8,6 +8,7 @@ from PIL import Image as Pillow
 
 from streamer.errors import MediaError, UsageError
 from streamer.files.batch import check_photo, stylize_photo
+from streamer.files.inputs import items
 from streamer.frame import Image, Style
 from streamer.photo import Photo, write_photo
 from streamer.ring.ring import Ring
@@ -57,6 +58,20 @@ async def test_transparency_is_kept(kind: str, tmp_path: Path) -> None:
         assert made.mode == "RGBA"
         assert np.array_equal(np.asarray(made)[..., 3], np.asarray(alpha))
         assert close(made.getpixel((5, 38)), (220, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "result"),
+    [("in.mpo", "MPO", "JPEG"), ("in.jfif", "JPEG", "JPEG"), ("in.dib", "DIB", "PNG")],
+)
+async def test_photos_with_rare_suffixes(name: str, kind: str, result: str, tmp_path: Path) -> None:
+    several = {"save_all": True, "append_images": [colours()]} if kind == "MPO" else {}
+    colours().save(tmp_path / name, kind, **several)
+    (item,) = items([str(tmp_path / name)], None, Style())
+    await stylize(item.source, item.target)
+    with Pillow.open(item.target) as made:
+        assert (made.format, made.size) == (result, (60, 40))
+        assert close(made.getpixel((5, 20)), (220, 0, 0))
 
 
 async def test_an_opaque_photo_stays_opaque(tmp_path: Path) -> None:
