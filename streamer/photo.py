@@ -1,7 +1,6 @@
 """server, files, library → **photo**: picture files ↔ images.
 
-A picture file keeps its transparency, EXIF (turned upright, without the location unless asked
-for) and resolution.
+A picture file keeps its transparency, and what it says of itself (see metadata).
 """
 
 import functools
@@ -9,7 +8,7 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from PIL import ImageCms, ImageFile, UnidentifiedImageError
 from streamer.errors import MediaError, StreamerError, TooLargeError, first_line
 from streamer.frame import Image
 from streamer.i420 import from_rgb, to_rgb
+from streamer.metadata import ORIENTATION, carried, exif_of, saved
 from streamer.paths import written_whole
 
 MIN_SIDE_PX: Final = 16
@@ -36,11 +36,6 @@ WRITES: Final = {
     ".tif": "TIFF", ".tiff": "TIFF",
 }  # fmt: skip
 QUALITY: Final = 92
-ORIENTATION, GPS = 0x0112, 0x8825  # EXIF tags
-# Tags of TIFF, and the profile, that say how the pixels of the original are written.
-_OF_PIXELS = frozenset({*range(254, 350), *range(512, 533), 34675}).difference(
-    (269, 270, 271, 272, 282, 283, 285, 296, 297, 305, 306, 315, 316)  # texts and the resolution
-)
 _TURNS: Final = {
     2: Pillow.Transpose.FLIP_LEFT_RIGHT, 3: Pillow.Transpose.ROTATE_180,
     4: Pillow.Transpose.FLIP_TOP_BOTTOM, 5: Pillow.Transpose.TRANSPOSE,
@@ -94,7 +89,7 @@ def open_photo(data: bytes, max_pixels: int, *, keep_location: bool = False) -> 
 def photo_of(picture: Pillow.Image, *, keep_location: bool = False) -> Photo:
     """What was decoded, as `open_photo` gives it. Raises MediaError."""
     with _readable():
-        exif = _exif(picture)
+        exif = exif_of(picture)
         turn = _TURNS.get(exif.pop(ORIENTATION, 1)) if exif is not None else None
         upright = picture if turn is None else picture.transpose(turn)
         alpha = _alpha(upright)
@@ -102,7 +97,7 @@ def photo_of(picture: Pillow.Image, *, keep_location: bool = False) -> Photo:
         if alpha is not None:  # what lies below is often black: a network would see its edge
             colors.paste("white", mask=alpha.point(_NOTHING_SHOWS))
         image = from_rgb(np.asarray(colors))
-        return Photo(image, alpha, *_extra(exif, picture.info, keep_location))
+        return Photo(image, alpha, *carried(picture, exif, keep_location=keep_location))
 
 
 def pillow_of(photo: Photo) -> Pillow.Image:
@@ -148,16 +143,18 @@ def _read(source: Path) -> bytes:
     return source.read_bytes()
 
 
-def write_photo(target: Path, photo: Photo) -> None:
-    """Write the whole file or nothing. Raises MediaError."""
+def write_photo(target: Path, photo: Photo) -> tuple[str, ...]:
+    """Write the whole file or nothing; returns notes on what it cannot hold. Raises MediaError."""
     kind = WRITES[target.suffix.lower()]
     picture = _on_white(photo) if kind == "JPEG" else pillow_of(photo)
-    options: dict[str, Any] = {} if kind in ("PNG", "TIFF") else {"quality": QUALITY}
+    options, notes = saved(photo.extra, kind)
+    options |= {} if kind in ("PNG", "TIFF") else {"quality": QUALITY}
     try:
         with written_whole(target) as file:
-            picture.save(file, kind, **options, **photo.extra)
+            picture.save(file, kind, **options)
     except (OSError, ValueError) as error:
         raise MediaError(f"{target}: {getattr(error, 'strerror', None) or error}") from error
+    return notes
 
 
 def suffix_of(path: Path) -> str | None:
@@ -251,30 +248,6 @@ def scans(data: bytes) -> int:
     return count
 
 
-def _exif(picture: Pillow.Image) -> Pillow.Exif | None:
-    """None when it makes no sense; the picture may be whole all the same."""
-    try:
-        return picture.getexif()
-    except Exception:  # whatever Pillow raises
-        return None
-
-
-def _extra(
-    exif: Pillow.Exif | None, info: Mapping[Any, Any], keep_location: bool
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    extra: dict[str, Any] = {"dpi": info["dpi"]} if "dpi" in info else {}
-    if exif is None:
-        return extra, ("its metadata (EXIF) is damaged and left out",)
-    for tag in _OF_PIXELS.intersection(exif):
-        del exif[tag]
-    located = not keep_location and exif.pop(GPS, None) is not None
-    notes = ("the location is left out; --keep-location keeps it",) if located else ()
-    try:
-        return extra | ({"exif": exif.tobytes()} if len(exif) else {}), notes
-    except Exception:  # whatever Pillow raises for values it cannot write
-        return extra, ("its metadata (EXIF) is damaged and left out",)
-
-
 @contextmanager
 def _readable() -> Iterator[None]:
     """Raises MediaError for whatever Pillow raises."""
@@ -348,7 +321,7 @@ def _apply(profile: bytes, picture: Pillow.Image) -> Pillow.Image:
     """From the picture's own colours to sRGB; a profile that does not fit is ignored."""
     try:
         return _convert(picture, ImageCms.ImageCmsProfile(io.BytesIO(profile)))
-    except (ImageCms.PyCMSError, OSError, ValueError):
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return picture
 
 

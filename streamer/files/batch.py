@@ -186,8 +186,8 @@ async def stylize_photo(
     """Write `target`, replacing what is there; returns notes. Raises StreamerError."""
     photo = await asyncio.to_thread(read_photo, source, keep_location=keep_location)
     image = await ring.stylize(photo.image, style, height_px)
-    await asyncio.to_thread(write_photo, target, dataclasses.replace(photo, image=image))
-    return photo.notes
+    photo = dataclasses.replace(photo, image=image)
+    return *photo.notes, *await asyncio.to_thread(write_photo, target, photo)
 
 
 def check_photo(source: Path, target: Path, overwrite: bool) -> None:
