@@ -1,17 +1,21 @@
 """photo → **animation** → container: animated WebP, PNG and AVIF, which FFmpeg does not demux."""
 
+import contextlib
 import functools
 import io
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
 import av
 from av.video.stream import VideoStream
 
+from streamer.errors import MediaError
 from streamer.photo import animation, is_animated
 
 SUFFIXES = frozenset({".webp", ".png", ".avif", ".avifs"})
 MS = Fraction(1, 1000)
+LOOKED_AT = 100  # frames of a GIF
 
 
 def video_of(path: Path) -> io.BytesIO | None:
@@ -20,6 +24,19 @@ def video_of(path: Path) -> io.BytesIO | None:
         return None
     status = path.stat()
     return io.BytesIO(_encoded(path, (status.st_mtime_ns, status.st_size)))
+
+
+def is_opaque(path: Path) -> bool:
+    """Whether nothing shines through a GIF, by its first frames; False for other files.
+
+    FFmpeg decodes all of them with an alpha channel.
+    """
+    if path.suffix.lower() != ".gif":
+        return False
+    with contextlib.suppress(MediaError):
+        frames = itertools.islice(animation(path), LOOKED_AT)
+        return all(pixels[..., 3].min() == 255 for pixels, _ in frames)
+    return False
 
 
 @functools.lru_cache(maxsize=1)  # a video is opened several times

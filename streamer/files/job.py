@@ -10,6 +10,7 @@ from pathlib import Path
 from streamer.engine.backend import Backend
 from streamer.errors import UsageError
 from streamer.files import hardware
+from streamer.files.animation import is_opaque
 from streamer.files.checkpoint import FRAMES
 from streamer.files.container import VideoInfo, probe
 from streamer.files.encode import VERSION, Encoding, choose
@@ -117,7 +118,7 @@ def _notes(
         yield f"{video.bits}-bit HDR becomes 8-bit SDR (BT.709)"
     elif video.bits > 8:
         yield f"{video.bits} bits become 8"
-    if video.has_alpha:
+    if video.has_alpha and not is_opaque(video.path):
         yield "transparency is dropped"
     if (video.width, video.height) != (encoding.width, encoding.height):
         sizes = f"{video.width}x{video.height} becomes {encoding.width}x{encoding.height}"

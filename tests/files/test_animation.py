@@ -23,6 +23,20 @@ def save(path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("clear", [False, True])
+async def test_of_a_gif_transparency_is_dropped_where_there_is_any(
+    clear: bool, tmp_path: Path
+) -> None:
+    """Others use it, too: for pixels that stay as they were."""
+    first, second = (Pillow.new("RGB", (48, 32), COLOURS[0]) for _ in range(2))
+    second.paste(COLOURS[2], (10, 10, 20, 20))
+    if clear:
+        first.putalpha(Pillow.linear_gradient("L").resize((48, 32)).point(lambda a: 255 * (a > 99)))
+    first.save(tmp_path / "in.gif", save_all=True, append_images=[second, first], disposal=1)
+    result = await run(wanted(tmp_path / "in.gif", tmp_path / "out.mp4"))
+    assert ("transparency is dropped" in result.notes) == clear
+
+
 @pytest.mark.parametrize("name", ["in.webp", "in.png", "in.gif"])
 async def test_an_animation_is_a_video(name: str, tmp_path: Path) -> None:
     source, target = save(tmp_path / name), tmp_path / "out.mp4"
