@@ -55,9 +55,10 @@ def run(options: BatchOptions) -> int:
     blend = catalogue.parse(options.style or catalogue.default)
     style = Style(blend, options.strength, options.preserve_color, tone=options.tone)
     with _pipes(options) as (inputs, output):
-        found = items(inputs, output, style, list(catalogue))
+        unreadable: list[OSError] = []
+        found = items(inputs, output, style, list(catalogue), unreadable=unreadable)
         with contextlib.closing(reporter(options.as_json, options.output == PIPE)) as reports:
-            return ending.run(_Batch(options, catalogue, style, reports).run(found))
+            return ending.run(_Batch(options, catalogue, style, reports).run(found, unreadable))
 
 
 @dataclass(slots=True)
@@ -68,8 +69,10 @@ class _Batch:
     reports: Reporter
     summary: Summary = field(default_factory=Summary)
 
-    async def run(self, found: list[Item]) -> int:
-        """Returns the exit code. One file's failure does not stop the others."""
+    async def run(self, found: list[Item], unreadable: list[OSError]) -> int:
+        """Returns the exit code. One file's or folder's failure does not stop the others."""
+        for error in unreadable:
+            self._failed(Path(error.filename), _media_error(error, error.filename))
         try:
             return await self._run(found)
         except asyncio.CancelledError:
@@ -104,9 +107,9 @@ class _Batch:
         self.reports.skipped(item.source, item.target)
         return True
 
-    def _failed(self, item: Item, error: StreamerError) -> StreamerError:
-        self.summary.failed.append((item.source, error))
-        self.reports.failed(item.source, str(error))
+    def _failed(self, source: Path, error: StreamerError) -> StreamerError:
+        self.summary.failed.append((source, error))
+        self.reports.failed(source, str(error))
         return error
 
     async def _prepare(self, item: Item) -> TranscodeJob | StreamerError | None:
@@ -119,7 +122,9 @@ class _Batch:
             wanted = dataclasses.replace(wanted, style=self.style, models=self._models)
             return await asyncio.to_thread(prepare, item.source, item.target, wanted)
         except StreamerError as error:
-            return self._failed(item, error)
+            return self._failed(item.source, error)
+        except OSError as error:  # in a folder that one may not look into
+            return self._failed(item.source, _media_error(error, error.filename or item.source))
 
     async def _stylize(self, item: Item, job: TranscodeJob | None, ring: Ring) -> None:
         self.reports.begin(item.source, item.target)
@@ -143,11 +148,12 @@ class _Batch:
                     job, ring.open(live=False), self.reports.progress, preview=preview
                 )
         except StreamerError as error:
-            self._failed(item, error)
+            self._failed(item.source, error)
             return
         except Exception as error:
             log.debug("%s broke", item.source, exc_info=True)
-            self._failed(item, StreamerError(f"{item.source}: internal error: {error!r}"))
+            broken = StreamerError(f"{item.source}: internal error: {error!r}")
+            self._failed(item.source, broken)
             return
         for note in result.notes:
             self.reports.note(note)
@@ -210,7 +216,11 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MediaError(f"{folder}: {error.strerror}") from error
+        raise _media_error(error, folder) from error
+
+
+def _media_error(error: OSError, where: Path | str) -> MediaError:
+    return MediaError(f"{where}: {error.strerror}")
 
 
 @contextlib.contextmanager

@@ -65,19 +65,28 @@ def label(style: Style) -> str:
 
 
 def items(
-    inputs: Iterable[str], output: str | None, style: Style, styles: Iterable[str] = ()
+    inputs: Iterable[str],
+    output: str | None,
+    style: Style,
+    styles: Iterable[str] = (),
+    *,
+    unreadable: list[OSError] | None = None,
 ) -> list[Item]:
     """Every file to be made, in order; two never get the same name.
 
     Folders are read with all that is in them, but for results of ours, which end in one of
-    `styles`. Raises UsageError when there is nothing to do, or several files and one output file.
+    `styles`; for those that cannot be read, `unreadable` gets what was raised. Raises UsageError
+    when there is nothing to do, or several files and one output file.
     """
+    failures = [] if unreadable is None else unreadable
     labels = {_plain(name) for name in styles} | set(label(style).split("+"))
     found = {
         source.resolve(): (source, folder)
         for given in map(Path, inputs)
-        for source, folder in _expand(given, Path(output or os.devnull), labels)
+        for source, folder in _expand(given, Path(output or os.devnull), labels, failures)
     }
+    if not found and failures:
+        return []
     if not found:
         raise UsageError("no video or photo found")
     sources = list(found.values())
@@ -99,21 +108,29 @@ def items(
 
 
 def _named(source: Path, target: Path) -> Item:
-    if not target.parent.is_dir():
+    if not _is_dir(target.parent):
         raise UsageError(f"{target.parent}: no such folder")
     return Item(source, target, _is_photo(source))
 
 
 def _is_folder(output: str, inputs: Iterable[str], count: int) -> bool:
     """Whether results go into `output`, which need not exist."""
-    if output.endswith(("/", os.sep)) or Path(output).is_dir():
+    if output.endswith(("/", os.sep)) or _is_dir(Path(output)):
         return True
     suffix = Path(output).suffix.lower()
     if suffix in PHOTOS.keys() | KEPT | CHANGED.keys():
         if count > 1:
             raise UsageError(f"{output} is one file, and {count} files would be written to it")
         return False
-    return count > 1 or any(Path(given).is_dir() for given in inputs)
+    return count > 1 or any(_is_dir(Path(given)) for given in inputs)
+
+
+def _is_dir(path: Path) -> bool:
+    """False also where one may not look: whoever reads it as a file says why."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
 
 
 def _is_photo(source: Path) -> bool:
@@ -121,13 +138,15 @@ def _is_photo(source: Path) -> bool:
     return suffix in PHOTOS and not (suffix in animation.SUFFIXES and is_animated(source))
 
 
-def _expand(given: Path, output: Path, labels: Collection[str]) -> Iterator[tuple[Path, Path]]:
+def _expand(
+    given: Path, output: Path, labels: Collection[str], unreadable: list[OSError]
+) -> Iterator[tuple[Path, Path]]:
     """Files, each with its folder below the given one."""
-    if not given.is_dir():
+    if not _is_dir(given):
         yield given, Path()
         return
     known = PHOTOS.keys() | KEPT | CHANGED.keys()
-    for at, folders, names in os.walk(given):
+    for at, folders, names in os.walk(given, onerror=unreadable.append):
         here = Path(at)
         folders[:] = sorted(
             name

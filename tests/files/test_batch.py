@@ -1,6 +1,7 @@
 """`streamer file` from its options to its results, with workers in threads."""
 
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +161,57 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_no_trace(
     assert (code, out) == (1, "")
     assert err.count("streamer: ") == 2 and "0 done, 2 failed" in err
     assert tree(tmp_path) == {"in.mp4", "a.jpg", "taken"}
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Keeps the user, who may be root, from looking into a folder."""
+
+    def lock(folder: Path) -> None:
+        def guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(path: Any, *args: Any, **options: Any) -> Any:
+                if str(path).startswith(f"{folder}/") or (
+                    function is scandir and path == str(folder)
+                ):
+                    raise PermissionError(13, "Permission denied", str(path))
+                return function(path, *args, **options)
+
+            return call
+
+        scandir = os.scandir
+        monkeypatch.setattr(os, "scandir", guarded(os.scandir))
+        monkeypatch.setattr(os, "stat", guarded(os.stat))
+
+    return lock
+
+
+@pytest.mark.parametrize("only", [False, True])
+def test_a_folder_that_cannot_be_read_is_a_failure(
+    run: Callable[..., tuple[int, str, str]],
+    album: Path,
+    locked: Callable[[Path], None],
+    only: bool,
+) -> None:
+    """It was left out without a word."""
+    locked(album / "deep")
+    given = album / "deep" if only else album
+    code, _, err = run(given, output=str(album.parent / "new"))
+    said = f"{album / 'deep'}: Permission denied"
+    assert code == 1 and f"streamer: {said}" in err
+    assert only or f"  {said}" in err.splitlines()[err.splitlines().index("1 done, 3 failed") :]
+    (error,) = [event for event in events(run(given, as_json=True)[1]) if said in event.values()]
+    assert error == {"event": "error", "source": str(album / "deep"), "message": said}
+
+
+def test_a_file_that_cannot_be_reached_is_a_failure(
+    run: Callable[..., tuple[int, str, str]], album: Path, locked: Callable[[Path], None]
+) -> None:
+    locked(album / "deep")
+    files = album / "deep" / "photo.png", album / "deep" / "good.mkv", album / ("x" * 300 + ".jpg")
+    code, _, err = run(*files, album / "phone.HEIC")
+    assert code == 1 and "1 done, 3 failed" in err
+    for file, why in zip(files, ["Permission denied"] * 2 + ["File name too long"], strict=True):
+        assert f"streamer: {file}: {why}" in err
 
 
 def test_a_dry_run_makes_nothing(
