@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import os
 import shutil
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from streamer import ending, temporary
 from streamer.errors import MediaError, StreamerError, UsageError
-from streamer.files.inputs import PHOTOS, PIPE, Item, items
+from streamer.files.inputs import PIPE, SPOOLED, Item, items
 from streamer.files.job import TranscodeJob, TranscodeOptions, name_models, prepare
 from streamer.files.report import Reporter, Summary, reporter
 from streamer.files.transcode import Result, transcode
@@ -54,11 +55,14 @@ def run(options: BatchOptions) -> int:
     catalogue = Catalogue.load()
     blend = catalogue.parse(options.style or catalogue.default)
     style = Style(blend, options.strength, options.preserve_color, tone=options.tone)
-    with _pipes(options) as (inputs, output):
+    with _pipes(options) as pipes:
         unreadable: list[OSError] = []
-        found = items(inputs, output, style, list(catalogue), unreadable=unreadable)
-        with contextlib.closing(reporter(options.as_json, options.output == PIPE)) as reports:
-            return ending.run(_Batch(options, catalogue, style, reports).run(found, unreadable))
+        found = items(pipes.inputs, pipes.output, style, list(catalogue), unreadable=unreadable)
+        reports = reporter(options.as_json, pipes.gives, pipes.names(found))
+        with contextlib.closing(reports):
+            code = ending.run(_Batch(options, catalogue, style, reports).run(found, unreadable))
+        pipes.give(found)
+        return code
 
 
 @dataclass(slots=True)
@@ -223,32 +227,51 @@ def _media_error(error: OSError, where: Path | str) -> MediaError:
     return MediaError(f"{where}: {error.strerror}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Pipes:
+    """Inputs and output, with files in place of pipes: videos are read and written in any order."""
+
+    inputs: tuple[str, ...]
+    output: str | None
+    takes: bool = False
+    gives: bool = False
+    home: Path | None = None  # of these files
+
+    def names(self, found: list[Item]) -> dict[str, str]:
+        """What these files are to the user. Raises UsageError when one pipe is for several."""
+        if self.home is None:
+            return {}
+        if self.gives and len(found) > 1:
+            raise UsageError(f"a pipe gives one output, and {len(found)} files would be written")
+        ours = [item.source for item in found if self.takes]
+        ours += [item.target for item in found if self.gives]
+        return {str(self.home): str(self.home.parent)} | dict.fromkeys(map(str, ours), PIPE)
+
+    def give(self, found: list[Item]) -> None:
+        """Write what was made to standard output."""
+        for target in [item.target for item in found if self.gives and item.target.exists()]:
+            with target.open("rb") as file, contextlib.suppress(BrokenPipeError):
+                shutil.copyfileobj(file, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+
+
 @contextlib.contextmanager
-def _pipes(options: BatchOptions) -> Iterator[tuple[tuple[str, ...], str | None]]:
-    """Inputs and output with files in place of pipes: videos are read and written in any order."""
-    takes, gives = PIPE in options.inputs, options.output == PIPE
-    gives = gives or (takes and options.output is None)
+def _pipes(options: BatchOptions) -> Iterator[_Pipes]:
+    """Raises UsageError."""
+    takes = PIPE in options.inputs
+    gives = options.output == PIPE or (takes and options.output is None)
     if not takes and not gives:
-        yield options.inputs, options.output
+        yield _Pipes(options.inputs, options.output)
         return
     if len(options.inputs) > 1:
         raise UsageError("a pipe takes one input and gives one output")
     with temporary.folder("pipe") as home:
-        inputs, output = options.inputs, options.output
-        if takes:
-            inputs = (str(_spool(home / "stdin")),)
-        if gives:
-            suffix = Path(inputs[0]).suffix.lower()
-            suffix = PHOTOS.get(suffix, ".mp4" if takes else suffix or ".mp4")
-            output = str(home / f"stdout{suffix}")
-        yield inputs, output
-        if gives and Path(output or "").exists():
-            with Path(output or "").open("rb") as file, contextlib.suppress(BrokenPipeError):
-                shutil.copyfileobj(file, sys.stdout.buffer)
-                sys.stdout.buffer.flush()
+        inputs = (str(_spool(home / "stdin")),) if takes else options.inputs
+        # A folder: the result gets the suffix that it has anywhere else.
+        yield _Pipes(inputs, f"{home}{os.sep}" if gives else options.output, takes, gives, home)
 
 
 def _spool(path: Path) -> Path:
     with path.open("wb") as file:
         shutil.copyfileobj(sys.stdin.buffer, file)
-    return path.rename(path.with_suffix(suffix_of(path) or ".video"))
+    return path.rename(path.with_suffix(suffix_of(path) or SPOOLED))

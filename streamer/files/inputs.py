@@ -37,6 +37,7 @@ CHANGED: Final = {
     ".qt": ".mov",
 }
 PIPE: Final = "-"
+SPOOLED: Final = ".video"  # suffix of what came by a pipe and is no picture
 NAME_BYTES: Final = 255  # of a file name, on most file systems
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)", re.ASCII)
 
@@ -192,7 +193,7 @@ def _name(source: Path, style: str, photo: bool, full: bool) -> str:
     elif suffix in KEPT:
         suffix = source.suffix
     else:  # an animated picture, or a format that is not written
-        suffix = CHANGED.get(suffix, ".mp4" if suffix in PHOTOS else ".mkv")
+        suffix = CHANGED.get(suffix, ".mp4" if suffix in PHOTOS or suffix == SPOOLED else ".mkv")
     rest = f".{style}{suffix}"
     most = NAME_BYTES - len(os.fsencode(rest)) - 3
     return short(source.name if full else source.stem, most) + rest

@@ -6,15 +6,18 @@ docs/files.md describes the JSON.
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, TextIO
 
 from streamer.errors import StreamerError, UsageError
 from streamer.files.transcode import Progress, Result
 
 LINE_S = 30.0  # between lines of progress where there is no terminal
+Names = Mapping[str, str]
+NO_NAMES: Names = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -70,18 +73,28 @@ class Reporter(Protocol):
         """Nothing more will come."""
 
 
-def reporter(as_json: bool, stdout_is_taken: bool) -> Reporter:
-    """JSON lines when asked for, a bar on a terminal, else lines."""
+def reporter(as_json: bool, stdout_is_taken: bool, names: Names = NO_NAMES) -> Reporter:
+    """JSON lines when asked for, a bar on a terminal, else lines.
+
+    `names` are what users call files of ours that stand for pipes.
+    """
     if as_json:
-        return JsonLines(sys.stderr if stdout_is_taken else sys.stdout)
-    return Bar() if sys.stderr.isatty() else Lines()
+        return JsonLines(sys.stderr if stdout_is_taken else sys.stdout, names)
+    return Bar(names) if sys.stderr.isatty() else Lines(names=names)
+
+
+def _named(text: str, names: Names) -> str:
+    for path in sorted(names, key=len, reverse=True):  # what is in a folder before the folder
+        text = text.replace(path, names[path])
+    return text
 
 
 class JsonLines:
     """One JSON object a line; `event` says what the rest is about."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, names: Names = NO_NAMES) -> None:
         self._out = out
+        self._names = names
 
     def begin(self, source: Path, target: Path) -> None:
         self._write("begin", source=str(source), target=str(target))
@@ -124,14 +137,19 @@ class JsonLines:
         pass
 
     def _write(self, event: str, **rest: object) -> None:
-        print(json.dumps({"event": event, **rest}), file=self._out, flush=True)
+        said = {
+            key: _named(value, self._names) if isinstance(value, str) else value
+            for key, value in rest.items()
+        }
+        print(json.dumps({"event": event, **said}), file=self._out, flush=True)
 
 
 class Lines:
     """Lines on stderr: progress now and then, results, notes and failures."""
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, now: Callable[[], float] = time.monotonic, names: Names = NO_NAMES) -> None:
         self._now = now
+        self._names = names
         self._due_at = 0.0
         self._source = ""
 
@@ -171,14 +189,17 @@ class Lines:
         pass
 
     def _say(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        print(self._shown(line), file=sys.stderr, flush=True)
+
+    def _shown(self, text: str) -> str:
+        return _named(text, self._names)
 
 
 class Bar(Lines):
     """A bar with frames, speed, time left and the slowest stage."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, names: Names = NO_NAMES) -> None:
+        super().__init__(names=names)
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -203,7 +224,8 @@ class Bar(Lines):
 
     def begin(self, source: Path, target: Path) -> None:
         super().begin(source, target)
-        self._bars.reset(self._task, description=source.name, visible=True, total=None)
+        shown = Path(self._shown(str(source)))
+        self._bars.reset(self._task, description=shown.name, visible=True, total=None)
 
     def progress(self, progress: Progress) -> None:
         self._bars.update(
@@ -219,7 +241,7 @@ class Bar(Lines):
         self._bars.stop()
 
     def _say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(self._shown(line), markup=False, highlight=False, soft_wrap=True)
 
 
 def clock(seconds: float | None) -> str:

@@ -1,8 +1,10 @@
 """`streamer file` from its options to its results, with workers in threads."""
 
+import io
 import json
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,6 +163,84 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_no_trace(
     assert (code, out) == (1, "")
     assert err.count("streamer: ") == 2 and "0 done, 2 failed" in err
     assert tree(tmp_path) == {"in.mp4", "a.jpg", "taken"}
+
+
+@pytest.fixture
+def piped(
+    run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[int, bytes, str]]:
+    """Exit code, stdout and stderr, with a file's bytes on stdin."""
+
+    def piped(given: Path, *inputs: object, **options: Any) -> tuple[int, bytes, str]:
+        out = io.BytesIO()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.read_bytes())))
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, write_through=True))
+        code, _, err = run(*inputs, **options)
+        return code, out.getvalue(), err
+
+    return piped
+
+
+def moving(path: Path) -> Path:
+    frames = [Pillow.new("RGB", (48, 32), color) for color in ("red", "blue")]
+    frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
+    return path
+
+
+def given(path: Path) -> Path:
+    """A file of the kind that its suffix says."""
+    match path.suffix:
+        case ".gif" | ".webp":
+            return moving(path)
+        case ".jpg" | ".bmp":
+            Pillow.fromarray(smooth_rgb(64, 32)).save(path)
+            return path
+        case _:
+            return write_clip(path, Clip(pts=(0, 512, 1024)))
+
+
+MP4, MKV, JPEG, PNG = b"....ftyp", b"\x1aE\xdf\xa3", b"\xff\xd8\xff", b"\x89PNG"
+MADE = {
+    "in.mp4": MP4, "in.avi": MKV, "in.wmv": MKV, "in.gif": MP4, "in.webp": MP4, "in.jpg": JPEG,
+    "in.bmp": PNG,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+@pytest.mark.parametrize("name", MADE)
+def test_a_pipe_gets_what_a_file_would_be_and_is_called_so(
+    name: str, as_json: bool, piped: Callable[..., tuple[int, bytes, str]], tmp_path: Path
+) -> None:
+    source = given(tmp_path / name)
+    code, made, err = piped(source, source, output="-", as_json=as_json)
+    assert code == 0 and re.match(MADE[name], made, re.DOTALL) and b'"event"' not in made
+    assert "streamer-pipe" not in err
+    if as_json:
+        begin, *_, done = events(err)
+        assert begin["source"] == str(source) and begin["target"] == done["target"] == "-"
+    else:
+        assert err.splitlines()[-1].partition(":")[0] == "-"
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_comes_by_a_pipe_is_called_so(
+    name: str, piped: Callable[..., tuple[int, bytes, str]], tmp_path: Path
+) -> None:
+    """Nobody knows its name: a video becomes an MP4."""
+    code, made, err = piped(given(tmp_path / name), "-", as_json=True)
+    begins = MADE[name] if MADE[name] in (JPEG, PNG) else MP4
+    assert code == 0 and re.match(begins, made, re.DOTALL) and b'"event"' not in made
+    assert events(err)[0] == {"event": "begin", "source": "-", "target": "-"}
+    assert "streamer-pipe" not in err
+
+
+def test_what_fails_with_pipes_is_told_by_their_name(
+    piped: Callable[..., tuple[int, bytes, str]], album: Path
+) -> None:
+    bad = album / "bad.mp4"
+    assert piped(bad, "-") == (1, b"", "streamer: -: not a video file, or too badly damaged\n")
+    with pytest.raises(UsageError, match="a pipe gives one output, and 5 files would be written"):
+        piped(bad, album, output="-")
 
 
 @pytest.fixture
