@@ -51,13 +51,15 @@ class BatchOptions:
 def run(options: BatchOptions) -> int:
     """Do all of it; returns the exit code. Raises StreamerError when none of it can be done."""
     if options.preview is not None:
-        check_photo_target(options.preview)
+        check_photo_target(options.preview)  # before a pipe is read
     catalogue = Catalogue.load()
     blend = catalogue.parse(options.style or catalogue.default)
     style = Style(blend, options.strength, options.preserve_color, tone=options.tone)
     with _pipes(options) as pipes:
         unreadable: list[OSError] = []
         found = items(pipes.inputs, pipes.output, style, list(catalogue), unreadable=unreadable)
+        if options.preview is not None:
+            check_preview(options.preview, found)
         reports = reporter(options.as_json, pipes.gives, pipes.names(found))
         with contextlib.closing(reports):
             code = ending.run(_Batch(options, catalogue, style, reports).run(found, unreadable))
@@ -213,6 +215,31 @@ def check_photo_target(target: Path) -> None:
     """Raises UsageError for a suffix that photos are not written with."""
     if target.suffix.lower() not in WRITES:
         raise UsageError(f"{target}: photos can be written as {' '.join(WRITES)}")
+
+
+def check_preview(preview: Path, found: list[Item]) -> None:
+    """Raises UsageError when it cannot be written, or would replace an input or a result.
+
+    Another file may be there: it is the preview of a run before.
+    """
+    taken = {path.resolve() for item in found for path in (item.source, item.target)}
+    if preview.resolve() in taken or any(_same(preview, item.source) for item in found):
+        raise UsageError(f"{preview}: the preview would replace an input or a result")
+    if preview.is_dir():
+        raise UsageError(f"{preview}: the preview is a file, and this is a folder")
+    folder, to_be_made = preview.parent, {item.target.parent.resolve() for item in found}
+    if not folder.is_dir() and folder.resolve() not in to_be_made:
+        raise UsageError(f"{folder}: no such folder")
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder}: the preview cannot be written here")
+
+
+def _same(one: Path, other: Path) -> bool:
+    """By another name, too: a link, or letters of another case."""
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there
+        return False
 
 
 def make_folder(folder: Path) -> None:

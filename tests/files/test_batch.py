@@ -147,10 +147,42 @@ def luma_of_first(path: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
 
 
 def test_what_cannot_be_a_preview_is_refused_at_once(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo, film = given(tmp_path / "a.jpg"), given(tmp_path / "in.mp4")
+    (tmp_path / "link.jpg").hardlink_to(photo)
+    (tmp_path / "folder.jpg").mkdir()
+    before = tree(tmp_path), photo.read_bytes()
+    for name, why in {
+        "now.txt": "photos can be written as",
+        "no/now.jpg": "no: no such folder",
+        "a.jpg": "would replace an input or a result",
+        "link.jpg": "would replace an input or a result",
+        "a.none.jpg": "would replace an input or a result",
+        "folder.jpg": "this is a folder",
+    }.items():
+        with pytest.raises(UsageError, match=why):
+            run(film, photo, preview=tmp_path / name, transcode=TranscodeOptions(overwrite=True))
+    monkeypatch.setattr(os, "access", lambda *args: False)
+    with pytest.raises(UsageError, match="cannot be written here"):
+        run(film, preview=tmp_path / "now.jpg")
+    assert (tree(tmp_path), photo.read_bytes()) == before
+
+
+def test_a_preview_replaces_the_one_before(
     run: Callable[..., tuple[int, str, str]], tmp_path: Path
 ) -> None:
-    with pytest.raises(UsageError, match="photos can be written as"):
-        run(tmp_path / "in.mp4", preview=tmp_path / "now.txt")
+    (tmp_path / "now.jpg").write_bytes(b"old")
+    assert run(given(tmp_path / "in.mp4"), preview=tmp_path / "now.jpg")[0] == 0
+    assert (tmp_path / "now.jpg").read_bytes().startswith(JPEG)
+
+
+def test_a_preview_may_lie_beside_the_result_in_a_folder_that_is_made(
+    run: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    new = tmp_path / "new"
+    assert run(given(tmp_path / "in.mp4"), output=f"{new}/", preview=new / "now.jpg")[0] == 0
+    assert tree(new) == {"in.none.mp4", "now.jpg"}
 
 
 def test_a_folder_that_cannot_be_written_is_one_line_and_no_trace(
