@@ -78,7 +78,8 @@ class _Batch:
     async def run(self, found: list[Item], unreadable: list[OSError]) -> int:
         """Returns the exit code. One file's or folder's failure does not stop the others."""
         for error in unreadable:
-            self._failed(Path(error.filename), _media_error(error, error.filename))
+            folder = Path(error.filename)
+            self._failed(Item(folder, folder, False), _media_error(error, folder))
         try:
             return await self._run(found)
         except asyncio.CancelledError:
@@ -113,9 +114,12 @@ class _Batch:
         self.reports.skipped(item.source, item.target)
         return True
 
-    def _failed(self, source: Path, error: StreamerError) -> StreamerError:
-        self.summary.failed.append((source, error))
-        self.reports.failed(source, str(error))
+    def _failed(self, item: Item, error: StreamerError) -> StreamerError:
+        """Says which file it is, also where the error is of its folder, the disk or the ring."""
+        named = str(error).startswith((*_heads(item.source), *_heads(item.target)))
+        message = str(error) if named else f"{item.source}: {error}"
+        self.summary.failed.append((message, error))
+        self.reports.failed(item.source, message)
         return error
 
     async def _prepare(self, item: Item) -> TranscodeJob | StreamerError | None:
@@ -128,9 +132,9 @@ class _Batch:
             wanted = dataclasses.replace(wanted, style=self.style, models=self._models)
             return await asyncio.to_thread(prepare, item.source, item.target, wanted)
         except StreamerError as error:
-            return self._failed(item.source, error)
+            return self._failed(item, error)
         except OSError as error:  # in a folder that one may not look into
-            return self._failed(item.source, _media_error(error, error.filename or item.source))
+            return self._failed(item, _media_error(error, error.filename or item.source))
 
     async def _stylize(self, item: Item, job: TranscodeJob | None, ring: Ring) -> None:
         self.reports.begin(item.source, item.target)
@@ -154,12 +158,11 @@ class _Batch:
                     job, ring.open(live=False), self.reports.progress, preview=preview
                 )
         except StreamerError as error:
-            self._failed(item.source, error)
+            self._failed(item, error)
             return
         except Exception as error:
             log.debug("%s broke", item.source, exc_info=True)
-            broken = StreamerError(f"{item.source}: internal error: {error!r}")
-            self._failed(item.source, broken)
+            self._failed(item, StreamerError(f"{item.source}: internal error: {error!r}"))
             return
         for note in result.notes:
             self.reports.note(note)
@@ -248,6 +251,11 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise _media_error(error, folder) from error
+
+
+def _heads(path: Path) -> tuple[str, str]:
+    """How messages about a file begin."""
+    return f"{path}:", f"{path} "
 
 
 def _media_error(error: OSError, where: Path | str) -> MediaError:

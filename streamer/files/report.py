@@ -26,7 +26,7 @@ class Summary:
 
     done: int = 0
     skipped: int = 0
-    failed: list[tuple[Path, StreamerError]] = field(default_factory=list)
+    failed: list[tuple[str, StreamerError]] = field(default_factory=list)  # what was said of it
 
     @property
     def total(self) -> int:
@@ -182,8 +182,8 @@ class Lines:
 
     def summary(self, summary: Summary) -> None:
         self._say(str(summary))
-        for _, error in summary.failed:
-            self._say(f"  {error}")
+        for message, _ in summary.failed:
+            self._say(f"  {message}")
 
     def close(self) -> None:
         pass

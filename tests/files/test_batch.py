@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as Pillow
 
 from streamer.errors import MediaError, UsageError
-from streamer.files import batch, transcode
+from streamer.files import batch, checkpoint, transcode
 from streamer.files.batch import BatchOptions
 from streamer.files.job import TranscodeOptions
 from streamer.files.report import Lines
@@ -324,6 +324,31 @@ def test_a_file_that_cannot_be_reached_is_a_failure(
     assert code == 1 and "1 done, 3 failed" in err
     for file, why in zip(files, ["Permission denied"] * 2 + ["File name too long"], strict=True):
         assert f"streamer: {file}: {why}" in err
+
+
+@pytest.mark.parametrize(
+    ("where", "what"),
+    [(Path, "mkdir"), (Path, "write_text"), (checkpoint, "sync"), (transcode, "sync")],
+)
+def test_what_fails_of_the_disk_names_the_film(
+    run: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: Any,
+    what: str,
+) -> None:
+    """The folder alone says nothing to who gave an album."""
+
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    film, target = given(tmp_path / "in.mp4"), tmp_path / "new" / "in.none.mp4"
+    with monkeypatch.context() as patched:
+        patched.setattr(where, what, full)
+        code, _, err = run(film, film.parent / "no.jpg", output=str(target.parent))
+    said = next(line for line in err.splitlines() if "No space left on device" in line)
+    assert code == 1 and said.startswith((f"streamer: {film}: ", f"streamer: {target}: "))
+    assert f"  {said.removeprefix('streamer: ')}" in err.splitlines(), "in the summary, too"
 
 
 def test_a_dry_run_makes_nothing(
