@@ -13,8 +13,12 @@ StreamerError            shown by the command line as one line, exit code 1
 └── ServerFullError      as many peers are connected as were allowed
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+# Control characters, breaks of lines, and what turns the direction of the text that follows.
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 class StreamerError(Exception):
@@ -91,6 +95,11 @@ def told(error: BaseException) -> str:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return str(error) if isinstance(error, StreamerError) else "internal error; see the server log"
+
+
+def printable(text: str) -> str:
+    """As one line that a terminal shows and does not obey: file names hold any character."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def first_line(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from typer.main import get_command
 from streamer import __version__, ending
 from streamer.cli import config
 from streamer.cli.completion import words_to_complete
-from streamer.errors import StreamerError, UsageError
+from streamer.errors import StreamerError, UsageError, printable
 from streamer.paths import another_streamer
 
 _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
@@ -45,7 +45,7 @@ def main() -> None:
     except ending.Stopped as stopped:
         ending.end(int(stopped.code or 0))
     except StreamerError as failure:
-        print(f"streamer: {' '.join(str(failure).split())}", file=sys.stderr)
+        print(f"streamer: {printable(' '.join(str(failure).split()))}", file=sys.stderr)
         ending.end(ending.exit_code(2 if isinstance(failure, UsageError) else 1))
     except Exception:
         if not ending.told():

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TextIO
 
-from streamer.errors import StreamerError, UsageError
+from streamer.errors import StreamerError, UsageError, printable
 from streamer.files.transcode import Progress, Result
 
 LINE_S = 30.0  # between lines of progress where there is no terminal
@@ -192,7 +192,7 @@ class Lines:
         print(self._shown(line), file=sys.stderr, flush=True)
 
     def _shown(self, text: str) -> str:
-        return _named(text, self._names)
+        return printable(_named(text, self._names))
 
 
 class Bar(Lines):

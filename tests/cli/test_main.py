@@ -48,6 +48,11 @@ def test_what_a_locale_lacks_is_replaced() -> None:
     assert done.stdout.endswith("caf?\n"), done.stderr
 
 
+def test_a_name_in_a_failure_is_shown_and_not_obeyed() -> None:
+    done = streamer("file", "in.mp4", "--preview", "x\x1b[2J.txt")
+    assert done.returncode == 2 and done.stderr.startswith(r"streamer: x\x1b[2J.txt: photos can")
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("serve", "--help")])
 def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     code = (
