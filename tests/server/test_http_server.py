@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
+import h11._readers
 import httpx
 import pytest
 from starlette.requests import Request
@@ -119,6 +120,38 @@ async def test_a_body_in_tiny_chunks_is_refused() -> None:
 
         async with httpx.AsyncClient(base_url=there.url) as http:
             assert (await http.post("/", content=chunks())).text == "100000 bytes"
+
+
+@pytest.mark.parametrize("trailers", [b"a:\r\n" * 102, b"a: " + b"b" * 33_000 + b"\r\n"])
+async def test_trailers_are_bounded_before_they_are_parsed(
+    trailers: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[int] = []
+    decode = h11._readers._decode_header_lines
+
+    def counted(lines: Iterable[bytes]) -> Iterable[tuple[bytes, bytes]]:
+        lines = list(lines)
+        parsed.append(len(lines))
+        return decode(lines)
+
+    monkeypatch.setattr("h11._readers._decode_header_lines", counted)
+    async with port(Config()) as there:
+        reader, writer = await there.connect()
+        head = there.head("POST /", CHUNKED)
+        writer.write(head + b"1\r\nx\r\n0\r\n" + trailers + b"\r\n")
+        assert (await ends(reader)).startswith(b"HTTP/1.1 400")
+        assert parsed == [2], "the head alone"
+
+
+async def test_a_few_trailers_and_the_next_request_are_welcome() -> None:
+    async with port(Config()) as there:
+        for trailers in (b"", b"a: b\r\n" * 100):
+            reader, writer = await there.connect()
+            body = b"1\r\nx\r\n0\r\n" + trailers + b"\r\n"
+            fields = "X: y\r\n" * 98 + "Connection: close\r\n"
+            writer.write(there.head("POST /", CHUNKED) + body + there.head("GET /", fields))
+            answers = await ends(reader)
+            assert answers.count(b"HTTP/1.1 200") == 2, answers
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: a"])
