@@ -97,7 +97,8 @@ class Guard:
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         limit, deadline_s = self._bounds(request)
         refusal = await self._refuse(request, limit)
-        if refusal is None and (accept := request.scope.get("state", {}).get("accept")):
+        accept = request.scope.get("state", {}).get("accept")
+        if refusal is None and accept and not self._is_preflight(request):
             accept()  # so that `http_server` keeps the connection
         body = _BoundedBody(receive, limit, deadline_s)
         with contextlib.suppress(ClientDisconnect):  # it went while we read: nobody to tell

@@ -195,6 +195,21 @@ async def test_silent_connections_keep_nobody_out() -> None:
             assert await ends(reader) == b"", "the oldest have left"
 
 
+async def test_preflights_keep_nobody_out() -> None:
+    """They need no token, so their connections are those that wait."""
+    page = "https://page.example"
+    asks = f"Origin: {page}\r\nAccess-Control-Request-Method: GET\r\n"
+    async with port(Config(token=TOKEN, allowed_origins=(page,))) as there:
+        held = [await there.connect() for _ in range(http_server.WAITING_PER_ADDRESS + 5)]
+        for reader, writer in held[5:]:
+            writer.write(there.head("OPTIONS /", asks))
+            assert (await reader.readuntil(b"bytes")).startswith(b"HTTP/1.1 200")
+        for _ in range(5):
+            await there.connect()
+        for reader, _ in held[:10]:
+            assert await ends(reader, 2) == b"", "the oldest have left"
+
+
 async def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "UNREAD_S", 0.3)
     ended = asyncio.Event()
