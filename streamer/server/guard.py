@@ -11,6 +11,7 @@ import ipaddress
 import re
 import socket
 import time
+from collections.abc import Callable
 from typing import Literal
 from urllib.parse import quote, urlencode
 
@@ -61,6 +62,7 @@ _CORS = {
 _HOST_REFUSED = "use the server's IP address, or start it with --allow-origin and your origin"
 _UNAUTHORIZED = "send 'Authorization: Bearer TOKEN', or open the URL that the server printed"
 _READ_ONLY = "a token in this URL must be one that only watches: streamer token add --role watch"
+_NO_PLACE = "all connections of this token, or of its role, are in use; try again in a few seconds"
 _CLOSE = {"Connection": "close"}
 _BY_URL = re.compile(r"/streams/[^/]+\.(?:jpg|mjpeg)$|/whep/")  # players that send no headers
 
@@ -96,23 +98,21 @@ class Guard:
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         limit, deadline_s = self._bounds(request)
-        refusal = await self._refuse(request, limit)
-        accept = request.scope.get("state", {}).get("accept")
-        if refusal is None and accept and not self._is_preflight(request):
-            accept()  # so that `http_server` keeps the connection
+        access = await self._judge(request, limit)
+        answer = access if isinstance(access, Response) else self._app
+        if isinstance(access, Access) and not _has_place(request, access):
+            answer = error(503, "server_full", _NO_PLACE, _CLOSE)
         body = _BoundedBody(receive, limit, deadline_s)
         with contextlib.suppress(ClientDisconnect):  # it went while we read: nobody to tell
-            await (refusal or self._app)(
-                self._for_app(request.scope), body, self._with_headers(request, send)
-            )
+            await answer(self._for_app(request.scope), body, self._with_headers(request, send))
 
     def _for_app(self, scope: Scope) -> Scope:
         """Without cookies: FastAPI parses them for every route, though none wants any."""
         headers = [header for header in scope["headers"] if header[0] != b"cookie"]
         return {**scope, "path": self._config.root_path + scope["path"], "headers": headers}
 
-    async def _refuse(self, request: Request, limit: int) -> Response | None:
-        """The answer to a request that is refused, or None."""
+    async def _judge(self, request: Request, limit: int) -> Response | Access | None:
+        """The answer to a request that is refused, or what it may do; None: a preflight."""
         here = parse_origin(f"{request.scope['scheme']}://{request.headers.get('host', '')}")
         if here is None or not self._host_known(here.host):
             return error(403, "host_refused", _HOST_REFUSED, _CLOSE)
@@ -122,7 +122,7 @@ class Guard:
             return error(403, "origin_refused", message, _CLOSE)
         if _length(request) > limit:
             return error(413, "too_large", _too_large(limit), _CLOSE)
-        return await self._refuse_token(request)
+        return await self._judge_token(request)
 
     def _host_known(self, host: str) -> bool:
         """DNS rebinding needs a name that the attacker controls, so unknown names are refused."""
@@ -142,10 +142,12 @@ class Guard:
         origin = parse_origin(request.headers.get("origin", ""))
         return origin is not None and origin in self._origins
 
-    async def _refuse_token(self, request: Request) -> Response | None:
+    async def _judge_token(self, request: Request) -> Response | Access | None:
         """Also answers a page whose URL has the token, by a cookie and the URL without it."""
-        if self._tokens is None or self._is_preflight(request):
+        if self._is_preflight(request):
             return None
+        if self._tokens is None:
+            return Access("admin")
         path = request.scope["path"]
         page, by_url = _is_page(path), _BY_URL.match(path)
         in_url = request.query_params.get("token") if page or by_url else None
@@ -160,7 +162,7 @@ class Guard:
             return error(403, "forbidden", f"this token is for the role {access.role} only", _CLOSE)
         if in_url is not None and by_url and access.role != "watch":
             return error(403, "forbidden", _READ_ONLY, _CLOSE)
-        return self._to_cookie(request, in_url, access) if page and in_url else None
+        return self._to_cookie(request, in_url, access) if page and in_url else access
 
     def _is_preflight(self, request: Request) -> bool:
         """Browsers send these without credentials; they change nothing."""
@@ -234,6 +236,12 @@ class Guard:
             await send(message)
 
         return send_with_headers
+
+
+def _has_place(request: Request, access: Access) -> bool:
+    """Whether `http_server` keeps the connection."""
+    accept: Callable[[Access], bool] | None = request.scope.get("state", {}).get("accept")
+    return accept is None or accept(access)
 
 
 def _unauthorized(request: Request, *, wrong: bool) -> Response:

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from streamer.errors import StreamerError
+from streamer.server.access import Access
 from streamer.server.config import Config
 from streamer.server.places import Places
 
@@ -183,8 +184,7 @@ class _Protocol(H11Protocol):
     def __init__(
         self, server: _Uvicorn, places: Places[_Connection], connection: _Connection
     ) -> None:
-        state: dict[str, Any] = {"accept": lambda: places.accept(connection)}
-        super().__init__(server.config, server.server_state, state)
+        super().__init__(server.config, server.server_state, {"accept": self._accept})
         self.conn = _H11(h11.SERVER)
         self._places = places
         self._connection = connection
@@ -202,6 +202,13 @@ class _Protocol(H11Protocol):
         self._unread.stop()
         super().connection_lost(exc)
 
+    def _accept(self, access: Access) -> bool:
+        """The guard accepts a request of this connection; False: there is no place for it."""
+        leaving = self._places.accept(self._connection, access)
+        if leaving is not None and leaving is not self._connection:
+            leaving.abort()
+        return leaving is not self._connection
+
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
@@ -212,6 +219,7 @@ class _Protocol(H11Protocol):
             self._head.start()
 
     def on_response_complete(self) -> None:
+        self._places.rest(self._connection)
         if self.conn.their_state is h11.SEND_BODY:  # nobody will read the rest of the body
             self.transport.close()
         super().on_response_complete()

@@ -100,7 +100,9 @@ class Tokens:
             return
         if version != self._version:
             try:
-                self._kept = {one.sha256: Access(one.role, one.stream) for one in load()}
+                self._kept = {
+                    one.sha256: Access(one.role, one.stream, one.sha256) for one in load()
+                }
             except StreamerError:
                 self._kept = {}
             self._version = version

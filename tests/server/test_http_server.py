@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamer.server import http_server
+from streamer.server import http_server, tokens
 from streamer.server.config import Config
 from streamer.server.guard import Guard
 from streamer.server.http_server import serving
@@ -208,6 +208,30 @@ async def test_preflights_keep_nobody_out() -> None:
             await there.connect()
         for reader, _ in held[:10]:
             assert await ends(reader, 2) == b"", "the oldest have left"
+
+
+async def test_a_token_that_only_watches_cannot_take_all_places(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "CONNECTIONS", 40)
+    _, viewer = tokens.add("watch")
+    watches = f"Authorization: Bearer {viewer}\r\n"
+    async with port() as there:
+        held = [await there.connect() for _ in range(15)]
+        for reader, writer in held:
+            writer.write(there.head("GET /", watches))
+            assert (await reader.readuntil(b"bytes")).startswith(b"HTTP/1.1 200")
+        for reader, _ in held[:5]:
+            assert await ends(reader, 2) == b"", "the longest idle have left"
+        busy = [await there.connect() for _ in range(11)]
+        for _, writer in busy:
+            writer.write(there.head("POST /whep/cam", watches + "Content-Length: 2\r\n"))
+            await asyncio.sleep(0.01)
+        assert (await ends(busy[10][0])).startswith(b"HTTP/1.1 503"), "all are busy"
+        busy[0][1].write(b"hi")
+        assert (await busy[0][0].readuntil(b"bytes")).startswith(b"HTTP/1.1 200")
+        async with httpx.AsyncClient(headers=BEARER) as http:
+            assert (await http.get(there.url)).status_code == 200
 
 
 async def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
