@@ -31,6 +31,7 @@ from streamer.server.tokens import Tokens
 SMALL_BODY_BYTES = 128 * 1024  # an SDP offer; only photos and videos may be larger
 BODY_DEADLINE_S = 60.0
 VIDEO_DEADLINE_S = 3600.0  # over a slow Wi-Fi
+QUERY_BYTES, QUERY_FIELDS = 4096, 20  # a file name of 200 characters takes up to 2400
 PACE_S, PACE_BYTES = 10.0, 32 * 1024  # slower bodies are given up
 
 # The web page is built by Vite (no inline scripts); Swagger UI needs inline styles and data: icons.
@@ -62,6 +63,7 @@ _CORS = {
 _HOST_REFUSED = "use the server's IP address, or start it with --allow-origin and your origin"
 _UNAUTHORIZED = "send 'Authorization: Bearer TOKEN', or open the URL that the server printed"
 _READ_ONLY = "a token in this URL must be one that only watches: streamer token add --role watch"
+_QUERY = f"the query of a URL may have at most {QUERY_BYTES} bytes and {QUERY_FIELDS} fields"
 _NO_PLACE = "all connections of this token, or of its role, are in use; try again in a few seconds"
 _CLOSE = {"Connection": "close"}
 _BY_URL = re.compile(r"/streams/[^/]+\.(?:jpg|mjpeg)$|/whep/")  # players that send no headers
@@ -113,6 +115,9 @@ class Guard:
 
     async def _judge(self, request: Request, limit: int) -> Response | Access | None:
         """The answer to a request that is refused, or what it may do; None: a preflight."""
+        query = request.scope["query_string"]
+        if len(query) > QUERY_BYTES or query.count(b"&") >= QUERY_FIELDS:
+            return error(414, "query_too_long", _QUERY, _CLOSE)
         here = parse_origin(f"{request.scope['scheme']}://{request.headers.get('host', '')}")
         if here is None or not self._host_known(here.host):
             return error(403, "host_refused", _HOST_REFUSED, _CLOSE)

@@ -285,3 +285,24 @@ async def test_a_person_without_a_token_is_asked_for_it_in_their_language() -> N
         assert 'role="alert"' in wrong.text and "guess" not in wrong.text
         assert code(await http.get("/")) == "unauthorized", "a program gets the error"
         assert code(await http.get("/echo", headers=asks)) == "unauthorized"
+
+
+@pytest.mark.parametrize("path", ["/", "/page", "/watch/cam"])
+async def test_long_queries_are_refused_before_they_are_parsed(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+
+    def parse(query: str, **_: object) -> list[tuple[str, str]]:
+        parsed.append(query)
+        return []
+
+    monkeypatch.setattr("starlette.datastructures.parse_qsl", parse)
+    html = {"Accept": "text/html"}
+    async with client(Config(token=TOKEN)) as http:
+        for query in ("&".join("abcdefghijklmnopqrstu"), "a=" + guard.QUERY_BYTES * "x"):
+            response = await http.get(f"{path}?{query}", headers=html)
+            assert (response.status_code, code(response)) == (414, "query_too_long")
+            assert response.headers["connection"] == "close"
+        assert parsed == []
+        assert (await http.get(f"{path}?{'&'.join('abcdefghijklmnopqrst')}")).status_code == 401
