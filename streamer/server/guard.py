@@ -11,7 +11,7 @@ import ipaddress
 import re
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 from urllib.parse import quote, urlencode
 
@@ -25,6 +25,7 @@ from streamer.server.access import Access, Guesses
 from streamer.server.config import Config
 from streamer.server.error_responses import error
 from streamer.server.origin import Origin, parse_origin
+from streamer.server.revoking import EndOf, Revoking
 from streamer.server.token_page import token_page
 from streamer.server.tokens import Tokens
 
@@ -72,12 +73,13 @@ _BY_URL = re.compile(r"/streams/[^/]+\.(?:jpg|mjpeg)$|/whep/")  # players that s
 class Guard:
     """Refused requests never reach the application."""
 
-    def __init__(self, app: ASGIApp, config: Config) -> None:
+    def __init__(self, app: ASGIApp, config: Config, ends: Sequence[EndOf] = ()) -> None:
         self._app = app
         self._config = config
         self._origins = {parse_origin(origin) for origin in config.allowed_origins}
         self._names = _known_names(config)
         self._tokens = None if config.token is None else Tokens(config.token)
+        self.revoking = Revoking(self._tokens, ends)
         self._guesses = Guesses()
         self._cookie = f"streamer_{config.port}"  # cookies are shared by all ports of a host
         self._in_cookie = re.compile(rf'(?:^|;) *{self._cookie}="?([^";]*)')
@@ -101,17 +103,23 @@ class Guard:
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         limit, deadline_s = self._bounds(request)
         access = await self._judge(request, limit)
-        answer = access if isinstance(access, Response) else self._app
-        if isinstance(access, Access) and not _has_place(request, access):
-            answer = error(503, "server_full", _NO_PLACE, _CLOSE)
+        answer, token = access if isinstance(access, Response) else self._app, ""
+        if isinstance(access, Access):
+            token = access.token
+            if not _has_place(request, access):
+                answer = error(503, "server_full", _NO_PLACE, _CLOSE)
         body = _BoundedBody(receive, limit, deadline_s)
-        with contextlib.suppress(ClientDisconnect):  # it went while we read: nobody to tell
-            await answer(self._for_app(request.scope), body, self._with_headers(request, send))
+        abort = request.scope.get("state", {}).get("abort", lambda: None)
+        # It may go while we read: there is nobody to tell.
+        with contextlib.suppress(ClientDisconnect), self.revoking.answering(token, abort):
+            scope = self._for_app(request.scope, token)
+            await answer(scope, body, self._with_headers(request, send))
 
-    def _for_app(self, scope: Scope) -> Scope:
-        """Without cookies: FastAPI parses them for every route, though none wants any."""
+    def _for_app(self, scope: Scope, token: str) -> Scope:
+        """With the token's digest, without cookies: FastAPI would parse them for every route."""
         headers = [header for header in scope["headers"] if header[0] != b"cookie"]
-        return {**scope, "path": self._config.root_path + scope["path"], "headers": headers}
+        path, state = self._config.root_path + scope["path"], {"token": token}
+        return {**scope, "path": path, "headers": headers, "state": state}
 
     async def _judge(self, request: Request, limit: int) -> Response | Access | None:
         """The answer to a request that is refused, or what it may do; None: a preflight."""

@@ -184,7 +184,8 @@ class _Protocol(H11Protocol):
     def __init__(
         self, server: _Uvicorn, places: Places[_Connection], connection: _Connection
     ) -> None:
-        super().__init__(server.config, server.server_state, {"accept": self._accept})
+        state: dict[str, Any] = {"accept": self._accept, "abort": connection.abort}
+        super().__init__(server.config, server.server_state, state)
         self.conn = _H11(h11.SERVER)
         self._places = places
         self._connection = connection
