@@ -89,7 +89,7 @@ licences: $(VENV)/run.stamp ## list the licence of every package that streamer n
 fuzz: $(VENV)/test.stamp ## every parser on generated input; EXAMPLES=500 for minutes
 	STREAMER_FUZZ_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q -n auto -m hypothesis --ignore=tests/e2e $(ARGS)
 
-audit: $(VENV)/test.stamp ## known vulnerabilities of the locked packages; none when nobody answers
+audit: $(VENV)/test.stamp ## known vulnerabilities of the locked packages, and of which nothing is known
 	@mkdir -p .cache && rm -f .cache/pip.json .cache/npm.json
 	-@$(BIN)/python -m venv .cache/audit && .cache/audit/bin/python -m pip install --quiet pip-audit && \
 		.cache/audit/bin/pip-audit --no-deps --disable-pip --progress-spinner off --format json \

@@ -6,8 +6,8 @@
     python packages.py audited REPORT...     what pip-audit and npm audit found, as JSON
 
 `licences` exits with 1 when a package that always comes is under a licence not in PERMITTED,
-`constraints` when one is missing here, `audited` when a report has a vulnerability; not when there
-is no report, because nobody answered.
+`constraints` when one is missing here, `audited` when a report has a vulnerability; not when nobody
+answered, or nobody knew the packages: it then says that nothing is known.
 """
 
 import json
@@ -110,13 +110,25 @@ def audited(reports: list[str]) -> int:
     found = 0
     for report in map(Path, reports):
         try:
-            lines = list(_vulnerabilities(json.loads(report.read_text())))
+            told = json.loads(report.read_text())
+            lines, skipped = list(_vulnerabilities(told)), _skipped(told)
         except (OSError, ValueError, KeyError, TypeError):
             print(f"{report.stem}: no database of vulnerabilities answered, so nothing is known")
             continue
-        print(*lines or [f"{report.stem}: no known vulnerability"], sep="\n")
+        if "dependencies" in told and len(skipped) == len(told["dependencies"]):
+            print(f"{report.stem}: all {len(skipped)} packages were skipped, so nothing is known")
+            continue
+        if skipped:
+            print(f"{report.stem}: nothing is known of {len(skipped)}: {', '.join(skipped)}")
+        rest = " in the others" * bool(skipped)
+        print(*lines or [f"{report.stem}: no known vulnerability{rest}"], sep="\n")
         found += len(lines)
     return min(1, found)
+
+
+def _skipped(report: dict[str, Any]) -> list[str]:
+    """Those that the database of pip-audit does not know, or cannot be asked about."""
+    return [one["name"] for one in report.get("dependencies", ()) if "skip_reason" in one]
 
 
 def _vulnerabilities(report: dict[str, Any]) -> Iterator[str]:

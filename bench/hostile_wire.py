@@ -257,6 +257,50 @@ def _origins(target: Target, end: float) -> str:
     return tally(status(target.raw(one, 0.5)) for _ in until(end) for one in requests)
 
 
+def _by_eight(target: Target, end: float, request: bytes) -> str:
+    answers: list[str] = []
+
+    def send() -> None:
+        for _ in until(end):
+            answers.append(status(target.raw(request, 20)))
+
+    at_once([send] * 8)
+    return tally(answers)
+
+
+@attack("N", "31 KB of backslashes in a cookie (33)")
+def _cookies(target: Target, end: float) -> str:
+    cookie = f'Cookie: streamer_{target.port}="{31_000 * chr(92)}"\r\n'
+    return _by_eight(target, end, target.head("GET /stats", cookie))
+
+
+@attack("N", "15,000 trailers of a body (34)")
+def _trailers(target: Target, end: float) -> str:
+    head = target.head("POST /stats", "Transfer-Encoding: chunked\r\n")
+    return _by_eight(target, end, head + b"0\r\n" + 15_000 * b"a:\r\n" + b"\r\n")
+
+
+@attack("N", "5,000 fields in a query (39)")
+def _queries(target: Target, end: float) -> str:
+    query = "&".join(f"a{number}" for number in range(5000))
+    return _by_eight(target, end, target.head(f"GET /?{query}", "Accept: text/html\r\n"))
+
+
+@attack("W", "540 connections that are kept alive (36)")
+def _places(target: Target, end: float) -> str:
+    ask = target.head("GET /healthz", role="watch")
+    answers = []
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(target.connect()) for _ in range(540)]
+        for _ in until(end, 0.5):
+            for sock in socks:
+                with contextlib.suppress(OSError):  # it had to leave
+                    sock.sendall(ask)
+            with target.http("admin", 2.0) as http:
+                answers.append(f"with the admin's token: {http.get('/healthz').status_code}")
+    return tally(answers)
+
+
 @attack("W", "paths that lead out of the page's folder")
 def _paths(target: Target, end: float) -> str:
     ways = ("/assets/../../../etc/passwd", "/assets/%2e%2e/%2e%2e/config.py", "/assets/..%2f..%2fx",

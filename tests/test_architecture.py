@@ -119,6 +119,7 @@ OWNED = {
     ("server/http_server", "accept"): "`_connect` catches everything",
     ("server/http_server", "serving"): "awaited; `serve` waits for its end",
     ("server/http_server", "start"): "aborts a connection",
+    ("server/revoking", "running"): "`_run` catches and logs everything",
     ("server/serve", "_camera"): "`show` catches and logs everything",
     ("server/serve", "_serve"): "waits for an event",
     ("webrtc/endpoint", "__init__"): "gives a connection up",

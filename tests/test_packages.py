@@ -153,3 +153,29 @@ def test_vulnerabilities_fail_the_audit_and_silence_does_not(
     assert "x 1: CVE-1, fixed in 2" in capsys.readouterr().out
     assert packages.main(["audited", paths["pip"], paths["worse"]]) == 1
     assert "y <3: high" in capsys.readouterr().out
+
+
+def test_packages_that_were_skipped_do_not_read_as_a_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skipped = [
+        {"name": name, "skip_reason": f"{name} is not on PyPI"} for name in ("three", "four")
+    ]
+    clean = {"name": "one", "version": "1", "vulns": []}
+    bad = {"name": "x", "version": "1", "vulns": [{"id": "CVE-1", "fix_versions": []}]}
+    report = tmp_path / "pip.json"
+
+    def said(*dependencies: object) -> tuple[int, str]:
+        report.write_text(json.dumps({"dependencies": dependencies}))
+        return packages.main(["audited", str(report)]), capsys.readouterr().out
+
+    for none in ((), skipped):
+        code, out = said(*none)
+        assert code == 0 and "so nothing is known" in out and "no known" not in out
+    code, out = said(clean, *skipped)
+    assert code == 0 and out.splitlines() == [
+        "pip: nothing is known of 2: three, four",
+        "pip: no known vulnerability in the others",
+    ]
+    code, out = said(bad, *skipped)
+    assert code == 1 and "three, four" in out and "CVE-1, fixed in no version yet" in out

@@ -66,7 +66,7 @@ def list_() -> None:
 
 @token_app.command()
 def revoke(id_: Annotated[str, typer.Argument(metavar="ID", help="From the list.")]) -> None:
-    """Revoke a token; a running server refuses it from its next request on.
+    """Revoke a token; a running server refuses it at once, and ends what it opened.
 
     [bold]Example[/bold]
 

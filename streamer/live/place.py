@@ -108,14 +108,14 @@ class Place:
         if there:  # else it is on another machine, and Ray tells, seconds later
             _, self._held = await asyncio.open_unix_connection(address)
 
-    async def publish(self, name: str, offer_sdp: str) -> Answer:
+    async def publish(self, name: str, offer_sdp: str, owner: str) -> Answer:
         """See `Sessions.answer`."""
-        session = await self._sessions.answer(name, offer_sdp)
+        session = await self._sessions.answer(name, offer_sdp, owner)
         return Answer(session.id, session.answer_sdp)
 
-    async def watch(self, name: str, offer_sdp: str) -> Answer:
+    async def watch(self, name: str, offer_sdp: str, owner: str) -> Answer:
         """See `Viewers.answer`."""
-        watching = await self._viewers.answer(name, offer_sdp)
+        watching = await self._viewers.answer(name, offer_sdp, owner)
         return Answer(watching.id, watching.answer_sdp)
 
     async def trickle(self, publishes: bool, id_: str, fragment: str) -> bool | None:
@@ -126,6 +126,10 @@ class Place:
     async def close(self, publishes: bool, id_: str) -> bool:
         """End a connection; False when there is none of that id."""
         return bool(await self._connections(publishes).close(id_))
+
+    async def end_of(self, publishes: bool, owner: str) -> None:
+        """End the connections of one whose token was revoked."""
+        await self._connections(publishes).end_of(owner)
 
     async def end_silent(self, name: str) -> None:
         """See `Sessions.end_silent`."""

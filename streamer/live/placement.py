@@ -108,7 +108,7 @@ class Placement:
 
     # --- publishers ------------------------------------------------------------------------
 
-    async def answer(self, name: str, offer_sdp: str) -> Answer:
+    async def answer(self, name: str, offer_sdp: str, owner: str = "") -> Answer:
         """Start a session where most room is, or where this name is live already.
 
         Raises ServerFullError, UsageError for an offer that cannot be answered, MediaError when no
@@ -118,7 +118,7 @@ class Placement:
             self._check_room()
             self._answering += 1
             try:
-                answer: Answer = await self._call(host, "publish", name, offer_sdp)
+                answer: Answer = await self._call(host, "publish", name, offer_sdp, owner)
             except NotLiveError:  # it has just died: another one takes the stream
                 continue
             finally:
@@ -146,6 +146,15 @@ class Placement:
                 with contextlib.suppress(ConnectionError, TimeoutError):
                     await self._look(host)  # so that it is in no statistics any more
         return ended
+
+    async def end_of(self, owner: str, publishes: bool = True) -> None:
+        """End what was opened by one whose token was revoked. Raises RingError: try again."""
+
+        async def end(host: _Host) -> None:
+            with contextlib.suppress(NotLiveError):  # it died, and all of it is ended
+                await self._call(host, "end_of", publishes, owner)
+
+        await asyncio.gather(*(end(host) for host in self._hosts if host.run))
 
     async def change(self, name: str, wanted: Change) -> dict[str, object]:
         """Change a stream; its statistics. Raises NotLiveError, UnknownStyleError, UsageError."""
@@ -200,14 +209,14 @@ class Placement:
 
     # --- the processes ---------------------------------------------------------------------
 
-    async def watch(self, name: str, offer_sdp: str) -> Answer:
+    async def watch(self, name: str, offer_sdp: str, owner: str) -> Answer:
         """See `Viewers.answer`."""
         if (host := self._host_of(name)) is None:
             raise NotLiveError(name)
         limit = self._settings.max_viewers
         if sum(sum(report.watching.values()) for report in self._reports()) >= limit:
             raise ServerFullError(f"all {limit} viewers' places are taken; try later")
-        answer: Answer = await self._call(host, "watch", name, offer_sdp)
+        answer: Answer = await self._call(host, "watch", name, offer_sdp, owner)
         return Answer(f"{host.run}.{answer.id}", answer.answer_sdp)
 
     def reports(self) -> Sequence[Report]:
@@ -347,9 +356,9 @@ class _Viewers:
     def __init__(self, placement: Placement) -> None:
         self._placement = placement
 
-    async def answer(self, name: str, offer_sdp: str) -> Answer:
+    async def answer(self, name: str, offer_sdp: str, owner: str = "") -> Answer:
         """See `streamer.live.viewers.Viewers.answer`."""
-        return await self._placement.watch(name, offer_sdp)
+        return await self._placement.watch(name, offer_sdp, owner)
 
     def has(self, viewer_id: str) -> bool:
         """See Placement."""
@@ -363,6 +372,10 @@ class _Viewers:
     async def close(self, viewer_id: str) -> bool:
         """End a viewer's connection; False when there is none of that id."""
         return bool(await self._placement.to_viewer("close", viewer_id))
+
+    async def end_of(self, owner: str) -> None:
+        """End the viewers of one whose token was revoked."""
+        await self._placement.end_of(owner, publishes=False)
 
     def count(self, name: str) -> int:
         """Viewers of a stream."""

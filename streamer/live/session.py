@@ -52,9 +52,11 @@ class Session:
         *,
         broadcasts: Broadcasts,
         costs: Costs | None = None,
+        owner: str = "",
     ) -> None:
         self.id = secrets.token_urlsafe(16)
         self.name = name
+        self.owner = owner
         self.answer_sdp = peer.answer_sdp
         self.stats = Stats()
         self._peer = peer

@@ -47,8 +47,10 @@ class Sessions:
         self._live: dict[str, tuple[Session, asyncio.Task[None]]] = {}
         self._hung_up: deque[str] = deque(maxlen=REMEMBERED)
 
-    async def answer(self, name: str, offer_sdp: str) -> Session:
+    async def answer(self, name: str, offer_sdp: str, owner: str = "") -> Session:
         """Start a session, in place of those of that name whose peer has fallen silent.
+
+        `owner` is for `end_of`.
 
         Raises ServerFullError, UsageError for an offer we cannot answer, and MediaError when no
         UDP port is free.
@@ -78,6 +80,7 @@ class Sessions:
             self._defaults,
             broadcasts=self._broadcasts,
             costs=self._costs,
+            owner=owner,
         )
         task = asyncio.create_task(self._keep(session))
         self._live[session.id] = (session, task)
@@ -119,6 +122,11 @@ class Sessions:
         with contextlib.suppress(ValueError):
             self._hung_up.remove(session_id)
         return ended
+
+    async def end_of(self, owner: str) -> None:
+        """End the sessions of one whose token was revoked."""
+        theirs = [key for key, (session, _) in self._live.items() if session.owner == owner]
+        await asyncio.gather(*(self.close(key, "its token was revoked") for key in theirs))
 
     async def end_silent(self, name: str) -> None:
         """A publisher that crashed and comes back must not find its own place taken."""

@@ -31,6 +31,7 @@ class Watching:
     id: str
     viewer: Viewer
     of: tuple[str, Codec]  # what is watched
+    owner: str
     task: asyncio.Task[None]
 
     @property
@@ -50,8 +51,8 @@ class Viewers:
         self._live: dict[str, Watching] = {}
         self._fan_outs: dict[tuple[str, Codec], tuple[FanOut, asyncio.Task[None]]] = {}
 
-    async def answer(self, name: str, offer_sdp: str) -> Watching:
-        """Add a viewer to a stream.
+    async def answer(self, name: str, offer_sdp: str, owner: str = "") -> Watching:
+        """Add a viewer to a stream; `owner` is for `end_of`.
 
         Raises NotLiveError, ServerFullError, UsageError for an offer we cannot answer, and
         MediaError when no UDP port is free.
@@ -70,7 +71,7 @@ class Viewers:
                 self._answering -= 1
             id_ = secrets.token_urlsafe(16)
             task = asyncio.create_task(self._keep(id_, viewer, broadcast, held.pop_all()))
-        self._live[id_] = Watching(id_, viewer, (name, viewer.video_codec), task)
+        self._live[id_] = Watching(id_, viewer, (name, viewer.video_codec), owner, task)
         return self._live[id_]
 
     async def _take_turn(self) -> None:
@@ -96,6 +97,11 @@ class Viewers:
         await found.viewer.close()
         await asyncio.wait({found.task}, timeout=2)
         return True
+
+    async def end_of(self, owner: str) -> None:
+        """End the viewers of one whose token was revoked."""
+        theirs = [key for key, watching in self._live.items() if watching.owner == owner]
+        await asyncio.gather(*(self.close(key) for key in theirs))
 
     def count(self, name: str) -> int:
         return sum(watching.of[0] == name for watching in self._live.values())

@@ -12,7 +12,7 @@ A token for one stream reaches no other stream, and no statistics.
 import ipaddress
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 Role = Literal["watch", "publish", "admin"]
@@ -35,10 +35,14 @@ _FILES = re.compile(r"/(?:stylize/|videos(?:/|$))")  # of no stream
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a token allows; `stream`: to one stream only."""
+    """What a token allows; `stream`: to one stream only.
+
+    `token` is its digest, "" for those that nobody can revoke.
+    """
 
     role: Role
     stream: str | None = None
+    token: str = field(default="", compare=False)
 
     def allows(self, method: str, path: str) -> bool:
         if self.role == "admin":

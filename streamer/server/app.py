@@ -4,7 +4,6 @@ Knows no WebRTC, no Ray and no model: see `interfaces`.
 """
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
 
 from streamer import __version__
 from streamer.files.uploads import VideoJobs
@@ -31,7 +30,7 @@ def create_app(
     *,
     photo_files: PhotoFiles,
     phone_url: str | None = None,
-) -> ASGIApp:
+) -> Guard:
     """The application behind its guard; `phone_url` is the page as a phone reaches it."""
     app = FastAPI(
         title="streamer",
@@ -58,4 +57,4 @@ def create_app(
     add_watch(app, config.root_path)
     add_docs(app)
     add_page(app, config.root_path)
-    return Guard(app, config)
+    return Guard(app, config, (live.publishers.end_of, live.viewers.end_of))

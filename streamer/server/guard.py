@@ -11,6 +11,7 @@ import ipaddress
 import re
 import socket
 import time
+from collections.abc import Callable, Sequence
 from typing import Literal
 from urllib.parse import quote, urlencode
 
@@ -24,12 +25,14 @@ from streamer.server.access import Access, Guesses
 from streamer.server.config import Config
 from streamer.server.error_responses import error
 from streamer.server.origin import Origin, parse_origin
+from streamer.server.revoking import EndOf, Revoking
 from streamer.server.token_page import token_page
 from streamer.server.tokens import Tokens
 
 SMALL_BODY_BYTES = 128 * 1024  # an SDP offer; only photos and videos may be larger
 BODY_DEADLINE_S = 60.0
 VIDEO_DEADLINE_S = 3600.0  # over a slow Wi-Fi
+QUERY_BYTES, QUERY_FIELDS = 4096, 20  # a file name of 200 characters takes up to 2400
 PACE_S, PACE_BYTES = 10.0, 32 * 1024  # slower bodies are given up
 
 # The web page is built by Vite (no inline scripts); Swagger UI needs inline styles and data: icons.
@@ -61,6 +64,8 @@ _CORS = {
 _HOST_REFUSED = "use the server's IP address, or start it with --allow-origin and your origin"
 _UNAUTHORIZED = "send 'Authorization: Bearer TOKEN', or open the URL that the server printed"
 _READ_ONLY = "a token in this URL must be one that only watches: streamer token add --role watch"
+_QUERY = f"the query of a URL may have at most {QUERY_BYTES} bytes and {QUERY_FIELDS} fields"
+_NO_PLACE = "all connections of this token, or of its role, are in use; try again in a few seconds"
 _CLOSE = {"Connection": "close"}
 _BY_URL = re.compile(r"/streams/[^/]+\.(?:jpg|mjpeg)$|/whep/")  # players that send no headers
 
@@ -68,14 +73,16 @@ _BY_URL = re.compile(r"/streams/[^/]+\.(?:jpg|mjpeg)$|/whep/")  # players that s
 class Guard:
     """Refused requests never reach the application."""
 
-    def __init__(self, app: ASGIApp, config: Config) -> None:
+    def __init__(self, app: ASGIApp, config: Config, ends: Sequence[EndOf] = ()) -> None:
         self._app = app
         self._config = config
         self._origins = {parse_origin(origin) for origin in config.allowed_origins}
         self._names = _known_names(config)
         self._tokens = None if config.token is None else Tokens(config.token)
+        self.revoking = Revoking(self._tokens, ends)
         self._guesses = Guesses()
         self._cookie = f"streamer_{config.port}"  # cookies are shared by all ports of a host
+        self._in_cookie = re.compile(rf'(?:^|;) *{self._cookie}="?([^";]*)')
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -95,16 +102,30 @@ class Guard:
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         limit, deadline_s = self._bounds(request)
-        refusal = await self._refuse(request, limit)
-        if refusal is None and (accept := request.scope.get("state", {}).get("accept")):
-            accept()  # so that `http_server` keeps the connection
+        access = await self._judge(request, limit)
+        answer, token = access if isinstance(access, Response) else self._app, ""
+        if isinstance(access, Access):
+            token = access.token
+            if not _has_place(request, access):
+                answer = error(503, "server_full", _NO_PLACE, _CLOSE)
         body = _BoundedBody(receive, limit, deadline_s)
-        with contextlib.suppress(ClientDisconnect):  # it went while we read: nobody to tell
-            whole = {**request.scope, "path": self._config.root_path + request.scope["path"]}
-            await (refusal or self._app)(whole, body, self._with_headers(request, send))
+        abort = request.scope.get("state", {}).get("abort", lambda: None)
+        # It may go while we read: there is nobody to tell.
+        with contextlib.suppress(ClientDisconnect), self.revoking.answering(token, abort):
+            scope = self._for_app(request.scope, token)
+            await answer(scope, body, self._with_headers(request, send))
 
-    async def _refuse(self, request: Request, limit: int) -> Response | None:
-        """The answer to a request that is refused, or None."""
+    def _for_app(self, scope: Scope, token: str) -> Scope:
+        """With the token's digest, without cookies: FastAPI would parse them for every route."""
+        headers = [header for header in scope["headers"] if header[0] != b"cookie"]
+        path, state = self._config.root_path + scope["path"], {"token": token}
+        return {**scope, "path": path, "headers": headers, "state": state}
+
+    async def _judge(self, request: Request, limit: int) -> Response | Access | None:
+        """The answer to a request that is refused, or what it may do; None: a preflight."""
+        query = request.scope["query_string"]
+        if len(query) > QUERY_BYTES or query.count(b"&") >= QUERY_FIELDS:
+            return error(414, "query_too_long", _QUERY, _CLOSE)
         here = parse_origin(f"{request.scope['scheme']}://{request.headers.get('host', '')}")
         if here is None or not self._host_known(here.host):
             return error(403, "host_refused", _HOST_REFUSED, _CLOSE)
@@ -114,7 +135,7 @@ class Guard:
             return error(403, "origin_refused", message, _CLOSE)
         if _length(request) > limit:
             return error(413, "too_large", _too_large(limit), _CLOSE)
-        return await self._refuse_token(request)
+        return await self._judge_token(request)
 
     def _host_known(self, host: str) -> bool:
         """DNS rebinding needs a name that the attacker controls, so unknown names are refused."""
@@ -134,10 +155,12 @@ class Guard:
         origin = parse_origin(request.headers.get("origin", ""))
         return origin is not None and origin in self._origins
 
-    async def _refuse_token(self, request: Request) -> Response | None:
+    async def _judge_token(self, request: Request) -> Response | Access | None:
         """Also answers a page whose URL has the token, by a cookie and the URL without it."""
-        if self._tokens is None or self._is_preflight(request):
+        if self._is_preflight(request):
             return None
+        if self._tokens is None:
+            return Access("admin")
         path = request.scope["path"]
         page, by_url = _is_page(path), _BY_URL.match(path)
         in_url = request.query_params.get("token") if page or by_url else None
@@ -152,7 +175,7 @@ class Guard:
             return error(403, "forbidden", f"this token is for the role {access.role} only", _CLOSE)
         if in_url is not None and by_url and access.role != "watch":
             return error(403, "forbidden", _READ_ONLY, _CLOSE)
-        return self._to_cookie(request, in_url, access) if page and in_url else None
+        return self._to_cookie(request, in_url, access) if page and in_url else access
 
     def _is_preflight(self, request: Request) -> bool:
         """Browsers send these without credentials; they change nothing."""
@@ -163,7 +186,16 @@ class Guard:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return token.strip()
-        return request.cookies.get(self._cookie, "")
+        return self._kept(request)
+
+    def _kept(self, request: Request) -> str:
+        """The token in our cookie, or "".
+
+        Python's own parser takes seconds to unquote 31 KB of backslashes (CVE-2024-7592); no
+        token has anything to unquote.
+        """
+        cookies = "; ".join(request.headers.getlist("cookie"))
+        return next(reversed(self._in_cookie.findall(cookies)), "")
 
     def _to_cookie(self, request: Request, token: str, access: Access) -> Response:
         """Exchange the token in the URL for a cookie, to keep it out of the browser's history.
@@ -174,7 +206,7 @@ class Guard:
         rest = urlencode([(k, v) for k, v in request.query_params.multi_items() if k != "token"])
         path = quote(self._config.root_path + request.scope["path"])
         response = RedirectResponse(f"{path}?{rest}" if rest else path, 303)
-        kept = self._tokens and self._tokens.find(request.cookies.get(self._cookie, ""))
+        kept = self._tokens and self._tokens.find(self._kept(request))
         if kept and kept.role == "admin":  # who looks at an address made for others stays one
             return response
         framed = access.role == "watch" and self._is_embedded(request)
@@ -217,6 +249,12 @@ class Guard:
             await send(message)
 
         return send_with_headers
+
+
+def _has_place(request: Request, access: Access) -> bool:
+    """Whether `http_server` keeps the connection."""
+    accept: Callable[[Access], bool] | None = request.scope.get("state", {}).get("accept")
+    return accept is None or accept(access)
 
 
 def _unauthorized(request: Request, *, wrong: bool) -> Response:

@@ -17,10 +17,12 @@ from typing import Any
 
 import h11
 import uvicorn
+from h11._readers import ChunkedReader
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from streamer.errors import StreamerError
+from streamer.server.access import Access
 from streamer.server.config import Config
 from streamer.server.places import Places
 
@@ -34,10 +36,10 @@ HANDSHAKE_S = 10.0
 HEAD_S = 10.0  # from the connection or the first byte of a request to the end of its head
 UNREAD_S = 30.0  # for a client that does not read its answer
 CLOSING_S = 2  # for requests in progress when the server stops
-HEAD_BYTES, HEAD_LINES = 32 * 1024, 100  # of a request; browsers send 1 KiB and 20 or so
+HEAD_BYTES, HEAD_LINES = 32 * 1024, 100  # also of trailers; browsers send 1 KiB and 20 or so
 FEW_BYTES, MANY_CHUNKS = 256, 256  # more chunks than this with fewer bytes on average: an attack
 WARN_AGAIN_S = 60.0
-_HEAD_END = re.compile(rb"\n\r?\n")
+_BLANK_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 
 
 @contextlib.asynccontextmanager
@@ -182,7 +184,7 @@ class _Protocol(H11Protocol):
     def __init__(
         self, server: _Uvicorn, places: Places[_Connection], connection: _Connection
     ) -> None:
-        state: dict[str, Any] = {"accept": lambda: places.accept(connection)}
+        state: dict[str, Any] = {"accept": self._accept, "abort": connection.abort}
         super().__init__(server.config, server.server_state, state)
         self.conn = _H11(h11.SERVER)
         self._places = places
@@ -201,6 +203,13 @@ class _Protocol(H11Protocol):
         self._unread.stop()
         super().connection_lost(exc)
 
+    def _accept(self, access: Access) -> bool:
+        """The guard accepts a request of this connection; False: there is no place for it."""
+        leaving = self._places.accept(self._connection, access)
+        if leaving is not None and leaving is not self._connection:
+            leaving.abort()
+        return leaving is not self._connection
+
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
             return
@@ -211,6 +220,7 @@ class _Protocol(H11Protocol):
             self._head.start()
 
     def on_response_complete(self) -> None:
+        self._places.rest(self._connection)
         if self.conn.their_state is h11.SEND_BODY:  # nobody will read the rest of the body
             self.transport.close()
         super().on_response_complete()
@@ -235,16 +245,18 @@ class _Protocol(H11Protocol):
 
 
 class _H11(h11.Connection):
-    """Refuses what takes long to parse: large heads, and bodies in tiny chunks."""
+    """Refuses what takes long to parse: large heads and trailers, and bodies in tiny chunks."""
 
     _chunks = _bytes = 0
 
     def next_event(self) -> Any:
         if self.their_state is h11.IDLE:
-            self._check_head()
+            _check_lines(self.trailing_data[0])
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._chunks = self._bytes = 0
+            if isinstance(self._reader, ChunkedReader):
+                self._reader = _Chunked()
         elif isinstance(event, h11.Data):
             self._chunks += 1
             self._bytes += len(event.data)
@@ -252,13 +264,23 @@ class _H11(h11.Connection):
                 raise h11.RemoteProtocolError("the chunks of the body are too small")
         return event
 
-    def _check_head(self) -> None:
-        """h11 itself bounds only heads that come in several parts."""
-        waiting = self.trailing_data[0][: HEAD_BYTES + 1]
-        end = _HEAD_END.search(waiting)
-        head = waiting if end is None else waiting[: end.start()]
-        if len(head) > HEAD_BYTES or head.count(b"\n") > HEAD_LINES:
-            raise h11.RemoteProtocolError("the head of the request is too large")
+
+class _Chunked(ChunkedReader):
+    """h11's own goes on to the trailers by itself, as soon as it has read the last chunk."""
+
+    def __call__(self, buf: Any) -> Any:
+        if self._reading_trailer:
+            _check_lines(bytes(buf))
+        return super().__call__(buf)
+
+
+def _check_lines(waiting: bytes) -> None:
+    """h11 itself bounds only heads and trailers that come in several parts."""
+    waiting = waiting[: HEAD_BYTES + 1]
+    end = _BLANK_LINE.search(waiting)
+    lines = waiting if end is None else waiting[: end.start()]
+    if len(lines) > HEAD_BYTES or lines.count(b"\n") > HEAD_LINES:
+        raise h11.RemoteProtocolError("the head or the trailers of the request are too large")
 
 
 class _Timer:

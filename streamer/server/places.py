@@ -4,12 +4,20 @@ A connection begins as *waiting*: it has not yet sent a request that the guard a
 there are few places, a share of them for each address, and a newcomer takes the place of the one
 that has waited longest. So connections that send nothing, or only requests without a token, keep
 nobody else out: an accepted request moves its connection to the places that are kept for those.
+
+Of these, too, each role has a share, and each token half of that: who lets others watch can still
+publish, and an admin is always served. There a newcomer takes the place of the connection whose
+last request is longest ago, unless all are being answered.
 """
 
 from collections.abc import Hashable
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
+
+from streamer.server.access import Access, Role
 
 C = TypeVar("C", bound=Hashable)
+
+SHARES: Final[dict[Role, float]] = {"watch": 1 / 2, "publish": 1 / 4}  # of all places
 
 
 class Places(Generic[C]):
@@ -20,7 +28,8 @@ class Places(Generic[C]):
         self._waiting_max = waiting
         self._per_address = per_address
         self._waiting: dict[C, str] = {}  # in order of arrival
-        self._accepted: set[C] = set()
+        self._accepted: dict[C, Access] = {}  # in order of their last requests
+        self._busy: set[C] = set()  # of these, whose request is not answered yet
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._accepted)
@@ -39,11 +48,35 @@ class Places(Generic[C]):
             self._waiting[connection] = address
         return leaving
 
-    def accept(self, connection: C) -> None:
-        """It sent a request that the guard accepts."""
-        if self._waiting.pop(connection, None) is not None:
-            self._accepted.add(connection)
+    def accept(self, connection: C, access: Access) -> C | None:
+        """It sent a request that the guard accepts; returns the one to close, as `enter` does."""
+        leaving = self._in_the_way(connection, access)
+        if leaving is not connection:
+            self.leave(connection)
+            self._accepted[connection] = access
+            self._busy.add(connection)
+        if leaving is not None:
+            self.leave(leaving)
+        return leaving
+
+    def rest(self, connection: C) -> None:
+        """Its request is answered."""
+        self._busy.discard(connection)
 
     def leave(self, connection: C) -> None:
         self._waiting.pop(connection, None)
-        self._accepted.discard(connection)
+        self._accepted.pop(connection, None)
+        self._busy.discard(connection)
+
+    def _in_the_way(self, connection: C, access: Access) -> C | None:
+        if connection not in self._waiting and connection not in self._accepted:
+            return connection  # it has left meanwhile
+        if access.role not in SHARES:
+            return None
+        share = self.total * SHARES[access.role]
+        role = [one for one, its in self._accepted.items() if its.role == access.role]
+        token = [one for one in role if self._accepted[one].token == access.token]
+        for same, most in ((token, share / 2), (role, share)):
+            if connection not in same and len(same) >= most:
+                return next((one for one in same if one not in self._busy), connection)
+        return None

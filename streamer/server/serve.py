@@ -13,8 +13,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 
-from starlette.types import ASGIApp
-
 from streamer import ending, temporary
 from streamer.errors import MediaError
 from streamer.files.uploads import VideoJobs
@@ -33,6 +31,7 @@ from streamer.ring.start import ring_of
 from streamer.server import browser, qr
 from streamer.server.app import create_app
 from streamer.server.config import Config
+from streamer.server.guard import Guard
 from streamer.server.http_server import serving
 from streamer.server.interfaces import Live
 from streamer.server.listen import bind, check_tls, notify_ready, urls
@@ -56,7 +55,11 @@ async def _serve(config: Config, listener: socket.socket) -> None:
     broadcasts = Broadcasts()
     addresses = urls(config, listener.getsockname()[1])
     ring, placement, closing, app = _assemble(config, broadcasts, addresses)
-    async with _camera(config, broadcasts), serving(config, app, listener) as http:
+    async with (
+        _camera(config, broadcasts),
+        app.revoking.running(),
+        serving(config, app, listener) as http,
+    ):
         with _announced(config, addresses):
             async with ring, closing:
                 if placement is not None:
@@ -76,7 +79,7 @@ async def _serve(config: Config, listener: socket.socket) -> None:
 
 def _assemble(
     config: Config, broadcasts: Broadcasts, addresses: list[str]
-) -> tuple[Ring, Placement | None, contextlib.AsyncExitStack, ASGIApp]:
+) -> tuple[Ring, Placement | None, contextlib.AsyncExitStack, Guard]:
     """Everything, connected and not yet started."""
     catalogue = Catalogue.load()
     here = config.ray_address is None

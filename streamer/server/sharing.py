@@ -47,7 +47,7 @@ def sharing_routes(*, closed: bool, phone_url: str | None) -> APIRouter:
 
     @routes.delete("/tokens/{id_}", status_code=204, response_class=Response)
     async def revoke(id_: str) -> None:
-        """Refuse a token from its next request on."""
+        """Refuse a token, and end what it opened."""
         async with writing:
             try:
                 await asyncio.to_thread(tokens.revoke, id_)

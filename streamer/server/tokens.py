@@ -1,5 +1,6 @@
 """`streamer token` → **tokens** → guard: tokens with roles, kept by their SHA-256 alone."""
 
+import contextlib
 import hashlib
 import json
 import secrets
@@ -39,7 +40,10 @@ def add(role: Role, stream: str | None = None, note: str = "") -> tuple[Token, s
 
 
 def revoke(id_: str) -> Token:
-    """A running server refuses it from now on. Raises UsageError for an unknown id."""
+    """A running server refuses it from now on, and ends what it opened within seconds.
+
+    Raises UsageError for an unknown id.
+    """
     found = load()
     for token in found:
         if token.id == id_:
@@ -82,6 +86,7 @@ class Tokens:
         self._admin = _digest(admin)
         self._version: tuple[int, int, int] | None = None
         self._kept: dict[str, Access] = {}
+        self._revoked: set[str] = set()
 
     def find(self, text: str) -> Access | None:
         """What the token allows, or None. A damaged file counts as empty: nobody gets in by it."""
@@ -91,16 +96,23 @@ class Tokens:
             return Access("admin")
         return self._kept.get(digest)
 
+    def revoked(self) -> set[str]:
+        """Digests of the tokens that were revoked since the last call."""
+        self._refresh()
+        revoked, self._revoked = self._revoked - self._kept.keys(), set()
+        return revoked
+
     def _refresh(self) -> None:
-        try:
+        version = None
+        with contextlib.suppress(OSError):
             found = path().stat()
-            version = (found.st_mtime_ns, found.st_ino, found.st_size)
-        except OSError:
-            self._version, self._kept = None, {}
-            return
+            version = found.st_mtime_ns, found.st_ino, found.st_size
         if version != self._version:
+            self._revoked |= self._kept.keys()
+            self._version, self._kept = version, {}
             try:
-                self._kept = {one.sha256: Access(one.role, one.stream) for one in load()}
+                self._kept = {
+                    one.sha256: Access(one.role, one.stream, one.sha256) for one in load()
+                }
             except StreamerError:
-                self._kept = {}
-            self._version = version
+                self._version = None  # it may be readable the next time

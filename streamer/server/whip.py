@@ -53,7 +53,7 @@ def _add_offers(
         require(ring)
         offer_sdp = _checked(await request.body())
         try:
-            session = await connections.answer(name, offer_sdp)
+            session = await connections.answer(name, offer_sdp, request.state.token)
         except MediaError as failure:  # no UDP port is free
             return error(503, "no_port", str(failure))
         except NotLiveError as failure:

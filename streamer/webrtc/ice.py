@@ -34,6 +34,25 @@ PROVEN_MAX = 64  # addresses of the other side
 CHECK_RETRIES = 3  # to such an address: 0.5, 1 and 2 s after the first
 GATHER_TIMEOUT_S = 3.0  # for STUN and TURN servers
 
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_WITH_IPV4 = [  # in their last 32 bits
+    ipaddress.ip_network("::/96"),  # IPv4-compatible
+    ipaddress.ip_network("::ffff:0:0/96"),  # IPv4-mapped
+    ipaddress.ip_network("::ffff:0:0:0/96"),  # IPv4-translated (RFC 2765)
+    ipaddress.ip_network("64:ff9b::/96"),  # NAT64 (RFC 6052)
+]
+_REFUSED = [
+    ipaddress.ip_network("0.0.0.0/8"),  # this network; Linux takes 0.0.0.0 for itself
+    ipaddress.ip_network("64:ff9b:1::/48"),  # NAT64 of one's own (RFC 8215), IPv4 anywhere in it
+    # Metadata services of clouds; those of most are link-local.
+    ipaddress.ip_network("100.100.100.200/32"),  # Alibaba
+    ipaddress.ip_network("168.63.129.16/32"),  # Azure
+    ipaddress.ip_network("192.0.0.192/32"),  # Oracle
+    ipaddress.ip_network("fd00:ec2::/32"),  # Amazon
+    ipaddress.ip_network("fd20:ce::254/128"),  # Google
+    ipaddress.ip_network("fd00:42::42/128"),  # Scaleway
+]
+
 Refusal = Literal["foreign", "size", "stun", "unchecked", "flood"]
 
 
@@ -56,20 +75,29 @@ def _canonical(address: str) -> str:
 
 
 def is_unicast(host: str) -> bool:
-    """Whether a stranger may have us send to this address.
+    """Whether a stranger may have us send to this address, or to the one of IPv4 within it.
 
-    No broadcast, multicast, unspecified or reserved one, and no link-local one, among which are
-    the metadata services of clouds.
+    No broadcast, multicast, unspecified or reserved one, no link-local one, and no metadata
+    service of a cloud.
     """
-    address = ipaddress.ip_address(host.partition("%")[0])
-    address = getattr(address, "ipv4_mapped", None) or address
+    address = _unwrapped(ipaddress.ip_address(host.partition("%")[0]))
     return not (
         address.is_multicast
         or address.is_unspecified
         or address.is_link_local
         or (address.version == 4 and address.is_reserved)
+        or any(address in network for network in _REFUSED)
         or str(address) in _directed_broadcasts()
     )
+
+
+def _unwrapped(address: _Address) -> _Address:
+    """Where a packet goes once a socket, a translator or a tunnel has made IPv4 of it."""
+    if isinstance(address, ipaddress.IPv4Address) or str(address) == "::1":
+        return address
+    if any(address in network for network in _WITH_IPV4):
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.sixtofour or (address.teredo or (None, address))[1]
 
 
 def _directed_broadcasts() -> frozenset[str]:
@@ -247,11 +275,15 @@ class IceConnection(Connection):
             or remote_candidate.component != 1
             or remote_candidate.transport.lower() != "udp"
             or self._taken >= CANDIDATES_MAX
-            or not self._may_check(remote_candidate)
         ):
             return
+        is_name = remote_candidate.host.endswith(".local")
+        # A name is looked up by multicast only, so never on loopback.
+        host, port = remote_candidate.host, remote_candidate.port
+        if self._scope.loopback if is_name else not self._may_check(host, port):
+            return
         self._taken += 1
-        if remote_candidate.host.endswith(".local"):
+        if is_name:
             lookup = asyncio.create_task(self._look_up(remote_candidate))
             self._lookups.add(lookup)
             lookup.add_done_callback(self._lookups.discard)
@@ -266,13 +298,18 @@ class IceConnection(Connection):
             if not isinstance(error, OSError | ValueError):  # no multicast here, or not a name
                 log.exception("x a candidate could not be looked up")
 
-    def _may_check(self, candidate: Candidate) -> bool:
+    def _add_remote_candidate(self, remote_candidate: Candidate, network_host: str) -> None:
+        """aioice's, which gets the address that a name was answered with, by anybody, too."""
+        if self._may_check(network_host, remote_candidate.port):
+            super()._add_remote_candidate(remote_candidate, network_host)
+
+    def _may_check(self, host: str, port: int) -> bool:
         try:
-            is_allowed = is_unicast(candidate.host)
-        except ValueError:  # a name; by multicast only, so never on loopback
-            return candidate.host.endswith(".local") and not self._scope.loopback
-        on_this_machine = not self._scope.loopback or self._is_here(candidate.host)
-        return is_allowed and on_this_machine and 0 < candidate.port < 1 << 16
+            is_allowed = is_unicast(host)
+        except ValueError:  # a name
+            return False
+        on_this_machine = not self._scope.loopback or self._is_here(host)
+        return is_allowed and on_this_machine and 0 < port < 1 << 16
 
     def judge(self, data: bytes, addr: tuple[str, int], protocol: StunProtocol) -> Refusal | None:
         """Why a datagram is dropped; None: it is for aioice. The first byte tells (RFC 7983)."""

@@ -1,6 +1,7 @@
 """`streamer serve` as a process: how fast it is there, what it refuses, and how it goes."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -13,8 +14,11 @@ import httpx
 import psutil
 import pytest
 
+from streamer.server import tokens
 from tests.support.certificates import certificate
+from tests.support.rtc_client import RtcClient
 from tests.support.served import LONG_S, TOKEN, Served, served_with
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.e2e
 
@@ -102,6 +106,23 @@ def test_open_server_asks_for_its_token(served: Served) -> None:
     with httpx.Client(follow_redirects=True) as browser:
         assert browser.get(f"{served.url}/?token={TOKEN}").url == f"{served.url}/"
         assert browser.get(f"{served.url}/stats").status_code == 200
+
+
+@pytest.mark.parametrize("options", [(), ("--peer-processes", "1")])
+async def test_what_a_token_publishes_ends_when_it_is_revoked(options: tuple[str, ...]) -> None:
+    token, text = tokens.add("publish")
+    client = RtcClient()
+    with served_with("--token", TOKEN, *options) as server:
+        server.wait_until("/readyz", LONG_S)
+        headers = {"Content-Type": "application/sdp", "Authorization": f"Bearer {text}"}
+        async with httpx.AsyncClient(base_url=server.url, timeout=20, headers=headers) as http:
+            answer = await http.post("/whip/test", content=await client.offer())
+            await client.accept(answer.text)
+            await eventually(lambda: client.arrivals)
+            tokens.revoke(token.id)
+            ended = json.dumps({"ended": {"message": "its token was revoked"}})
+            await eventually(lambda: ended in client.messages)
+            await client.close()
 
 
 def test_https_with_a_certificate_of_ones_own(tmp_path: Path) -> None:

@@ -61,19 +61,22 @@ class FakePlace:
         active = {str(one["name"]): one for one in self.streams.values()}
         return Report(1, 2, 0.5, dict(self.streams), active, {}, dict(self.watching))
 
-    async def publish(self, name: str, offer: str) -> Answer:
+    async def publish(self, name: str, offer: str, owner: str) -> Answer:
         if not offer:
             raise UsageError("no offer")
         id_ = f"id{len(self.calls)}"
         self.streams[id_] = stream(name)
         return Answer(id_, "answer")
 
-    async def watch(self, name: str, offer: str) -> Answer:
+    async def watch(self, name: str, offer: str, owner: str) -> Answer:
         self.watching[name] = self.watching.get(name, 0) + 1
         return Answer("viewer", "answer")
 
     async def aclose(self) -> None:
         self.streams.clear()
+
+    async def end_of(self, publishes: bool, owner: str) -> None:
+        pass
 
     async def end_silent(self, name: str) -> None:
         pass
@@ -185,6 +188,23 @@ async def test_calls_reach_the_session_and_errors_come_back() -> None:
             await placement.answer("c", "")
         assert await placement.close(session.id)
         assert not await placement.close(session.id)
+
+
+async def test_what_a_revoked_token_opened_ends_in_every_process() -> None:
+    one, two, gone = FakePlace(), FakePlace(), FakePlace()
+    async with placed(one, two, gone) as placement:
+        await placement.answer("a", "offer", "me")
+        await placement.viewers.answer("a", "offer", "you")
+        gone.die()
+        await placement.end_of("me")
+        await placement.viewers.end_of("you")
+    calls = [call for place in (one, two) for call in place.calls]
+    assert {("publish", "a", "offer", "me"), ("watch", "a", "offer", "you")} <= set(calls)
+    for place in (one, two):
+        assert [call for call in place.calls if call[0] == "end_of"] == [
+            ("end_of", True, "me"),
+            ("end_of", False, "you"),
+        ]
 
 
 async def test_pictures_come_from_the_process_of_the_stream() -> None:

@@ -238,6 +238,16 @@ async def test_a_publisher_that_comes_back_takes_the_place_of_its_silent_self() 
         assert live.stats().keys() == {other.id, back.id}
 
 
+async def test_the_sessions_of_a_revoked_token_end_and_their_clients_are_told() -> None:
+    async with sessions() as live:
+        await live.answer("a", "an offer", "one")
+        ended = FakePeer.newest
+        other = await live.answer("b", "an offer", "two")
+        await live.end_of("one")
+        assert live.stats().keys() == {other.id}
+        assert ended.reason == "its token was revoked"
+
+
 async def test_a_session_ends_when_its_peer_does() -> None:
     async with sessions() as live:
         await live.answer("a", "an offer")

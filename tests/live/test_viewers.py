@@ -108,6 +108,14 @@ async def test_encoders_without_viewers_stop(monkeypatch: pytest.MonkeyPatch) ->
         await eventually(lambda: viewers.stats() == {})
 
 
+async def test_the_viewers_of_a_revoked_token_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with watching(monkeypatch) as (viewers, _):
+        for owner in ("one", "two", "one"):
+            await viewers.answer("cam", "an offer", owner)
+        await viewers.end_of("one")
+        assert [one.closed.is_set() for one in FakeViewer.made] == [True, False, True]
+
+
 async def test_those_that_come_and_go_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(viewers_module, "JOIN_EVERY_S", 3600.0)
     async with watching(monkeypatch) as (viewers, _):

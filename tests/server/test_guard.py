@@ -15,6 +15,7 @@ from starlette.routing import Route
 from streamer.server import guard, tokens
 from streamer.server.config import Config
 from streamer.server.guard import SMALL_BODY_BYTES, Guard
+from tests.support.http_world import FakeRing, FakeSessions, World
 
 TOKEN = "0123456789abcdef"
 HERE = "http://127.0.0.1:8000"
@@ -142,6 +143,43 @@ async def test_token_in_the_url_counts_on_the_page_alone() -> None:
         assert (await http.get(f"/page?token={TOKEN}")).status_code == 401
 
 
+@pytest.mark.parametrize(
+    ("cookies", "status"),
+    [
+        (f"streamer_8000={TOKEN}", 200),
+        (f'a="b"; streamer_8000="{TOKEN}"; c=d', 200),
+        (f"streamer_8000=of-another-path;streamer_8000={TOKEN}", 200),
+        (f"streamer_9000={TOKEN}; my_streamer_8000={TOKEN}", 401),
+        (f'streamer_8000="{TOKEN}x"', 401),
+        ("streamer_8000", 401),
+    ],
+)
+async def test_our_own_cookie_is_found_among_others(cookies: str, status: int) -> None:
+    async with client(Config(token=TOKEN)) as http:
+        assert (await http.get("/page", headers={"Cookie": cookies})).status_code == status
+
+
+@pytest.mark.parametrize("token", [TOKEN, None])
+async def test_nobody_unquotes_the_cookies_of_strangers(
+    token: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For 31 KB of backslashes that takes Python 3.11 and 3.12 seconds: CVE-2024-7592."""
+
+    def unquote(text: str) -> str:
+        raise AssertionError("unquoted")
+
+    monkeypatch.setattr("http.cookies._unquote", unquote)
+    world = World(FakeRing(), FakeSessions(), Config(token=token))
+    cookie = {"Cookie": 'streamer_8000="' + 31_000 * "\\" + '"'}
+    bearer = {"Authorization": f"Bearer {TOKEN}"}
+    async with world.http() as http:
+        for path in ("/", "/healthz", "/watch/cam", "/no-such"):
+            assert (await http.get(path, headers=cookie)).status_code < 500
+            assert (await http.get(path, headers=cookie | bearer)).status_code < 500
+        exchanged = await http.get(f"/?token={TOKEN}", headers=cookie)
+        assert exchanged.status_code == (303 if token else 200)
+
+
 async def test_cookie_is_secure_over_tls() -> None:
     any_file = Path(__file__)  # certificates are read when the server starts, not here
     config = Config(token=TOKEN, tls_cert=any_file, tls_key=any_file)
@@ -247,3 +285,24 @@ async def test_a_person_without_a_token_is_asked_for_it_in_their_language() -> N
         assert 'role="alert"' in wrong.text and "guess" not in wrong.text
         assert code(await http.get("/")) == "unauthorized", "a program gets the error"
         assert code(await http.get("/echo", headers=asks)) == "unauthorized"
+
+
+@pytest.mark.parametrize("path", ["/", "/page", "/watch/cam"])
+async def test_long_queries_are_refused_before_they_are_parsed(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[str] = []
+
+    def parse(query: str, **_: object) -> list[tuple[str, str]]:
+        parsed.append(query)
+        return []
+
+    monkeypatch.setattr("starlette.datastructures.parse_qsl", parse)
+    html = {"Accept": "text/html"}
+    async with client(Config(token=TOKEN)) as http:
+        for query in ("&".join("abcdefghijklmnopqrstu"), "a=" + guard.QUERY_BYTES * "x"):
+            response = await http.get(f"{path}?{query}", headers=html)
+            assert (response.status_code, code(response)) == (414, "query_too_long")
+            assert response.headers["connection"] == "close"
+        assert parsed == []
+        assert (await http.get(f"{path}?{'&'.join('abcdefghijklmnopqrst')}")).status_code == 401

@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
+import h11._readers
 import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from streamer.server import http_server
+from streamer.server import http_server, tokens
 from streamer.server.config import Config
 from streamer.server.guard import Guard
 from streamer.server.http_server import serving
@@ -121,6 +122,38 @@ async def test_a_body_in_tiny_chunks_is_refused() -> None:
             assert (await http.post("/", content=chunks())).text == "100000 bytes"
 
 
+@pytest.mark.parametrize("trailers", [b"a:\r\n" * 102, b"a: " + b"b" * 33_000 + b"\r\n"])
+async def test_trailers_are_bounded_before_they_are_parsed(
+    trailers: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[int] = []
+    decode = h11._readers._decode_header_lines
+
+    def counted(lines: Iterable[bytes]) -> Iterable[tuple[bytes, bytes]]:
+        lines = list(lines)
+        parsed.append(len(lines))
+        return decode(lines)
+
+    monkeypatch.setattr("h11._readers._decode_header_lines", counted)
+    async with port(Config()) as there:
+        reader, writer = await there.connect()
+        head = there.head("POST /", CHUNKED)
+        writer.write(head + b"1\r\nx\r\n0\r\n" + trailers + b"\r\n")
+        assert (await ends(reader)).startswith(b"HTTP/1.1 400")
+        assert parsed == [2], "the head alone"
+
+
+async def test_a_few_trailers_and_the_next_request_are_welcome() -> None:
+    async with port(Config()) as there:
+        for trailers in (b"", b"a: b\r\n" * 100):
+            reader, writer = await there.connect()
+            body = b"1\r\nx\r\n0\r\n" + trailers + b"\r\n"
+            fields = "X: y\r\n" * 98 + "Connection: close\r\n"
+            writer.write(there.head("POST /", CHUNKED) + body + there.head("GET /", fields))
+            answers = await ends(reader)
+            assert answers.count(b"HTTP/1.1 200") == 2, answers
+
+
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: a"])
 async def test_a_head_that_does_not_come_whole_ends(
     sent: bytes, monkeypatch: pytest.MonkeyPatch
@@ -160,6 +193,45 @@ async def test_silent_connections_keep_nobody_out() -> None:
         early = held[:20]
         for reader, _ in early:
             assert await ends(reader) == b"", "the oldest have left"
+
+
+async def test_preflights_keep_nobody_out() -> None:
+    """They need no token, so their connections are those that wait."""
+    page = "https://page.example"
+    asks = f"Origin: {page}\r\nAccess-Control-Request-Method: GET\r\n"
+    async with port(Config(token=TOKEN, allowed_origins=(page,))) as there:
+        held = [await there.connect() for _ in range(http_server.WAITING_PER_ADDRESS + 5)]
+        for reader, writer in held[5:]:
+            writer.write(there.head("OPTIONS /", asks))
+            assert (await reader.readuntil(b"bytes")).startswith(b"HTTP/1.1 200")
+        for _ in range(5):
+            await there.connect()
+        for reader, _ in held[:10]:
+            assert await ends(reader, 2) == b"", "the oldest have left"
+
+
+async def test_a_token_that_only_watches_cannot_take_all_places(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "CONNECTIONS", 40)
+    _, viewer = tokens.add("watch")
+    watches = f"Authorization: Bearer {viewer}\r\n"
+    async with port() as there:
+        held = [await there.connect() for _ in range(15)]
+        for reader, writer in held:
+            writer.write(there.head("GET /", watches))
+            assert (await reader.readuntil(b"bytes")).startswith(b"HTTP/1.1 200")
+        for reader, _ in held[:5]:
+            assert await ends(reader, 2) == b"", "the longest idle have left"
+        busy = [await there.connect() for _ in range(11)]
+        for _, writer in busy:
+            writer.write(there.head("POST /whep/cam", watches + "Content-Length: 2\r\n"))
+            await asyncio.sleep(0.01)
+        assert (await ends(busy[10][0])).startswith(b"HTTP/1.1 503"), "all are busy"
+        busy[0][1].write(b"hi")
+        assert (await busy[0][0].readuntil(b"bytes")).startswith(b"HTTP/1.1 200")
+        async with httpx.AsyncClient(headers=BEARER) as http:
+            assert (await http.get(there.url)).status_code == 200
 
 
 async def test_a_client_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import httpx
 from PIL import Image as Picture
-from starlette.types import ASGIApp
 
 from streamer.errors import (
     MediaError,
@@ -26,6 +25,7 @@ from streamer.pipeline.change import Change
 from streamer.ring.flow import Flow
 from streamer.server.app import create_app
 from streamer.server.config import Config
+from streamer.server.guard import Guard
 from streamer.server.interfaces import Live
 from streamer.server.photos import PhotoFiles
 
@@ -71,21 +71,26 @@ class FakeSessions:
 
     def __init__(self) -> None:
         self.live: dict[str, str] = {}
+        self.owner = ""
         self.trickled: list[str] = []
         self.changes: list[Change] = []
 
-    async def answer(self, name: str, offer_sdp: str) -> FakeSession:
+    async def answer(self, name: str, offer_sdp: str, owner: str = "") -> FakeSession:
         if self.live:
             raise ServerFullError("all 1 places are taken; try again later")
         if name == "no-port":
             raise MediaError("no UDP port is free")
         if "m=video" not in offer_sdp:
             raise UsageError("the offer has no video")
-        self.live["secret-id"] = name
+        self.live["secret-id"], self.owner = name, owner
         return FakeSession("secret-id")
 
     async def close(self, session_id: str) -> bool:
         return self.live.pop(session_id, None) is not None
+
+    async def end_of(self, owner: str) -> None:
+        if owner == self.owner:
+            self.live.clear()
 
     def has(self, session_id: str) -> bool:
         return session_id in self.live
@@ -133,10 +138,10 @@ class FakeViewers(FakeSessions):
         super().__init__()
         self._sessions = sessions
 
-    async def answer(self, name: str, offer_sdp: str) -> FakeSession:
+    async def answer(self, name: str, offer_sdp: str, owner: str = "") -> FakeSession:
         if name not in self._sessions.live.values():
             raise NotLiveError(name)
-        return await super().answer(name, offer_sdp)
+        return await super().answer(name, offer_sdp, owner)
 
     def count(self, name: str) -> int:
         return list(self.live.values()).count(name)
@@ -180,7 +185,7 @@ class World:
     config: Config = SMALL
     broadcasts: Broadcasts = field(default_factory=Broadcasts)
 
-    def app(self, videos: VideoJobs | None = None, phone_url: str | None = None) -> ASGIApp:
+    def app(self, videos: VideoJobs | None = None, phone_url: str | None = None) -> Guard:
         live = Live(self.sessions, FakeViewers(self.sessions), Pictures(self.broadcasts))
         videos = videos or VideoJobs(no_flow)
         return create_app(

@@ -21,6 +21,7 @@ from streamer.webrtc.ice import (
     UNPROVEN_CHECKS_MAX,
     IceConnection,
     IceScope,
+    is_unicast,
     own_addresses,
 )
 
@@ -221,6 +222,17 @@ async def test_on_loopback_nothing_from_another_machine_is_read() -> None:
         ("::ffff:224.0.0.1", 9),
         ("169.254.169.254", 80),
         ("fe80::1", 9),
+        ("0.1.2.3", 9),
+        ("100.100.100.200", 80),
+        ("fd00:ec2::254", 80),
+        ("::ffff:169.254.169.254", 80),
+        ("::169.254.169.254", 80),
+        ("::ffff:0:169.254.169.254", 80),
+        ("64:ff9b::169.254.169.254", 80),
+        ("64:ff9b::100.100.100.200", 80),
+        ("64:ff9b:1::a9fe:a9fe", 80),
+        ("2002:a9fe:a9fe::1", 80),
+        ("2001:0:1:2:3:4:5601:5601", 80),  # Teredo, of 169.254.169.254
         ("198.51.100.7", 0),
         ("not an address", 9),
     ],
@@ -230,6 +242,34 @@ async def test_where_a_stranger_cannot_make_us_send(address: str, port: int) -> 
     await ice.add_remote_candidate(host(address, port))
     await ice.add_remote_candidate(host("198.51.100.7", 7))
     assert [(c.host, c.port) for c in ice.remote_candidates] == [("198.51.100.7", 7)]
+
+
+@pytest.mark.parametrize(
+    "address", ["::1", "127.0.0.1", "2001:db8::7", "64:ff9b::198.51.100.7", "2002:c633:6407::1"]
+)
+def test_where_a_stranger_may_make_us_send(address: str) -> None:
+    assert is_unicast(address)
+
+
+@pytest.mark.parametrize(
+    ("answer", "taken"),
+    [("198.51.100.7", True), ("169.254.169.254", False), ("224.0.0.251", False)],
+)
+async def test_an_address_that_mdns_tells_is_judged_like_any_other(
+    answer: str, taken: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Answers:
+        async def resolve(self, hostname: str) -> str:
+            return answer
+
+    async def answers(_: object) -> Answers:
+        return Answers()
+
+    monkeypatch.setattr("aioice.ice.get_or_create_mdns_protocol", answers)
+    ice = connection(IceScope())
+    await ice.add_remote_candidate(host("a2b4c6d8-0000-4000-8000-123456789abc.local", 80))
+    await asyncio.gather(*ice._lookups)
+    assert len(ice.remote_candidates) == taken
 
 
 async def test_directed_broadcasts_are_not_sent_to() -> None:
