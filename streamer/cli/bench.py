@@ -42,7 +42,13 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
     seconds: Annotated[
         float, typer.Option(min=0.1, help="How long to measure each ring, in seconds.")
     ] = 5.0,
-    save: Annotated[bool, typer.Option(help="Keep the result for serve and file.")] = True,
+    save: Annotated[
+        bool | None,
+        typer.Option(
+            "--save/--no-save",
+            help="Keep the result for serve and file. Default: unless other programs were busy.",
+        ),
+    ] = None,
     clear: Annotated[
         bool, typer.Option("--clear", help="Delete the kept result, and stop.")
     ] = False,
@@ -86,8 +92,10 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
         if not as_json:
             print(_line(found[-1]), flush=True)
     live, file = trials.best_live(found, fps), trials.best_file(found)
+    load = max(load, measure.others_load())
     whole = ending.run(trials.whole(live, file, catalogue, Style(blend), height, fps))
-    where = saved.save(live, file, f"{date.today()}") if save else None
+    kept = load <= BUSY if save is None else save
+    where = saved.save(live, file, f"{date.today()}") if kept else None
     if as_json:
         print(json.dumps(_as_json(found, live, file, whole, load), indent=2))
     else:
@@ -95,8 +103,9 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
         print(f"\nlive, {whole.live_fps:.1f} of {fps:g} fps ({size}): streamer serve {live}")
         print(f"files, {whole.file_fps:.1f} fps ({size}): streamer file {file} FILE...")
         if load > BUSY:
-            print(f"other programs took {load:.0%} of the processor when this began")
-        print(f"kept in {where}; both commands use it from now on" if where else "not kept")
+            print(f"other programs took {load:.0%} of the processor: the numbers are too low")
+        cure = "; --save keeps it all the same" if save is None else ""
+        print(f"kept in {where}; both commands use it from now on" if where else f"not kept{cure}")
 
 
 def _engines(text: str) -> "list[Backend]":

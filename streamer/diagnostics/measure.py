@@ -164,12 +164,13 @@ async def live_fps(
     await ring.stylize(sample_image(*SIZE), style, height_px)  # says why, where it cannot
     control = StyleControl(lambda _: style.blend, style, height_px, fps)
     camera, sink = Intake[Frame](), _LiveSink()
+    coded = coded or await asyncio.to_thread(encoded)  # not while it is measured
     flow = ring.open(live=True)
     began_at = time.monotonic()
     try:
         with pipeline.ungrouped():
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(_film(camera, coded or encoded(), fps, 2 * seconds))
+                tasks.create_task(_film(camera, coded, fps, 2 * seconds))
                 await pipeline.run(
                     camera,
                     flow,

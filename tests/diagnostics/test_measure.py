@@ -8,6 +8,7 @@ from streamer.diagnostics import measure
 from streamer.errors import StylizeError
 from streamer.frame import Image, Style
 from streamer.ring.ring import Ring
+from streamer.webrtc.jitter_buffer import EncodedFrame
 from tests.support.fakes import ThreadWorkers
 
 
@@ -58,3 +59,15 @@ async def test_a_live_stream_that_cannot_be_stylized_is_an_error() -> None:
 
 def test_the_load_of_the_machine_is_a_share() -> None:
     assert 0 <= measure.others_load() <= 1
+
+
+async def test_the_time_to_make_the_video_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    coded = measure.encoded()
+
+    def slowly() -> list[EncodedFrame]:
+        time.sleep(2.0)
+        return coded
+
+    monkeypatch.setattr(measure, "encoded", slowly)
+    async with Ring(lambda: ThreadWorkers(1, lambda image: image)) as ring:
+        assert await measure.live_fps(ring, Style(), 90, fps=10, seconds=1.0) > 4

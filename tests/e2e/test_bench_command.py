@@ -13,7 +13,16 @@ pytestmark = pytest.mark.e2e
 
 def test_bench_is_taken_over_by_file(streamer: Any, tmp_path: Path) -> None:
     bench = streamer(
-        "bench", "--backend", "onnx", "--threads", "1", "--height", "90", "--seconds", "0.2"
+        "bench",
+        "--backend",
+        "onnx",
+        "--threads",
+        "1",
+        "--height",
+        "90",
+        "--seconds",
+        "0.2",
+        "--save",
     )
     assert bench.returncode == 0, bench.stderr
     assert " fps " in bench.stdout and "both commands use it from now on" in bench.stdout
