@@ -36,7 +36,7 @@ class Stylizer:
     """
 
     def __init__(self, *, backend: Backend = "auto", threads: int | None = None) -> None:
-        device = resolve(backend, None, None, None).device
+        device = resolve(backend, None, threads, None).device
         spec = StylizerSpec(backend, threads or cores(), device, follow_catalogue=True)
         self._engine = spec.load()
         self._lock = threading.RLock()

@@ -5,6 +5,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from streamer.engine.backend import Backend, Device
 from streamer.errors import UsageError
@@ -105,8 +106,15 @@ def resolve(
     """What is not given comes from the machine: one worker per core or GPU, of one thread.
 
     On OpenVINO's other devices it is one worker. Raises UsageError for a backend that cannot use
-    the device.
+    the device, and for what no type checker kept a program from giving.
     """
+    for name, value, known in (("backend", backend, Backend), ("device", device, Device)):
+        if value not in get_args(known):
+            raise UsageError(f"{name} {value!r} is none of {', '.join(get_args(known))}")
+    counts = ("workers", workers, 1), ("threads", threads, 1), ("gpus", gpu_count, 0)
+    for name, count, least in counts:
+        if count is not None and count < least:
+            raise UsageError(f"{name} must be {least} or more, not {count}")
     if device in ("gpu", "npu"):
         if backend not in ("auto", "openvino") or gpu_count:
             raise UsageError(f"--device {device} needs --backend openvino, and no --gpus")

@@ -3,6 +3,7 @@
 import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,6 +41,21 @@ def test_workers_fit_the_machine(
 def test_gpus_need_torch() -> None:
     with pytest.raises(UsageError, match="--backend torch"):
         resolve("onnx", None, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (("foo", None, None, None), "backend 'foo' is none of auto, openvino, onnx, torch, none"),
+        (("auto", None, None, None, "tpu"), "device 'tpu' is none of auto, cpu, gpu, npu, cuda"),
+        (("auto", 0, None, None), "workers must be 1 or more, not 0"),
+        (("auto", None, -1, None), "threads must be 1 or more, not -1"),
+        (("torch", None, None, -1), "gpus must be 0 or more, not -1"),
+    ],
+)
+def test_wrong_arguments_of_a_program_are_said(given: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        resolve(*given)
 
 
 @pytest.mark.parametrize(
