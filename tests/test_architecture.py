@@ -84,7 +84,7 @@ def test_pure_modules_import_nothing_that_waits_reads_or_writes(module: str) -> 
 # groups need no line here: they raise what their tasks raise.
 OWNED = {
     ("api/event_loop", "event_loop"): "joined; what runs on it raises to who asked",
-    ("api/ring", "stylize_frames"): "awaited when its frames end",
+    ("api/ring", "stylize_frames"): "the ring ends them; what they raise goes to who iterates",
     ("camera/run", "_controlled"): "a thread that catches what lines do, and ends with its input",
     ("camera/run", "_read_lines"): "says itself what is wrong with a line",
     ("camera/source", "__init__"): "a thread that catches everything, tells it and tries again",

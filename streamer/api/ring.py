@@ -1,7 +1,7 @@
 """program → **ring** → ring, source_sink: the workers, for programs of their own."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Self, overload
@@ -11,6 +11,7 @@ from PIL import Image as Pillow
 from streamer.api.look import Styled, lines_of, look_of, style_of
 from streamer.api.pictures import Picture, from_array, taken
 from streamer.engine.backend import Backend, Device
+from streamer.errors import RingError
 from streamer.files.checkpoint import FRAMES
 from streamer.files.decode import DecodedFrame
 from streamer.files.scene_statistics import SceneStatistics
@@ -24,6 +25,7 @@ from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 
 TIME_BASE = Fraction(1, 30)  # of frames that come without a time
+AHEAD = 4  # frames that wait for whoever iterates
 
 
 class Ring:
@@ -49,6 +51,7 @@ class Ring:
         self._backend = backend
         self._catalogue = Catalogue.load()
         self._look = look_of(look)
+        self._carrying: set[asyncio.Task[None]] = set()
         size = resolve(backend, workers, threads, gpus, device)
         warm = style_of(self._look, self._catalogue)
         self._ring = ring_of(
@@ -60,6 +63,9 @@ class Ring:
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        for one in self._carrying:
+            one.cancel()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
         await self._ring.__aexit__(*exc)
 
     def __len__(self) -> int:
@@ -85,27 +91,33 @@ class Ring:
         return await asyncio.to_thread(back, stylized)
 
     async def stylize_frames(
-        self, frames: Iterable[Pixels], look: Styled = None
+        self, frames: Iterable[Pixels] | AsyncIterable[Pixels], look: Styled = None
     ) -> AsyncIterator[Pixels]:
         """The frames of one video, in order, by all workers at once.
 
-        `frames` is read in a thread, a few ahead of what is taken. Colours and contrast follow
-        the scenes, as in `streamer file`. Raises StreamerError, and what `frames` raises.
+        `frames` is read a few ahead of what is taken; in a thread, if it is not async. Colours and
+        contrast follow the scenes, as in `streamer file`. Raises StreamerError, and what `frames`
+        raises.
         """
         wanted = self._look if look is None else look_of(look)
         style = style_of(wanted, Catalogue.load())
         statistics = SceneStatistics(style, FRAMES)
-        decoded = (DecodedFrame(from_array(one), i, 1) for i, one in enumerate(frames))
+        loop = asyncio.get_running_loop()
+        each = _awaited(frames, loop) if isinstance(frames, AsyncIterable) else frames
+        decoded = (DecodedFrame(from_array(one), i, 1) for i, one in enumerate(each))
         source = FileSource(
             decoded, TIME_BASE, style, statistics=statistics, height_px=lines_of(wanted)
         )
         sink = _Sink()
         flow = self._ring.open(live=False)
         carrying = asyncio.create_task(self._carry(source, flow, sink, statistics))
+        self._carrying.add(carrying)
+        carrying.add_done_callback(self._carrying.discard)
         try:
-            while (frame := await sink.frames.get()) is not None:
+            while isinstance(frame := await sink.take(), Frame):
                 yield to_rgb(frame.image)
-            await carrying
+            if frame is not None:
+                raise frame
         finally:
             carrying.cancel()
             flow.close()
@@ -118,18 +130,39 @@ class Ring:
         sink: "_Sink",
         statistics: SceneStatistics,
     ) -> None:
+        ended: Exception | None = RingError("the ring is closed")
         try:
             with pipeline.ungrouped():
                 await pipeline.run(source, flow, sink, on_stylized=statistics.on_stylized)
+            ended = None
+        except Exception as error:  # for whoever iterates, if anybody still does
+            ended = error
         finally:
-            await sink.frames.put(None)
+            sink.frames.put_nowait(ended)
 
 
 class _Sink:
-    """Frames for whoever iterates."""
+    """Frames for whoever iterates, then None, or why there are no more."""
 
     def __init__(self) -> None:
-        self.frames: asyncio.Queue[Frame | None] = asyncio.Queue(4)
+        self.frames: asyncio.Queue[Frame | Exception | None] = asyncio.Queue()
+        self._room = asyncio.Semaphore(AHEAD)
 
     async def send(self, frame: Frame) -> None:
-        await self.frames.put(frame)
+        await self._room.acquire()
+        self.frames.put_nowait(frame)
+
+    async def take(self) -> Frame | Exception | None:
+        self._room.release()
+        return await self.frames.get()
+
+
+def _awaited(frames: AsyncIterable[Pixels], loop: asyncio.AbstractEventLoop) -> Iterator[Pixels]:
+    """For a thread: each is made on the event loop."""
+    each = aiter(frames)
+
+    async def next_one() -> Pixels | None:
+        return await anext(each, None)
+
+    while (frame := asyncio.run_coroutine_threadsafe(next_one(), loop).result()) is not None:
+        yield frame
