@@ -42,11 +42,16 @@ class UsageError(StreamerError):
 class UnknownStyleError(UsageError):
     """A style name that no loaded model has."""
 
-    def __init__(self, name: str, known: Iterable[str]) -> None:
-        names = list(known)
-        close = get_close_matches(name.strip().casefold().replace(" ", "-"), names, 2)
+    def __init__(self, name: str, known: Iterable[str], to_pull: Iterable[str] = ()) -> None:
+        wanted = name.strip().casefold().replace(" ", "-")
+        names, more = list(known), list(to_pull)
+        close = get_close_matches(wanted, names, 2) or get_close_matches(wanted, more, 1)
         rest = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(names)}"
-        super().__init__(f"unknown style {name!r}; {rest}")
+        said = f"unknown style {name!r}; {rest}"
+        if wanted in more:
+            close, said = [wanted], f"the style {name!r} is not here:"
+        gets = f" `streamer styles pull {close[0]}` gets it" if set(close) & set(more) else ""
+        super().__init__(said + gets)
         self.name = name
 
 

@@ -43,9 +43,9 @@ def added_styles(incomplete: str) -> list[str]:
 
 def published(incomplete: str) -> list[tuple[str, str]]:
     """Networks that can be pulled."""
-    from streamer.library import pull
+    from streamer.styles.published import published as every
 
-    return [(one.name, one.description) for one in pull.published().values()]
+    return [(one.name, one.description) for one in every().values()]
 
 
 def cameras(incomplete: str) -> list[tuple[str, str]]:

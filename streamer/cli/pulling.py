@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from streamer.cli.options import LOOK_PANEL
 from streamer.errors import UnknownStyleError, UsageError
 from streamer.styles.catalogue import Catalogue
+from streamer.styles.published import Published, published
 
 PullOption = Annotated[
     bool,
@@ -41,19 +41,16 @@ def _pull(unknown: UnknownStyleError, agreed: bool) -> None:
     from streamer.library import pull as library  # imports ONNX: only for a style that is unknown
     from streamer.library.download import progress_bar
 
-    by_name: Mapping[str, library.Published] = {
+    catalogue = Catalogue.load()
+    by_name: Mapping[str, Published] = {
         name: one
-        for one in library.published().values()
-        if not library.is_here(one)
+        for one in published().values()
+        if not catalogue.has_pulled(one)
         for name in (one.name, one.style)
     }
     network = by_name.get(unknown.name)
     if network is None:
-        close = get_close_matches(unknown.name.casefold(), by_name, 1)
-        if not close or "did you mean" in str(unknown):
-            raise unknown
-        rest = f"did you mean {close[0]}? `streamer styles pull {close[0]}` gets it"
-        raise UsageError(f"unknown style {unknown.name!r}; {rest}")
+        raise unknown
     size = f"{network.bytes / 1e6:.1f} MB"
     if not agreed and sys.stdin.isatty() and sys.stderr.isatty():
         question = f"{network.style} is not here; download it ({size}, {network.license})?"

@@ -14,6 +14,7 @@ from streamer.cli import completion
 from streamer.errors import MediaError, UsageError
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import NONE
+from streamer.styles.published import find_published, published, titled
 
 styles_app = typer.Typer(
     help="List, show, add and remove styles.", no_args_is_help=True, rich_markup_mode="rich"
@@ -29,8 +30,6 @@ def list_() -> None:
 
     streamer styles list
     """
-    from streamer.library.pull import is_here, published
-
     catalogue = Catalogue.load()
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("style", no_wrap=True, style="bold")
@@ -42,7 +41,7 @@ def list_() -> None:
             about = entry.description or (f"({model.source})" if model.added else "")
             table.add_row(name, model.name, escape(about))
     for more in published().values():
-        if not is_here(more):
+        if not catalogue.has_pulled(more):
             table.add_row(
                 f"[dim]{more.style}[/dim]", "[dim]to pull[/dim]", escape(more.description)
             )
@@ -62,23 +61,42 @@ def show(
     streamer styles show mosaic
     """
     catalogue = Catalogue.load()
+    there = None if style in catalogue else find_published(style)
+    if there and not catalogue.has_pulled(there):
+        _print_facts(
+            {
+                "style": f"{there.style}, not here",
+                "title": titled(there.style),
+                "looks like": there.description,
+                "size": f"{there.bytes / 1e6:.1f} MB",
+                "licence": there.license,
+                "source": there.urls[0],
+                "to get it": f"streamer styles pull {there.name}",
+            }
+        )
+        return
     model, entry = catalogue.find(style)
     data = model.read()
     shared = [other.name for other in model.styles if other.name != entry.name]
-    facts = {
-        "style": catalogue.check(style),
-        "also called": ", ".join(entry.aliases),
-        "title": entry.title,
-        "looks like": entry.description,
-        "model": f"{model.name}, {'added by you' if model.added else 'built in'}",
-        "blends at no extra cost with": ", ".join(shared),
-        "layout": model.layout,
-        "file": str(model.path),
-        "size": f"{len(data) / 1e6:.1f} MB",
-        "sha256": model.sha256 + ", verified",
-        "licence": model.license,
-        "source": model.source,
-    }
+    _print_facts(
+        {
+            "style": catalogue.check(style),
+            "also called": ", ".join(entry.aliases),
+            "title": entry.title,
+            "looks like": entry.description,
+            "model": f"{model.name}, {'added by you' if model.added else 'built in'}",
+            "blends at no extra cost with": ", ".join(shared),
+            "layout": model.layout,
+            "file": str(model.path),
+            "size": f"{len(data) / 1e6:.1f} MB",
+            "sha256": model.sha256 + ", verified",
+            "licence": model.license,
+            "source": model.source,
+        }
+    )
+
+
+def _print_facts(facts: dict[str, str]) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
@@ -171,13 +189,13 @@ def pull(
 
     wanted = [library.find(word) for word in names or ()]
     if all_:
-        wanted += [model for model in library.published().values() if model not in wanted]
+        wanted += [model for model in published().values() if model not in wanted]
     if not wanted:
-        raise UsageError(f"pull which? {', '.join(library.published())}, or --all")
+        raise UsageError(f"pull which? {', '.join(published())}, or --all")
     if name and len(wanted) > 1:
         raise UsageError("--name is for pulling one network")
     for model in wanted:
-        if library.is_here(model):
+        if Catalogue.load().has_pulled(model):
             print(f"{model.name} is here already", file=sys.stderr)
             continue
         with progress_bar(model.name, model.bytes) as progress:

@@ -1,51 +1,23 @@
-"""`models/published.toml` → **pull** → download → store: networks that others publish."""
+"""published → **pull** → download → store: networks that others publish."""
 
 import contextlib
-import tomllib
-from dataclasses import dataclass
 
 from streamer.engine.onnx_file import make_size_dynamic, parse
 from streamer.errors import ModelError, UsageError
 from streamer.library import store
 from streamer.library.download import DownloadError, Progress, download
 from streamer.library.read import steady_of
-from streamer.paths import built_in_models, user_models
-from streamer.styles.catalogue import Catalogue
-from streamer.styles.model import LayoutName, StyleEntry
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A network that can be pulled."""
-
-    name: str
-    style: str  # its name in the catalogue
-    bytes: int
-    sha256: str
-    layout: LayoutName
-    license: str
-    description: str
-    urls: tuple[str, ...]
-
-
-def published() -> dict[str, Published]:
-    table = tomllib.loads((built_in_models() / "published.toml").read_text(encoding="utf-8"))
-    models = [Published(**{**entry, "urls": tuple(entry["urls"])}) for entry in table["model"]]
-    return {model.name: model for model in models}
+from streamer.paths import user_models
+from streamer.styles.model import StyleEntry
+from streamer.styles.published import Published, find_published, published, titled
 
 
 def find(name: str) -> Published:
     """By the name of the network or of its style. Raises UsageError."""
-    models = published()
-    by_style = {model.style: model for model in models.values()}
-    model = models.get(name) or by_style.get(name)
+    model = find_published(name)
     if model is None:
-        raise UsageError(f"{name} is not published; there are: {', '.join(models)}")
+        raise UsageError(f"{name} is not published; there are: {', '.join(published())}")
     return model
-
-
-def is_here(model: Published) -> bool:
-    return any(m.added and m.source == model.urls[0] for m in Catalogue.load().models)
 
 
 def pull(model: Published, name: str | None = None, progress: Progress = lambda _: None) -> str:
@@ -69,7 +41,7 @@ def pull(model: Published, name: str | None = None, progress: Progress = lambda 
             part.parent.rmdir()
     parsed = parse(data, model.name)
     make_size_dynamic(parsed)
-    entry = StyleEntry(style, style.replace("-", " ").capitalize(), model.description)
+    entry = StyleEntry(style, titled(style), model.description)
     network = parsed.SerializeToString()
     new = store.NewModel(
         style,

@@ -10,6 +10,7 @@ from typing import Any, Self
 from streamer.errors import UnknownStyleError, UsageError
 from streamer.styles.manifest import read_all
 from streamer.styles.model import NONE, Blend, ModelFile, StyleEntry, names_of
+from streamer.styles.published import Published, published
 
 MAX_LIVE_NETWORKS = 4  # in one blend: each runs once a frame
 
@@ -56,13 +57,21 @@ class Catalogue:
         """The model and entry of a name or alias. Raises UnknownStyleError."""
         found = self._entries.get(self._names.get(name, ""))
         if found is None:
-            raise UnknownStyleError(name, self)
+            raise self._unknown(name)
         return found
+
+    def has_pulled(self, network: Published) -> bool:
+        """Whether it is here, by whatever name."""
+        return any(one.added and one.source == network.urls[0] for one in self.models)
+
+    def _unknown(self, name: str) -> UnknownStyleError:
+        to_pull = [one.style for one in published().values() if not self.has_pulled(one)]
+        return UnknownStyleError(name, self, to_pull)
 
     def check(self, style: str) -> str:
         """The name of `style`, which may be an alias. Raises UnknownStyleError."""
         if style not in self._names:
-            raise UnknownStyleError(style, self)
+            raise self._unknown(style)
         return self._names[style]
 
     def parse(self, style: str | Mapping[str, float]) -> Blend:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from streamer.engine.stylizer import StylizerSpec
-from streamer.errors import UsageError
+from streamer.errors import UnknownStyleError, UsageError
 from streamer.frame import Style
 from streamer.library import pull as library_pull
-from streamer.library.pull import Published, published, pull
+from streamer.library.pull import pull
 from streamer.paths import built_in_models, user_models
 from streamer.styles.catalogue import Catalogue
+from streamer.styles.published import Published, published
 from tests.support.commands import Command
 from tests.support.mirror import Mirror, mirror
 from tests.support.networks import fixed_network
@@ -25,10 +26,11 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Mirror]:
     data = fixed_network(tmp_path / "fixed.onnx", 224).read_bytes()
     with mirror(data) as served:
         digest = hashlib.sha256(data).hexdigest()
-        model = Published(
-            "candy", "candy", len(data), digest, "rgb255", "BSD-3-Clause", "Curls", (served.url,)
-        )
-        monkeypatch.setattr(library_pull, "published", lambda: {"candy": model})
+        table = ["[[model]]", 'name = "candy"', 'style = "candy"', f"bytes = {len(data)}"]
+        table += [f'sha256 = "{digest}"', 'layout = "rgb255"', 'license = "BSD-3-Clause"']
+        table += ['description = "Curls"', f'urls = ["{served.url}"]']
+        (tmp_path / "published.toml").write_text("\n".join(table))
+        monkeypatch.setattr("streamer.styles.published.built_in_models", lambda: tmp_path)
         yield served
 
 
@@ -128,7 +130,24 @@ def test_the_list_names_what_can_be_pulled_until_it_is_here(
 
 
 def published_here() -> Published:
-    return library_pull.published()["candy"]
+    return published()["candy"]
+
+
+def test_what_can_be_pulled_is_shown_and_named(store: Mirror, streamer: Command) -> None:
+    code, out, err = streamer("styles", "show", "candy")
+    assert (code, err) == (0, "")
+    facts = " ".join(out.split())
+    for fact in ("candy, not here", "title Candy", "MB", "BSD-3-Clause", store.url):
+        assert fact in facts
+    assert facts.endswith("to get it streamer styles pull candy")
+    gets = "`streamer styles pull candy` gets it"
+    with pytest.raises(UnknownStyleError, match=f"the style 'candy' is not here: {gets}"):
+        Catalogue.load().parse("candy")
+    said = f"streamer: unknown style 'cnady'; did you mean candy? {gets}\n"
+    assert streamer("styles", "show", "cnady") == (2, "", said)
+    streamer("styles", "pull", "candy", "--name", "sweets")
+    code, out, err = streamer("styles", "show", "candy")
+    assert (code, out) == (2, "") and "unknown style 'candy'" in err and "pull" not in err
 
 
 def test_the_published_networks_are_well_described() -> None:
