@@ -20,7 +20,7 @@ from streamer.frame import Frame
 from streamer.i420 import Pixels, to_rgb
 from streamer.pipeline import run as pipeline
 from streamer.ring.flow import Flow
-from streamer.ring.setup import resolve
+from streamer.ring.setup import check_device, resolve
 from streamer.ring.start import ring_of
 from streamer.styles.catalogue import Catalogue
 
@@ -53,6 +53,8 @@ class Ring:
         self._look = look_of(look)
         self._carrying: set[asyncio.Task[None]] = set()
         size = resolve(backend, workers, threads, gpus, device)
+        if ray_address is None:
+            check_device(device, size.gpus)
         warm = style_of(self._look, self._catalogue)
         self._ring = ring_of(
             size, self._catalogue, warm, address=ray_address, follow_catalogue=True

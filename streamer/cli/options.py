@@ -159,11 +159,14 @@ def choose_setup(  # noqa: PLR0917 - the options as they come
     from streamer.diagnostics.saved import load_saved
     from streamer.ring.setup import check_device, resolve
 
-    if ray_address is None:  # else the workers may be where it is installed
+    here = ray_address is None  # else the workers may be where it is installed
+    if here:
         check_installed(backend)
-        check_device(device or "auto")
     found = load_saved(use, backend, workers, threads, gpus, ray_address, device)
-    return found or (resolve(backend or "auto", workers, threads, gpus, device or "auto"), "")
+    found = found or (resolve(backend or "auto", workers, threads, gpus, device or "auto"), "")
+    if here:
+        check_device(device or "auto", gpus or 0)
+    return found
 
 
 def check_installed(backend: Backend | None) -> None:

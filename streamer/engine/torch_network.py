@@ -75,6 +75,11 @@ class TorchNetwork:
         return np.asarray(fetched.numpy())
 
 
+def gpus() -> int:
+    """How many Torch can use."""
+    return torch.cuda.device_count()
+
+
 def _check(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():

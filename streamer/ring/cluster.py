@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
@@ -30,6 +31,7 @@ from streamer.ring.worker import About, Worker
 WATCH_S = 0.25
 CALLS = 8  # at a time to a worker: `serve` holds one for life, for each ring
 NAMESPACE = "streamer"  # of the workers' names
+_OUR_ERROR = re.compile(r"^streamer\.errors\.\w+: ")  # for people, its text says it all
 KEPT = b"streamer"  # the namespace of files that a cluster keeps for us
 
 
@@ -312,6 +314,6 @@ def _share(gpus: int, workers: int) -> float:
 
 
 def _cause(error: BaseException) -> str:
-    """The line that says what went wrong: the last of a remote traceback."""
+    """The line that says what went wrong: the last of a remote traceback, in our words if any."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+    return _OUR_ERROR.sub("", lines[-1]) if lines else type(error).__name__

@@ -80,18 +80,23 @@ def gpus() -> int:
     return sum(device.name[6:].isdecimal() for device in Path("/dev").glob("nvidia[0-9]*"))
 
 
-def check_device(device: Device) -> None:
-    """Raises UsageError for one that this machine does not have."""
+def check_device(device: Device, gpu_count: int = 0) -> None:
+    """Raises UsageError for one that this machine does not have, and for more GPUs than it has."""
     if device == "cuda" and not gpus():
         raise UsageError("--device cuda: this machine has no NVIDIA GPU; without --device, the CPU")
+    if gpu_count > gpus():  # or they are no devices of /dev, as in WSL
+        from streamer.engine.torch_network import gpus as usable
+
+        if gpu_count > (found := usable()):
+            has = f"only {found} NVIDIA GPUs" if found else "no NVIDIA GPU"
+            raise UsageError(f"--gpus {gpu_count}: Torch finds {has} here; --gpus 0 uses the CPU")
     if device in ("gpu", "npu"):
         try:
             from streamer.engine.openvino_engine import devices
         except ImportError:
             raise UsageError(f"--device {device} needs OpenVINO: pip install openvino") from None
-        found = devices()
-        if device not in found:
-            has = ", ".join(sorted(found)) or "none"
+        if device not in (there := devices()):
+            has = ", ".join(sorted(there)) or "none"
             hint = "is its driver installed?"
             raise UsageError(f"--device {device}: OpenVINO finds only {has} here; {hint}")
 

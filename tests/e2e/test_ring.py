@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from streamer.engine.stylizer import Identity
-from streamer.errors import RingError
+from streamer.errors import ModelError, RingError
 from streamer.frame import Image, Size, Style
 from streamer.pipeline import run as pipeline
 from streamer.pipeline.stats import Stats
@@ -51,7 +51,7 @@ class GpuTeller(Identity):
 
 
 def broken() -> Sleeper:
-    raise ValueError("the model is damaged")
+    raise ModelError("the model is damaged")
 
 
 def on_ray(seconds: float = 0.0, workers: int = 2, address: str | None = None) -> Ring:
@@ -144,7 +144,7 @@ async def test_workers_are_spread_over_gpus(workers: int, gpus: int) -> None:
 
 
 async def test_a_model_that_does_not_load_is_one_clear_error() -> None:
-    with pytest.raises(RingError, match=r"cannot start: .*the model is damaged"):
+    with pytest.raises(RingError, match=r"worker 0 cannot start: the model is damaged"):
         async with Ring(functools.partial(Cluster, broken, Style(), workers=1)):
             pass
 

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from streamer.engine import openvino_engine
+from streamer.api.ring import Ring
+from streamer.cli.options import choose_setup
+from streamer.engine import openvino_engine, torch_network
 from streamer.engine.backend import Backend, Device
 from streamer.errors import UsageError
 from streamer.ring import setup as ring_setup
@@ -158,3 +160,20 @@ def test_a_container_with_two_of_many_cores_has_two_workers(
     for granted, workers in ((2.0, 2), (1.5, 2), (0.2, 1), (math.inf, 64)):
         monkeypatch.setattr(ring_setup, "quota", lambda now=granted: now)
         assert resolve("onnx", None, None, None).workers == workers
+
+
+def test_gpus_that_are_not_there_are_said_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of those that are no devices, as in WSL, Torch knows."""
+    monkeypatch.setattr(ring_setup, "gpus", lambda: 0)
+    monkeypatch.setattr(torch_network, "gpus", lambda: 1)
+    check_device("auto", 1)
+    with pytest.raises(UsageError, match="--gpus 2: Torch finds only 1 NVIDIA GPU"):
+        check_device("auto", 2)
+    monkeypatch.setattr(torch_network, "gpus", lambda: 0)
+    with pytest.raises(UsageError, match="--gpus 1: Torch finds no NVIDIA GPU here"):
+        choose_setup("file", "torch", None, None, 1, None)
+    with pytest.raises(UsageError, match="--gpus 1: Torch finds no NVIDIA GPU here"):
+        Ring(backend="torch", gpus=1)
+    assert choose_setup("file", "torch", None, None, 1, "head:6379")[0].gpus == 1
