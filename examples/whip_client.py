@@ -5,12 +5,13 @@ python examples/whip_client.py http://127.0.0.1:8000/whip/example clip.mp4 [TOKE
 
 import asyncio
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from urllib.parse import urljoin
 
 import av
-from aiortc import RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 WANTED = 30
@@ -42,12 +43,15 @@ def http(method: str, url: str, token: str, body: str = "") -> tuple[str, str]:
     if token:
         headers["Authorization"] = f"Bearer {token}"
     request = urllib.request.Request(url, body.encode() or None, headers, method=method)
-    with urllib.request.urlopen(request, timeout=20) as answer:
-        return answer.read().decode(), urljoin(url, answer.headers.get("Location", ""))
+    try:
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return answer.read().decode(), urljoin(url, answer.headers.get("Location", ""))
+    except urllib.error.HTTPError as error:
+        sys.exit(f"{method} {url}: {error.code} {error.reason}: {error.read().decode()}")
 
 
 async def main(url: str, clip: str, token: str = "") -> None:
-    peer = RTCPeerConnection()
+    peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))  # else it asks a STUN server
     peer.addTransceiver(Film(clip), direction="sendrecv")
     received: asyncio.Future[MediaStreamTrack] = asyncio.get_running_loop().create_future()
     peer.on("track", received.set_result)

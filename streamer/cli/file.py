@@ -176,6 +176,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     if brush is not None and height is not None:
         raise UsageError("--brush and --height both say at which height to stylize: give one")
 
+    _refuse_urls(inputs)
     check_style(style, pull)
     setup, note = choose_setup("file", backend, workers, threads, gpus, ray_address, device)
     if note:
@@ -211,3 +212,10 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         dry_run=dry_run,
     )
     raise typer.Exit(run(options))
+
+
+def _refuse_urls(inputs: list[str]) -> None:
+    for name in inputs:
+        if "://" in name and not Path(name).exists():
+            how = "download it first; a live stream is for `streamer camera`"
+            raise UsageError(f"{name}: files are read, no URLs; {how}")

@@ -211,19 +211,19 @@ def parse_height(text: str) -> int | Literal["auto"]:
     return int(text)
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     """Such as `1280x720`; both sides are even and from 16 to 4096."""
     width, cross, height = text.partition("x")
     sides = [int(side) for side in (width, height) if side.isdecimal()]
     if not cross or len(sides) != 2 or any(side % 2 or not 16 <= side <= 4096 for side in sides):
-        raise UsageError(f"--size {text!r} is not a size such as 1280x720, with even sides")
+        raise UsageError(f"{option} {text!r} is not a size such as 1280x720, with even sides")
     return sides[0], sides[1]
 
 
 def parse_virtual_camera(text: str) -> tuple[str, int, int]:
     """Name, width and height of a stream's name or `page@1920x1080`."""
     name, _, size = text.partition("@")
-    return check_stream(name), *parse_size(size or "1280x720")
+    return check_stream(name), *parse_size(size or "1280x720", f"--virtual-camera {name}@WxH:")
 
 
 def check_stream(name: str) -> str:

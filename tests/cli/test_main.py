@@ -53,6 +53,13 @@ def test_a_name_in_a_failure_is_shown_and_not_obeyed() -> None:
     assert done.returncode == 2 and done.stderr.startswith(r"streamer: x\x1b[2J.txt: photos can")
 
 
+@pytest.mark.parametrize("url", ["http://example.org/in.mp4", "rtsp://camera/1"])
+def test_urls_are_no_files_and_said_whole(url: str) -> None:
+    done = streamer("file", url)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"streamer: {url}: files are read, no URLs; download it first")
+
+
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("serve", "--help")])
 def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     code = (

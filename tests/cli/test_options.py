@@ -123,3 +123,8 @@ def test_the_bench_decides_only_when_nothing_is_given(data_dir: Path) -> None:
     assert choose_setup("live", None, 3, None, None, None) == given_
     with pytest.raises(UsageError, match="--backend torch"):
         choose_setup("live", "onnx", None, None, 1, None)
+
+
+def test_a_wrong_size_of_a_virtual_camera_is_its_own_fault() -> None:
+    with pytest.raises(UsageError, match=r"^--virtual-camera page@WxH: 'foo' is not a size"):
+        parse_virtual_camera("page@foo")

@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.support.browser import LIVE_MS
 from tests.support.pictures import smooth_rgb
-from tests.support.served import Served, served_with
+from tests.support.served import TOKEN, Served, served_with
 
 pytestmark = pytest.mark.e2e
 
@@ -55,6 +55,18 @@ def test_whip_client(served: Served, film: Path) -> None:
     served.wait_until("/readyz", 120)
     said = run("whip_client.py", f"{served.url}/whip/example", film)
     assert "first stylized frame: 320x180" in said and "30 stylized frames came back" in said
+
+
+def test_whip_client_says_why_it_is_refused(film: Path) -> None:
+    with served_with("--token", TOKEN) as server:
+        server.wait_until("/readyz", 120)
+        command = [sys.executable, "whip_client.py", f"{server.url}/whip/one", str(film)]
+        done = subprocess.run(
+            command, cwd=EXAMPLES, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert done.returncode == 1
+    assert "401 Unauthorized: " in done.stderr and "Bearer TOKEN" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_whip_client_in_a_browser(chromium: Browser) -> None:
