@@ -4,18 +4,64 @@ An option on the command line counts most, then its variable, then the file, the
 """
 
 import os
+import re
+import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from streamer.errors import UsageError
 from streamer.paths import config_file
 
 PREFIX = "STREAMER"
 _SECRET = ("token", "secret")
+NAMED = {  # variables that are not named after one option: those of folders, and of our tests
+    *("STREAMER_CONFIG", "STREAMER_DATA_DIR", "STREAMER_CACHE_DIR"),
+    *("STREAMER_TOKEN", "STREAMER_TURN_SECRET", "STREAMER_URL"),
+    *("STREAMER_FUZZ_EXAMPLES", "STREAMER_NO_BROWSER_TESTS", "STREAMER_NO_NIX_TESTS"),
+}
+# What Kubernetes and Docker set for every container beside a service called `streamer`.
+_OF_CONTAINERS = re.compile(r"STREAMER_(SERVICE|PORT)(_|$)")
+
+
+class Command(TyperCommand):
+    """One whose errors say where a wrong value was set, when it was not on the command line."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if error.param is not None and (where := _set_by(ctx, error.param)):
+                error.message += f" (set by {where})"
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            for option in _options(self):
+                if _is_named(option, ctx.params, str(error)) and (where := _set_by(ctx, option)):
+                    error.args = (f"{error} ({max(option.opts, key=len)} is set by {where})",)
+            raise
+
+
+def _is_named(option: Any, values: Mapping[str, Any], text: str) -> bool:
+    """Whether an error names an option, or quotes its value."""
+    names = "|".join(map(re.escape, option.opts))
+    named = re.search(rf"(?<![\w-])({names})(?![\w-])", text) is not None
+    return named or repr(values.get(option.name)) in re.findall(r"'.*?'", text)
+
+
+def _set_by(context: Any, option: Any) -> str:
+    """The file or variable that an option's value comes from; "" for others."""
+    source = context.get_parameter_source(option.name)
+    if source is not None and source.name == "ENVIRONMENT":
+        return f"${_variable(context.info_name, option)}"
+    return str(config_file()) if source is not None and source.name == "DEFAULT_MAP" else ""
 
 
 def read() -> dict[str, Any]:
@@ -51,8 +97,8 @@ def check_tables(settings: Mapping[str, Any], commands: list[str]) -> None:
             raise UsageError(f"{config_file()}: there is no command {name}{_meant(name, commands)}")
 
 
-def _meant(word: str, known: list[str]) -> str:
-    close = get_close_matches(word, known, 1)
+def _meant(word: str, known: list[str], cutoff: float = 0.6) -> str:
+    close = get_close_matches(word, known, 1, cutoff)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -64,13 +110,38 @@ def _options(command: Any) -> list[Any]:
     ]
 
 
+def _variables(name: str, option: Any) -> list[str]:
+    given = option.envvar
+    named = [given] if isinstance(given, str) else list(given or ())
+    return [*named, f"{PREFIX}_{name.upper()}_{str(option.name).upper()}"]
+
+
+def _variable(name: str, option: Any) -> str | None:
+    """The one that sets this option of a command."""
+    return next((one for one in _variables(name, option) if os.environ.get(one)), None)
+
+
+def warn_of_variables(commands: Mapping[str, Any], every: list[str]) -> None:
+    """Name variables that look like ours, and that neither these commands nor others read."""
+    read_by = {
+        one
+        for name, command in commands.items()
+        for option in _options(command)
+        for one in _variables(name, option)
+    } | NAMED
+    others = tuple(f"{PREFIX}_{name.upper()}_" for name in every if name not in commands)
+    for variable, value in sorted(os.environ.items()):
+        if not variable.startswith(f"{PREFIX}_") or not value or variable in read_by:
+            continue
+        if not variable.startswith(others) and not _OF_CONTAINERS.match(variable):
+            meant = _meant(variable, sorted(read_by), 0.8)  # all begin alike
+            print(f"streamer: nothing reads ${variable}{meant}", file=sys.stderr)
+
+
 def _set(settings: Mapping[str, Any], name: str, command: Any) -> Iterator[list[str]]:
     """Command, option, value and where it is set."""
     for option in _options(command):
-        given = option.envvar
-        named = [given] if isinstance(given, str) else list(given or ())
-        variables = [*named, f"{PREFIX}_{name.upper()}_{str(option.name).upper()}"]
-        variable = next((one for one in variables if os.environ.get(one)), None)
+        variable = _variable(name, option)
         in_file = settings.get(name, {})
         if variable is not None:
             value, source = os.environ[variable], f"${variable}"
@@ -110,11 +181,12 @@ def config(
     """
     import json
 
-    from streamer.cli.main import every_command
+    from streamer.cli.main import NAMES, every_command
 
     settings, rows = read(), list[list[str]]()
     commands = every_command()
     check_tables(settings, list(commands))
+    warn_of_variables(commands, NAMES)
     for name, command in commands.items():
         check(settings, name, command)
         rows += _set(settings, name, command)

@@ -31,6 +31,7 @@ _COMMANDS = (  # name, module, attribute, summary for `streamer --help`
     ("train", "streamer.cli.train", "train", "Make a painting a style."),
     ("config", "streamer.cli.config", "config", "Show the settings that hold for every run."),
 )
+NAMES = [name for name, *_ in _COMMANDS]
 
 
 def main() -> None:
@@ -60,12 +61,24 @@ def _group(arguments: list[str]) -> Any:
     wanted = _wanted(words)
     group: Any = get_command(_commands(words))
     _hide_usual_variables(group)
-    if wanted is not None and completed is None and wanted in group.commands and wanted != "config":
-        settings = config.read()
-        config.check_tables(settings, list(group.commands))
-        config.check(settings, wanted, group.commands[wanted])
-        group.context_settings["default_map"] = settings
+    if wanted and wanted in group.commands and completed is None and wanted != "config":
+        try:
+            group.context_settings["default_map"] = _settings(group, wanted)
+        except UsageError as mistake:
+            if not {"-h", "--help"} & set(arguments):
+                raise
+            print(f"streamer: {mistake}", file=sys.stderr)
     return group
+
+
+def _settings(group: Any, wanted: str) -> dict[str, Any]:
+    """Those of the user's file. Raises UsageError for a mistake in it; warns of variables."""
+    command = group.commands[wanted]
+    config.warn_of_variables({} if hasattr(command, "commands") else {wanted: command}, NAMES)
+    settings = config.read()
+    config.check_tables(settings, NAMES)
+    config.check(settings, wanted, command)
+    return settings
 
 
 def _hide_usual_variables(command: Any) -> None:
@@ -111,7 +124,7 @@ def _commands(arguments: list[str]) -> typer.Typer:
         if isinstance(found, typer.Typer):
             app.add_typer(found, name=name)
         else:
-            app.command(name, help=None if name == wanted else summary)(found)
+            app.command(name, cls=config.Command, help=None if name == wanted else summary)(found)
     return app
 
 

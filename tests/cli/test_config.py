@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from streamer.cli import config
+from streamer.cli.main import every_command
 from tests.support.commands import Command
 
 
@@ -82,3 +84,56 @@ def test_mistakes_in_the_file_are_named(
 def test_help_shows_only_variables_that_have_a_name_of_their_own(streamer: Command) -> None:
     _, out, _ = streamer("serve", "--help")
     assert "STREAMER_TOKEN" in out and "STREAMER_SERVE_" not in out
+
+
+def test_an_error_says_where_its_value_was_set(
+    streamer: Command, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.write_text('[file]\ncodec = "divx"\n\n[serve]\nheight = "tall"\n')
+    assert f"(set by {settings})" in "".join(streamer("file", "in.mp4")[2].split("\n"))
+    assert f"(--height is set by {settings})" in streamer("serve")[2]
+    assert "set by" not in streamer("serve", "--height", "small")[2]
+    monkeypatch.setenv("STREAMER_FILE_CODEC", "theora")
+    assert "(set by $STREAMER_FILE_CODEC)" in streamer("file", "in.mp4")[2]
+    assert "set by" not in streamer("file", "--codec", "mjpeg", "in.mp4")[2]
+    monkeypatch.setenv("STREAMER_FILE_STYLE", "qqqq")
+    error = streamer("file", "--codec", "h264", "in.mp4")[2]
+    assert error.endswith("(--style is set by $STREAMER_FILE_STYLE)\n")
+
+
+@pytest.mark.parametrize("word", ["-h", "--help"])
+def test_a_mistake_in_the_file_does_not_keep_help_from_helping(
+    streamer: Command, settings: Path, word: str
+) -> None:
+    settings.write_text("[file\n")
+    code, out, err = streamer("file", word)
+    assert code == 0 and "--codec" in out and f"{settings}: Expected" in err
+
+
+def test_variables_that_nothing_reads_are_named(
+    streamer: Command, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("STREAMER_STYLE", "STREAMER_FILE_CODEK", "STREAMER_SERVE_TOKN", "STREAMER_FOO"):
+        monkeypatch.setenv(name, "1")
+    for name in ("STREAMER_SERVICE_HOST", "STREAMER_NODE_HEAD_PORT", "STREAMER_TURN_SECRET"):
+        monkeypatch.setenv(name, "1")
+    said = {
+        "streamer: nothing reads $STREAMER_FILE_CODEK; did you mean STREAMER_FILE_CODEC?",
+        "streamer: nothing reads $STREAMER_STYLE; did you mean STREAMER_FILE_STYLE?",
+        "streamer: nothing reads $STREAMER_FOO",
+    }
+    assert said <= set(streamer("file", "in.mp4")[2].splitlines())
+    _, _, err = streamer("config")
+    for name in ("STREAMER_STYLE", "STREAMER_FILE_CODEK", "STREAMER_SERVE_TOKN"):
+        assert f"nothing reads ${name}" in err
+    assert err.count("\n") == 4
+
+
+def test_every_variable_with_a_name_of_its_own_is_known() -> None:
+    of_options = {
+        option.envvar
+        for command in every_command().values()
+        for option in command.params
+        if isinstance(option.envvar, str)
+    }
+    assert of_options <= config.NAMED
