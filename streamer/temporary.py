@@ -78,6 +78,11 @@ def used(file: Path) -> Iterator[None]:
         remove(file)
 
 
+def adopt(made: Path) -> None:
+    """Have what another program made for this process go with it."""
+    _mine[made] = None
+
+
 def remove(made: Path) -> None:
     """Delete a folder of `new_folder`, or a file; any number of times."""
     if made.is_dir():

@@ -45,7 +45,7 @@ def head(
 
     if made := nodes.make_token():
         print(f"made a token for the cluster: copy {made} to every other machine", flush=True)
-    nodes.run_head(
+    drained = nodes.run_head(
         _options(ip, cpus, gpus),
         lambda: print(
             f"the cluster runs; on other machines: streamer node join {ip or 'HOST'}:{port}; "
@@ -54,6 +54,8 @@ def head(
         ),
         port,
     )
+    if drained:
+        print("the head was drained, which ends the cluster")
 
 
 @node_app.command()
@@ -74,11 +76,13 @@ def join(
     """
     from streamer.ring import nodes
 
-    nodes.run_node(
+    drained = nodes.run_node(
         address,
         _options(ip, cpus, gpus),
         lambda: print(f"joined {address}; Ctrl-C leaves", flush=True),
     )
+    if drained:
+        print("this node was drained and has left")
 
 
 @node_app.command()
@@ -97,11 +101,11 @@ def drain(
     node: Annotated[str, typer.Argument(help="Its host name, address or id.")],
     ray_address: ClusterOption = "auto",
 ) -> None:
-    """Let a machine take no new workers; those it has go on until it leaves."""
+    """Let a machine take no new workers; it leaves once it has none, an idle one at once."""
     from streamer.ring import nodes
 
     found = nodes.drain(ray_address, node)
-    print(f"{found.host} ({found.address}) takes no new workers")
+    print(f"{found.host} ({found.address}) takes no new workers; it leaves once it has none")
 
 
 @node_app.command("list")

@@ -191,7 +191,7 @@ class Cluster(Workers):
         if address is None:
             own_ray.isolate()
         else:
-            address = checked(address)
+            address = checked(address, alive=True)
         super().__init__([], shared)
         self._own: OwnRay | None = None
         if address is None:

@@ -17,6 +17,7 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -31,16 +32,17 @@ ANSWER_S = 7.0  # of which importing Ray takes one or two
 PRIVATE = "/streamer-"  # in the session folder of a Ray that `streamer serve` started for itself
 _STRANGER = 3  # exit code: the cluster knows another token
 _ASK = f"""
-import sys
+import json, sys
 from ray._private.services import canonicalize_bootstrap_address_or_die
 from ray._raylet import GcsClient
 from ray.exceptions import AuthenticationError
 try:
     client = GcsClient(address=canonicalize_bootstrap_address_or_die(sys.argv[1]))
     told = client.internal_kv_get(b"CLUSTER_METADATA", namespace=b"cluster")
+    alive = sum(node.state == 0 for node in client.get_all_node_info().values())
 except AuthenticationError:
     sys.exit({_STRANGER})
-print((told or b"{{}}").decode())
+print(json.dumps(json.loads(told or b"{{}}") | {{"alive": alive}}))
 """
 
 
@@ -58,8 +60,10 @@ class Versions:
 OURS = Versions(version("ray"), platform.python_version())
 
 
-def checked(address: str) -> str:
+def checked(address: str, *, alive: bool = False) -> str:
     """HOST:PORT of a cluster that may be joined, of `auto` or HOST[:PORT]; says within 10 s if not.
+
+    `alive`: it must have a node, or Ray would wait for one.
 
     Whoever reaches a cluster without token authentication can run programs on all its machines,
     so one that takes a wrong token is refused, unless `insecure:` comes before the address. Raises
@@ -86,8 +90,12 @@ def checked(address: str) -> str:
             f"what listens at {plain} does not answer as a Ray cluster does (of this version, "
             f"{OURS}); is it the port of a head?"
         )
-    if told not in (None, OURS):
-        raise RingError(f"the cluster {plain} runs {told}, this is {OURS}: they must be the same")
+    runs = Versions(told.get("ray_version", OURS.ray), told.get("python_version", OURS.python))
+    if runs != OURS:
+        raise RingError(f"the cluster {plain} runs {runs}, this is {OURS}: they must be the same")
+    if alive and told.get("alive") == 0:
+        cure = f"`streamer node join {plain}` first"
+        raise RingError(f"all nodes of the Ray cluster {plain} have left; {cure}")
     if insecure:
         log.warning("x the Ray cluster %s is joined, whether it has a token or not", plain)
     elif others == 0:
@@ -181,15 +189,14 @@ def _ask(address: str, environment: dict[str, str]) -> "subprocess.Popen[str]":
     )
 
 
-def _answer(asked: "subprocess.Popen[str]", until: float) -> tuple[int | None, Versions | None]:
-    """The exit code, None when there was none in time; the cluster's versions, if it says."""
+def _answer(asked: "subprocess.Popen[str]", until: float) -> tuple[int | None, dict[str, Any]]:
+    """The exit code, None when there was none in time; what the cluster says of itself."""
     with asked:
         try:
             text, _ = asked.communicate(timeout=max(until - time.monotonic(), 0.1))
         except subprocess.TimeoutExpired:
             asked.kill()
-            return None, None
-    with contextlib.suppress(ValueError, KeyError, IndexError):
-        told = json.loads(text.splitlines()[-1])
-        return asked.returncode, Versions(told["ray_version"], told["python_version"])
-    return asked.returncode, None
+            return None, {}
+    with contextlib.suppress(ValueError, IndexError):
+        return asked.returncode, dict(json.loads(text.splitlines()[-1]))
+    return asked.returncode, {}

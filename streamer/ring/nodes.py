@@ -19,6 +19,7 @@ from typing import IO
 
 import psutil
 
+from streamer import temporary
 from streamer.errors import RingError, UsageError
 from streamer.paths import data_dir, written_whole
 from streamer.ring.joining import PORT, checked, token_file
@@ -26,6 +27,8 @@ from streamer.ring.own_ray import NICENESS
 
 START_S = 60.0
 END_S = 15.0
+LOOK_S = 0.5  # between looks at a node
+TOLD_S = 3.0  # Ray's program tells of a raylet that broke, but not of one that has left
 STARTED = "Ray runtime started"
 _RAY = (sys.executable, "-m", "ray.scripts.scripts")
 _LIST = """
@@ -35,7 +38,7 @@ from ray._raylet import GcsClient
 client = GcsClient(address=canonicalize_bootstrap_address_or_die(sys.argv[1]))
 print(json.dumps([
     [node.node_id.hex(), node.node_manager_hostname, node.node_manager_address,
-     dict(node.resources_total)]
+     dict(node.resources_total), node.is_head_node]
     for node in client.get_all_node_info().values() if node.state == 0
 ]))
 """
@@ -50,6 +53,7 @@ class Node:
     address: str
     cpus: float
     gpus: float
+    head: bool
 
 
 def make_token() -> Path | None:
@@ -63,15 +67,18 @@ def make_token() -> Path | None:
     return file
 
 
-def run_head(options: list[str], started: Callable[[], None], port: int = PORT) -> None:
-    """Be the head of a new cluster until a signal comes. Raises RingError."""
+def run_head(options: list[str], started: Callable[[], None], port: int = PORT) -> bool:
+    """Be the head of a new cluster until a signal comes; True: it was drained. Raises RingError."""
     own = ["--head", f"--port={port}", "--include-dashboard=false", "--disable-usage-stats"]
-    _run([*own, *options], started)
+    return _run([*own, *options], started)
 
 
-def run_node(address: str, options: list[str], started: Callable[[], None]) -> None:
-    """Be a node of the cluster at `address` until a signal comes. Raises what `checked` raises."""
-    _run([f"--address={checked(address)}", *options], started)
+def run_node(address: str, options: list[str], started: Callable[[], None]) -> bool:
+    """Be a node of the cluster at `address` until a signal comes; True: it was drained.
+
+    Raises what `checked` raises.
+    """
+    return _run([f"--address={checked(address)}", *options], started)
 
 
 def leave() -> int:
@@ -99,19 +106,24 @@ def nodes(address: str) -> list[Node]:
     if done.returncode != 0:
         raise RingError(f"the cluster does not list its nodes: {_last_line(done.stderr)}")
     return [
-        Node(id_, host, at, has.get("CPU", 0.0), has.get("GPU", 0.0))
-        for id_, host, at, has in json.loads(done.stdout.splitlines()[-1])
+        Node(id_, host, at, has.get("CPU", 0.0), has.get("GPU", 0.0), head)
+        for id_, host, at, has, head in json.loads(done.stdout.splitlines()[-1])
     ]
 
 
 def drain(address: str, name: str) -> Node:
-    """Have a node, by host name, address or id, take no new work. Raises UsageError, RingError."""
+    """Have a node, by host name, address or id, take no new work, and leave once it has none.
+
+    Raises UsageError, for the head, too; RingError.
+    """
     there = nodes(address)
     found = [node for node in there if name in (node.id[: len(name)], node.host, node.address)]
     if len(found) != 1:
         names = ", ".join(f"{node.host} ({node.address})" for node in there)
         what = "several nodes are called" if found else "there is no node"
         raise UsageError(f"{what} {name}; there are: {names}")
+    if found[0].head:
+        raise UsageError(f"{name} is the head, without which there is no cluster; Ctrl-C ends it")
     why = ["--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=streamer node drain"]
     command = [*_RAY, "drain-node", f"--address={checked(address)}", f"--node-id={found[0].id}"]
     done = subprocess.run([*command, *why], capture_output=True, text=True, check=False)
@@ -120,8 +132,9 @@ def drain(address: str, name: str) -> Node:
     return found[0]
 
 
-def _run(options: list[str], started: Callable[[], None]) -> None:
+def _run(options: list[str], started: Callable[[], None]) -> bool:
     signal.signal(signal.SIGTERM, _interrupt)
+    adopted: list[Path] = []
     with tempfile.TemporaryFile("w+") as told:
         node = subprocess.Popen(
             [*_RAY, "start", "--block", *options],
@@ -136,16 +149,64 @@ def _run(options: list[str], started: Callable[[], None]) -> None:
                 if node.poll() is not None or time.monotonic() > deadline:
                     raise RingError(f"Ray does not start here: {_last_line(text)}")
                 time.sleep(0.1)
+            raylet, session = _raylet(node.pid)
+            adopted = _adopt(session, node.pid)
             _pid_file().parent.mkdir(parents=True, exist_ok=True)
             _pid_file().write_text(str(os.getpid()))
             started()
-            if node.wait() != 0:
+            if code := _end_of(node, raylet):
                 raise RingError(f"the node ended: {_last_line(_whole(told))}")
+            return code is None
         except KeyboardInterrupt:
-            pass
+            return False
         finally:
             _end(node)
             _pid_file().unlink(missing_ok=True)
+            for one in adopted:
+                temporary.remove(one)
+
+
+def _raylet(pid: int) -> tuple[psutil.Process, Path]:
+    """The process by which Ray is on this node, and the folder of its session."""
+    for process in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            given = dict(word.split("=", 1) for word in process.cmdline() if "=" in word)
+            if "--raylet_socket_name" in given:
+                return process, Path(given["--session_dir"]).resolve()
+    raise RingError("Ray does not start here: its raylet is gone")
+
+
+def _end_of(node: "subprocess.Popen[bytes]", raylet: psutil.Process) -> int | None:
+    """Wait for the exit code of Ray's program; None when its raylet has left the cluster."""
+    while node.poll() is None:
+        if not _runs(raylet):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                node.wait(TOLD_S)
+            break
+        time.sleep(LOOK_S)
+    return node.returncode
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _adopt(session: Path, node: int) -> list[Path]:
+    """What goes with us of Ray's in the temporary folder: nothing that another node here uses."""
+    family = {one.pid for one in psutil.Process(node).children(recursive=True)}
+    users = {
+        one.pid
+        for one in psutil.process_iter(["cmdline"])
+        if f"--session_dir={session}" in (one.info["cmdline"] or ())
+    }
+    latest = session.with_name("session_latest")
+    made = [one for one in (session, latest) if one.resolve() == session and users <= family]
+    for one in made:
+        temporary.adopt(one)
+    return made
 
 
 def _end(node: "subprocess.Popen[bytes]") -> None:

@@ -63,6 +63,7 @@ ANSWERS = {
     "stranger": ("raise SystemExit(3)", "let us in"),
     "silent": ("import time; time.sleep(60)", "does not answer as a Ray cluster does"),
     "other": ("""print('{"ray_version": "1.0", "python_version": "3.9.1"}')""", "must be the same"),
+    "empty": ("""print('{"alive": 0}')""", "all nodes of the Ray cluster .* have left"),
     "open": ("print('{}')", "has no token"),
     "slow": (
         "import os, time; time.sleep(60 * ('RAY_AUTH_TOKEN' in os.environ)); print('{}')",
@@ -84,4 +85,4 @@ def test_what_answers_in_another_way_is_not_joined(
         socket.create_server(("127.0.0.1", 0)) as listener,
         pytest.raises((RingError, UsageError), match=said),
     ):
-        joining.checked(f"127.0.0.1:{listener.getsockname()[1]}")
+        joining.checked(f"127.0.0.1:{listener.getsockname()[1]}", alive=True)
