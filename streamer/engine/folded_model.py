@@ -9,7 +9,7 @@ import numpy as np
 
 from streamer.engine.folded_network import MULTIPLE, Engine, FoldedNetwork
 from streamer.engine.probe import probe
-from streamer.engine.steady import read
+from streamer.engine.steady import read, read_steps
 from streamer.errors import ModelError
 from streamer.frame import Image, Plane, Size
 from streamer.i420 import Weights, blank, crop, cut, pad, resize, surround
@@ -39,10 +39,17 @@ class FoldedModel:
         self, model: ModelFile, engines: tuple[Engine, ...], threads: int, device: str
     ) -> None:
         data, layout = model.read(), LAYOUTS[model.layout]
+        steps = () if model.statistics is None else read_steps(model.statistics)
 
         def open_network(engine: Engine) -> FoldedNetwork:
             return FoldedNetwork(
-                data, layout.black, layout.white, engine, threads=threads, device=device
+                data,
+                layout.black,
+                layout.white,
+                engine,
+                threads=threads,
+                device=device,
+                steps=steps,
             )
 
         best = probe(open_network, cache_dir(), threads, engines, device).best

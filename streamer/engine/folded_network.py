@@ -6,6 +6,7 @@ them in the picture. A style, a blend or other statistics are a few small inputs
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -56,8 +57,9 @@ class Measured:
 class FoldedNetwork:
     """Raises NotFoldableError for a network of another family, ModelError for no network at all.
 
-    `black` and `white` are the network's own values for them. `prepare` may run in a thread beside
-    the one that stylizes, so that neither size nor style has to wait for the other.
+    `black` and `white` are the network's own values for them; `steps` are what `all_steps` gave
+    once. `prepare` may run in a thread beside the one that stylizes, so that neither size nor style
+    has to wait for the other.
     """
 
     def __init__(
@@ -69,7 +71,9 @@ class FoldedNetwork:
         *,
         threads: int = 1,
         device: str = "CPU",
+        steps: Sequence[Sequence[float]] = (),
     ) -> None:
+        self._known_steps = steps
         self._data, self.styles = data, style_count(data)
         self._engine, self._threads, self._device = engine, threads, device
         first = canonical(data, self._only(0))
@@ -151,12 +155,19 @@ class FoldedNetwork:
         with self._measuring:
             if index not in self._looks:
                 found = norms(canonical(self._data, self._only(index)))
-                steps = self._steps(found) if self._engine == "openvino-int8" else []
+                steps = self._steps(index, found) if self._engine == "openvino-int8" else []
                 self._looks[index] = found, steps
             return self._looks[index]
 
-    def _steps(self, found: Norms) -> list[float]:
-        """Each quantized tensor's step, from what pictures made by code show in 32 bits."""
+    def all_steps(self) -> list[list[float]]:
+        """Of each style, each quantized tensor's step."""
+        return [self._style(index)[1] for index in range(self.styles or 1)]
+
+    def _steps(self, index: int, found: Norms) -> list[float]:
+        """Those that are known, else from what pictures made by code show in 32 bits."""
+        positive = positives(self._model)
+        if index < len(self._known_steps) and len(self._known_steps[index]) == len(positive):
+            return list(self._known_steps[index])
         if self._ranging is None:
             exact = program(self._model, exact=True)
             showing = Program(ranging(exact.model), exact.layers, exact.tensors, exact=True)
@@ -164,8 +175,8 @@ class FoldedNetwork:
         made, run = self._ranging
         feed = made.feed(found, np.stack([found.scale, found.bias]))
         shown = [_outputs(run, planes, feed)[RANGES].copy() for planes in pictures(*_RANGES_PX)]
-        greatest = zip(np.max(shown, 0), positives(self._model), strict=True)
-        return [step(float(value), positive) for value, positive in greatest]
+        greatest = zip(np.max(shown, 0), positive, strict=True)
+        return [step(float(value), is_positive) for value, is_positive in greatest]
 
     def _run(self, width: int, height: int, exact: bool) -> tuple[Program, Run]:
         if width % MULTIPLE or height % MULTIPLE:

@@ -2,13 +2,15 @@
 
     python -m streamer.engine.steady NETWORK.onnx PHOTOS STATISTICS.npz
 
-writes them for each style of a network with values 0..1, in half precision. A network that a
-user adds gets its own from the few photographs in `models/photos`, which are nearly as good.
+writes them for each style of a network with values 0..1, in half precision, and the steps that each
+style has in 8 bits, which a worker would else measure. A network that a user adds gets its own
+statistics from the few photographs in `models/photos`, which are nearly as good.
 """
 
 import importlib.util
 import io
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -29,11 +31,20 @@ def read(path: Path) -> tuple[Statistics, ...]:
         return tuple(Statistics(mean, logs) for mean, logs in rows)
 
 
-def write(path: Path | io.BytesIO, styles: list[Statistics]) -> None:
-    """As `read` reads them."""
+def read_steps(path: Path) -> tuple[tuple[float, ...], ...]:
+    """Each style's, for each quantized tensor of its network; empty where they were not written."""
+    with np.load(path) as saved:
+        return tuple(map(tuple, saved["steps"].tolist())) if "steps" in saved else ()
+
+
+def write(
+    path: Path | io.BytesIO, styles: list[Statistics], steps: Sequence[Sequence[float]] = ()
+) -> None:
+    """As `read` and `read_steps` read them."""
     mean = np.array([style.mean for style in styles], np.float16)
     logs = np.array([style.log_variance for style in styles], np.float16)
-    np.savez_compressed(path, mean=mean, logs=logs)
+    known = {"steps": np.array(steps, np.float32)} if steps else {}
+    np.savez_compressed(path, mean=mean, logs=logs, **known)
 
 
 def of_photos(data: bytes, black: float, white: float, folder: Path) -> bytes:
@@ -77,8 +88,9 @@ def main() -> None:
     network, folder, target = map(Path, sys.argv[1:])
     files = sorted(folder.glob("*.jpg"))
     photos = [photo(file) for file in files[:: max(1, len(files) // PHOTOS)][:PHOTOS]]
-    folded = FoldedNetwork(network.read_bytes(), 0, 1, "openvino-bf16")
-    write(target, steady(folded, photos))
+    data = network.read_bytes()
+    folded = FoldedNetwork(data, 0, 1, "openvino-bf16")
+    write(target, steady(folded, photos), FoldedNetwork(data, 0, 1, "openvino-int8").all_steps())
 
 
 if __name__ == "__main__":

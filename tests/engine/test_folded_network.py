@@ -14,6 +14,9 @@ from streamer.engine.folded_network import Engine, FoldedNetwork, Planes, unpack
 from streamer.engine.graph import Graph
 from streamer.engine.pictures import pictures
 from streamer.engine.program import Program, program, quantized_tensors
+from streamer.engine.steady import read_steps
+from streamer.styles.catalogue import Catalogue
+from streamer.styles.model import LAYOUTS
 from tests.engine import small_networks as small
 
 WIDTH, HEIGHT = 192, 128
@@ -263,3 +266,22 @@ def test_what_is_kept_compiled_is_bounded_however_small_it_is(
         most = max(most, len(network._runs))
     assert most == folded_network._KEPT_PIXELS // folded_network._LEAST_PIXELS
     assert (side, 64, False) in network._runs
+
+
+@pytest.mark.parametrize("name", ["mosaic", "great-wave"])
+def test_the_steps_that_come_with_a_model_are_those_that_would_be_measured(name: str) -> None:
+    """After a change of the network's form: python -m streamer.engine.steady."""
+    model, entry = Catalogue.load().find(name)
+    layout = LAYOUTS[model.layout]
+    assert model.statistics is not None
+    network = FoldedNetwork(model.read(), layout.black, layout.white, "openvino-int8")
+    measured = network._style(entry.index)[1]
+    assert read_steps(model.statistics)[entry.index] == pytest.approx(measured, rel=0.01)
+
+
+def test_steps_of_another_form_of_the_network_are_measured_anew() -> None:
+    model, entry = Catalogue.load().find("mosaic")
+    layout = LAYOUTS[model.layout]
+    known = [[1.0, 2.0]] * 26
+    network = FoldedNetwork(model.read(), layout.black, layout.white, "openvino-int8", steps=known)
+    assert len(network._style(entry.index)[1]) > 2

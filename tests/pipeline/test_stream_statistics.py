@@ -115,6 +115,9 @@ def test_steady_statistics_are_read_as_they_were_written(tmp_path: Path) -> None
     steady.write(path, written)
     read = steady.read(path)
     assert len(read) == 2 and all(same(a, b, 2e-3) for a, b in zip(read, written, strict=True))
+    assert steady.read_steps(path) == ()
+    steady.write(path, written, [[0.5, 0.25], [2, 4]])
+    assert steady.read_steps(path) == ((0.5, 0.25), (2, 4))
 
 
 def luma(seed: int) -> NDArray[np.uint8]:
