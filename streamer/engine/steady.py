@@ -43,8 +43,7 @@ def write(
     """As `read` and `read_steps` read them."""
     mean = np.array([style.mean for style in styles], np.float16)
     logs = np.array([style.log_variance for style in styles], np.float16)
-    known = {"steps": np.array(steps, np.float32)} if steps else {}
-    np.savez_compressed(path, mean=mean, logs=logs, **known)
+    np.savez_compressed(path, mean=mean, logs=logs, steps=np.array(steps, np.float32))
 
 
 def of_photos(data: bytes, black: float, white: float, folder: Path) -> bytes:
