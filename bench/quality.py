@@ -30,7 +30,9 @@ from numpy.typing import NDArray
 from streamer.engine.stylizer import Stylizer, StylizerSpec, Task
 from streamer.frame import Style
 from streamer.i420 import from_rgb, to_rgb
+from streamer.look import LIVE_SMOOTH
 from streamer.pipeline.denoiser import Denoiser
+from streamer.pipeline.smoother import Smoother
 from streamer.pipeline.stream_statistics import StreamStatistics
 from streamer.styles.manifest import read_all
 from streamer.styles.model import ModelFile
@@ -62,21 +64,24 @@ def published(stylizer: Stylizer) -> Look:
     return painter
 
 
-def folded(stylizer: Stylizer, tone: float, calm: bool = False) -> Look:
-    """As a live stream of 30 frames a second sees it; the first frame has exact statistics."""
+def folded(stylizer: Stylizer, tone: float, live: bool = False) -> Look:
+    """As a stream of 30 frames a second sees it; the first frame has exact statistics.
+
+    `live`: with a calm input, and smoothed, as `serve` does.
+    """
 
     def painter(style: str) -> Painter:
         look, stream = Style(((style, 1.0),), tone=tone), StreamStatistics()
-        times, denoise = itertools.count(), Denoiser()
+        times, denoise, smooth = itertools.count(), Denoiser(), Smoother()
 
         def stylize(picture: Pixels) -> Pixels:
             image, now = from_rgb(picture), next(times) * FRAME_S
-            image = denoise(image) if calm else image
+            image = denoise(image) if live else image
             luma = image.planes[0]
             orders = stream.orders(luma, [style], now)
             (made,) = stylizer.stylize_all([Task(image, look, orders)])
             stream.take(orders.scene, made.measured, now)
-            return to_rgb(made.image)
+            return to_rgb(smooth(made.image, LIVE_SMOOTH if live else 0))
 
         return stylize
 
@@ -274,7 +279,7 @@ def main() -> None:
     still = pictures[0] if pictures else clip(options.clips[0], 1)[0] if options.clips else None
     if still is not None:
         measures.append(("still with noise", functools.partial(flicker, still)))
-    everything = {PUBLISHED: wanted, **looks, LIVE: folded(ours, TONES["default"], calm=True)}
+    everything = {PUBLISHED: wanted, **looks, LIVE: folded(ours, TONES["default"], live=True)}
     print_steadiness(everything, measures, styles)
     if options.clips:
         print_clinging(everything, [clip(path, 1)[0] for path in options.clips], styles)
