@@ -202,7 +202,7 @@ async def test_live_a_stalled_worker_is_gone_around() -> None:
 async def test_a_hung_worker_is_ended_and_its_frame_done_again() -> None:
     gate = Gate()
     workers = ThreadWorkers(1, Once(gate.pass_))
-    async with Ring(lambda: workers, patience=Patience(hung_s=0.05)) as one:
+    async with Ring(lambda: workers, patience=Patience(hung_s=0.5)) as one:
         flow = one.open(live=False)
         await flow.submit(lambda: numbered(0))
         await eventually(lambda: bool(workers.restarted))
@@ -218,11 +218,11 @@ async def test_a_frame_that_hangs_twice_is_an_error() -> None:
     def hang() -> None:
         nonlocal tries
         tries += 1
-        time.sleep(0.4)
+        time.sleep(0.6)
         raise Killed  # as `restart` would have done
 
     async with Ring(
-        lambda: ThreadWorkers(1, Once(hang, times=9)), patience=Patience(hung_s=0.3)
+        lambda: ThreadWorkers(1, Once(hang, times=9)), patience=Patience(hung_s=0.5)
     ) as one:
         flow = one.open(live=False)
         await flow.submit(lambda: numbered(0))
