@@ -114,14 +114,13 @@ def photo_routes(
 
 
 async def _left(request: Request) -> None:
-    await request.receive()
+    """Return when the client has; what may come before is the end of a body that was read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def while_connected(request: Request, work: Coroutine[None, None, T]) -> T | None:
-    """What `work` returns; None, and it is cancelled, when the client leaves first.
-
-    The body has been read: what comes next is that it left.
-    """
+    """What `work` returns; None, and it is cancelled, when the client leaves first."""
     with ungrouped():
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(work)

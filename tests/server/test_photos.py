@@ -142,6 +142,19 @@ async def test_a_photo_whose_client_has_left_is_painted_no_further() -> None:
     assert ended.is_set()
 
 
+async def test_the_end_of_a_body_is_not_taken_for_a_client_that_left() -> None:
+    messages: list[Message] = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Message:
+        return messages.pop() if messages else await asyncio.Future()
+
+    async def work() -> int:
+        await asyncio.sleep(0.01)
+        return 7
+
+    assert await photos.while_connected(Request({"type": "http"}, receive), work()) == 7
+
+
 async def test_what_the_ring_says_of_a_photo_is_passed_on() -> None:
     async def receive() -> Message:
         return await asyncio.Future()

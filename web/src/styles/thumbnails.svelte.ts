@@ -17,6 +17,7 @@ export class Thumbnails {
   #run: AbortController | null = null;
   #picture: Blob | null = null;
   #left: StyleInfo[] = [];
+  #added: StyleInfo[] = []; // first, whichever picture
 
   constructor(
     readonly send: typeof stylize = stylize,
@@ -37,13 +38,15 @@ export class Thumbnails {
     const run = new AbortController();
     this.#run = run;
     this.#picture = picture;
-    this.#left = [...styles];
+    const added = new Set(this.#added.map(({ name }) => name));
+    this.#left = [...this.#added, ...styles.filter(({ name }) => !added.has(name))];
     this.busy = true;
     try {
       for (let style = this.#left.shift(); style; style = this.#left.shift()) {
         const { name } = style;
         const stylized = name === 'none' ? picture : await this.#try(picture, name, run.signal);
         if (run.signal.aborted) return;
+        this.#added = this.#added.filter((one) => one.name !== name);
         if (stylized) this.#show(name, stylized);
         if (rest_s > 0) await this.wait(rest_s, run.signal);
       }
@@ -61,10 +64,12 @@ export class Thumbnails {
     this.busy = false;
   }
 
-  /** One more style of the same picture, ahead of those still waiting. */
+  /** One more style, ahead of those still waiting, also when another picture comes meanwhile. */
   async add(style: StyleInfo): Promise<void> {
+    if (!this.#picture) return;
+    this.#added.push(style);
     if (this.busy) this.#left.unshift(style);
-    else if (this.#picture) await this.refresh(this.#picture, [style]);
+    else await this.refresh(this.#picture, [style]);
   }
 
   /** Null when the style fails; it keeps its old thumbnail. A busy server is asked again. */

@@ -83,3 +83,23 @@ test('one more style gets the same picture, ahead of those still waiting', async
   expect(asked.at(-1)).toBe('other');
   expect(Object.keys(thumbnails.urls).sort()).toEqual(['a', 'b', 'mine', 'none', 'other']);
 });
+
+test('a style that was just added stays first when another picture comes meanwhile', async () => {
+  const asked: string[] = [];
+  let go = () => {};
+  const thumbnails = new Thumbnails(async (picture, { style }) => {
+    asked.push(style);
+    if (asked.length === 1)
+      await new Promise<void>((resolve) => {
+        go = resolve;
+      });
+    return picture;
+  });
+  await thumbnails.refresh(PICTURE, []);
+  const own = { name: 'own', title: 'own', model: '' };
+  const first = thumbnails.add(own);
+  const second = thumbnails.refresh(new Blob(['other']), [...STYLES, own]);
+  go();
+  await Promise.all([first, second]);
+  expect(asked).toEqual(['own', 'own', 'a', 'b']);
+});
