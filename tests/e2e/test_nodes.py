@@ -81,7 +81,7 @@ def cluster() -> Iterator[Cluster]:
         yield made
         for process in reversed(made.started):
             process.send_signal(signal.SIGINT)
-            if NODE == tuple(process.args)[: len(NODE)]:  # type: ignore[arg-type]
+            if tuple(process.args)[: len(NODE)] == NODE:  # type: ignore[arg-type]
                 process.wait(60)
 
 
