@@ -24,7 +24,7 @@ from streamer.frame import Image, Size, Style
 from streamer.i420 import Weights, mix, recolor, resize
 from streamer.statistics import Measurement, Orders
 from streamer.styles.catalogue import Catalogue
-from streamer.styles.model import NONE, ModelFile
+from streamer.styles.model import NONE, ModelFile, is_painted
 
 log = logging.getLogger(__name__)
 
@@ -200,9 +200,8 @@ class Stylizer:
         return stylized
 
     def paints(self, style: Style) -> bool:
-        """Whether a network runs for a style. Raises UnknownStyleError, ModelError."""
-        shares = self._shares(style)[1].values()
-        return any(share > _NEGLIGIBLE for given in shares for _, share in given.values())
+        """Whether a network runs for a style."""
+        return is_painted(style)
 
     def ready(self, size: Size, style: Style) -> bool:
         """Whether `stylize` would start at once. Raises UnknownStyleError, ModelError."""
