@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.engine.graph import Graph, attribute, compute_constants, modern
+from streamer.engine.graph import (
+    CONVOLUTIONS,
+    Graph,
+    attribute,
+    compute_constants,
+    modern,
+    set_attribute,
+)
 from streamer.engine.onnx_file import parse
 from streamer.errors import ModelError
 
@@ -48,6 +55,7 @@ def canonical(data: bytes, weights: NDArray[np.float32] | None = None) -> "onnx.
         graph.constants[graph.inputs[1].name] = weights
     compute_constants(graph)
     _channels_first(graph)
+    _explicit_margins(graph)
     try:
         return _Reader(graph, _channels(model, graph)).read()
     except ValueError:  # arrays that are not one value a channel
@@ -58,6 +66,12 @@ def style_count(data: bytes) -> int | None:
     """How many weights a network takes; None without an input for them. Raises ModelError."""
     inputs = Graph(parse(data, "the network")).inputs
     return int(inputs[1].type.tensor_type.shape.dim[0].dim_value) if len(inputs) > 1 else None
+
+
+def image_pad(graph: Graph, node: "onnx.NodeProto") -> "onnx.NodeProto | None":
+    """What gives the image a margin, where a node reads it with one."""
+    made = graph.maker(node.input[0])
+    return made if made and made.op_type == "Pad" and made.input[0] == IMAGE else None
 
 
 def _channels_first(graph: Graph) -> None:
@@ -84,6 +98,27 @@ def _channels_first(graph: Graph) -> None:
             same[node.output[0]] = source
     for output in graph.outputs:
         output.name = same.get(output.name, output.name)
+
+
+def _explicit_margins(graph: Graph) -> None:
+    """Write out the margins that an exporter left to the engine, where no size changes them.
+
+    OpenVINO takes another one than ONNX says for transposed convolutions.
+    """
+    for node in (node for node in graph.nodes if node.op_type in CONVOLUTIONS):
+        how, weight = attribute(node, "auto_pad", b""), graph.constants.get(node.input[1])
+        strides, none = np.array(attribute(node, "strides", [1, 1])), [0, 0]
+        enlarges = node.op_type == "ConvTranspose"
+        if how not in (b"SAME_UPPER", b"SAME_LOWER") or weight is None or weight.ndim != 4:
+            continue
+        reach = (np.array(weight.shape[2:]) - 1) * attribute(node, "dilations", [1, 1]) + 1
+        margin = reach - strides + attribute(node, "output_padding", none)
+        if (margin < 0).any() or not (enlarges or (strides == 1).all()):
+            continue
+        less, more = margin // 2, margin - margin // 2
+        first, last = (less, more) if how == b"SAME_UPPER" else (more, less)
+        set_attribute(node, "auto_pad", "NOTSET")
+        set_attribute(node, "pads", [*first.tolist(), *last.tolist()])
 
 
 def _channels(model: "onnx.ModelProto", graph: Graph) -> dict[str, int]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.engine.canonical import NORM
-from streamer.engine.graph import Graph, attribute
+from streamer.engine.graph import CONVOLUTIONS, Graph, attribute
 
 if TYPE_CHECKING:
     import onnx
@@ -48,3 +48,21 @@ def norms(model: "onnx.ModelProto") -> Norms:
     sizes = tuple(values.size for values in scale)
     epsilon = np.repeat([attribute(node, "epsilon", 1e-5) for node in found], sizes)
     return Norms(sizes, np.concatenate(scale), np.concatenate(bias), epsilon.astype(np.float32))
+
+
+def behind_convolutions(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The network with each norm right behind a convolution, whose factors and offsets are inputs.
+
+    Where there is none, because a norm follows a sum or a function, one that changes nothing is
+    put before it.
+    """
+    graph = Graph(model)
+    for norm in [node for node in graph.nodes if node.op_type == NORM]:
+        source = norm.input[0]
+        made = graph.maker(source)
+        if made is None or made.op_type not in CONVOLUTIONS or graph.readers(source) > 1:
+            channels = graph.constants[norm.input[1]].size
+            ones = graph.constant(np.ones((channels, 1, 1, 1), np.float32))
+            at = graph.nodes.index(norm)
+            norm.input[0] = graph.add("Conv", [source, ones], at=at, group=channels)
+    return graph.model()

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from streamer.engine.canonical import STYLIZED, canonical, style_count
 from streamer.engine.color import gives_i420, takes_yuv
-from streamer.engine.fold import Norms, norms
-from streamer.engine.packed import packed, widened
+from streamer.engine.fold import Norms, behind_convolutions, norms
+from streamer.engine.packed import packed, paired, transposed, widened
 from streamer.engine.pictures import pictures
 from streamer.engine.program import RANGES, Feed, Program, positives, program, ranging, step
 from streamer.engine.separable import separated
@@ -78,8 +78,9 @@ class FoldedNetwork:
         self._engine, self._threads, self._device = engine, threads, device
         first = canonical(data, self._only(0))
         self.channels = norms(first).channels
-        blocks = separated(widened(packed(first)), black, white, int8=engine == "openvino-int8")
-        self._model = gives_i420(takes_yuv(blocks, black, white), black, white)
+        ends = widened(packed(transposed(behind_convolutions(first))))
+        fast = paired(separated(ends, black, white, int8=engine == "openvino-int8"))
+        self._model = gives_i420(takes_yuv(fast, black, white), black, white)
         self._looks: dict[int, tuple[Norms, list[float]]] = {}
         self._runs: OrderedDict[tuple[int, int, bool], tuple[Program, Run]] = OrderedDict()
         self._ranging: tuple[Program, Run] | None = None

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 OPSET = 17
+CONVOLUTIONS = {"Conv", "ConvTranspose"}
 
 
 def modern(model: "onnx.ModelProto") -> "onnx.ModelProto":
@@ -33,6 +34,27 @@ def attribute(node: "onnx.NodeProto", name: str, otherwise: Any = None) -> Any:
 
     found = next((a for a in node.attribute if a.name == name), None)
     return otherwise if found is None else helper.get_attribute_value(found)
+
+
+def plain_weight(graph: "Graph", node: "onnx.NodeProto | None", stride: int = 1) -> Array | None:
+    """Of a square convolution without a margin, groups or dilations; None for any other node."""
+    weight = None if node is None else graph.constants.get(node.input[1] if node.input[1:] else "")
+    if node is None or node.op_type != "Conv" or weight is None:
+        return None
+    wanted = {"strides": stride, "dilations": 1, "pads": 0, "group": 1}
+    given = {name: attribute(node, name, [0 if name == "pads" else 1]) for name in wanted}
+    same = all({*np.ravel(given[name])} == {value} for name, value in wanted.items())
+    fixed = attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+    return weight if same and fixed and len({*weight.shape[2:]}) == 1 else None
+
+
+def set_attribute(node: "onnx.NodeProto", name: str, value: Any) -> None:
+    """Give an attribute this value, whether the node has it already or not."""
+    from onnx import helper
+
+    others = [a for a in node.attribute if a.name != name]
+    del node.attribute[:]
+    node.attribute.extend([*others, helper.make_attribute(name, value)])
 
 
 class Graph:
@@ -84,6 +106,12 @@ class Graph:
         inside: int = sum(list(node.input).count(name) for node in self.nodes)
         outside: int = sum(output.name == name for output in self.outputs)
         return inside + outside
+
+    def only_reader(self, name: str) -> "onnx.NodeProto | None":
+        """The node that reads a tensor, where one does and the graph does not give it."""
+        if self.readers(name) != 1:
+            return None
+        return next((node for node in self.nodes if name in node.input), None)
 
     def set_input(self, node: "onnx.NodeProto", place: int, value: Array) -> None:
         """Give a node a constant of its own."""

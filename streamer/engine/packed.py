@@ -1,25 +1,28 @@
-"""The last layers of a network at the size of its middle ones, with more channels instead.
+"""The ends of a network in forms that processors run at full speed, with the same result.
 
-Networks of this family end in `enlarge twice, convolve` with few channels at full size, where
-processors reach a fraction of their speed. A picture of c channels is as well one of c x b x b
-channels at a b-th of its height and width (Shi et al. 2016), and a convolution of the one is a
-convolution of the other, with the same weights at other places. Enlarging by repetition is then
-no work at all.
+Networks of this family begin and end with few channels at full size, and a processor multiplies
+for 16 channels at once, whether there are so many or not. A picture of c channels is as well one of
+c x b x b channels at a b-th of its height and width (Shi et al. 2016), and a convolution of the one
+is a convolution of the other, with the same weights at other places. Enlarging by repetition before
+a convolution is a transposed convolution with half the work.
 
-The margin that each layer reflects from its own input is here computed from the repeated edge of
-the middle layers' result: pixels nearer to the border than the last kernels reach differ a little.
+The margin that each layer in blocks reflects from its own input is here computed from the repeated
+edge of what was there before: pixels nearer to the border than the last kernels reach differ a
+little.
 """
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamer.engine.canonical import NORM, STYLIZED
-from streamer.engine.graph import Array, Graph, attribute
+from streamer.engine.canonical import NORM, STYLIZED, image_pad
+from streamer.engine.graph import Array, Graph, attribute, plain_weight
 
 if TYPE_CHECKING:
     import onnx
 
+_LANES = 16  # channels that are multiplied for at once
+_RESULT = 4  # pixels on a side of the result's blocks: three colours have 48 channels
 _REPEATING = {
     (b"asymmetric", b"floor"),
     (b"asymmetric", b"round_prefer_floor"),
@@ -28,21 +31,90 @@ _REPEATING = {
     (b"pytorch_half_pixel", b"round_prefer_floor"),
 }
 _SAME_FOR_EVERY_VALUE = {"Relu", "Sigmoid", "Tanh", "LeakyRelu", "Identity"}
+# Of the three taps on an enlarged line, those that each of four taps on the line itself sums.
+_TAPS = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
 
 
 def packed(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """The same network; as it is when its end is not of the form described."""
+    """The same network with its end in blocks; as it is when that is not of the form described."""
     graph = Graph(model)
-    first = next((node for node in graph.nodes if node.op_type == "Resize"), None)
-    if first is None:
+    kinds = [node.op_type for node in graph.nodes]
+    if "Resize" in kinds:
+        at = kinds.index("Resize")
+    elif "ConvTranspose" in kinds and "Pad" in kinds:
+        at = len(kinds) - 1 - kinds[::-1].index("Pad")
+    else:
         return model
-    at = graph.nodes.index(first)
     nodes, graph.nodes = graph.nodes[at:], graph.nodes[:at]
     try:
-        result, size = _Packer(graph, first.input[0]).pack(nodes)
+        convolutions = sum(node.op_type == "Conv" for node in nodes)
+        result, size = _Packer(graph, nodes[0].input[0], convolutions).pack(nodes)
     except _UnknownError:
         return model
     graph.add("DepthToSpace", [result], STYLIZED, blocksize=size, mode="CRD")
+    return graph.model()
+
+
+def transposed(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The network with transposed convolutions in place of enlarging and convolving.
+
+    The last one stays as it is where its channels are so few that blocks are less work.
+    """
+    graph = Graph(model)
+    enlarging = [node for node in graph.nodes if node.op_type == "Resize"]
+    for resize in enlarging:
+        pad = graph.only_reader(resize.output[0])
+        conv = None if pad is None else graph.only_reader(pad.output[0])
+        weight = plain_weight(graph, conv)
+        if pad is None or conv is None or weight is None or weight.shape[2] != 3:
+            continue
+        few = resize is enlarging[-1] and len(weight) < _LANES
+        if few or _reflected(graph, pad) != 1 or not _doubles(graph, resize):
+            continue
+        at = graph.nodes.index(conv)
+        # The pixel reflected at the border of an enlarged picture is the one at the border.
+        margin = graph.constant([0, 0, 1, 1] * 2)
+        edged = graph.add("Pad", [resize.input[0], margin], at=at, mode="edge")
+        wide = graph.constant(np.einsum("ay,bx,oiyx->ioab", _TAPS, _TAPS, weight))
+        inputs, how = [edged, wide, *conv.input[2:]], {"strides": [2, 2], "pads": [3] * 4}
+        graph.add("ConvTranspose", inputs, conv.output[0], at=at + 1, **how)
+        graph.nodes = [node for node in graph.nodes if node not in (resize, pad, conv)]
+    return graph.model()
+
+
+def paired(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The network with its first convolution for two neighbouring pixels at once.
+
+    As it is when that has more channels, or what follows is not of the form described.
+    """
+    graph = Graph(model)
+    first = next((node for node in graph.nodes if node.op_type == "Conv"), None)
+    weight = plain_weight(graph, first)
+    pad = None if first is None else image_pad(graph, first)
+    if first is None or weight is None or pad is None:
+        return model
+    odd = (graph.constants[pad.input[1]][[3, 7]].sum() - weight.shape[3] + 1) % 2  # width
+    between, second = list["onnx.NodeProto"](), graph.only_reader(first.output[0])
+    while second is not None and second.op_type in {NORM, *_SAME_FOR_EVERY_VALUE}:
+        between.append(second)
+        second = graph.only_reader(second.output[0])
+    after = plain_weight(graph, second, stride=2)
+    if odd or 2 * len(weight) > _LANES or second is None or after is None or after.shape[2] != 3:
+        return model
+    at = graph.nodes.index(first)
+    rest, graph.nodes = graph.nodes[at + 1 :], graph.nodes[:at]
+    places = [[(0, 0)] * 3 + [(pixel, 1 - pixel)] for pixel in (0, 1)]
+    wide = np.stack([np.pad(weight, place) for place in places], axis=1)
+    bias = [np.repeat(graph.constants[name], 2) for name in first.input[2:]]
+    constants = map(graph.constant, [wide.reshape(-1, *wide.shape[2:]), *bias])
+    tensor = graph.add("Conv", [first.input[0], *constants], strides=[1, 2])
+    for node in between:
+        tensor = _of_blocks(graph, tensor, node)
+    after = np.pad(after, [(0, 0)] * 3 + [(0, 1)])
+    after = after.reshape(*after.shape[:3], 2, 2).transpose(0, 1, 4, 2, 3)
+    inputs = [tensor, graph.constant(after.reshape(len(after), -1, 3, 2)), *second.input[2:]]
+    graph.add("Conv", inputs, second.output[0], strides=[2, 1])
+    graph.nodes += [node for node in rest if node not in [*between, second]]
     return graph.model()
 
 
@@ -70,27 +142,39 @@ def widened(model: "onnx.ModelProto") -> "onnx.ModelProto":
     return graph.model()
 
 
-def packed_weight(weight: Array, before: int, size: int) -> Array:
+def packed_weight(weight: Array, before: int, grow: int, size: int) -> Array:
     """A convolution's weights for pictures in blocks.
 
-    `before` is the side of its input's blocks and `size` that of its result's, a multiple:
-    between them the picture is enlarged by repetition. (o, i, k, k) becomes
-    (o x size², i x before², 2r + 1, 2r + 1), with r blocks for the k // 2 pixels around.
+    `before` is the side of its input's blocks and `size` that of its result's; between them the
+    picture is enlarged `grow` times by repetition. (o, i, k, k) becomes (o x size², i x before²,
+    n, n), with blocks for the k // 2 pixels around. The stride is `size / (before x grow)` blocks.
     """
     outputs, inputs, kernel, _ = weight.shape
-    reach, grow = kernel // 2, size // before
-    blocks = -(-reach // size)
-    wide = np.zeros((outputs, size, size, inputs, before, before, *[2 * blocks + 1] * 2))
+    reach, block = kernel // 2, before * grow
+    margin = -(-reach // block)
+    sides = [size // block + 2 * margin] * 2
+    wide = np.zeros((outputs, size, size, inputs, before, before, *sides))
     taps = [
-        (phase, *divmod(phase + tap - reach, size), tap)
+        (phase, *divmod(phase + tap - reach, block), tap)
         for phase in range(size)
         for tap in range(kernel)
     ]
     for row, down, inside_y, y in taps:
         for column, right, inside_x, x in taps:
-            place = inside_y // grow, inside_x // grow, blocks + down, blocks + right
+            place = inside_y // grow, inside_x // grow, margin + down, margin + right
             wide[:, row, column, :, *place] += weight[:, :, y, x]
     return wide.reshape(outputs * size**2, inputs * before**2, *wide.shape[-2:]).astype(np.float32)
+
+
+def _of_blocks(graph: Graph, tensor: str, node: "onnx.NodeProto") -> str:
+    """What a norm, or a function of each value, gives for a channel in several."""
+    how = {a.name: attribute(node, a.name) for a in node.attribute}
+    if node.op_type != NORM:
+        return graph.add(node.op_type, [tensor, *node.input[1:]], **how)
+    channels = graph.constants[node.input[1]].size
+    flat = graph.add("Reshape", [tensor, graph.constant([1, channels, -1, 1])])
+    normed = graph.add(NORM, [flat, *node.input[1:]], **how)
+    return graph.add("Reshape", [normed, graph.add("Shape", [tensor])])
 
 
 class _UnknownError(Exception):
@@ -98,11 +182,13 @@ class _UnknownError(Exception):
 
 
 class _Packer:
-    def __init__(self, graph: Graph, source: str) -> None:
+    def __init__(self, graph: Graph, source: str, convolutions: int) -> None:
         self._graph, self._source, self._tensor = graph, source, source
-        self._size = self._before = 1  # of blocks: now, and at the convolution before
+        self._convolutions = convolutions  # that are still to come
+        self._size = 1  # of the tensor's blocks
+        self._grow = 1  # how often it is enlarged before the next convolution
         self._reach = 0  # pixels padded around, to be used by a convolution
-        self._margin = 0  # blocks that all convolutions together reach beyond the picture
+        self._margin = 0  # of the source, as far as all convolutions reach
         self._at = len(graph.nodes)
 
     def pack(self, nodes: "list[onnx.NodeProto]") -> tuple[str, int]:
@@ -113,81 +199,68 @@ class _Packer:
                 raise _UnknownError
             self._rewrite(node)
             expected = node.output[0]
-        margin = [0, 0, self._margin, self._margin] * 2
-        pads = self._graph.constant(margin)
-        edged = self._graph.add("Pad", [self._source, pads], at=self._at, mode="edge")
-        for node in self._graph.nodes[self._at + 1 :]:
+        graph, exact = self._graph, nodes[0].op_type == "Pad"
+        margin = graph.constant([0, 0, self._margin, self._margin] * 2)
+        mode = "reflect" if exact else "edge"
+        edged = graph.add("Pad", [self._source, margin], at=self._at, mode=mode)
+        for node in graph.nodes[self._at + 1 :]:
             node.input[:] = [edged if name == self._source else name for name in node.input]
         return self._tensor, self._size
 
     def _rewrite(self, node: "onnx.NodeProto") -> None:
-        kind, values = node.op_type, self._graph.constants
-        if kind == "Resize" and self._doubles(node) and not self._reach:
-            self._size *= 2
-        elif kind == "Pad" and attribute(node, "mode") == b"reflect":
-            pads = values[node.input[1]].tolist()
-            self._reach = pads[2]
-            if pads != [0, 0, self._reach, self._reach] * 2:
-                raise _UnknownError
-        elif kind == "Conv" and self._plain(node):
+        graph, kind = self._graph, node.op_type
+        if kind == "Resize" and _doubles(graph, node) and not self._reach:
+            self._grow *= 2
+        elif kind == "Pad" and (reach := _reflected(graph, node)):
+            self._reach = reach
+        elif kind == "Conv":
             self._convolve(node)
-        elif self._reach or self._size != self._before:
+        elif self._reach or self._grow > 1:
             raise _UnknownError
-        elif kind == NORM:
-            self._normalize(node)
-        elif kind in ("Mul", "Add") and node.input[1] in values:
-            value = values[node.input[1]]
-            self._append(
-                node, [value if value.size == 1 else self._spread(value.ravel())[:, None, None]]
-            )
-        elif kind in _SAME_FOR_EVERY_VALUE:
-            self._append(node, [])
+        elif kind in ("Mul", "Add") and node.input[1] in graph.constants:
+            value = graph.constants[node.input[1]]
+            if value.size > 1:
+                value = self._spread(value.ravel())[:, None, None]
+            self._tensor = graph.add(kind, [self._tensor, graph.constant(value)])
+        elif kind in {NORM, *_SAME_FOR_EVERY_VALUE}:
+            self._tensor = _of_blocks(graph, self._tensor, node)
         else:
             raise _UnknownError
 
-    def _doubles(self, node: "onnx.NodeProto") -> bool:
-        """Whether each value is repeated twice, along both sides."""
-        scales = self._graph.constants.get(node.input[2]) if len(node.input) > 2 else None
-        if scales is None or scales.tolist() != [1, 1, 2, 2]:
-            return False
-        where = attribute(node, "coordinate_transformation_mode", b"half_pixel")
-        which = attribute(node, "nearest_mode", b"round_prefer_floor")
-        return attribute(node, "mode", b"nearest") == b"nearest" and (where, which) in _REPEATING
-
-    def _plain(self, node: "onnx.NodeProto") -> bool:
-        weight = self._graph.constants[node.input[1]]
-        ones = (
-            all(set(attribute(node, name, [1])) == {1} for name in ("strides", "dilations"))
-            and attribute(node, "group", 1) == 1
-        )
-        pads = set(attribute(node, "pads", [0])) == {0}
-        return ones and pads and weight.shape[2:] == (2 * self._reach + 1,) * 2
-
     def _convolve(self, node: "onnx.NodeProto") -> None:
-        graph = self._graph
-        weight = packed_weight(graph.constants[node.input[1]], self._before, self._size)
-        self._before, self._reach = self._size, 0
-        self._margin += weight.shape[2] // 2
+        graph, weight = self._graph, plain_weight(self._graph, node)
+        if weight is None or weight.shape[2] != 2 * self._reach + 1:
+            raise _UnknownError
+        self._convolutions -= 1
+        before, block = self._size, self._size * self._grow
+        self._size = block if self._convolutions else max(block, _RESULT)
+        self._margin += -(-self._reach // block)
+        weight = packed_weight(weight, before, self._grow, self._size)
+        self._grow, self._reach = 1, 0
         inputs = [weight, *(self._spread(graph.constants[name]) for name in node.input[2:])]
-        self._tensor = graph.add("Conv", [self._tensor, *map(graph.constant, inputs)])
-
-    def _normalize(self, node: "onnx.NodeProto") -> None:
-        """The norm of a channel is over all pixels of its blocks."""
-        graph, scale, bias = self._graph, node.input[1], node.input[2]
-        shape = graph.constant([1, graph.constants[scale].size, -1, 1])
-        size = graph.add("Shape", [self._tensor])
-        flat = graph.add("Reshape", [self._tensor, shape])
-        epsilon = attribute(node, "epsilon", 1e-5)
-        normed = graph.add(NORM, [flat, scale, bias], epsilon=epsilon)
-        self._tensor = graph.add("Reshape", [normed, size])
+        strides = [self._size // block] * 2
+        self._tensor = graph.add(
+            "Conv", [self._tensor, *map(graph.constant, inputs)], strides=strides
+        )
 
     def _spread(self, value: Array) -> Array:
         """A channel's value for each of the channels that it becomes."""
         return np.repeat(value, self._size**2)
 
-    def _append(self, node: "onnx.NodeProto", constants: list[Array]) -> None:
-        graph = self._graph
-        inputs = [self._tensor, *map(graph.constant, constants)]
-        self._tensor = graph.add(node.op_type, inputs)
-        made = graph.nodes[-1]
-        made.attribute.extend(node.attribute)
+
+def _doubles(graph: Graph, node: "onnx.NodeProto") -> bool:
+    """Whether each value is repeated twice, along both sides."""
+    scales = graph.constants.get(node.input[2]) if len(node.input) > 2 else None
+    if scales is None or scales.tolist() != [1, 1, 2, 2]:
+        return False
+    where = attribute(node, "coordinate_transformation_mode", b"half_pixel")
+    which = attribute(node, "nearest_mode", b"round_prefer_floor")
+    return attribute(node, "mode", b"nearest") == b"nearest" and (where, which) in _REPEATING
+
+
+def _reflected(graph: Graph, node: "onnx.NodeProto | None") -> int:
+    """How many pixels are reflected at each border; 0 for any other node."""
+    if node is None or node.op_type != "Pad" or attribute(node, "mode") != b"reflect":
+        return 0
+    pads = graph.constants[node.input[1]].tolist()
+    return pads[2] if pads == [0, 0, pads[2], pads[2]] * 2 else 0

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from streamer.engine.canonical import NORM
 from streamer.engine.fold import Norms
-from streamer.engine.graph import Array, Graph, attribute
+from streamer.engine.graph import CONVOLUTIONS, Array, Graph, attribute
 from streamer.engine.separable import COLUMNS, Columns, Within
 
 if TYPE_CHECKING:
@@ -132,13 +132,13 @@ def program(model: "onnx.ModelProto", exact: bool = False, int8: bool = False) -
     columns = Columns.of(graph) if int8 else None
     norms = [node for node in graph.nodes if node.op_type == NORM]
     layers: list[Layer] = []
-    for conv in [node for node in graph.nodes if node.op_type == "Conv"]:
+    for conv in [node for node in graph.nodes if node.op_type in CONVOLUTIONS]:
         path = _norm_after(graph, conv)
         origin = _origin(graph, conv.input[0])
         row = int8 and origin == COLUMNS
         if path or row or origin in tensors:
             norm = next((node for node in path if node.op_type == NORM), None)
-            size = len(graph.constants[conv.input[1]])
+            size = _outputs(graph, conv)
             channels = size if norm is None else graph.constants[norm.input[1]].size
             bias = _taken_bias(graph, conv) if int8 else np.zeros(size, np.float32)
             place = None if norm is None else norms.index(norm)
@@ -172,7 +172,11 @@ def ranging(model: "onnx.ModelProto") -> "onnx.ModelProto":
 def quantized_tensors(graph: Graph) -> list[str]:
     """What convolutions read, but for the image, which has 8 bits already."""
     image = graph.nodes[0].output[0]
-    convs = (n for n in graph.nodes if n.op_type == "Conv" and attribute(n, "group", 1) == 1)
+    convs = (
+        node
+        for node in graph.nodes
+        if node.op_type in CONVOLUTIONS and attribute(node, "group", 1) == 1
+    )
     names = (_origin(graph, conv.input[0]) for conv in convs)
     return [name for name in dict.fromkeys(names) if name not in (image, COLUMNS)]
 
@@ -219,11 +223,22 @@ def _norm_after(graph: Graph, conv: "onnx.NodeProto") -> "list[onnx.NodeProto]":
         name = readers[0].output[0]
 
 
+def _axis(conv: "onnx.NodeProto") -> int:
+    """Of a convolution's outputs in its weight."""
+    return 1 if conv.op_type == "ConvTranspose" else 0
+
+
+def _outputs(graph: Graph, conv: "onnx.NodeProto") -> int:
+    """How many channels it gives."""
+    weight = graph.constants[conv.input[1]]
+    return int(weight.shape[_axis(conv)])
+
+
 def _taken_bias(graph: Graph, conv: "onnx.NodeProto") -> Vector:
     """A convolution's bias, which is taken from it."""
     bias = graph.constants[conv.input[2]] if len(conv.input) > 2 else None
     del conv.input[2:]
-    return np.zeros(len(graph.constants[conv.input[1]]), np.float32) if bias is None else bias
+    return np.zeros(_outputs(graph, conv), np.float32) if bias is None else bias
 
 
 def _put_affine(
@@ -234,7 +249,7 @@ def _put_affine(
     exact: bool,
 ) -> None:
     """What follows a convolution, or its norm, is times `factor`, plus `offset`."""
-    channels = len(graph.constants[conv.input[1]])
+    channels = _outputs(graph, conv)
     last = path[-1] if path else conv
     result, last.output[0] = last.output[0], f"{last.output[0]}:raw"
     source = last.output[0]
@@ -264,11 +279,13 @@ def _quantize_weight(graph: Graph, conv: "onnx.NodeProto") -> None:
     weight: Array = graph.constants[conv.input[1]]
     if _origin(graph, conv.input[0]) == graph.nodes[0].output[0]:
         weight = weight / _PIXEL
-    scale = np.maximum(np.abs(weight).max((1, 2, 3)), 1e-12) / _WEIGHT_STEPS
-    steps = np.rint(weight / scale.reshape(-1, 1, 1, 1)).astype(np.int8)
-    parts = (steps, scale.astype(np.float32), np.zeros(len(scale), np.int8))
+    axis = _axis(conv)
+    others = tuple({0, 1, 2, 3} - {axis})
+    scale = np.maximum(np.abs(weight).max(others, keepdims=True), 1e-12) / _WEIGHT_STEPS
+    steps = np.rint(weight / scale).astype(np.int8)
+    parts = (steps, scale.ravel().astype(np.float32), np.zeros(scale.size, np.int8))
     inputs = [graph.constant(value) for value in parts]
-    conv.input[1] = graph.add("DequantizeLinear", inputs, at=graph.nodes.index(conv), axis=0)
+    conv.input[1] = graph.add("DequantizeLinear", inputs, at=graph.nodes.index(conv), axis=axis)
 
 
 def _quantize(graph: Graph, name: str, number: int) -> None:
@@ -282,7 +299,7 @@ def _quantize(graph: Graph, name: str, number: int) -> None:
     whole = graph.add("QuantizeLinear", [scaled, *parts], at=at + 1)
     back = graph.add("DequantizeLinear", [whole, *parts], at=at + 2)
     for node in graph.nodes[at + 3 :]:
-        if node.op_type in {"Conv", *_MOVES}:
+        if node.op_type in CONVOLUTIONS | _MOVES:
             node.input[:] = [back if read == name else read for read in node.input]
     graph.inputs.append(graph.declare(f"inverse{number}", [1, 1, 1, 1]))
 

@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.engine.canonical import IMAGE
-from streamer.engine.graph import Array, Graph, attribute
+from streamer.engine.canonical import image_pad
+from streamer.engine.graph import Array, Graph, plain_weight
 
 if TYPE_CHECKING:
     import onnx
@@ -89,13 +89,13 @@ def separated(
     """
     graph = Graph(model)
     first = next((node for node in graph.nodes if node.op_type == "Conv"), None)
-    if first is None or not _reads_image(graph, first) or not _plain(first):
+    weight = plain_weight(graph, first)
+    if first is None or weight is None or image_pad(graph, first) is None:
         return model
-    weight = graph.constants[first.input[1]].astype(float)
     outputs, colors, kernel, _ = weight.shape
-    if kernel < _LEAST or weight.shape[3] != kernel:
+    if kernel < _LEAST:
         return model
-    columns, rows, left_out = _decomposed(weight)
+    columns, rows, left_out = _decomposed(weight.astype(float))
     most = _LEFT_OUT_INT8 if int8 else _LEFT_OUT
     fits = (n for n in range(_GROUP, len(left_out), _GROUP) if left_out[n - 1] < most)
     count = next(fits, len(left_out))
@@ -123,16 +123,6 @@ def separated(
     for name in [a for a in first.attribute if a.name == "kernel_shape"]:
         first.attribute.remove(name)
     return graph.model()
-
-
-def _reads_image(graph: Graph, conv: "onnx.NodeProto") -> bool:
-    made = graph.maker(conv.input[0])
-    return made is not None and made.op_type == "Pad" and made.input[0] == IMAGE
-
-
-def _plain(conv: "onnx.NodeProto") -> bool:
-    ones = all(set(attribute(conv, name, [1])) == {1} for name in ("strides", "dilations"))
-    return ones and attribute(conv, "group", 1) == 1 and set(attribute(conv, "pads", [0])) == {0}
 
 
 def _decomposed(weight: Array) -> tuple[Array, Array, Array]:

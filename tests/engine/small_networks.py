@@ -142,6 +142,74 @@ def network(norm: Norm = one_node, white: float = 1, channels: int = 8) -> bytes
     return model(b, [STYLES] if norm is styled else [])
 
 
+def _normed(b: Builder, x: str, channels: int) -> str:
+    return b.add("Relu", one_node(b, x, channels))
+
+
+def _begun(b: Builder) -> str:
+    """Half the size, 16 channels."""
+    x = _normed(b, b.conv("in", 3, 16, 9), 16)
+    return _normed(b, b.conv(x, 16, 16, 3, 2), 16)
+
+
+def transposed(b: Builder) -> None:
+    """As generators of the CycleGAN family enlarge."""
+    weight = b.rng.normal(0, 0.1, (16, 16, 3, 3)).astype(np.float32)
+    how = {"strides": [2, 2], "pads": [1] * 4, "output_padding": [1, 1]}
+    x = b.add("ConvTranspose", _begun(b), b.constant(weight), b.floats(*[0.1] * 16), **how)
+    b.add("Sigmoid", b.conv(_normed(b, x, 16), 16, 3, 9))
+
+
+def same_margins(b: Builder) -> None:
+    """As TensorFlow's exporters write margins: left to the engine."""
+    how: dict[str, Any] = {"auto_pad": "SAME_UPPER"}
+    x, sizes = "in", ((3, 8, 9, 1), (8, 16, 3, 2))
+    for inputs, outputs, kernel, stride in sizes:
+        spread = (inputs * kernel**2) ** -0.5
+        weight = b.rng.normal(0, spread, (outputs, inputs, kernel, kernel)).astype(np.float32)
+        x = b.add("Conv", x, b.constant(weight), strides=[stride] * 2, **how)
+        x = _normed(b, x, outputs)
+    weight = b.rng.normal(0, 0.1, (16, 8, 3, 3)).astype(np.float32)
+    x = _normed(b, b.add("ConvTranspose", x, b.constant(weight), strides=[2, 2], **how), 8)
+    weight = b.rng.normal(0, 0.04, (3, 8, 9, 9)).astype(np.float32)
+    b.add("Sigmoid", b.add("Conv", x, b.constant(weight), **how))
+
+
+def sub_pixels(b: Builder) -> None:
+    x = b.add("DepthToSpace", b.conv(_begun(b), 16, 64, 3), blocksize=2, mode="CRD")
+    b.add("Sigmoid", b.conv(_normed(b, x, 16), 16, 3, 9))
+
+
+def norm_of_a_sum(b: Builder) -> None:
+    x = _begun(b)
+    x = _normed(b, b.add("Add", x, b.conv(x, 16, 16, 3)), 16)
+    b.add("Sigmoid", b.conv(_normed(b, b.conv(b.doubled(x), 16, 16, 3), 16), 16, 3, 9))
+
+
+def norm_of_a_function(b: Builder) -> None:
+    x = one_node(b, b.add("Relu", b.conv(_begun(b), 16, 16, 3)), 16)
+    b.add("Sigmoid", b.conv(_normed(b, b.conv(b.doubled(x), 16, 16, 3), 16), 16, 3, 9))
+
+
+def norm_beside_its_source(b: Builder) -> None:
+    x = b.conv(_begun(b), 16, 16, 3)
+    x = b.add("Add", x, _normed(b, x, 16))
+    b.add("Sigmoid", b.conv(_normed(b, b.conv(b.doubled(x), 16, 16, 3), 16), 16, 3, 9))
+
+
+FORMS: dict[str, Callable[[Builder], None]] = {
+    form.__name__: form
+    for form in (
+        transposed,
+        same_margins,
+        sub_pixels,
+        norm_of_a_sum,
+        norm_of_a_function,
+        norm_beside_its_source,
+    )
+}
+
+
 def model(b: Builder, style_weights: list[int]) -> bytes:
     """What was built, with `in` (1, 3, height, width) and its last tensor as its ends."""
     shape = [1, 3, "height", "width"]

@@ -62,6 +62,20 @@ def test_with_its_own_statistics_a_picture_is_the_published_networks(engine: Eng
 
 
 @pytest.mark.parametrize("engine", HERE)
+@pytest.mark.parametrize("form", small.FORMS)
+def test_other_forms_of_networks_are_folded_as_well(form: str, engine: Engine) -> None:
+    b = small.Builder()
+    small.FORMS[form](b)
+    data = small.model(b, [])
+    network = FoldedNetwork(data, 0, 1, engine)
+    wanted = published(data, shown())
+    measured = network.measure(shown(), None)
+    most = 5 if engine == "openvino-int8" else 2
+    assert off(measured.data, wanted) < most
+    assert off(network.stylize(shown(), None, measured.statistics), wanted) < most
+
+
+@pytest.mark.parametrize("engine", HERE)
 def test_statistics_of_another_picture_make_another_picture(engine: Engine) -> None:
     network = FoldedNetwork(small.network(), 0, 1, engine)
     own, other = (network.measure(shown(i), None).statistics for i in (0, 1))

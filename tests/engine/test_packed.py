@@ -6,7 +6,7 @@ from streamer.engine.canonical import NORM, canonical
 from streamer.engine.color import gives_i420, takes_yuv
 from streamer.engine.fold import norms
 from streamer.engine.graph import attribute
-from streamer.engine.packed import packed, packed_weight, widened
+from streamer.engine.packed import packed, packed_weight, paired, transposed, widened
 from tests.engine import small_networks as small
 from tests.engine.references import folded, measuring
 
@@ -20,23 +20,34 @@ def frozen(**about: object) -> onnx.ModelProto:
     return folded(model, norms(model).affine(*moments))
 
 
-@pytest.mark.parametrize(("before", "size", "kernel"), [(1, 2, 3), (2, 4, 3), (4, 4, 9), (1, 1, 3)])
+@pytest.mark.parametrize(
+    ("before", "grow", "size", "kernel"),
+    [
+        (1, 2, 2, 3),
+        (2, 2, 4, 3),
+        (4, 1, 4, 9),
+        (1, 1, 1, 3),
+        (1, 1, 4, 9),
+        (2, 1, 4, 7),
+        (1, 2, 8, 5),
+    ],
+)
 def test_a_convolution_in_blocks_is_the_same_convolution(
-    before: int, size: int, kernel: int
+    before: int, grow: int, size: int, kernel: int
 ) -> None:
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(2, 3, kernel, kernel)).astype(np.float32)
     b = small.Builder()
     x = b.add("SpaceToDepth", "in", blocksize=before)
-    inner = packed_weight(weight, before, size)
-    reach = inner.shape[2] // 2
+    inner = packed_weight(weight, before, grow, size)
+    stride = size // (before * grow)
     # SpaceToDepth has a block's pixels outside of the channels
     order = np.arange(3 * before**2).reshape(before**2, 3).T.ravel()
     x = b.add("Gather", x, b.constant(order), axis=1)
-    x = b.add("Conv", x, b.constant(inner), pads=[reach] * 4)
+    reach = (inner.shape[2] - stride) // 2
+    x = b.add("Conv", x, b.constant(inner), pads=[reach] * 4, strides=[stride] * 2)
     b.add("DepthToSpace", x, blocksize=size, mode="CRD")
     plain = small.Builder()
-    grow = size // before
     scales = plain.floats(1, 1, grow, grow)
     y = plain.add("Resize", "in", "", scales, mode="nearest",
                   coordinate_transformation_mode="asymmetric", nearest_mode="floor")  # fmt: skip
@@ -46,6 +57,51 @@ def test_a_convolution_in_blocks_is_the_same_convolution(
         small.run(small.model(built, []), **{"in": image}).values() for built in (b, plain)
     )
     assert np.abs(ours - wanted).max() < 1e-4
+
+
+@pytest.mark.parametrize("channels", [4, 20])
+def test_enlarging_and_convolving_is_a_transposed_convolution(channels: int) -> None:
+    b = small.Builder()
+    x = b.add("Relu", small.one_node(b, b.conv("in", 3, 20, 3, stride=2), 20))
+    x = b.add("Relu", small.one_node(b, b.conv(x, 20, 20, 3, stride=2), 20))
+    x = b.add("Relu", small.one_node(b, b.conv(b.doubled(x), 20, 6, 3), 6))
+    x = b.add("Relu", b.conv(b.doubled(x), 6, channels, 3))
+    b.add("Sigmoid", b.conv(x, channels, 3, 9))
+    plain = canonical(small.model(b, []))
+    model = transposed(plain)
+    onnx.checker.check_model(model, full_check=True)
+    kinds = [node.op_type for node in model.graph.node]
+    # The last one only when it has the channels that a processor multiplies for at once.
+    assert (kinds.count("ConvTranspose"), kinds.count("Resize")) == ((1, 1), (2, 0))[channels > 15]
+    image = small.picture(seed=3)
+    wanted = small.run(plain, image=image)["stylized"]
+    assert np.abs(small.run(model, image=image)["stylized"] - wanted).max() < 1e-4
+    in_blocks = packed(model)
+    assert in_blocks.graph.node[-1].op_type == "DepthToSpace"
+    off = np.abs(small.run(in_blocks, image=image)["stylized"] - wanted)
+    assert off[INSIDE].max() < 1e-4
+    if channels > 15:  # the margin of the last convolution alone is reflected as it was
+        assert off.max() < 1e-4
+
+
+@pytest.mark.parametrize("channels", [8, 9])
+def test_few_first_channels_are_computed_for_two_pixels_at_once(channels: int) -> None:
+    b = small.Builder()
+    x = b.add("Relu", small.one_node(b, b.conv("in", 3, channels, 9), channels))
+    x = b.add("Relu", small.one_node(b, b.conv(x, channels, 6, 3, stride=2), 6))
+    b.add("Sigmoid", b.conv(b.doubled(x), 6, 3, 3))
+    plain = widened(canonical(small.model(b, [])))
+    model = paired(plain)
+    if channels > 8:
+        assert model is plain
+        return
+    onnx.checker.check_model(model, full_check=True)
+    assert norms(model).sizes == norms(plain).sizes
+    first = next(node for node in model.graph.node if node.op_type == "Conv")
+    assert attribute(first, "strides") == [1, 2]
+    image = small.picture(seed=3)
+    ours, wanted = (small.run(m, image=image)["stylized"] for m in (model, plain))
+    assert ours.shape == wanted.shape and np.abs(ours - wanted).max() < 1e-4
 
 
 def test_the_last_layers_in_blocks_give_the_same_picture_but_for_its_border() -> None:
