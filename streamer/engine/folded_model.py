@@ -40,6 +40,7 @@ class FoldedModel:
     ) -> None:
         data, layout = model.read(), LAYOUTS[model.layout]
         steps = () if model.statistics is None else read_steps(model.statistics)
+        self._multiple = max(MULTIPLE, model.multiple)
 
         def open_network(engine: Engine) -> FoldedNetwork:
             return FoldedNetwork(
@@ -50,6 +51,7 @@ class FoldedModel:
                 threads=threads,
                 device=device,
                 steps=steps,
+                multiple=self._multiple,
             )
 
         best = probe(open_network, cache_dir(), threads, engines, device).best
@@ -78,9 +80,13 @@ class FoldedModel:
             if image.width * image.height > PHOTO_PIXELS:
                 return self._photo(image, shares)
             tone, orders = 0.0, _NOTHING
-        fitted = pad(image, MULTIPLE, MIN_SIDE_PX)
+        fitted = pad(image, self._multiple, max(MIN_SIDE_PX, self._multiple))
         whole_run = image.width * image.height <= WHOLE_PIXELS
-        seen = fitted if whole_run else resize(image, *_reduced(image.size, WHOLE_PIXELS))
+        seen = (
+            fitted
+            if whole_run
+            else resize(image, *_reduced(image.size, WHOLE_PIXELS, self._multiple))
+        )
         used, found, data = list[Statistics](), dict[str, Measurement](), None
         for name, (index, _) in shares.items():
             own, data = orders.known.get(name), None
@@ -106,7 +112,7 @@ class FoldedModel:
         """Mirrored beyond its border, where networks draw fringes and lines, and cut."""
         wide = surround(image, MARGIN_PX)
         stylized, found = self.stylize(wide, shares, 0.0, _NOTHING)
-        for size in _sizes(wide.size):
+        for size in _sizes(wide.size, self._multiple):
             self._network.forget(*size)
         whole = crop(stylized, image.width + MARGIN_PX, image.height + MARGIN_PX)
         return cut(whole, MARGIN_PX), found
@@ -117,9 +123,10 @@ class FoldedModel:
         """As one run, or in tiles that overlap: as fine, in bounded memory."""
         if whole_run:
             return self._network.stylize(image.planes, weights, statistics)
-        result, width, height = blank(*image.size), *_sizes(image.size)[1]
-        for top, rows in _tiles(image.height):
-            for left, columns in _tiles(image.width):
+        multiple = self._multiple
+        result, width, height = blank(*image.size), *_sizes(image.size, multiple)[1]
+        for top, rows in _tiles(image.height, multiple):
+            for left, columns in _tiles(image.width, multiple):
                 y, u, v = (
                     plane[top // n : (top + height) // n, left // n : (left + width) // n]
                     for plane, n in zip(image.planes, _REDUCED, strict=True)
@@ -137,17 +144,19 @@ class FoldedModel:
         if whole is not None and image.width * image.height <= SMALL_PIXELS:
             return whole
         return self._network.measure(
-            resize(image, *_reduced(image.size, SMALL_PIXELS)).planes, self._only(index)
+            resize(image, *_reduced(image.size, SMALL_PIXELS, self._multiple)).planes,
+            self._only(index),
         ).statistics
 
     def ready(self, size: Size, shares: Shares) -> bool:
         """Whether an image of this size can be stylized without preparing anything."""
         weights = self._weights(shares)
-        return all(self._network.ready(*one, weights) for one in _sizes(size))
+        return all(self._network.ready(*one, weights) for one in _sizes(size, self._multiple))
 
     def prepare(self, size: Size, shares: Shares) -> None:
         """Compile what an image of this size needs; beside `stylize`, in another thread."""
-        for width, height in (_reduced(size, SMALL_PIXELS), *_sizes(size)):
+        small = _reduced(size, SMALL_PIXELS, self._multiple)
+        for width, height in (small, *_sizes(size, self._multiple)):
             self._network.prepare(width, height, self._weights(shares))
 
     def _toned(self, own: Statistics | None, index: int, tone: float) -> Statistics:
@@ -172,37 +181,38 @@ class FoldedModel:
         return weights
 
 
-def _sizes(size: Size) -> list[Size]:
+def _sizes(size: Size, multiple: int) -> list[Size]:
     """The sizes that the network runs at for an image of this one."""
     if size[0] * size[1] > WHOLE_PIXELS:
-        return [_reduced(size, WHOLE_PIXELS), (_side(size[0]), _side(size[1]))]
+        tile = _side(size[0], multiple), _side(size[1], multiple)
+        return [_reduced(size, WHOLE_PIXELS, multiple), tile]
     sides = (max(side, MIN_SIDE_PX) for side in size)
-    width, height = (-(-side // MULTIPLE) * MULTIPLE for side in sides)
+    width, height = (-(-side // multiple) * multiple for side in sides)
     return [(width, height)]
 
 
-def _side(length: int) -> int:
+def _side(length: int, multiple: int) -> int:
     """Of a tile of an image with this side."""
-    return min(TILE_PX, max(MIN_SIDE_PX, -(-length // MULTIPLE) * MULTIPLE))
+    return min(TILE_PX, -(-max(MIN_SIDE_PX, length) // multiple) * multiple)
 
 
 def _part(shown: slice, start: int, reduced: int) -> slice:
     return slice((shown.start - start) // reduced, (shown.stop - start) // reduced)
 
 
-def _tiles(length: int) -> Iterator[tuple[int, slice]]:
+def _tiles(length: int, multiple: int) -> Iterator[tuple[int, slice]]:
     """Where tiles begin along a side, and what each of them shows; `length` fits the network."""
     shown = 0
     while shown < length:
-        start = min(max(0, shown - MARGIN_PX), length - _side(length))
+        start = min(max(0, shown - MARGIN_PX), length - _side(length, multiple))
         end = length if start + TILE_PX >= length else start + TILE_PX - MARGIN_PX
         yield start, slice(shown, end)
         shown = end
 
 
-def _reduced(size: Size, pixels: int) -> Size:
+def _reduced(size: Size, pixels: int, multiple: int) -> Size:
     """Of a copy of at most so many pixels, which the network takes."""
     scale = min(1.0, (pixels / (size[0] * size[1])) ** 0.5)
-    sides = (round(side * scale / MULTIPLE) * MULTIPLE for side in size)
-    width, height = (max(MIN_SIDE_PX, side) for side in sides)
+    sides = (round(side * scale / multiple) * multiple for side in size)
+    width, height = (max(MIN_SIDE_PX, multiple, side) for side in sides)
     return width, height

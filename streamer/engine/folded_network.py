@@ -29,7 +29,7 @@ Weights = NDArray[np.float32]
 Engine = Literal["openvino-bf16", "openvino-int8", "openvino-f32", "onnxruntime"]
 
 ENGINES: tuple[Engine, ...] = ("openvino-bf16", "openvino-int8", "openvino-f32", "onnxruntime")
-MULTIPLE = 4  # of both sides of a picture: its middle layers have a quarter of them
+MULTIPLE = 4  # of both sides of a picture, at least: most middle layers have a quarter of them
 # What is kept compiled, of all sizes and both forms together; about 0.4 GB a million. Enough for
 # a live stream at 1280x720, for another at 640x360, and for thumbnails.
 _KEPT_PIXELS = 2_500_000
@@ -58,8 +58,8 @@ class FoldedNetwork:
     """Raises NotFoldableError for a network of another family, ModelError for no network at all.
 
     `black` and `white` are the network's own values for them; `steps` are what `all_steps` gave
-    once. `prepare` may run in a thread beside the one that stylizes, so that neither size nor style
-    has to wait for the other.
+    once. Both sides of a picture are multiples of `multiple`. `prepare` may run in a thread beside
+    the one that stylizes, so that neither size nor style has to wait for the other.
     """
 
     def __init__(
@@ -72,8 +72,9 @@ class FoldedNetwork:
         threads: int = 1,
         device: str = "CPU",
         steps: Sequence[Sequence[float]] = (),
+        multiple: int = MULTIPLE,
     ) -> None:
-        self._known_steps = steps
+        self._known_steps, self.multiple = steps, multiple
         self._data, self.styles = data, style_count(data)
         self._engine, self._threads, self._device = engine, threads, device
         first = canonical(data, self._only(0))
@@ -100,7 +101,7 @@ class FoldedNetwork:
     def stylize(self, planes: Planes, weights: Weights | None, statistics: Statistics) -> Plane:
         """Y, U, V as I420 in one array, with the statistics given.
 
-        Both sides are multiples of MULTIPLE; `weights` sum to 1, None for a network of one style.
+        `weights` sum to 1, None for a network of one style.
         """
         found, steps = self._look(weights)
         made, run = self._run(*_size(planes), exact=False)
@@ -180,8 +181,9 @@ class FoldedNetwork:
         return [step(float(value), is_positive) for value, is_positive in greatest]
 
     def _run(self, width: int, height: int, exact: bool) -> tuple[Program, Run]:
-        if width % MULTIPLE or height % MULTIPLE:
-            raise ValueError(f"sides of {width}x{height} pixels are not multiples of {MULTIPLE}")
+        if width % self.multiple or height % self.multiple:
+            sides = f"sides of {width}x{height} pixels"
+            raise ValueError(f"{sides} are not multiples of {self.multiple}")
         key = width, height, exact
         with self._kept:
             if key in self._runs:

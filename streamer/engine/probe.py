@@ -134,8 +134,9 @@ def _versions() -> list[str]:
 def _milliseconds(network: FoldedNetwork, best: float) -> float:
     """The shortest of a few runs, or the first one of an engine that is out of the question."""
     rng = np.random.default_rng(0)
-    half = HEIGHT // 2, WIDTH // 2
-    y, u, v = (rng.integers(16, 235, size, np.uint8) for size in ((HEIGHT, WIDTH), half, half))
+    whole = HEIGHT - HEIGHT % network.multiple, WIDTH
+    half = whole[0] // 2, whole[1] // 2
+    y, u, v = (rng.integers(16, 235, size, np.uint8) for size in (whole, half, half))
     weights = None
     if network.styles is not None:
         weights = np.eye(network.styles, dtype=np.float32)[0]

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from streamer.engine.folded_network import Engine, FoldedNetwork, Planes
+from streamer.engine.folded_network import MULTIPLE, Engine, FoldedNetwork, Planes
 from streamer.statistics import Statistics, average
 
 WIDTH, HEIGHT = 640, 360
@@ -46,14 +46,16 @@ def write(
     np.savez_compressed(path, mean=mean, logs=logs, steps=np.array(steps, np.float32))
 
 
-def of_photos(data: bytes, black: float, white: float, folder: Path) -> bytes:
+def of_photos(
+    data: bytes, black: float, white: float, folder: Path, multiple: int = MULTIPLE
+) -> bytes:
     """A file of a network's steady statistics over the photos in a folder; of none, empty.
 
-    Raises NotFoldableError, ModelError.
+    Both sides of a photo become multiples of `multiple`. Raises NotFoldableError, ModelError.
     """
     engine: Engine = "openvino-f32" if importlib.util.find_spec("openvino") else "onnxruntime"
     photos = [photo(file) for file in sorted(folder.glob("*.jpg"))]
-    network = FoldedNetwork(data, black, white, engine)
+    network = FoldedNetwork(data, black, white, engine, multiple=multiple)
     if not photos or (network.styles or 1) > MOST_STYLES:
         return b""
     file = io.BytesIO()
@@ -64,7 +66,10 @@ def of_photos(data: bytes, black: float, white: float, folder: Path) -> bytes:
 def steady(network: FoldedNetwork, photos: list[Planes]) -> list[Statistics]:
     """Of each of a network's styles."""
     blends = [None] if network.styles is None else list(np.eye(network.styles, dtype=np.float32))
-    return [average([network.measure(p, blend).statistics for p in photos]) for blend in blends]
+    height, width = (side - side % network.multiple for side in (HEIGHT, WIDTH))
+    half = np.s_[: height // 2, : width // 2]
+    parts = [(y[:height, :width], u[half], v[half]) for y, u, v in photos]
+    return [average([network.measure(p, blend).statistics for p in parts]) for blend in blends]
 
 
 def photo(path: Path) -> Planes:

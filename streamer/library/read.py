@@ -66,16 +66,20 @@ def read(
         raise UsageError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB")
     imported = _open(path, name, _RANGES.get(values or ""), max_pixels)
     multiple = find_multiple(imported.model("trial"), imported.data, path.name)
-    statistics = steady_of(imported.data, imported.layout)
+    statistics = steady_of(imported.data, imported.layout, multiple)
     return replace(imported, multiple=multiple, statistics=statistics)
 
 
-def steady_of(data: bytes, name: LayoutName) -> bytes:
-    """The file of a network's steady statistics; empty for one that has none, or many styles."""
+def steady_of(data: bytes, name: LayoutName, multiple: int = 0) -> bytes:
+    """The file of a network's steady statistics; empty for one that has none, or many styles.
+
+    `multiple` is of both sides of an image; 0: the layout's own.
+    """
     layout = LAYOUTS[name]
     try:
         photos = built_in_models() / "photos"
-        return of_photos(data, layout.black, layout.white, photos)
+        multiple = max(multiple, layout.side_multiple)
+        return of_photos(data, layout.black, layout.white, photos, multiple)
     except ModelError:  # of another family: it runs as it is, and has no tone
         return b""
 

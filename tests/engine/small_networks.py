@@ -197,6 +197,19 @@ def norm_beside_its_source(b: Builder) -> None:
     b.add("Sigmoid", b.conv(_normed(b, b.conv(b.doubled(x), 16, 16, 3), 16), 16, 3, 9))
 
 
+def deep(halvings: int = 4) -> bytes:
+    """A network whose middle has this often half the size, and whose sides meet again."""
+    b, beside = Builder(), list[str]()
+    x = _normed(b, b.conv("in", 3, 8, 3), 8)
+    for _ in range(halvings):
+        beside.append(x)
+        x = _normed(b, b.conv(x, 8, 8, 3, 2), 8)
+    for same in reversed(beside):
+        x = b.add("Add", _normed(b, b.conv(b.doubled(x), 8, 8, 3), 8), same)
+    b.add("Sigmoid", b.conv(x, 8, 3, 3))
+    return model(b, [])
+
+
 FORMS: dict[str, Callable[[Builder], None]] = {
     form.__name__: form
     for form in (

@@ -20,17 +20,22 @@ from tests.engine import small_networks as small
 ONE = {"one": (0, 1.0)}
 
 
-@pytest.fixture
-def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FoldedModel:
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(folded_model, "cache_dir", lambda: tmp_path / "cache")
-    data = small.network()
-    path = tmp_path / "small.onnx"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> FoldedModel:
+    return opened(small.network(), tmp_path)
+
+
+def opened(data: bytes, folder: Path, multiple: int = 0) -> FoldedModel:
+    path = folder / "small.onnx"
     path.write_bytes(data)
-    digest = hashlib.sha256(data).hexdigest()
-    entries = (StyleEntry("one", "One"),)
-    return FoldedModel(
-        ModelFile("small", path, digest, "rgb1", entries), ("onnxruntime",), 1, "CPU"
-    )
+    digest, entries = hashlib.sha256(data).hexdigest(), (StyleEntry("one", "One"),)
+    file = ModelFile("small", path, digest, "rgb1", entries, multiple=multiple)
+    return FoldedModel(file, ("onnxruntime",), 1, "CPU")
 
 
 def picture(width: int, height: int) -> Image:
@@ -94,6 +99,22 @@ def test_tiles_show_what_one_run_shows(model: FoldedModel, monkeypatch: pytest.M
     assert np.abs(tiled.data.astype(int) - whole.data).max() <= 1
 
 
+@pytest.mark.parametrize("size", [(100, 76), (40, 130)])
+def test_networks_with_a_deep_middle_take_images_of_every_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    model = opened(small.deep(), tmp_path, multiple=16)
+    image = picture(*size)
+    whole, found = model.stylize(image, ONE, 0.0, None)
+    assert whole.size == size and found["one"].whole is not None
+    model.prepare(size, ONE)
+    assert model.ready(size, ONE)
+    for name, value in {"WHOLE_PIXELS": 3_000, "TILE_PX": 64, "MARGIN_PX": 16}.items():
+        monkeypatch.setattr(folded_model, name, value)
+    in_tiles, _ = model.stylize(image, ONE, 0.0, None)
+    assert in_tiles.size == size
+
+
 def test_a_large_photo_is_stylized_beyond_its_border(
     model: FoldedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -108,13 +129,13 @@ def test_a_large_photo_is_stylized_beyond_its_border(
     assert not model.ready((320 + 2 * MARGIN_PX, 240 + 2 * MARGIN_PX), ONE)
 
 
-@given(st.integers(8, 3000).map(lambda n: n * MULTIPLE))
-def test_tiles_cover_a_side_once_with_a_margin(length: int) -> None:
-    shown = 0
-    for start, part in _tiles(length):
+@given(st.integers(8, 3000), st.sampled_from([MULTIPLE, 8, 64]))
+def test_tiles_cover_a_side_once_with_a_margin(parts: int, multiple: int) -> None:
+    shown, length = 0, parts * multiple
+    for start, part in _tiles(length, multiple):
         assert part.start == shown and part.stop > part.start
         assert start % 2 == part.start % 2 == part.stop % 2 == 0
-        assert start >= 0 and start + _side(length) <= length
+        assert start >= 0 and start + _side(length, multiple) <= length
         assert part.start - start >= (0 if start == 0 else MARGIN_PX)
         assert start + TILE_PX - part.stop >= (0 if part.stop == length else MARGIN_PX)
         shown = part.stop
