@@ -99,11 +99,11 @@ def test_tiles_show_what_one_run_shows(model: FoldedModel, monkeypatch: pytest.M
     assert np.abs(tiled.data.astype(int) - whole.data).max() <= 1
 
 
-@pytest.mark.parametrize("size", [(100, 76), (40, 130)])
+@pytest.mark.parametrize(("size", "halvings"), [((100, 76), 4), ((40, 130), 4), ((100, 76), 5)])
 def test_networks_with_a_deep_middle_take_images_of_every_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int], halvings: int
 ) -> None:
-    model = opened(small.deep(), tmp_path, multiple=16)
+    model = opened(small.deep(halvings), tmp_path, multiple=2**halvings)
     image = picture(*size)
     whole, found = model.stylize(image, ONE, 0.0, None)
     assert whole.size == size and found["one"].whole is not None
