@@ -7,7 +7,7 @@ them in the picture. A style, a blend or other statistics are a few small inputs
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
 import cv2
@@ -21,6 +21,7 @@ from streamer.engine.packed import packed, paired, transposed, widened
 from streamer.engine.pictures import pictures
 from streamer.engine.program import RANGES, Feed, Program, positives, program, ranging, step
 from streamer.engine.separable import separated
+from streamer.engine.striped import striped
 from streamer.statistics import Statistics
 
 Plane = NDArray[np.uint8]
@@ -190,6 +191,7 @@ class FoldedNetwork:
                 self._runs.move_to_end(key)
                 return self._runs[key]
         made = program(self._model, exact, int8=self._engine == "openvino-int8")
+        made = replace(made, model=striped(made.model, width, height))
         run = self._compile(made, width, height, self._engine)
         with self._kept:
             self._runs.setdefault(key, (made, run))

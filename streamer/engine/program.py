@@ -258,10 +258,11 @@ def _put_affine(
         size = graph.constants[norm.input[1]].size
         for place, value in ((1, 1), (2, 0)):
             norm.input[place] = graph.constant(np.full(size, value, np.float32))
-        how = {"kernel_shape": [_SQUARE] * 2, "strides": [_SQUARE] * 2}
-        how["pads"] = [0, 0, _SQUARE - 1, _SQUARE - 1]  # deep middles are smaller than a square
+        sides = [_SQUARE] * 2
+        # A deep middle may be smaller than a square.
+        pads = [0, 0, _SQUARE - 1, _SQUARE - 1]
         for name, tensor in (("before", conv.output[0]), ("after", source)):
-            greatest = graph.add("MaxPool", [tensor], **how)
+            greatest = graph.add("MaxPool", [tensor], kernel_shape=sides, strides=sides, pads=pads)
             # OpenVINO leaves all that leads to an output without a convolution in 32 bits.
             inputs = [greatest, graph.constant(np.ones((channels, 1, 1, 1), np.float32))]
             graph.add("Conv", inputs, f"{name}{number}", group=channels)
