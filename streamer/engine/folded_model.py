@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from streamer.engine.canonical import NotFoldableError
 from streamer.engine.folded_network import MULTIPLE, Engine, FoldedNetwork
 from streamer.engine.probe import probe
 from streamer.engine.steady import read, read_steps
@@ -57,9 +58,18 @@ class FoldedModel:
         best = probe(open_network, cache_dir(), threads, engines, device).best
         self.engine = best
         self._model, self._network = model, open_network(best)
+        if model.added and model.statistics is None:  # whether it runs was not seen when it came
+            self._try_out()
         self._steady = read(model.statistics) if model.statistics is not None else None
         if self._steady is not None and len(self._steady) != self.styles:
             raise ModelError(f"model {model.name}: {model.statistics} is for other styles")
+
+    def _try_out(self) -> None:
+        side = max(MIN_SIDE_PX, self._multiple)
+        try:
+            self._network.prepare(side, side)
+        except ModelError as error:  # folded, it has an operator that the engine does not know
+            raise NotFoldableError(str(error)) from None
 
     @property
     def styles(self) -> int:

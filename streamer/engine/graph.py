@@ -48,6 +48,16 @@ def plain_weight(graph: "Graph", node: "onnx.NodeProto | None", stride: int = 1)
     return weight if same and fixed and len({*weight.shape[2:]}) == 1 else None
 
 
+def outputs_axis(conv: "onnx.NodeProto") -> int:
+    """Of a convolution's outputs in its weight."""
+    return 1 if conv.op_type == "ConvTranspose" else 0
+
+
+def outputs_of(graph: "Graph", conv: "onnx.NodeProto") -> int:
+    """How many channels a convolution gives."""
+    return int(graph.constants[conv.input[1]].shape[outputs_axis(conv)])
+
+
 def set_attribute(node: "onnx.NodeProto", name: str, value: Any) -> None:
     """Give an attribute this value, whether the node has it already or not."""
     from onnx import helper

@@ -87,7 +87,7 @@ def _open(data: bytes, name: str, threads: int) -> Any:
     options.add_session_config_entry("session.load_model_format", "ONNX")
     # Planning memory ahead doubles it here (254 against 134 MB at 640x360) and gains no time.
     options.enable_mem_pattern = False
-    options.log_severity_level = 3  # errors; its warnings are about how a file could be smaller
+    options.log_severity_level = 4  # its errors are raised, too
     try:
         return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime has an exception of its own for each of its codes

@@ -19,7 +19,7 @@ class OnnxRuntimeRun:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # its errors are raised, too
         data = program.model.SerializeToString()
         providers = ["CPUExecutionProvider"]
         try:

@@ -28,16 +28,16 @@ class OpenVinoRun:
         self, program: Program, width: int, height: int, *, hint: str, threads: int, device: str
     ) -> None:
         core = openvino.Core()
-        model = core.read_model(program.model.SerializeToString())
-        model.reshape({IMAGE: [1, 3, height, width]})
-        ends = PrePostProcessor(model)
-        ends.output(STYLIZED).model().set_layout(openvino.Layout("NCHW"))
-        ends.output(STYLIZED).tensor().set_layout(openvino.Layout("NHWC"))
         settings: dict[str, object] = {"INFERENCE_PRECISION_HINT": hint}
         if device == "CPU":
             settings |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
             settings["ENABLE_CPU_PINNING"] = False  # several workers share the cores
         try:
+            model = core.read_model(program.model.SerializeToString())
+            model.reshape({IMAGE: [1, 3, height, width]})
+            ends = PrePostProcessor(model)
+            ends.output(STYLIZED).model().set_layout(openvino.Layout("NCHW"))
+            ends.output(STYLIZED).tensor().set_layout(openvino.Layout("NHWC"))
             compiled = core.compile_model(ends.build(), device, settings)
         except RuntimeError as error:
             raise ModelError(f"OpenVINO refuses it: {str(error).splitlines()[-1]}") from None

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.engine.canonical import NORM
+from streamer.engine.canonical import NORM, NotFoldableError
 from streamer.engine.fold import Norms
-from streamer.engine.graph import CONVOLUTIONS, Array, Graph, attribute
+from streamer.engine.graph import CONVOLUTIONS, Array, Graph, attribute, outputs_axis, outputs_of
 from streamer.engine.separable import COLUMNS, Columns, Within
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ Feed = dict[str, Vector]
 
 RANGES = "ranges"
 _MOVES = {"Pad", "DepthToSpace", "SpaceToDepth"}  # give values that they were given
-_POSITIVE = {"Relu", "Sigmoid", "Clip"}
+_POSITIVE = {"Relu", "Sigmoid"}
 _SQUARE = 8  # pixels, or blocks, on a side
 _PIXEL = 1 / 255  # the step of the image
 # Processors without VNNI add two products of 8 bits in 16 bits: more steps would overflow.
@@ -126,7 +126,10 @@ def _line(x: Array, z: Array) -> Array:
 
 
 def program(model: "onnx.ModelProto", exact: bool = False, int8: bool = False) -> Program:
-    """A canonical network with its norms' factors and offsets as inputs."""
+    """A canonical network with its norms' factors and offsets as inputs.
+
+    Raises NotFoldableError for norms of something else than what a convolution gives.
+    """
     graph = Graph(model)
     tensors = quantized_tensors(graph) if int8 else []
     columns = Columns.of(graph) if int8 else None
@@ -138,7 +141,7 @@ def program(model: "onnx.ModelProto", exact: bool = False, int8: bool = False) -
         row = int8 and origin == COLUMNS
         if path or row or origin in tensors:
             norm = next((node for node in path if node.op_type == NORM), None)
-            size = _outputs(graph, conv)
+            size = outputs_of(graph, conv)
             channels = size if norm is None else graph.constants[norm.input[1]].size
             bias = _taken_bias(graph, conv) if int8 else np.zeros(size, np.float32)
             place = None if norm is None else norms.index(norm)
@@ -147,6 +150,8 @@ def program(model: "onnx.ModelProto", exact: bool = False, int8: bool = False) -
             _put_affine(graph, conv, path, len(layers) - 1, exact)
         if int8:
             _quantize_weight(graph, conv)
+    if {*range(len(norms))} - {layer.norm for layer in layers}:
+        raise NotFoldableError("it normalizes something else than a picture's channels")
     for at, name in enumerate(tensors):
         _quantize(graph, name, at)
     if int8:
@@ -194,6 +199,9 @@ def positives(model: "onnx.ModelProto") -> list[bool]:
 
 def _positive(graph: Graph, name: str) -> bool:
     made = graph.maker(name)
+    if made is not None and made.op_type == "Clip":
+        lowest = graph.constants.get(made.input[1]) if made.input[1:] else None
+        return lowest is not None and bool(lowest >= 0)
     return made is not None and made.op_type in _POSITIVE
 
 
@@ -223,22 +231,11 @@ def _norm_after(graph: Graph, conv: "onnx.NodeProto") -> "list[onnx.NodeProto]":
         name = readers[0].output[0]
 
 
-def _axis(conv: "onnx.NodeProto") -> int:
-    """Of a convolution's outputs in its weight."""
-    return 1 if conv.op_type == "ConvTranspose" else 0
-
-
-def _outputs(graph: Graph, conv: "onnx.NodeProto") -> int:
-    """How many channels it gives."""
-    weight = graph.constants[conv.input[1]]
-    return int(weight.shape[_axis(conv)])
-
-
 def _taken_bias(graph: Graph, conv: "onnx.NodeProto") -> Vector:
     """A convolution's bias, which is taken from it."""
     bias = graph.constants[conv.input[2]] if len(conv.input) > 2 else None
     del conv.input[2:]
-    return np.zeros(_outputs(graph, conv), np.float32) if bias is None else bias
+    return np.zeros(outputs_of(graph, conv), np.float32) if bias is None else bias
 
 
 def _put_affine(
@@ -249,7 +246,7 @@ def _put_affine(
     exact: bool,
 ) -> None:
     """What follows a convolution, or its norm, is times `factor`, plus `offset`."""
-    channels = _outputs(graph, conv)
+    channels = outputs_of(graph, conv)
     last = path[-1] if path else conv
     result, last.output[0] = last.output[0], f"{last.output[0]}:raw"
     source = last.output[0]
@@ -281,7 +278,7 @@ def _quantize_weight(graph: Graph, conv: "onnx.NodeProto") -> None:
     weight: Array = graph.constants[conv.input[1]]
     if _origin(graph, conv.input[0]) == graph.nodes[0].output[0]:
         weight = weight / _PIXEL
-    axis = _axis(conv)
+    axis = outputs_axis(conv)
     others = tuple({0, 1, 2, 3} - {axis})
     scale = np.maximum(np.abs(weight).max(others, keepdims=True), 1e-12) / _WEIGHT_STEPS
     steps = np.rint(weight / scale).astype(np.int8)

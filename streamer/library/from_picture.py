@@ -72,7 +72,7 @@ def _predict(path: Path, max_pixels: int = MAX_PIXELS) -> Array:
     rgb = to_rgb(decode_photo(path.read_bytes(), max_pixels))
     small = cv2.resize(rgb, (STYLE_PX, STYLE_PX), interpolation=cv2.INTER_AREA)
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are raised, too
     session = ort.InferenceSession(_read(*PREDICT), options, providers=["CPUExecutionProvider"])
     (bottleneck,) = session.run(None, {"style_image": small[None].astype(np.float32) / 255})
     return np.asarray(bottleneck)

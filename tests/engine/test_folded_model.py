@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.engine import folded_model
+from streamer.engine.canonical import NotFoldableError
 from streamer.engine.folded_model import MARGIN_PX, TILE_PX, FoldedModel, _side, _tiles
-from streamer.engine.folded_network import MULTIPLE
+from streamer.engine.folded_network import MULTIPLE, FoldedNetwork
 from streamer.engine.pictures import pictures
+from streamer.errors import ModelError
 from streamer.frame import Image
 from streamer.statistics import Orders
 from streamer.styles.model import ModelFile, StyleEntry
@@ -30,11 +32,11 @@ def model(tmp_path: Path) -> FoldedModel:
     return opened(small.network(), tmp_path)
 
 
-def opened(data: bytes, folder: Path, multiple: int = 0) -> FoldedModel:
+def opened(data: bytes, folder: Path, multiple: int = 0, *, added: bool = False) -> FoldedModel:
     path = folder / "small.onnx"
     path.write_bytes(data)
     digest, entries = hashlib.sha256(data).hexdigest(), (StyleEntry("one", "One"),)
-    file = ModelFile("small", path, digest, "rgb1", entries, multiple=multiple)
+    file = ModelFile("small", path, digest, "rgb1", entries, multiple=multiple, added=added)
     return FoldedModel(file, ("onnxruntime",), 1, "CPU")
 
 
@@ -97,6 +99,18 @@ def test_tiles_show_what_one_run_shows(model: FoldedModel, monkeypatch: pytest.M
         monkeypatch.setattr(folded_model, name, value)
     tiled, _ = model.stylize(image, ONE, 0.0, orders)
     assert np.abs(tiled.data.astype(int) - whole.data).max() <= 1
+
+
+def test_what_an_engine_refuses_runs_as_it_was_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ModelError("an unknown operator")
+
+    assert opened(small.network(), tmp_path, added=True).styles == 1
+    monkeypatch.setattr(FoldedNetwork, "_compile", refuse)
+    with pytest.raises(NotFoldableError, match="unknown operator"):
+        opened(small.network(), tmp_path, added=True)
 
 
 @pytest.mark.parametrize(("size", "halvings"), [((100, 76), 4), ((40, 130), 4), ((100, 76), 5)])

@@ -29,13 +29,15 @@ def shown(seed: int = 0) -> Planes:
     return pictures(WIDTH, HEIGHT)[seed]
 
 
-def published(data: bytes, planes: Planes, white: float = 1, **weights: np.ndarray) -> np.ndarray:
+def published(
+    data: bytes, planes: Planes, white: float = 1, black: float = 0, **weights: np.ndarray
+) -> np.ndarray:
     """What the network as it was published makes of a picture, as I420."""
     size = planes[0].shape[::-1]
     yuv = np.stack([planes[0], *(cv2.resize(plane, size) for plane in planes[1:])])
-    image = (white * small.to_rgb(yuv))[None].astype(np.float32)
+    image = (black + (white - black) * small.to_rgb(yuv))[None].astype(np.float32)
     (stylized,) = small.run(data, **{"in": image}, **weights).values()
-    y, *chroma = small.to_yuv(stylized[0] / white)
+    y, *chroma = small.to_yuv((stylized[0] - black) / (white - black))
     halves = [c.reshape(HEIGHT // 2, 2, WIDTH // 2, 2).mean((1, 3)) for c in chroma]
     return np.concatenate([plane.ravel() for plane in (y, *halves)])
 
@@ -73,6 +75,29 @@ def test_other_forms_of_networks_are_folded_as_well(form: str, engine: Engine) -
     most = 5 if engine == "openvino-int8" else 2
     assert off(measured.data, wanted) < most
     assert off(network.stylize(shown(), None, measured.statistics), wanted) < most
+
+
+@pytest.mark.parametrize("engine", HERE)
+def test_values_below_zero_are_kept(engine: Engine) -> None:
+    b = small.Builder()
+    small.transposed(b)
+    b.nodes[-1].op_type = "Tanh"
+    data = small.model(b, [])
+    measured = FoldedNetwork(data, -1, 1, engine).measure(shown(), None)
+    most = 5 if engine == "openvino-int8" else 2
+    assert off(measured.data, published(data, shown(), 1, -1)) < most
+
+
+def test_norms_of_several_channels_are_not_folded() -> None:
+    b = small.Builder()
+    x = b.conv("in", 3, 4, 3)
+    flat = b.add("Reshape", x, b.constant([0, 2, -1]))
+    ones, zeros = b.floats(1, 1), b.floats(0, 0)
+    normed = b.add("InstanceNormalization", flat, ones, zeros)
+    back = b.add("Reshape", normed, b.add("Shape", x))
+    b.add("Sigmoid", b.conv(back, 4, 3, 3))
+    with pytest.raises(NotFoldableError, match="several channels"):
+        FoldedNetwork(small.model(b, []), 0, 1, "onnxruntime")
 
 
 @pytest.mark.parametrize("engine", HERE)
