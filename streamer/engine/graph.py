@@ -36,12 +36,17 @@ def attribute(node: "onnx.NodeProto", name: str, otherwise: Any = None) -> Any:
     return otherwise if found is None else helper.get_attribute_value(found)
 
 
-def plain_weight(graph: "Graph", node: "onnx.NodeProto | None", stride: int = 1) -> Array | None:
-    """Of a square convolution without a margin, groups or dilations; None for any other node."""
+def plain_weight(
+    graph: "Graph", node: "onnx.NodeProto | None", stride: int = 1, zeros: int = 0
+) -> Array | None:
+    """Of a square convolution without groups or dilations, with this stride and margin of zeros.
+
+    None for any other node.
+    """
     weight = None if node is None else graph.constants.get(node.input[1] if node.input[1:] else "")
     if node is None or node.op_type != "Conv" or weight is None:
         return None
-    wanted = {"strides": stride, "dilations": 1, "pads": 0, "group": 1}
+    wanted = {"strides": stride, "dilations": 1, "pads": zeros, "group": 1}
     given = {name: attribute(node, name, [0 if name == "pads" else 1]) for name in wanted}
     same = all({*np.ravel(given[name])} == {value} for name, value in wanted.items())
     fixed = attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streamer.engine.canonical import NORM, STYLIZED, image_pad
-from streamer.engine.graph import Array, Graph, attribute, plain_weight
+from streamer.engine.graph import Array, Graph, attribute, plain_weight, set_attribute
 
 if TYPE_CHECKING:
     import onnx
@@ -30,27 +30,38 @@ _REPEATING = {
     (b"half_pixel", b"round_prefer_ceil"),
     (b"pytorch_half_pixel", b"round_prefer_floor"),
 }
+_ENLARGING = {"Resize", "ConvTranspose", "DepthToSpace"}
 _SAME_FOR_EVERY_VALUE = {"Relu", "Sigmoid", "Tanh", "LeakyRelu", "Identity"}
 # Of the three taps on an enlarged line, those that each of four taps on the line itself sums.
 _TAPS = np.array([[0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]], np.float32)
 
 
 def packed(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """The same network with its end in blocks; as it is when that is not of the form described."""
-    graph = Graph(model)
-    kinds = [node.op_type for node in graph.nodes]
-    if "Resize" in kinds:
-        at = kinds.index("Resize")
-    elif "ConvTranspose" in kinds and "Pad" in kinds:
-        at = len(kinds) - 1 - kinds[::-1].index("Pad")
-    else:
+    """The same network with its end in blocks; as it is when that is not of the form described.
+
+    In blocks is what follows the first enlargement that is left, or the last convolution alone.
+    """
+    kinds = [node.op_type for node in model.graph.node]
+    if _ENLARGING.isdisjoint(kinds):
         return model
+    return _packed_from(model, "Resize", first=True) or _packed_from(model, "Pad") or model
+
+
+def _packed_from(
+    model: "onnx.ModelProto", kind: str, *, first: bool = False
+) -> "onnx.ModelProto | None":
+    graph = Graph(model)
+    _pad_last(graph)
+    places = [at for at, node in enumerate(graph.nodes) if node.op_type == kind]
+    if not places:
+        return None
+    at = places[0 if first else -1]
     nodes, graph.nodes = graph.nodes[at:], graph.nodes[:at]
     try:
         convolutions = sum(node.op_type == "Conv" for node in nodes)
         result, size = _Packer(graph, nodes[0].input[0], convolutions).pack(nodes)
     except _UnknownError:
-        return model
+        return None
     graph.add("DepthToSpace", [result], STYLIZED, blocksize=size, mode="CRD")
     return graph.model()
 
@@ -63,21 +74,23 @@ def transposed(model: "onnx.ModelProto") -> "onnx.ModelProto":
     graph = Graph(model)
     enlarging = [node for node in graph.nodes if node.op_type == "Resize"]
     for resize in enlarging:
-        pad = graph.only_reader(resize.output[0])
-        conv = None if pad is None else graph.only_reader(pad.output[0])
-        weight = plain_weight(graph, conv)
-        if pad is None or conv is None or weight is None or weight.shape[2] != 3:
+        conv = graph.only_reader(resize.output[0])
+        pad, cut = None, 1
+        if conv is not None and _margin(graph, conv) == (1, b"reflect"):
+            pad, conv, cut = conv, graph.only_reader(conv.output[0]), 3
+        weight = plain_weight(graph, conv, zeros=0 if pad else 1)
+        if conv is None or weight is None or weight.shape[2] != 3 or not _doubles(graph, resize):
             continue
-        few = resize is enlarging[-1] and len(weight) < _LANES
-        if few or _reflected(graph, pad) != 1 or not _doubles(graph, resize):
+        if resize is enlarging[-1] and len(weight) < _LANES:
             continue
-        at = graph.nodes.index(conv)
-        # The pixel reflected at the border of an enlarged picture is the one at the border.
-        margin = graph.constant([0, 0, 1, 1] * 2)
-        edged = graph.add("Pad", [resize.input[0], margin], at=at, mode="edge")
+        at, source = graph.nodes.index(conv), resize.input[0]
+        if pad is not None:
+            # The pixel reflected at the border of an enlarged picture is the one at the border.
+            edges = graph.constant([0, 0, 1, 1] * 2)
+            source = graph.add("Pad", [source, edges], at=at, mode="edge")
         wide = graph.constant(np.einsum("ay,bx,oiyx->ioab", _TAPS, _TAPS, weight))
-        inputs, how = [edged, wide, *conv.input[2:]], {"strides": [2, 2], "pads": [3] * 4}
-        graph.add("ConvTranspose", inputs, conv.output[0], at=at + 1, **how)
+        inputs, at = [source, wide, *conv.input[2:]], graph.nodes.index(conv)
+        graph.add("ConvTranspose", inputs, conv.output[0], at=at, strides=[2, 2], pads=[cut] * 4)
         graph.nodes = [node for node in graph.nodes if node not in (resize, pad, conv)]
     return graph.model()
 
@@ -199,9 +212,9 @@ class _Packer:
                 raise _UnknownError
             self._rewrite(node)
             expected = node.output[0]
-        graph, exact = self._graph, nodes[0].op_type == "Pad"
+        graph = self._graph
+        mode = attribute(nodes[0], "mode") if nodes[0].op_type == "Pad" else b"edge"
         margin = graph.constant([0, 0, self._margin, self._margin] * 2)
-        mode = "reflect" if exact else "edge"
         edged = graph.add("Pad", [self._source, margin], at=self._at, mode=mode)
         for node in graph.nodes[self._at + 1 :]:
             node.input[:] = [edged if name == self._source else name for name in node.input]
@@ -211,8 +224,10 @@ class _Packer:
         graph, kind = self._graph, node.op_type
         if kind == "Resize" and _doubles(graph, node) and not self._reach:
             self._grow *= 2
-        elif kind == "Pad" and (reach := _reflected(graph, node)):
-            self._reach = reach
+        elif kind == "Pad":
+            self._reach, mode = _margin(graph, node)
+            if self._tensor != self._source and mode != b"reflect":
+                raise _UnknownError
         elif kind == "Conv":
             self._convolve(node)
         elif self._reach or self._grow > 1:
@@ -258,9 +273,23 @@ def _doubles(graph: Graph, node: "onnx.NodeProto") -> bool:
     return attribute(node, "mode", b"nearest") == b"nearest" and (where, which) in _REPEATING
 
 
-def _reflected(graph: Graph, node: "onnx.NodeProto | None") -> int:
-    """How many pixels are reflected at each border; 0 for any other node."""
-    if node is None or node.op_type != "Pad" or attribute(node, "mode") != b"reflect":
-        return 0
-    pads = graph.constants[node.input[1]].tolist()
-    return pads[2] if pads == [0, 0, pads[2], pads[2]] * 2 else 0
+def _margin(graph: Graph, node: "onnx.NodeProto") -> tuple[int, bytes]:
+    """How many pixels are added at each border, and which; none for any other node."""
+    mode = attribute(node, "mode", b"constant")
+    pads = graph.constants.get(node.input[1]) if node.op_type == "Pad" else None
+    if pads is None or len(pads) != 8 or (mode == b"constant" and len(node.input) > 2):
+        return 0, b""
+    reach = int(pads[2])
+    return (reach, mode) if pads.tolist() == [0, 0, reach, reach] * 2 else (0, b"")
+
+
+def _pad_last(graph: Graph) -> None:
+    """Give the last convolution its margin of zeros as others get theirs, by a node of its own."""
+    last = next((node for node in reversed(graph.nodes) if node.op_type == "Conv"), None)
+    reach = attribute(last, "pads", [0])[0] if last is not None else 0
+    if last is None or reach == 0 or plain_weight(graph, last, zeros=reach) is None:
+        return
+    inputs = [last.input[0], graph.constant([0, 0, reach, reach] * 2)]
+    at = graph.nodes.index(last)
+    last.input[0] = graph.add("Pad", inputs, at=at, mode="constant")
+    set_attribute(last, "pads", [0] * 4)

@@ -175,6 +175,17 @@ def same_margins(b: Builder) -> None:
     b.add("Sigmoid", b.add("Conv", x, b.constant(weight), **how))
 
 
+def zero_margins(b: Builder) -> None:
+    """As PyTorch's convolutions pad when nobody says how."""
+
+    def convolved(x: str, outputs: int, kernel: int) -> str:
+        weight = b.rng.normal(0, 0.1 / kernel, (outputs, 16, kernel, kernel)).astype(np.float32)
+        return b.add("Conv", x, b.constant(weight), pads=[kernel // 2] * 4)
+
+    x = _normed(b, convolved(b.doubled(_begun(b)), 16, 3), 16)
+    b.add("Sigmoid", convolved(x, 3, 9))
+
+
 def sub_pixels(b: Builder) -> None:
     x = b.add("DepthToSpace", b.conv(_begun(b), 16, 64, 3), blocksize=2, mode="CRD")
     b.add("Sigmoid", b.conv(_normed(b, x, 16), 16, 3, 9))
@@ -215,6 +226,7 @@ FORMS: dict[str, Callable[[Builder], None]] = {
     for form in (
         transposed,
         same_margins,
+        zero_margins,
         sub_pixels,
         norm_of_a_sum,
         norm_of_a_function,

@@ -84,6 +84,20 @@ def test_enlarging_and_convolving_is_a_transposed_convolution(channels: int) -> 
         assert off.max() < 1e-4
 
 
+@pytest.mark.parametrize("form", ["transposed", "zero_margins", "sub_pixels"])
+def test_the_last_convolution_of_other_forms_is_in_blocks_as_well(form: str) -> None:
+    b = small.Builder()
+    small.FORMS[form](b)
+    plain = canonical(small.model(b, []))
+    model = packed(transposed(plain))
+    onnx.checker.check_model(model, full_check=True)
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds[-1] == "DepthToSpace" and "Resize" not in kinds
+    image = small.picture(seed=3)
+    ours, wanted = (small.run(m, image=image)["stylized"] for m in (model, plain))
+    assert np.abs(ours - wanted).max() < 1e-4
+
+
 @pytest.mark.parametrize("channels", [8, 9])
 def test_few_first_channels_are_computed_for_two_pixels_at_once(channels: int) -> None:
     b = small.Builder()
