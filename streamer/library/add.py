@@ -1,6 +1,7 @@
 """A user's file → **add** → read, store: any network or picture as a style."""
 
 import contextlib
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -10,6 +11,8 @@ from streamer.errors import ModelError
 from streamer.library import store
 from streamer.library.from_picture import MAX_PIXELS
 from streamer.library.read import ImportedModel, read
+
+log = logging.getLogger(__name__)
 
 LIMITS: Final = Limits(cpu_s=60.0, memory_bytes=4 << 30, wall_s=120.0)
 
@@ -31,6 +34,9 @@ def import_model(
     model_name = store.to_name(name or path.stem)
     store.check_free(model_name)
     imported = read_in_process(path, model_name, values, max_pixels)
+    if imported.unfolded:
+        why = imported.unfolded
+        log.warning("%s runs as it was published, which is slower: %s", model_name, why)
     entries = imported.entries
     if title:
         entries = (replace(entries[0], title=title), *entries[1:])

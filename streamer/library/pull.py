@@ -43,6 +43,9 @@ def pull(model: Published, name: str | None = None, progress: Progress = lambda 
     make_size_dynamic(parsed)
     entry = StyleEntry(style, titled(style), model.description)
     network = parsed.SerializeToString()
+    statistics = b""
+    with contextlib.suppress(ModelError):  # it runs as it was published
+        statistics = steady_of(network, model.layout)
     new = store.NewModel(
         style,
         network,
@@ -50,6 +53,6 @@ def pull(model: Published, name: str | None = None, progress: Progress = lambda 
         (entry,),
         model.license,
         model.urls[0],
-        statistics=steady_of(network, model.layout),
+        statistics=statistics,
     )
     return store.add(new)[0]

@@ -36,6 +36,7 @@ class ImportedModel:
     multiple: int = 0  # of both sides of an image; 0: the layout's own
     facts: Mapping[str, str] = field(default_factory=dict)  # the file's own metadata
     statistics: bytes = b""  # steady ones, as a file; empty for a network that has none
+    unfolded: str = ""  # why it runs as it was published
 
     @property
     def entries(self) -> tuple[StyleEntry, ...]:
@@ -66,22 +67,23 @@ def read(
         raise UsageError(f"{path} is larger than {MAX_FILE_BYTES // 2**20} MiB")
     imported = _open(path, name, _RANGES.get(values or ""), max_pixels)
     multiple = find_multiple(imported.model("trial"), imported.data, path.name)
-    statistics = steady_of(imported.data, imported.layout, multiple)
-    return replace(imported, multiple=multiple, statistics=statistics)
+    imported = replace(imported, multiple=multiple)
+    try:
+        statistics = steady_of(imported.data, imported.layout, multiple)
+    except ModelError as reason:  # of another family: it has no tone
+        return replace(imported, unfolded=str(reason))
+    return replace(imported, statistics=statistics)
 
 
 def steady_of(data: bytes, name: LayoutName, multiple: int = 0) -> bytes:
     """The file of a network's steady statistics; empty for one that has none, or many styles.
 
-    `multiple` is of both sides of an image; 0: the layout's own.
+    `multiple` is of both sides of an image; 0: the layout's own. Raises ModelError for a network
+    that runs as it was published.
     """
-    layout = LAYOUTS[name]
-    try:
-        photos = built_in_models() / "photos"
-        multiple = max(multiple, layout.side_multiple)
-        return of_photos(data, layout.black, layout.white, photos, multiple)
-    except ModelError:  # of another family: it runs as it is, and has no tone
-        return b""
+    layout, photos = LAYOUTS[name], built_in_models() / "photos"
+    multiple = max(multiple, layout.side_multiple)
+    return of_photos(data, layout.black, layout.white, photos, multiple)
 
 
 def _open(path: Path, name: str, layout: LayoutName | None, max_pixels: int) -> ImportedModel:

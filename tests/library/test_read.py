@@ -12,6 +12,7 @@ from streamer.errors import ModelError, UsageError
 from streamer.i420 import from_rgb, to_rgb
 from streamer.library.add import import_model
 from streamer.styles.catalogue import Catalogue
+from tests.engine import small_networks
 from tests.support.commands import Command
 from tests.support.library import nothing_is_left, stylized
 from tests.support.networks import (
@@ -107,6 +108,20 @@ def test_a_network_that_halves_often_gets_sides_it_can_halve(
     coarse = stylized("deep", image)
     assert (coarse.width, coarse.height) == (101, 75)
     assert np.abs(coarse.data.astype(int) - image.data).mean() < 40  # in its place, not shifted
+
+
+def test_a_network_that_is_not_folded_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    import_model(halving_network(tmp_path / "plain.onnx", 1))
+    assert "plain runs as it was published" in caplog.text and "no instance norms" in caplog.text
+    caplog.clear()
+    path = tmp_path / "normed.onnx"
+    path.write_bytes(small_networks.deep(3))
+    import_model(path)
+    assert not caplog.text
+    model = Catalogue.load().find("normed")[0]
+    assert model.multiple == 8 and model.statistics is not None
 
 
 def test_a_network_that_cannot_paint_every_size_is_refused(
