@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from streamer.engine.canonical import NORM, NotFoldableError
 from streamer.engine.fold import Norms
 from streamer.engine.graph import CONVOLUTIONS, Array, Graph, attribute, outputs_axis, outputs_of
+from streamer.engine.rounding import of_columns, of_image, rounded
 from streamer.engine.separable import COLUMNS, Columns, Within
 
 if TYPE_CHECKING:
@@ -276,12 +277,18 @@ def _put_affine(
 
 def _quantize_weight(graph: Graph, conv: "onnx.NodeProto") -> None:
     weight: Array = graph.constants[conv.input[1]]
-    if _origin(graph, conv.input[0]) == graph.nodes[0].output[0]:
-        weight = weight / _PIXEL
-    axis = outputs_axis(conv)
+    source, axis = _origin(graph, conv.input[0]), outputs_axis(conv)
     others = tuple({0, 1, 2, 3} - {axis})
+    image = source == graph.nodes[0].output[0]
+    if image:
+        weight = weight / _PIXEL
     scale = np.maximum(np.abs(weight).max(others, keepdims=True), 1e-12) / _WEIGHT_STEPS
-    steps = np.rint(weight / scale).astype(np.int8)
+    steps = weight / scale
+    if attribute(conv, "group", 1) == 1 and (image or source == COLUMNS):
+        seen = of_image(*weight.shape[2:]) if image else of_columns(*weight.shape[1::2])
+        flat = steps.reshape(len(steps), -1)
+        steps = rounded(flat, seen, _WEIGHT_STEPS).reshape(steps.shape)
+    steps = np.rint(steps).astype(np.int8)
     parts = (steps, scale.ravel().astype(np.float32), np.zeros(scale.size, np.int8))
     inputs = [graph.constant(value) for value in parts]
     conv.input[1] = graph.add("DequantizeLinear", inputs, at=graph.nodes.index(conv), axis=axis)

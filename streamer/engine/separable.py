@@ -31,7 +31,7 @@ _GROUP = 4  # columns: products of 8 bits are added in fours
 _LEFT_OUT, _LEFT_OUT_INT8 = 1e-4, 3e-4  # share of the variance of what the convolution gives
 _TWICE = 4  # columns, in 8 bits
 # Pixels of photographs: how far likeness reaches, that of colours, noise, and deviation.
-_REACH_PX, _COLORS, _NOISE, _DEVIATION = 20.0, 0.9, 1e-3, 0.28
+REACH_PX, _COLORS, NOISE, DEVIATION = 20.0, 0.9, 1e-3, 0.28
 _DEVIATIONS = 6.5  # which 8 bits hold; rarer values are cut
 _DARK, _LIGHT = np.array([16.0, 16, 16]), np.array([235.0, 240, 240])  # of Y, U, V
 _CHROMA = 1.8  # how far a color moves when its chroma moves
@@ -108,7 +108,7 @@ def separated(
         rows = np.concatenate([rows, rows[:, :_TWICE]], axis=1)
     span = white - black
     largest = np.abs(columns).sum((1, 2)) * span / 2  # of any picture
-    steps = np.minimum(largest, _DEVIATIONS * _DEVIATION * span) / 127
+    steps = np.minimum(largest, _DEVIATIONS * DEVIATION * span) / 127
     columns, rows = columns / steps[:, None, None], rows * steps[:, None]
     middle = (black + white) / 2
     bias = graph.constants[first.input[2]] if len(first.input) > 2 else 0
@@ -132,7 +132,7 @@ def _decomposed(weight: Array) -> tuple[Array, Array, Array]:
     variance of one pixel.
     """
     outputs, colors, kernel, _ = weight.shape
-    along = _root(np.exp(-_distances(kernel) / _REACH_PX))
+    along = _root(np.exp(-_distances(kernel) / REACH_PX))
     alike = np.full((colors, colors), _COLORS) + (1 - _COLORS) * np.eye(colors)
     across = np.kron(np.linalg.cholesky(alike), along)  # of a column's pixels and colours
     seen = across.T @ weight.reshape(outputs, colors * kernel, kernel) @ along
@@ -152,4 +152,4 @@ def _distances(count: int) -> NDArray[np.float64]:
 
 
 def _root(covariance: NDArray[np.float64]) -> Array:
-    return np.linalg.cholesky(covariance + _NOISE * np.eye(len(covariance)))
+    return np.linalg.cholesky(covariance + NOISE * np.eye(len(covariance)))
