@@ -104,9 +104,10 @@ def paired(model: "onnx.ModelProto") -> "onnx.ModelProto":
     first = next((node for node in graph.nodes if node.op_type == "Conv"), None)
     weight = plain_weight(graph, first)
     pad = None if first is None else image_pad(graph, first)
-    if first is None or weight is None or pad is None:
+    margin = None if pad is None else graph.constants.get(pad.input[1])
+    if first is None or weight is None or margin is None:
         return model
-    odd = (graph.constants[pad.input[1]][[3, 7]].sum() - weight.shape[3] + 1) % 2  # width
+    odd = (margin[3] + margin[7] - weight.shape[3] + 1) % 2  # its width
     between, second = list["onnx.NodeProto"](), graph.only_reader(first.output[0])
     while second is not None and second.op_type in {NORM, *_SAME_FOR_EVERY_VALUE}:
         between.append(second)
@@ -226,7 +227,7 @@ class _Packer:
             self._grow *= 2
         elif kind == "Pad":
             self._reach, mode = _margin(graph, node)
-            if self._tensor != self._source and mode != b"reflect":
+            if not mode or (self._tensor != self._source and mode != b"reflect"):
                 raise _UnknownError
         elif kind == "Conv":
             self._convolve(node)

@@ -27,14 +27,16 @@ def striped(model: "onnx.ModelProto", width: int, height: int) -> "onnx.ModelPro
     start, end = pads[0] + 1, pads[1]
     tail = graph.nodes[end:]
     layers = [node for node in graph.nodes[start:end] if node.input[0] not in graph.constants]
+    pad, result = graph.nodes[pads[0]], tail[0].input[0]
+    source, margin = pad.output[0], graph.constants.get(pad.input[1])
     made = {name for node in layers for name in node.output}
-    pad, source, result = graph.nodes[pads[0]], graph.nodes[pads[0]].output[0], tail[0].input[0]
+    chain = all(len(({source} | made).intersection(node.input)) == 1 for node in layers)
+    alone = made & {name for node in tail for name in node.input} == {result}
+    known = {node.op_type for node in layers} <= {"Conv", *_OF_EACH_VALUE}
     sizes = [_rows_of(graph, node) for node in layers if node.op_type == "Conv"]
-    known = {node.op_type for node in layers} <= {"Conv", *_OF_EACH_VALUE} and None not in sizes
-    if not known or made & {name for node in tail for name in node.input} != {result}:
-        return model
     convolutions = [size for size in sizes if size is not None]
-    margin = graph.constants[pad.input[1]]
+    if not (chain and alone and known) or margin is None or len(convolutions) < len(sizes):
+        return model
     rows = height + int(margin[2] + margin[6])
     for kernel, stride in convolutions:
         rows = (rows - kernel) // stride + 1

@@ -59,3 +59,13 @@ def test_what_is_read_further_on_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> 
     b.add("Sigmoid", b.conv(small.one_node(b, b.add("Add", x, y), 6), 6, 3, 3))
     model = canonical(small.model(b, []))
     assert striped(model, WIDTH, HEIGHT) is model
+
+
+def test_a_sum_of_two_layers_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PIXELS", 1000)
+    b = small.Builder()
+    x = b.conv("in", 3, 6, 3)
+    x = b.add("Add", b.add("Relu", x), x)
+    b.add("Sigmoid", b.conv(small.one_node(b, b.conv(x, 6, 6, 3), 6), 6, 3, 3))
+    model = canonical(small.model(b, []))
+    assert striped(model, WIDTH, HEIGHT) is model
