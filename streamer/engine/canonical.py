@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.engine.graph import (
-    CONVOLUTIONS,
     Graph,
     attribute,
     compute_constants,
+    convolves,
     modern,
     set_attribute,
 )
@@ -69,9 +69,11 @@ def style_count(data: bytes) -> int | None:
 
 
 def image_pad(graph: Graph, node: "onnx.NodeProto") -> "onnx.NodeProto | None":
-    """What gives the image a margin, where a node reads it with one."""
+    """What gives the image a margin of its own pixels, where a node reads it with one."""
     made = graph.maker(node.input[0])
-    return made if made and made.op_type == "Pad" and made.input[0] == IMAGE else None
+    if made is None or made.op_type != "Pad" or made.input[0] != IMAGE:
+        return None
+    return None if attribute(made, "mode", b"constant") == b"constant" else made
 
 
 def _channels_first(graph: Graph) -> None:
@@ -105,14 +107,14 @@ def _explicit_margins(graph: Graph) -> None:
 
     OpenVINO takes another one than ONNX says for transposed convolutions.
     """
-    for node in (node for node in graph.nodes if node.op_type in CONVOLUTIONS):
-        how, weight = attribute(node, "auto_pad", b""), graph.constants.get(node.input[1])
-        strides, none = np.array(attribute(node, "strides", [1, 1])), [0, 0]
+    for node in (node for node in graph.nodes if convolves(graph, node)):
+        how, sides = attribute(node, "auto_pad", b""), graph.constants[node.input[1]].shape[2:]
+        strides = np.array(attribute(node, "strides", [1, 1]))
         enlarges = node.op_type == "ConvTranspose"
-        if how not in (b"SAME_UPPER", b"SAME_LOWER") or weight is None or weight.ndim != 4:
+        if how not in (b"SAME_UPPER", b"SAME_LOWER"):
             continue
-        reach = (np.array(weight.shape[2:]) - 1) * attribute(node, "dilations", [1, 1]) + 1
-        margin = reach - strides + attribute(node, "output_padding", none)
+        reach = (np.array(sides) - 1) * attribute(node, "dilations", [1, 1]) + 1
+        margin = reach - strides + attribute(node, "output_padding", [0, 0])
         if (margin < 0).any() or not (enlarges or (strides == 1).all()):
             continue
         less, more = margin // 2, margin - margin // 2

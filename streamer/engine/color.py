@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from streamer.engine.canonical import IMAGE, STYLIZED
-from streamer.engine.graph import Array, Graph, attribute
+from streamer.engine.canonical import IMAGE, STYLIZED, image_pad
+from streamer.engine.graph import Array, Graph, attribute, convolves
 
 if TYPE_CHECKING:
     import onnx
@@ -38,8 +38,9 @@ def takes_yuv(model: "onnx.ModelProto", black: float, white: float) -> "onnx.Mod
     pads = [node for node in graph.nodes if IMAGE in node.input]
     readers = [node for node in graph.nodes if pads[0].output[0] in node.input]
     floats = graph.add("Cast", [IMAGE], at=0, to=1)
-    if len(pads) == len(readers) == 1 and pads[0].op_type == "Pad" and readers[0].op_type == "Conv":
-        _absorb(graph, readers[0], matrix, offset)
+    conv = readers[0] if len(pads) == len(readers) == 1 else None
+    if conv is not None and image_pad(graph, conv) is not None and _takes_in(graph, conv):
+        _absorb(graph, conv, matrix, offset)
     else:
         inputs = [matrix.reshape(3, 3, 1, 1), offset]
         constants = [graph.constant(value.astype(np.float32)) for value in inputs]
@@ -49,6 +50,12 @@ def takes_yuv(model: "onnx.ModelProto", black: float, white: float) -> "onnx.Mod
             node.input[:] = [floats if name == IMAGE else name for name in node.input]
     graph.inputs[0].type.tensor_type.elem_type = 2  # unsigned 8 bits
     return graph.model()
+
+
+def _takes_in(graph: Graph, conv: "onnx.NodeProto") -> bool:
+    """Whether it can do a change of colours as well, since all it reads are the image's colours."""
+    ones = attribute(conv, "group", 1) == 1 and not any(attribute(conv, "pads", [0]))
+    return conv.op_type == "Conv" and convolves(graph, conv) and ones
 
 
 def _absorb(graph: Graph, conv: "onnx.NodeProto", matrix: Array, offset: Array) -> None:

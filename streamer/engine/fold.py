@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streamer.engine.canonical import NORM, NotFoldableError
-from streamer.engine.graph import CONVOLUTIONS, Graph, attribute, outputs_of
+from streamer.engine.graph import Graph, attribute, convolves, outputs_of
 
 if TYPE_CHECKING:
     import onnx
@@ -62,7 +62,7 @@ def behind_convolutions(model: "onnx.ModelProto") -> "onnx.ModelProto":
         made = graph.maker(source)
         rows = made is not None and made.op_type == "Reshape"
         conv = graph.maker(made.input[0]) if made is not None and rows else made
-        follows = conv is not None and conv.op_type in CONVOLUTIONS
+        follows = convolves(graph, conv)
         if rows and not (conv is not None and follows and outputs_of(graph, conv) == channels):
             raise NotFoldableError("it normalizes several channels together")
         if not rows and (not follows or graph.readers(source) > 1):

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 OPSET = 17
-CONVOLUTIONS = {"Conv", "ConvTranspose"}
 
 
 def modern(model: "onnx.ModelProto") -> "onnx.ModelProto":
@@ -51,6 +50,15 @@ def plain_weight(
     same = all({*np.ravel(given[name])} == {value} for name, value in wanted.items())
     fixed = attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
     return weight if same and fixed and len({*weight.shape[2:]}) == 1 else None
+
+
+def convolves(graph: "Graph", node: "onnx.NodeProto | None") -> bool:
+    """Whether a node is a convolution of pictures, with constant weights for each output."""
+    if node is None or node.op_type not in ("Conv", "ConvTranspose"):
+        return False
+    weight = graph.constants.get(node.input[1], np.zeros(0))
+    grouped = node.op_type == "ConvTranspose" and attribute(node, "group", 1) > 1
+    return len(weight.shape) == len("oihw") and not grouped
 
 
 def outputs_axis(conv: "onnx.NodeProto") -> int:

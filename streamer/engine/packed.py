@@ -145,6 +145,7 @@ def widened(model: "onnx.ModelProto") -> "onnx.ModelProto":
     between = graph.nodes[graph.nodes.index(pads[0]) + 1 : graph.nodes.index(pads[1])]
     kinds = [node.op_type for node in between]
     plain = kinds[:1] == ["Conv"] and {*kinds[1:]} <= {NORM, *_SAME_FOR_EVERY_VALUE}
+    plain = plain and all(attribute(pad, "mode") == b"reflect" for pad in pads)
     strides = attribute(between[0], "strides", [1, 1]) if between else []
     if not plain or set(strides) != {1} or outer is None or inner is None:
         return model

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from streamer.engine.canonical import NORM, NotFoldableError
 from streamer.engine.fold import Norms
-from streamer.engine.graph import CONVOLUTIONS, Array, Graph, attribute, outputs_axis, outputs_of
+from streamer.engine.graph import Array, Graph, attribute, convolves, outputs_axis, outputs_of
 from streamer.engine.rounding import of_columns, of_image, rounded
 from streamer.engine.separable import COLUMNS, Columns, Within
 
@@ -29,7 +29,8 @@ Vector = NDArray[np.float32]
 Feed = dict[str, Vector]
 
 RANGES = "ranges"
-_MOVES = {"Pad", "DepthToSpace", "SpaceToDepth"}  # give values that they were given
+_CONVOLUTIONS = {"Conv", "ConvTranspose"}
+_MOVES = {"Pad", "DepthToSpace", "SpaceToDepth"}
 _POSITIVE = {"Relu", "Sigmoid"}
 _SQUARE = 8  # pixels, or blocks, on a side
 _PIXEL = 1 / 255  # the step of the image
@@ -136,7 +137,7 @@ def program(model: "onnx.ModelProto", exact: bool = False, int8: bool = False) -
     columns = Columns.of(graph) if int8 else None
     norms = [node for node in graph.nodes if node.op_type == NORM]
     layers: list[Layer] = []
-    for conv in [node for node in graph.nodes if node.op_type in CONVOLUTIONS]:
+    for conv in [node for node in graph.nodes if convolves(graph, node)]:
         path = _norm_after(graph, conv)
         origin = _origin(graph, conv.input[0])
         row = int8 and origin == COLUMNS
@@ -179,9 +180,7 @@ def quantized_tensors(graph: Graph) -> list[str]:
     """What convolutions read, but for the image, which has 8 bits already."""
     image = graph.nodes[0].output[0]
     convs = (
-        node
-        for node in graph.nodes
-        if node.op_type in CONVOLUTIONS and attribute(node, "group", 1) == 1
+        node for node in graph.nodes if convolves(graph, node) and attribute(node, "group", 1) == 1
     )
     names = (_origin(graph, conv.input[0]) for conv in convs)
     return [name for name in dict.fromkeys(names) if name not in (image, COLUMNS)]
@@ -208,7 +207,13 @@ def _positive(graph: Graph, name: str) -> bool:
 
 def _origin(graph: Graph, name: str) -> str:
     made = graph.maker(name)
-    return _origin(graph, made.input[0]) if made and made.op_type in _MOVES else name
+    return _origin(graph, made.input[0]) if made and _moves(graph, made) else name
+
+
+def _moves(graph: Graph, node: "onnx.NodeProto") -> bool:
+    """Whether it gives values that it was given, or zeros."""
+    filled = node.input[2] if node.op_type == "Pad" and node.input[2:] else ""
+    return node.op_type in _MOVES and not np.any(graph.constants.get(filled, 0))
 
 
 def _norm_after(graph: Graph, conv: "onnx.NodeProto") -> "list[onnx.NodeProto]":
@@ -305,7 +310,7 @@ def _quantize(graph: Graph, name: str, number: int) -> None:
     whole = graph.add("QuantizeLinear", [scaled, *parts], at=at + 1)
     back = graph.add("DequantizeLinear", [whole, *parts], at=at + 2)
     for node in graph.nodes[at + 3 :]:
-        if node.op_type in CONVOLUTIONS | _MOVES:
+        if node.op_type in _CONVOLUTIONS or _moves(graph, node):
             node.input[:] = [back if read == name else read for read in node.input]
     graph.inputs.append(graph.declare(f"inverse{number}", [1, 1, 1, 1]))
 

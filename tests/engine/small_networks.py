@@ -191,6 +191,40 @@ def sub_pixels(b: Builder) -> None:
     b.add("Sigmoid", b.conv(_normed(b, x, 16), 16, 3, 9))
 
 
+def each_channel_enlarged(b: Builder) -> None:
+    weight = b.rng.normal(0, 0.3, (16, 1, 4, 4)).astype(np.float32)
+    how = {"strides": [2, 2], "pads": [1] * 4, "group": 16}
+    x = b.add("ConvTranspose", _begun(b), b.constant(weight), **how)
+    b.add("Sigmoid", b.conv(_normed(b, x, 16), 16, 3, 9))
+
+
+def surrounded(b: Builder, x: str, outputs: int, kernel: int, value: float) -> str:
+    """Convolved with a margin of one value."""
+    pads, inputs = b.constant([0, 0, kernel // 2, kernel // 2] * 2), 3 if x == "in" else 16
+    x = b.add("Pad", x, pads, b.constant(np.float32(value)), mode="constant")
+    weight = b.rng.normal(0, 0.5 / kernel, (outputs, inputs, kernel, kernel)).astype(np.float32)
+    return b.add("Conv", x, b.constant(weight))
+
+
+def black_around(b: Builder) -> None:
+    x = _normed(b, surrounded(b, "in", 16, 9, 0), 16)
+    x = _normed(b, b.conv(x, 16, 16, 3, 2), 16)
+    b.add("Sigmoid", b.conv(_normed(b, b.conv(b.doubled(x), 16, 16, 3), 16), 16, 3, 9))
+
+
+def ones_around(b: Builder) -> None:
+    x = _normed(b, surrounded(b, _begun(b), 16, 3, 1), 16)
+    b.add("Sigmoid", b.conv(_normed(b, b.conv(b.doubled(x), 16, 16, 3), 16), 16, 3, 9))
+
+
+def weights_of_the_picture(b: Builder) -> None:
+    x = _begun(b)
+    weight = b.constant(b.rng.normal(0, 0.1, (16, 16, 3, 3)).astype(np.float32))
+    weight = b.add("Mul", weight, b.add("ReduceMean", x, axes=[0, 1, 2, 3]))
+    x = _normed(b, b.add("Conv", x, weight, pads=[1] * 4), 16)
+    b.add("Sigmoid", b.conv(_normed(b, b.conv(b.doubled(x), 16, 16, 3), 16), 16, 3, 9))
+
+
 def norm_of_a_sum(b: Builder) -> None:
     x = _begun(b)
     x = _normed(b, b.add("Add", x, b.conv(x, 16, 16, 3)), 16)
@@ -228,6 +262,10 @@ FORMS: dict[str, Callable[[Builder], None]] = {
         same_margins,
         zero_margins,
         sub_pixels,
+        each_channel_enlarged,
+        black_around,
+        ones_around,
+        weights_of_the_picture,
         norm_of_a_sum,
         norm_of_a_function,
         norm_beside_its_source,

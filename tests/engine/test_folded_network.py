@@ -77,6 +77,22 @@ def test_other_forms_of_networks_are_folded_as_well(form: str, engine: Engine) -
     assert off(network.stylize(shown(), None, measured.statistics), wanted) < most
 
 
+@pytest.mark.parametrize("form", ["black_around", "ones_around"])
+@pytest.mark.parametrize("engine", HERE)
+def test_what_is_around_a_picture_shows_at_its_border_only_as_it_should(
+    form: str, engine: Engine
+) -> None:
+    b = small.Builder()
+    small.FORMS[form](b)
+    data = small.model(b, [])
+    ours, wanted = (
+        FoldedNetwork(data, 0, 1, engine).measure(shown(), None),
+        published(data, shown()),
+    )
+    rows = np.abs(ours.data.astype(float) - wanted)[: WIDTH * HEIGHT].reshape(HEIGHT, WIDTH)
+    assert rows[-4:].mean() < (3 if engine == "openvino-int8" else 1)
+
+
 @pytest.mark.parametrize("engine", HERE)
 def test_values_below_zero_are_kept(engine: Engine) -> None:
     b = small.Builder()
