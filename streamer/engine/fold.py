@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from streamer.engine.canonical import NORM, NotFoldableError
-from streamer.engine.graph import Graph, attribute, convolves, outputs_of
+from streamer.engine.canonical import NORM
+from streamer.engine.graph import Graph, attribute, convolves
 
 if TYPE_CHECKING:
     import onnx
@@ -54,18 +54,15 @@ def behind_convolutions(model: "onnx.ModelProto") -> "onnx.ModelProto":
     """The network with each norm right behind a convolution, whose factors and offsets are inputs.
 
     Where there is none, because a norm follows a sum or a function, one that changes nothing is
-    put before it. Raises NotFoldableError for norms of several channels together.
+    put before it. A norm of several channels together reads them as rows.
     """
     graph = Graph(model)
     for norm in [node for node in graph.nodes if node.op_type == NORM]:
         source, channels = norm.input[0], graph.constants[norm.input[1]].size
         made = graph.maker(source)
-        rows = made is not None and made.op_type == "Reshape"
-        conv = graph.maker(made.input[0]) if made is not None and rows else made
-        follows = convolves(graph, conv)
-        if rows and not (conv is not None and follows and outputs_of(graph, conv) == channels):
-            raise NotFoldableError("it normalizes several channels together")
-        if not rows and (not follows or graph.readers(source) > 1):
+        if made is not None and made.op_type == "Reshape":
+            continue
+        if not convolves(graph, made) or graph.readers(source) > 1:
             ones = graph.constant(np.ones((channels, 1, 1, 1), np.float32))
             at = graph.nodes.index(norm)
             norm.input[0] = graph.add("Conv", [source, ones], at=at, group=channels)

@@ -83,6 +83,7 @@ class FoldedNetwork:
         ends = widened(packed(transposed(behind_convolutions(first))))
         fast = paired(separated(ends, black, white, int8=engine == "openvino-int8"))
         self._model = gives_i420(takes_yuv(fast, black, white), black, white)
+        program(self._model)  # or it says that it cannot
         self._looks: dict[int, tuple[Norms, list[float]]] = {}
         self._runs: OrderedDict[tuple[int, int, bool], tuple[Program, Run]] = OrderedDict()
         self._ranging: tuple[Program, Run] | None = None

@@ -47,6 +47,7 @@ class Layer:
     bias: Vector  # for each of its channels here, which may be several for one of those
     source: int | None  # the quantized tensor that it reads
     row: bool = False  # whether it reads the columns of a separated convolution in 8 bits
+    together: bool = False  # whether its norm is over several channels, or a channel in blocks
 
     def step(self, steps: Sequence[float], within: Within | None) -> float:
         """Of what it reads."""
@@ -95,6 +96,8 @@ class Program:
             else:
                 mine = affine[:, bounds[layer.norm] : bounds[layer.norm + 1]]
                 factor, offset = np.repeat(mine, layer.bias.size // layer.channels, axis=1)
+                if self.exact and layer.together:
+                    feed[f"step{at}"], feed[f"bias{at}"] = _one(step), _row(bias)
                 if not self.exact:
                     offset = offset + factor * bias
                     factor = factor * step
@@ -148,8 +151,11 @@ def program(model: "onnx.ModelProto", exact: bool = False, int8: bool = False) -
             bias = _taken_bias(graph, conv) if int8 else np.zeros(size, np.float32)
             place = None if norm is None else norms.index(norm)
             source = tensors.index(origin) if origin in tensors else None
-            layers.append(Layer(place, channels, bias, source, row))
+            together = int8 and len(path) > 1
+            layers.append(Layer(place, channels, bias, source, row, together))
             _put_affine(graph, conv, path, len(layers) - 1, exact)
+            if together and exact:
+                _put_bias(graph, conv, path, len(layers) - 1)
         if int8:
             _quantize_weight(graph, conv)
     if {*range(len(norms))} - {layer.norm for layer in layers}:
@@ -278,6 +284,22 @@ def _put_affine(
     graph.add("Add", [scaled, f"offset{number}"], result, at=at + 1)
     shape = [1, channels, 1, 1]
     graph.inputs += [graph.declare(f"{name}{number}", shape) for name in ("factor", "offset")]
+
+
+def _put_bias(
+    graph: Graph, conv: "onnx.NodeProto", path: "list[onnx.NodeProto]", number: int
+) -> None:
+    """What a norm over several of a convolution's channels reads is times `step`, plus `bias`.
+
+    A norm of one channel takes out both by itself.
+    """
+    at = graph.nodes.index(conv) + 1
+    scaled = graph.add("Mul", [conv.output[0], f"step{number}"], at=at)
+    whole = graph.add("Add", [scaled, f"bias{number}"], at=at + 1)
+    for node in path:
+        node.input[:] = [whole if name == conv.output[0] else name for name in node.input]
+    graph.inputs.append(graph.declare(f"step{number}", [1, 1, 1, 1]))
+    graph.inputs.append(graph.declare(f"bias{number}", [1, outputs_of(graph, conv), 1, 1]))
 
 
 def _quantize_weight(graph: Graph, conv: "onnx.NodeProto") -> None:

@@ -225,6 +225,21 @@ def weights_of_the_picture(b: Builder) -> None:
     b.add("Sigmoid", b.conv(_normed(b, b.conv(b.doubled(x), 16, 16, 3), 16), 16, 3, 9))
 
 
+def together(b: Builder, x: str, channels: int) -> str:
+    """A norm of two groups of channels, as exporters write PyTorch's GroupNorm."""
+    ones, zeros = b.floats(1, 1), b.floats(0, 0)
+    flat = b.add("Reshape", x, b.constant([0, 2, -1]))
+    normed = b.add("InstanceNormalization", flat, ones, zeros, epsilon=EPSILON)
+    return _finish(b, b.add("Reshape", normed, b.add("Shape", x)), channels)
+
+
+def channels_together(b: Builder) -> None:
+    x = b.add("Relu", together(b, b.conv("in", 3, 16, 9), 16))
+    x = b.add("Relu", together(b, b.conv(x, 16, 16, 3, 2), 16))
+    x = b.add("Relu", together(b, b.conv(b.doubled(x), 16, 16, 3), 16))
+    b.add("Sigmoid", b.conv(x, 16, 3, 9))
+
+
 def norm_of_a_sum(b: Builder) -> None:
     x = _begun(b)
     x = _normed(b, b.add("Add", x, b.conv(x, 16, 16, 3)), 16)
@@ -266,6 +281,7 @@ FORMS: dict[str, Callable[[Builder], None]] = {
         black_around,
         ones_around,
         weights_of_the_picture,
+        channels_together,
         norm_of_a_sum,
         norm_of_a_function,
         norm_beside_its_source,
