@@ -7,8 +7,7 @@ that nobody takes does not matter. The best such sum is a singular value decompo
 weights as those pictures see them.
 
 What is between column and row is kept in 8 bits where all is. Its steps follow the picture's
-contrast, else a dim one would be coarse; the columns that matter most are there twice, half a step
-apart.
+contrast, else a dim one would be coarse.
 """
 
 from collections.abc import Sequence
@@ -29,7 +28,6 @@ COLUMNS = "columns:"  # the tensor between column and row, -127 to 127 at full c
 _LEAST = 5  # sides of a kernel: smaller ones cost less as they are
 _GROUP = 4  # columns: products of 8 bits are added in fours
 _LEFT_OUT, _LEFT_OUT_INT8 = 1e-4, 3e-4  # share of the variance of what the convolution gives
-_TWICE = 4  # columns, in 8 bits
 # Pixels of photographs: how far likeness reaches, that of colours, noise, and deviation.
 REACH_PX, _COLORS, NOISE, DEVIATION = 20.0, 0.9, 1e-3, 0.28
 _DEVIATIONS = 6.5  # which 8 bits hold; rarer values are cut
@@ -44,7 +42,6 @@ class Columns:
     colors: Array  # (columns, 3): what a flat picture gives, for each of its Y, U, V
     bias: Array  # (columns,)
     rows: Array  # (outputs, columns): the sum of each row
-    apart: Array  # (columns,): in steps
 
     @classmethod
     def of(cls, graph: Graph) -> "Columns | None":
@@ -55,9 +52,7 @@ class Columns:
         column, bias = (graph.constants[name].astype(float) for name in made.input[1:3])
         reader = next(node for node in graph.nodes if COLUMNS in node.input)
         rows = graph.constants[reader.input[1]].astype(float).sum((2, 3))
-        apart = np.zeros(len(column))
-        apart[:_TWICE], apart[-_TWICE:] = -0.25, 0.25
-        return cls(column.sum((2, 3)), bias, rows, apart)
+        return cls(column.sum((2, 3)), bias, rows)
 
     def within(self, planes: Sequence[NDArray[np.uint8]]) -> "Within":
         """For a picture with these planes."""
@@ -68,7 +63,7 @@ class Columns:
         contrast = min(1.0, luma + _CHROMA * max(chroma) + 0.01)
         middle = (_LIGHT + _DARK if contrast == 1 else lows + highs) / 2
         center = self.colors @ middle + self.bias
-        return Within(contrast, self.apart - center / contrast, self.rows @ center)
+        return Within(contrast, -center / contrast, self.rows @ center)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +97,6 @@ def separated(
     if count * (colors + outputs) * 2 > colors * outputs * kernel:
         return model
     columns, rows = columns[:count], rows[:, :count]
-    if int8:
-        rows[:, :_TWICE] /= 2
-        columns = np.concatenate([columns, columns[:_TWICE]])
-        rows = np.concatenate([rows, rows[:, :_TWICE]], axis=1)
     span = white - black
     largest = np.abs(columns).sum((1, 2)) * span / 2  # of any picture
     steps = np.minimum(largest, _DEVIATIONS * DEVIATION * span) / 127
