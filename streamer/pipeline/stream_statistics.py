@@ -20,6 +20,9 @@ MEASURE_S = 0.5  # from one measurement of a stream to the next
 _CUT = 0.5  # of the correlation of two thumbnails below which they show different scenes
 _JUMP = 40.0  # of their mean difference, in 1/255, above which the light has changed
 _THUMBNAIL = (32, 18)
+# Live frames further apart than the first may differ by what moved between them. Taken for a scene
+# each time, with a dear measurement, they would come still later, and never catch up.
+_APART_S, _SCENE_S = 0.1, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class StreamStatistics:
         self._stream = stream
         self._scene = 0
         self._before: Thumbnail | None = None
+        self._before_at = self._scene_at = -math.inf
         self._styles: dict[str, Following] = {}
         self._asked_at: dict[str, float] = {}
 
@@ -100,10 +104,14 @@ class StreamStatistics:
         copy, moved by what the two differed by.
         """
         thumbnail, before = Thumbnail.of(luma), self._before
+        apart = self._stream is not None and now - self._before_at > _APART_S
+        if apart and now - self._scene_at < _SCENE_S:
+            before = None
         if before is not None and thumbnail.cut_from(before):
             self._scene += 1
+            self._scene_at = now
             self._styles.clear()
-        self._before = thumbnail
+        self._before, self._before_at = thumbnail, now
         named = frozenset(styles)
         known = {name: self._styles[name].move(now) for name in named & self._styles.keys()}
         self._styles = known  # another style starts anew

@@ -171,6 +171,15 @@ def test_a_cut_starts_anew_and_forgets_what_is_under_way() -> None:
     assert same(stream.orders(luma(2), ["mosaic"], 0.35).known["mosaic"], statistics(2, 2))
 
 
+@pytest.mark.parametrize("live", [True, False])
+def test_live_frames_that_come_late_are_no_new_scene_each(live: bool) -> None:
+    stream = StreamStatistics(7 if live else None)
+    scenes = [stream.orders(luma(n), ["mosaic"], 0.25 * n).scene for n in range(24)]
+    assert len(set(scenes)) == (4 if live else 24)  # at 0, 0.25, 2.25 and 4.25 s
+    near = [stream.orders(luma(n), ["mosaic"], 6 + 0.05 * n).scene for n in range(20)]
+    assert len(set(near)) == 20
+
+
 def test_a_style_that_fades_in_is_measured_while_the_other_goes_on() -> None:
     stream = started("mosaic")
     orders = stream.orders(luma(1), ["mosaic", "starry"], 0.1)
