@@ -43,6 +43,7 @@ from streamer.webrtc.jitter_buffer import EncodedFrame
 
 BUSY = 0.1  # of the processor, by other programs
 HOPELESS_FPS = 1.0  # below this, a model is not tried at greater heights
+_SECONDS = 2.5  # of a stream at each height, and as many before, while workers get ready for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ async def _row(ring: Ring, model: ModelFile, camera_video: list[EncodedFrame]) -
     found: dict[int, float] = {}
     for height_px in measure.HEIGHTS_PX:
         found[height_px] = await measure.live_fps(
-            ring, style, height_px, seconds=1.5, coded=camera_video
+            ring, style, height_px, seconds=_SECONDS, coded=camera_video
         )
         if found[height_px] < HOPELESS_FPS:
             break

@@ -192,7 +192,8 @@ class FoldedNetwork:
                 self._runs.move_to_end(key)
                 return self._runs[key]
         made = program(self._model, exact, int8=self._engine == "openvino-int8")
-        made = replace(made, model=striped(made.model, width, height))
+        if self._device == "CPU":
+            made = replace(made, model=striped(made.model, width, height))
         run = self._compile(made, width, height, self._engine)
         with self._kept:
             self._runs.setdefault(key, (made, run))
