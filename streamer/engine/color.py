@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from streamer.engine.canonical import IMAGE, STYLIZED, image_pad
-from streamer.engine.graph import Array, Graph, attribute, convolves
+from streamer.engine.graph import Array, Graph, attribute, convolves, margins
 
 if TYPE_CHECKING:
     import onnx
@@ -54,8 +54,8 @@ def takes_yuv(model: "onnx.ModelProto", black: float, white: float) -> "onnx.Mod
 
 def _takes_in(graph: Graph, conv: "onnx.NodeProto") -> bool:
     """Whether it can do a change of colours as well, since all it reads are the image's colours."""
-    ones = attribute(conv, "group", 1) == 1 and not any(attribute(conv, "pads", [0]))
-    return conv.op_type == "Conv" and convolves(graph, conv) and ones
+    alone = attribute(conv, "group", 1) == 1 and margins(conv) == {0}
+    return conv.op_type == "Conv" and convolves(graph, conv) and alone
 
 
 def _absorb(graph: Graph, conv: "onnx.NodeProto", matrix: Array, offset: Array) -> None:

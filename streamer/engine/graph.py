@@ -45,11 +45,16 @@ def plain_weight(
     weight = None if node is None else graph.constants.get(node.input[1] if node.input[1:] else "")
     if node is None or node.op_type != "Conv" or weight is None:
         return None
-    wanted = {"strides": stride, "dilations": 1, "pads": zeros, "group": 1}
-    given = {name: attribute(node, name, [0 if name == "pads" else 1]) for name in wanted}
-    same = all({*np.ravel(given[name])} == {value} for name, value in wanted.items())
-    fixed = attribute(node, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
-    return weight if same and fixed and len({*weight.shape[2:]}) == 1 else None
+    wanted = {"strides": stride, "dilations": 1, "group": 1}
+    same = all({*np.ravel(attribute(node, name, 1))} == {value} for name, value in wanted.items())
+    fitting = margins(node) == {zeros} and len({*weight.shape[2:]}) == 1
+    return weight if same and fitting else None
+
+
+def margins(conv: "onnx.NodeProto") -> set[int | None]:
+    """How many zeros a convolution adds, at any border; None among them: as the engine likes."""
+    left = attribute(conv, "auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
+    return {None} if left else {*attribute(conv, "pads", [0])}
 
 
 def convolves(graph: "Graph", node: "onnx.NodeProto | None") -> bool:

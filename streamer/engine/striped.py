@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from streamer.engine.graph import Graph, attribute
+from streamer.engine.graph import Graph, attribute, margins
 
 if TYPE_CHECKING:
     import onnx
@@ -69,8 +69,6 @@ def _rows_of(graph: Graph, conv: "onnx.NodeProto") -> tuple[int, int] | None:
     """Kernel and stride of a convolution along a column; None with margins or dilations."""
     made = graph.maker(conv.input[1])
     weight = graph.constants.get(conv.input[1] if made is None else made.input[0])
-    margins, dilations = attribute(conv, "pads", [0]), attribute(conv, "dilations", [1])
-    left = attribute(conv, "auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID")
-    if weight is None or left or any(margins) or {*dilations} != {1}:
+    if weight is None or margins(conv) != {0} or {*attribute(conv, "dilations", [1])} != {1}:
         return None
     return int(weight.shape[2]), int(attribute(conv, "strides", [1, 1])[0])
