@@ -164,12 +164,13 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         ),
     ] = None,
     bitrate: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Bit rate that the stylized stream starts with, such as 800k or 2.5M.",
+            help="Bit rate that the stylized stream starts with, such as 800k or 2.5M. "
+            "Default: 1M to other machines, the highest to this one.",
             rich_help_panel=_NETWORK,
         ),
-    ] = "2.5M",
+    ] = None,
     min_bitrate: Annotated[
         str,
         typer.Option(help="Lowest bit rate of the stylized stream.", rich_help_panel=_NETWORK),
@@ -177,7 +178,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     max_bitrate: Annotated[
         str,
         typer.Option(help="Highest bit rate of the stylized stream.", rich_help_panel=_NETWORK),
-    ] = "8M",
+    ] = "16M",
     ice_server: Annotated[
         list[str] | None,
         typer.Option(
@@ -267,7 +268,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         height_px=parse_height(height),
         target_fps=fps,
         deadline_s=deadline,
-        start_bitrate_bps=parse_bitrate(bitrate),
+        start_bitrate_bps=None if bitrate is None else parse_bitrate(bitrate),
         min_bitrate_bps=parse_bitrate(min_bitrate),
         max_bitrate_bps=parse_bitrate(max_bitrate),
         ice_servers=tuple(parse_ice_server(server, turn_secret) for server in ice_server or ()),

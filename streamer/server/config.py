@@ -52,9 +52,9 @@ class Config:
     target_fps: float = 30.0
     deadline_s: float | None = None  # None: follows what the workers need
 
-    start_bitrate_bps: int = 2_500_000
+    start_bitrate_bps: int | None = None  # None: by the path
     min_bitrate_bps: int = 100_000
-    max_bitrate_bps: int = 8_000_000
+    max_bitrate_bps: int = 16_000_000
     ice_servers: tuple[IceServer, ...] = ()
     udp_ports: tuple[int, int] | None = None
 
@@ -115,7 +115,8 @@ class Config:
         _within("--fps", self.target_fps, 1, 240)
         if self.deadline_s is not None:
             _within("--deadline", self.deadline_s, 0.02, 10)
-        if not 0 < self.min_bitrate_bps <= self.start_bitrate_bps <= self.max_bitrate_bps:
+        start_bps = self.start_bitrate_bps or self.min_bitrate_bps
+        if not 0 < self.min_bitrate_bps <= start_bps <= self.max_bitrate_bps:
             raise UsageError(
                 "--min-bitrate, --bitrate and --max-bitrate must be in ascending order"
             )

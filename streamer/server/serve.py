@@ -12,6 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 from streamer import ending, temporary
 from streamer.errors import MediaError
@@ -144,10 +145,17 @@ def _for_phones(config: Config, addresses: list[str]) -> str | None:
     return addresses[-1] if config.scheme == "https" and not config.loopback else None
 
 
+def _bitrate(config: Config) -> Bitrate:
+    """Starts carefully, except on loopback, where there is no path to find out about."""
+    bounds = Bitrate(min=config.min_bitrate_bps, max=config.max_bitrate_bps)
+    careful_bps = bounds.max if config.loopback else bounds.bound(bounds.start)
+    return replace(bounds, start=config.start_bitrate_bps or careful_bps)
+
+
 def peer_options(config: Config) -> PeerOptions:
     """The same for every connection."""
     return PeerOptions(
-        bitrate=Bitrate(config.start_bitrate_bps, config.min_bitrate_bps, config.max_bitrate_bps),
+        bitrate=_bitrate(config),
         ice_servers=config.ice_servers,
         loopback=config.loopback,
         calm=config.calm,

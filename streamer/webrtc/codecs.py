@@ -20,6 +20,7 @@ from streamer.ring.setup import cores
 from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.depayload import VideoCodec
 from streamer.webrtc.jitter_buffer import EncodedFrame
+from streamer.webrtc.quality_scaler import QualityScaler
 
 Codec = Literal["VP8", "H264"]
 DECODERS: dict[VideoCodec, str] = {
@@ -31,11 +32,8 @@ DECODERS: dict[VideoCodec, str] = {
 }
 FRAME = VIDEO_CLOCK_HZ // 30
 WORKED_PIXELS = 1920 * 1200  # more is scaled down on arrival
-POOR_BPS, POOR_PIXELS = 250_000, 640 * 360  # with less, half the sides look better
-MORE = 1.6  # times that until they are doubled again
-LEAST_PX = 120  # of height
-DIVIDE_EVERY_S = 3.0
-UNFIT_S = 1.0  # packets that are sent again leave little for a moment, which is no reason
+USUAL_BPS = 8_000_000  # above it, H.264 needs a larger buffer
+PAINTED = "deblock=0,0:subme=1"  # what `superfast` would add of use, at two thirds of its price
 CORES = cores()
 BT601 = 6  # matrix coefficients of ITU-T H.273
 EXACT = 4 | 0x2000 | 0x4000 | 0x40000  # bicubic, whole chroma in and out, accurate rounding
@@ -99,8 +97,9 @@ def to_bt601(frame: av.VideoFrame) -> Image:
 class Encoder:
     """Encodes frames of any size at a bitrate that may change at any time.
 
-    libx264 takes a new bitrate while it runs. FFmpeg's wrapper of libvpx does not: it is opened
-    again, which costs a keyframe, so small and frequent changes are ignored.
+    libx264 takes a new bitrate while it runs, up to the one it was opened for. FFmpeg's wrapper of
+    libvpx does not. Either is opened again for a bitrate that is too far away, which costs a
+    keyframe, so that is done seldom.
     """
 
     def __init__(self, codec: Codec, bitrate: Bitrate, height_max: int | None = None) -> None:
@@ -110,29 +109,32 @@ class Encoder:
         self._open = {"VP8": self._open_vp8, "H264": self._open_h264}[codec]
         self._context: VideoCodecContext | None = None
         self._opened_at = 0  # pts
+        self._serves = 0.0, 0.0  # bits per second, from and to
         self._last = -1  # pts
         self._height_max = height_max
-        self._divisor = 1  # of both sides
-        self._divided_at: int | None = None  # pts
-        self._unfit_since: int | None = None  # pts: the bitrate asks for another divisor
+        self._scaler = QualityScaler()
 
     def encode(self, frame: Frame, bps: int, keyframe: bool) -> "list[av.Packet[Any]]":
-        """Blocking. No packet for a frame that is not later than the one before."""
+        """Blocking.
+
+        No packet for a frame that is not later than the one before, nor for one that VP8 leaves
+        out because the bitrate is too low for all of them.
+        """
         pts = int(frame.pts * frame.time_base / VIDEO_TIME_BASE)
         if pts <= self._last:
             return []
-        self._divide(frame.image, bps, pts)
-        av_frame = self._av_frame(frame.image)
+        av_frame = self._av_frame(frame.image, self._scaler.update(frame.image, bps, pts))
         av_frame.pts, av_frame.time_base, av_frame.duration = pts, VIDEO_TIME_BASE, FRAME
         av_frame.pict_type = PictureType.I if keyframe else PictureType.NONE
         packets = self._fit(av_frame, self._bitrate.bound(bps)).encode(av_frame)
         self._last = pts
+        self._scaler.coded(bool(packets))
         self.keyframes += sum(packet.is_keyframe for packet in packets)
         return packets
 
-    def _av_frame(self, image: Image) -> av.VideoFrame:
+    def _av_frame(self, image: Image, divisor: int) -> av.VideoFrame:
         even = 2 if self.codec == "H264" else 1
-        scale = 1 / self._divisor
+        scale = 1 / divisor
         if self._height_max is not None and image.height > self._height_max:
             scale = min(scale, self._height_max / image.height)
         if scale == 1:
@@ -142,25 +144,6 @@ class Encoder:
         width, height = (max(2, round(side * scale / 2) * 2) for side in image.size)
         return to_frame(image).reformat(width, height, interpolation=Interpolation.AREA)
 
-    def _divide(self, image: Image, bps: int, pts: int) -> None:
-        """Fewer pixels when the bitrate is too low for all of them; seldom another number."""
-        if self._divided_at is None:
-            self._divided_at = pts  # a connection begins below what it can take
-        if pts - self._divided_at < DIVIDE_EVERY_S * VIDEO_CLOCK_HZ:
-            return
-        share = image.width * image.height / POOR_PIXELS
-        for divisor in (1, 2, 4):
-            poor_bps = POOR_BPS * (share / divisor**2) ** 0.75
-            enough = poor_bps * (MORE if divisor < self._divisor else 1)
-            if bps >= enough or image.height / divisor < 2 * LEAST_PX:
-                break
-        if divisor == self._divisor:
-            self._unfit_since = None
-        elif self._unfit_since is None:
-            self._unfit_since = pts
-        elif pts - self._unfit_since >= UNFIT_S * VIDEO_CLOCK_HZ:
-            self._divisor, self._divided_at, self._unfit_since = divisor, pts, None
-
     def reset(self) -> None:
         """After an error: start again with the next frame."""
         self._context = None
@@ -168,28 +151,22 @@ class Encoder:
     def _fit(self, av_frame: av.VideoFrame, bps: int) -> VideoCodecContext:
         """The current encoder if it fits this size and bitrate, else a new one."""
         context, pts = self._context, cast(int, av_frame.pts)
-        if context is not None and (context.width, context.height) != (
-            av_frame.width,
-            av_frame.height,
-        ):
-            context = None
-        elif context is not None and self.codec == "H264":
-            context.bit_rate = bps
-        elif context is not None and self._too_far(context.bit_rate or bps, bps, pts):
-            context = None
-        if context is None:
-            context = self._open(av_frame.width, av_frame.height, bps)
+        size = av_frame.width, av_frame.height
+        if context is None or (context.width, context.height) != size or self._too_far(bps, pts):
+            context = self._open(*size, bps)
             self._opened_at = pts
+        if self.codec == "H264":
+            context.bit_rate = bps
         self._context = context
         return context
 
-    def _too_far(self, now: int, wanted: int, pts: int) -> bool:
+    def _too_far(self, bps: int, pts: int) -> bool:
         """Whether the change is worth a keyframe: soon for a lower bitrate, rarely for a higher."""
-        age_s = (pts - self._opened_at) / VIDEO_CLOCK_HZ
-        return (wanted < 0.8 * now and age_s > 1) or (wanted > 1.4 * now and age_s > 3)
+        (least, most), age_s = self._serves, (pts - self._opened_at) / VIDEO_CLOCK_HZ
+        return (bps < least and age_s > 1) or (bps > most and age_s > 3)
 
     def _open_vp8(self, width: int, height: int, bps: int) -> VideoCodecContext:
-        context = _context("libvpx", width, height)
+        context, self._serves = _context("libvpx", width, height), (0.8 * bps, 1.4 * bps)
         context.bit_rate = bps
         context.qmin, context.qmax = 2, 63
         context.options = {
@@ -202,22 +179,29 @@ class Encoder:
             "overshoot-pct": "15",
             "undershoot-pct": "100",
             "static-thresh": "1",
+            "drop-threshold": "30",  # at its coarsest, fine strokes take several times the bitrate
         }
         return context
 
     def _open_h264(self, width: int, height: int, bps: int) -> VideoCodecContext:
         # x264 follows later changes only if it starts with a rate control buffer, and never goes
-        # above the rate it starts with: so it is opened at the maximum and then turned down. The
+        # above the rate it starts with: so it is opened for more and then turned down. The
         # buffer keeps its size: the larger it is, the longer a lower rate takes (a second or two
-        # for what the maximum would fill in an eighth), and the larger keyframes get.
+        # for what the highest would fill in an eighth), and the larger keyframes get.
         context = _context("libx264", width, height)
-        most = self._bitrate.max
+        most = self._bitrate.bound(USUAL_BPS)
+        self._serves = 0.0, float(most)
+        if bps > most:
+            most = self._bitrate.max
+            self._serves = USUAL_BPS / 2, float(most)
         buffer = most // (24 if width * height <= 640 * 480 else 16)
         context.bit_rate = most
         context.profile = "Baseline"
         context.options = {
-            "preset": "superfast" if width * height <= 1280 * 720 else "ultrafast",
+            "preset": "ultrafast",  # without adaptive quantization: paint is fine everywhere
             "tune": "zerolatency",
+            "x264-params": PAINTED if width * height <= 1280 * 720 else "",
+            "qmin": "16",  # nobody sees more, even where there is room for it
             "maxrate": str(most),
             "bufsize": str(buffer),
             "rc_init_occupancy": str(min(buffer, bps // 8)),  # first keyframe: for the path
@@ -225,7 +209,6 @@ class Encoder:
             "forced-idr": "1",
         }
         context.open()
-        context.bit_rate = bps
         return context
 
 

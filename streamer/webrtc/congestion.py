@@ -45,9 +45,9 @@ REPORT_MAX_S = 1.0
 class Bitrate:
     """Bounds for the stream that we send, in bits per second."""
 
-    start: int = 2_500_000
+    start: int = 1_000_000
     min: int = 100_000
-    max: int = 8_000_000
+    max: int = 16_000_000
 
     def bound(self, bps: float) -> int:
         return int(max(self.min, min(bps, self.max)))
@@ -62,17 +62,15 @@ class _Result:
 
 
 class Congestion:
-    """`target_bps` for one connection; begins at `start_bps`, or carefully.
+    """`target_bps` for one connection.
 
     `by_delay` False: only loss counts, for paths where delay says that a CPU is busy.
     """
 
-    def __init__(
-        self, bounds: Bitrate, *, start_bps: int | None = None, by_delay: bool = True
-    ) -> None:
+    def __init__(self, bounds: Bitrate, *, by_delay: bool = True) -> None:
         self.rtt_s = 0.1
         self._bounds = bounds
-        self._target = float(bounds.bound(start_bps or bounds.start))
+        self._target = float(bounds.bound(bounds.start))
         self._by_delay = by_delay
         self._ceiling: float | None = None
         self._sent: dict[int, _Result] = {}  # by number, until they arrive

@@ -6,8 +6,6 @@ from streamer.webrtc.bandwidth import Uplink
 from streamer.webrtc.congestion import Bitrate, Congestion, Rates
 from streamer.webrtc.ice_server import IceServer
 
-CAREFUL_BPS = 1_000_000  # where to begin on a path that nothing is known about
-
 
 @dataclass(frozen=True, slots=True)
 class PeerOptions:
@@ -34,8 +32,7 @@ class PeerOptions:
 
     def congestion(self) -> Congestion:
         """For the stream that one connection sends."""
-        start = self.bitrate.start if self.loopback else min(self.bitrate.start, CAREFUL_BPS)
-        return Congestion(self.bitrate, start_bps=start, by_delay=self.by_delay)
+        return Congestion(self.bitrate, by_delay=self.by_delay)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """How the server is set up from its config."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,14 @@ TOKEN = "0123456789abcdef"
 def test_media_stay_on_this_machine_when_http_does() -> None:
     assert peer_options(Config()).loopback
     assert not peer_options(Config(host="0.0.0.0", token=TOKEN)).loopback
+
+
+def test_only_paths_to_other_machines_are_begun_carefully() -> None:
+    here, there = Config(), Config(host="0.0.0.0", token=TOKEN)
+    assert peer_options(here).bitrate.start == peer_options(here).bitrate.max
+    assert peer_options(there).bitrate.start < peer_options(there).bitrate.max / 4
+    thin = replace(there, max_bitrate_bps=500_000)
+    assert peer_options(thin).bitrate.start == 500_000
 
 
 def test_peers_get_what_was_asked_for() -> None:

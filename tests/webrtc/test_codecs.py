@@ -1,6 +1,7 @@
 """Pictures through real encoders and decoders: sizes, bitrates, damage."""
 
 import contextlib
+from collections.abc import Callable
 from typing import get_args
 
 import av
@@ -27,6 +28,12 @@ def noisy(n: int, width: int, height: int) -> Frame:
     data = NOISE.integers(60, 200, i420_size(width // 8, height // 8), dtype=np.uint8)
     small = to_frame(Image(width // 8, height // 8, data))
     return Frame(to_image(small.reformat(width, height)), n * STEP, VIDEO_TIME_BASE, 0.0)
+
+
+def snow(n: int, width: int, height: int) -> Frame:
+    """What no codec makes any smaller."""
+    data = NOISE.integers(0, 256, i420_size(width, height), dtype=np.uint8)
+    return Frame(Image(width, height, data), n * STEP, VIDEO_TIME_BASE, 0.0)
 
 
 def encoded(packet: "av.Packet[av.VideoStream]") -> EncodedFrame:
@@ -74,13 +81,18 @@ def test_sizes_change_in_mid_stream(codec: Codec) -> None:
     assert encoder.keyframes == 5
 
 
-def rates(encoder: Encoder, targets: dict[int, int], frames: int) -> list[float]:
+def rates(
+    encoder: Encoder,
+    targets: dict[int, int],
+    frames: int,
+    picture: Callable[[int, int, int], Frame] = noisy,
+) -> list[float]:
     """Bits per second of each half second, with the target changing at the frames named."""
     sizes, target = [], 0
     for n in range(frames):
         target = targets.get(n, target)
         sizes.append(
-            sum(packet.size for packet in encoder.encode(noisy(n, 320, 192), target, False))
+            sum(packet.size for packet in encoder.encode(picture(n, 320, 192), target, False))
         )
     return [sum(sizes[i : i + 15]) * 8 * 2.0 for i in range(0, frames, 15)]
 
@@ -256,3 +268,18 @@ def test_a_bitrate_that_is_poor_for_a_moment_costs_no_pixels() -> None:
         bps = 100_000 if 120 <= n < 140 else 800_000
         encoder.encode(Frame(number_frame(n, 640, 360), n * 3000, VIDEO_TIME_BASE, 0.0), bps, False)
     assert encoder.keyframes == 1
+
+
+def test_h264_begins_anew_for_a_rate_above_the_usual_and_far_below_again() -> None:
+    encoder = Encoder("H264", Bitrate())
+    targets = {0: 2_500_000, 15: 14_000_000, 150: 6_000_000, 240: 2_000_000}
+    measured = rates(encoder, targets, 300, snow)
+    assert encoder.keyframes == 3
+    assert max(measured[1:6]) < 9_000_000
+    assert min(measured[8:10]) > 10_000_000
+    assert measured[-1] < 2_500_000
+
+
+def test_vp8_leaves_frames_out_rather_than_send_more_than_the_path_takes() -> None:
+    measured = rates(Encoder("VP8", Bitrate()), {0: 600_000}, 180, snow)
+    assert max(measured[4:]) < 1_000_000

@@ -81,12 +81,12 @@ class Path:
 
 
 def path(rate_bps: float, **more: float | bool) -> Path:
-    return Path(Congestion(Bitrate(), start_bps=1_000_000), rate_bps, **more)  # type: ignore[arg-type]
+    return Path(Congestion(Bitrate()), rate_bps, **more)  # type: ignore[arg-type]
 
 
 def test_a_free_path_is_used_within_seconds() -> None:
     free = path(100e6)
-    free.run(4)
+    free.run(5)
     assert free.congestion.target_bps == Bitrate().max
 
 
