@@ -97,6 +97,7 @@ async def _carry(
             ring.open(live=True),
             camera,
             stats=stats,
+            waits=control.style.waits,
             apply_style=control.apply,
             on_stylized=control.style.on_stylized,
         )

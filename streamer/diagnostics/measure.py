@@ -20,7 +20,9 @@ from streamer.avframe import to_frame
 from streamer.files.job import TranscodeOptions, prepare
 from streamer.files.transcode import Progress, transcode
 from streamer.frame import VIDEO_CLOCK_HZ, VIDEO_TIME_BASE, Frame, Image, Style, i420_size
+from streamer.look import LIVE_SMOOTH
 from streamer.pipeline import run as pipeline
+from streamer.pipeline.denoiser import Denoiser
 from streamer.pipeline.intake import Intake
 from streamer.pipeline.stream_statistics import StreamStatistics
 from streamer.pipeline.style_control import StyleControl
@@ -33,7 +35,8 @@ from streamer.webrtc.jitter_buffer import EncodedFrame
 
 SIZE = (1280, 720)  # of a camera's frames, and a video's
 FPS = 30
-LOOP = 60  # frames, over and over
+LOOP = 60  # frames, over and over: to one side and back, for a camera does not jump
+CAMERA_BPS, SHOWN_BPS = 4_000_000, 12_000_000  # about what Chromium sends, and gets on one machine
 LOAD_S = 1.0
 HEIGHTS_PX = (180, 270, 360, 540, 720)
 
@@ -135,13 +138,18 @@ async def file_fps(ring: Ring, style: Style, height_px: int, *, seconds: float =
     return fps
 
 
+def _filmed(number: int) -> Image:
+    at = number % LOOP
+    return sample_image(*SIZE, moved_px=5 * min(at, LOOP - at))
+
+
 def _write(path: Path, frames: int) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", FPS, options={"preset": "ultrafast"})
         stream.width, stream.height = SIZE
         stream.pix_fmt = "yuv420p"
         for number in range(frames):
-            image = to_frame(sample_image(*SIZE, moved_px=5 * (number % LOOP)))
+            image = to_frame(_filmed(number))
             image.pts = number
             container.mux(stream.encode(image))
         container.mux(stream.encode(None))
@@ -158,11 +166,12 @@ async def live_fps(
 ) -> float:
     """What is shown of a live stream of SIZE at `fps`: decoded, stylized, in order, encoded.
 
-    All that `streamer serve` does but for the network. `coded` is what `encoded` gives. Raises
-    StreamerError.
+    All that `streamer serve` does by default, but for the network. `coded` is what `encoded`
+    gives. Raises StreamerError.
     """
     await ring.stylize(sample_image(*SIZE), style, height_px)  # says why, where it cannot
-    control = StyleControl(lambda _: style.blend, style, height_px, fps)
+    live = replace(style, smooth=LIVE_SMOOTH)
+    control = StyleControl(lambda _: style.blend, live, height_px, fps)
     camera, sink = Intake[Frame](), _LiveSink()
     coded = coded or await asyncio.to_thread(encoded)  # not while it is measured
     flow = ring.open(live=True)
@@ -175,6 +184,7 @@ async def live_fps(
                     camera,
                     flow,
                     sink,
+                    waits=control.waits,
                     apply_style=lambda frame: control.apply(frame, time.monotonic()),
                     on_stylized=control.on_stylized,
                 )
@@ -188,7 +198,7 @@ async def _film(
     camera: Intake[Frame], coded: Sequence[EncodedFrame], fps: float, seconds: float
 ) -> None:
     """Decode at the pace of a camera; the newest frame wins."""
-    decoder = Decoder("VP8", max_pixels=2**26)
+    decoder, denoise = Decoder("H264", max_pixels=2**26), Denoiser()
     began_at = time.monotonic()
     try:
         for number in range(round(fps * seconds)):
@@ -196,18 +206,19 @@ async def _film(
             packet = coded[number % len(coded)]
             pts = round(number * VIDEO_CLOCK_HZ / fps)
             for frame in await asyncio.to_thread(decoder.decode, packet):
-                camera.put(replace(frame, pts=pts, captured_at=time.monotonic()))
+                image = await asyncio.to_thread(denoise, frame.image)
+                now = time.monotonic()
+                camera.put(replace(frame, image=image, pts=pts, captured_at=now))
     finally:
         camera.close()
 
 
 def encoded() -> list[EncodedFrame]:
     """A camera's video, to be decoded over and over. Raises av.FFmpegError."""
-    encoder, found = Encoder("VP8", Bitrate()), []
+    encoder, found = Encoder("H264", Bitrate()), []
     for number in range(LOOP):
-        image = sample_image(*SIZE, moved_px=5 * number)
-        frame = Frame(image, number * 3000, VIDEO_TIME_BASE, 0.0)
-        for packet in encoder.encode(frame, Bitrate().start, keyframe=number == 0):
+        frame = Frame(_filmed(number), number * 3000, VIDEO_TIME_BASE, 0.0)
+        for packet in encoder.encode(frame, CAMERA_BPS, keyframe=number == 0):
             found.append(EncodedFrame(bytes(packet), frame.pts, 0.0, packet.is_keyframe))
     return found
 
@@ -217,10 +228,10 @@ class _LiveSink:
 
     def __init__(self) -> None:
         self.times: list[float] = []
-        self._encoder = Encoder("VP8", Bitrate())
+        self._encoder = Encoder("H264", Bitrate())
 
     async def send(self, frame: Frame) -> None:
-        await asyncio.to_thread(self._encoder.encode, frame, Bitrate().start, False)
+        await asyncio.to_thread(self._encoder.encode, frame, SHOWN_BPS, False)
         self.times.append(time.monotonic())
 
 
@@ -232,7 +243,7 @@ def coding_s(codec: Codec, width: int, height: int, rounds: int = 8) -> float:
         image = sample_image(width, height, moved_px=5 * number)
         frame = Frame(image, number * 3000, VIDEO_TIME_BASE, 0.0)
         began = time.thread_time()
-        packets = encoder.encode(frame, Bitrate().start, keyframe=number == 0)
+        packets = encoder.encode(frame, CAMERA_BPS, keyframe=number == 0)
         for packet in packets:
             decoder.decode(EncodedFrame(bytes(packet), frame.pts, 0.0, packet.is_keyframe))
         times.append(time.thread_time() - began)

@@ -96,6 +96,7 @@ class Session:
                     self._flow,
                     self,
                     stats=self.stats,
+                    waits=self._style.waits,
                     apply_style=self._apply_style,
                     on_stylized=self._style.on_stylized,
                     on_delivered=self._on_delivered,

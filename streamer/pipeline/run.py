@@ -18,6 +18,7 @@ from streamer.pipeline.stats import Recent, Stats
 from streamer.ring.flow import Completion, Flow
 from streamer.styles.model import is_painted
 
+WAIT_S = 0.1  # until it is asked again whether the next frame should wait
 MIN_DEADLINE_S = 0.5
 MIN_REORDER_WAIT_S = 0.15
 # Not the default executor: uploads and photos would hold live frames up there.
@@ -30,6 +31,7 @@ async def run(
     sink: Sink,
     *,
     stats: Stats | None = None,
+    waits: Callable[[float], bool] = lambda now: False,
     apply_style: Callable[[Frame], Frame] = lambda frame: frame,
     on_stylized: Callable[[Frame, float], None] = lambda frame, now: None,
     on_delivered: Callable[[int, Frame], None] = lambda seq, frame: None,
@@ -37,21 +39,27 @@ async def run(
 ) -> None:
     """Carry frames from `source` to `sink` until the source ends.
 
-    `apply_style` gives a frame its style the moment the ring takes it. `on_stylized` gets every
-    frame when it comes back, in any order, and `on_delivered` with its seq after the sink. On a
-    live flow a frame older than `deadline_s` (None: three times the usual latency, at least half
-    a second) is dropped. Raises what source, ring or sink raise.
+    While `waits`, no frame is taken. `apply_style` gives a frame its style the moment the ring
+    takes it. `on_stylized` gets every frame when it comes back, in any order, and `on_delivered`
+    with its seq after the sink. On a live flow a frame older than `deadline_s` (None: three times
+    the usual latency, at least half a second) is dropped. Raises what source, ring or sink raise.
     """
+    came_back = asyncio.Event()
+
+    def stylized(frame: Frame, now: float) -> None:
+        on_stylized(frame, now)
+        came_back.set()
+
     delivery = _Delivery(
         flow,
         sink,
         stats or Stats(),
-        on_stylized=on_stylized,
+        on_stylized=stylized,
         on_delivered=on_delivered,
         deadline_s=deadline_s,
     )
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_feed(source, flow, apply_style))
+        tasks.create_task(_feed(source, flow, waits, came_back, apply_style))
         tasks.create_task(delivery.run())
 
 
@@ -67,9 +75,19 @@ def ungrouped() -> Iterator[None]:
         raise first from group
 
 
-async def _feed(source: Source, flow: Flow, apply_style: Callable[[Frame], Frame]) -> None:
+async def _feed(
+    source: Source,
+    flow: Flow,
+    waits: Callable[[float], bool],
+    came_back: asyncio.Event,
+    apply_style: Callable[[Frame], Frame],
+) -> None:
     """Wait for a frame, then for a turn; only then take it, so that it is the newest."""
     while await source.ready():
+        while waits(time.monotonic()):
+            came_back.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(came_back.wait(), WAIT_S)
         await flow.submit(lambda: apply_style(source.take()))
     flow.finish()
 

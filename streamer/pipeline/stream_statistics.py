@@ -23,6 +23,7 @@ _THUMBNAIL = (32, 18)
 # Live frames further apart than the first may differ by what moved between them. Taken for a scene
 # each time, with a dear measurement, they would come still later, and never catch up.
 _APART_S, _SCENE_S = 0.1, 2.0
+_PATIENCE_S = 1.0  # with a frame that may be lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,15 @@ class StreamStatistics:
         self._before_at = self._scene_at = -math.inf
         self._styles: dict[str, Following] = {}
         self._asked_at: dict[str, float] = {}
+        self._unmeasured: set[str] = set()  # styles that came back without: none can be had
+
+    def waits(self, now: float) -> bool:
+        """Whether the next frame should wait for one that is being measured.
+
+        Without statistics it would be measured as well, which costs as much as three more frames.
+        """
+        unknown = self._asked_at.keys() - self._styles.keys() - self._unmeasured
+        return any(now - self._asked_at[name] < _PATIENCE_S for name in unknown)
 
     def orders(
         self, luma: NDArray[np.uint8], styles: Iterable[str], now: float, lines: int | None = None
@@ -122,6 +132,12 @@ class StreamStatistics:
         self._asked_at = {n: now if n in measure else self._asked_at[n] for n in named}
         current = {name: following.current for name, following in known.items()}
         return Orders(self._scene, current, measure, exact, self._stream)
+
+    def returned(self, orders: Orders, found: Mapping[str, Measurement], now: float) -> None:
+        """A frame came back, with what was measured of it."""
+        self._unmeasured |= orders.measure - found.keys()
+        self._unmeasured -= found.keys()
+        self.take(orders.scene, found, now)
 
     def take(self, scene: int, found: Mapping[str, Measurement], now: float) -> None:
         """What came back with a frame; too late after a cut, it is of no use."""

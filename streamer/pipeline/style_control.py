@@ -80,10 +80,14 @@ class StyleControl:
         orders = self._statistics.orders(frame.image.planes[0], _styles(style), now, height_px)
         return replace(frame, style=style, height_px=height_px, orders=orders)
 
+    def waits(self, now: float) -> bool:
+        """Whether the next frame should wait for one that is being measured."""
+        return self._statistics.waits(now)
+
     def on_stylized(self, frame: Frame, now: float) -> None:
         """A frame came back, perhaps with statistics that its worker measured."""
-        if frame.orders is not None and frame.measured:
-            self._statistics.take(frame.orders.scene, frame.measured, now)
+        if frame.orders is not None:
+            self._statistics.returned(frame.orders, frame.measured, now)
         if frame.height_px is not None:
             self.stylized_px = frame.height_px
             if not frame.measured:  # one that was measured took longer

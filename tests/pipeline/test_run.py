@@ -142,6 +142,33 @@ async def test_the_style_is_given_when_the_ring_takes_the_frame() -> None:
     assert heard == [(seq, str(seq)) for seq in range(10)]
 
 
+async def test_while_one_frame_is_waited_for_no_other_is_taken() -> None:
+    taken, came_back, at_once = 0, 0, list[int]()
+
+    def apply_style(frame: Frame) -> Frame:
+        nonlocal taken
+        taken += 1
+        at_once.append(taken - came_back)
+        return frame
+
+    def on_stylized(frame: Frame, now: float) -> None:
+        nonlocal came_back
+        came_back += 1
+
+    async with Ring(lambda: ThreadWorkers(4, Erratic(0))) as four:
+        sink = ListSink()
+        await pipeline.run(
+            ListSource(12),
+            four.open(live=True),
+            sink,
+            waits=lambda now: taken > came_back and taken < 8,
+            apply_style=apply_style,
+            on_stylized=on_stylized,
+        )
+    assert len(sink.frames) == came_back == 12
+    assert max(at_once[:8]) == 1 < max(at_once)
+
+
 async def test_every_stage_is_measured() -> None:
     stats = Stats()
     async with Ring(lambda: ThreadWorkers(1)) as one:
