@@ -31,17 +31,24 @@ SMALL_PIXELS = 640 * 360  # of the copy that a running stream is measured on
 class FoldedModel:
     """Raises NotFoldableError for a network of another family, ModelError for an unreadable one.
 
-    `engines` are those to choose from: the one that is fastest on this machine is taken.
+    `engines` are those to choose from: the one that is fastest on this machine is taken. A large
+    photo runs on `photo_threads`.
     """
 
     batches = False
 
     def __init__(
-        self, model: ModelFile, engines: tuple[Engine, ...], threads: int, device: str
+        self,
+        model: ModelFile,
+        engines: tuple[Engine, ...],
+        threads: int,
+        device: str,
+        photo_threads: int = 1,
     ) -> None:
         data, layout = model.read(), LAYOUTS[model.layout]
         steps = () if model.statistics is None else read_steps(model.statistics)
         self._multiple = max(MULTIPLE, model.multiple)
+        self._photo_threads = max(threads, photo_threads)
 
         def open_network(engine: Engine) -> FoldedNetwork:
             return FoldedNetwork(
@@ -121,9 +128,8 @@ class FoldedModel:
     def _photo(self, image: Image, shares: Shares) -> tuple[Image, Mapping[str, Measurement]]:
         """Mirrored beyond its border, where networks draw fringes and lines, and cut."""
         wide = surround(image, MARGIN_PX)
-        stylized, found = self.stylize(wide, shares, 0.0, _NOTHING)
-        for size in _sizes(wide.size, self._multiple):
-            self._network.forget(*size)
+        with self._network.spread(_sizes(wide.size, self._multiple), self._photo_threads):
+            stylized, found = self.stylize(wide, shares, 0.0, _NOTHING)
         whole = crop(stylized, image.width + MARGIN_PX, image.height + MARGIN_PX)
         return cut(whole, MARGIN_PX), found
 

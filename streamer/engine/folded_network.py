@@ -4,9 +4,10 @@ Of each size two forms are compiled, once: one takes the statistics it is given,
 them in the picture. A style, a blend or other statistics are a few small inputs.
 """
 
+import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
@@ -78,6 +79,7 @@ class FoldedNetwork:
         self._known_steps, self.multiple = steps, multiple
         self._data, self.styles = data, style_count(data)
         self._engine, self._threads, self._device = engine, threads, device
+        self._spread: dict[tuple[int, int], int] = {}  # threads of sizes that have others
         first = canonical(data, self._only(0))
         self.channels = norms(first).channels
         ends = widened(packed(transposed(behind_convolutions(first))))
@@ -127,11 +129,18 @@ class FoldedNetwork:
             raise FloatingPointError("a network returns values that are not numbers (NaN)")
         return Measured(unpacked(outputs[STYLIZED], *_size(planes)), Statistics.of(mean, variance))
 
-    def forget(self, width: int, height: int) -> None:
-        """Give back the memory that a size takes."""
-        with self._kept:
-            for exact in (False, True):
-                self._runs.pop((width, height, exact), None)
+    @contextlib.contextmanager
+    def spread(self, sizes: Iterable[tuple[int, int]], threads: int) -> Iterator[None]:
+        """Inside, these sizes run on so many threads; then the memory they take is given back."""
+        self._spread = dict.fromkeys(sizes, threads)
+        try:
+            yield
+        finally:
+            with self._kept:
+                for size in self._spread:
+                    for exact in (False, True):
+                        self._runs.pop((*size, exact), None)
+            self._spread = {}
 
     def _only(self, index: int) -> Weights | None:
         return None if self.styles is None else np.eye(self.styles, dtype=np.float32)[index]
@@ -205,13 +214,14 @@ class FoldedNetwork:
         return sum(max(width * height, _LEAST_PIXELS) for width, height, _ in self._runs)
 
     def _compile(self, made: Program, width: int, height: int, engine: Engine) -> Run:
+        threads = self._spread.get((width, height), self._threads)
         if engine == "onnxruntime":
             from streamer.engine.onnxruntime_engine import OnnxRuntimeRun
 
-            return OnnxRuntimeRun(made, width, height, self._threads)
+            return OnnxRuntimeRun(made, width, height, threads)
         from streamer.engine.openvino_engine import OpenVinoRun
 
-        threads, device = self._threads, self._device
+        device = self._device
         half = "bf16" if device == "CPU" else "f16"
         hint = half if engine == "openvino-bf16" else "f32"
         return OpenVinoRun(made, width, height, hint=hint, threads=threads, device=device)

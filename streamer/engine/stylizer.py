@@ -59,6 +59,7 @@ class StylizerSpec:
     device: str = "cpu"  # or gpu, npu (OpenVINO), cuda, cuda:1, ... (Torch)
     models: tuple[ModelFile, ...] = ()
     follow_catalogue: bool = False  # find styles that are added on this machine later on, too
+    photo_threads: int = 1  # or more, of a large photo: nobody else may use the cores
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -101,7 +102,7 @@ class StylizerSpec:
 
         def open_network(model: ModelFile) -> "Network | FoldedModel":
             try:
-                return FoldedModel(model, engines, self.threads, device)
+                return FoldedModel(model, engines, self.threads, device, self.photo_threads)
             except NotFoldableError as reason:
                 log.info("model %s runs as it was published: %s", model.name, reason)
                 return OnnxNetwork(model, model.read(), self.threads)

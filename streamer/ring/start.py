@@ -28,8 +28,14 @@ def ring_of(
     be on machines that have yet to join. `follow_catalogue`: workers find styles that are added
     later on, too. `shared`: rings in other processes use the same workers.
     """
+    all_threads = setup.workers * setup.threads
     spec = StylizerSpec(
-        setup.backend, setup.threads, setup.place, catalogue.models, follow_catalogue
+        setup.backend,
+        setup.threads,
+        setup.place,
+        catalogue.models,
+        follow_catalogue,
+        photo_threads=setup.threads if address else all_threads,
     )
     start = partial(
         Cluster,

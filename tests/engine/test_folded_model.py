@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.engine import folded_model
+from streamer.engine import folded_model, onnxruntime_engine
 from streamer.engine.canonical import NotFoldableError
 from streamer.engine.folded_model import MARGIN_PX, TILE_PX, FoldedModel, _side, _tiles
 from streamer.engine.folded_network import MULTIPLE, FoldedNetwork
 from streamer.engine.pictures import pictures
+from streamer.engine.program import Program
 from streamer.errors import ModelError
 from streamer.frame import Image
 from streamer.statistics import Orders
@@ -37,7 +38,7 @@ def opened(data: bytes, folder: Path, multiple: int = 0, *, added: bool = False)
     path.write_bytes(data)
     digest, entries = hashlib.sha256(data).hexdigest(), (StyleEntry("one", "One"),)
     file = ModelFile("small", path, digest, "rgb1", entries, multiple=multiple, added=added)
-    return FoldedModel(file, ("onnxruntime",), 1, "CPU")
+    return FoldedModel(file, ("onnxruntime",), 1, "CPU", photo_threads=3)
 
 
 def picture(width: int, height: int) -> Image:
@@ -132,12 +133,21 @@ def test_networks_with_a_deep_middle_take_images_of_every_size(
 def test_a_large_photo_is_stylized_beyond_its_border(
     model: FoldedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its inside is as before, and the sizes that it took are given back."""
-    image = picture(320, 240)
+    """On more threads; its inside is as before, and the sizes that it took are given back."""
+    image, threads = picture(320, 240), list[int]()
+
+    class Run(onnxruntime_engine.OnnxRuntimeRun):
+        def __init__(self, made: Program, width: int, height: int, count: int) -> None:
+            super().__init__(made, width, height, count)
+            threads.append(count)
+
+    monkeypatch.setattr(onnxruntime_engine, "OnnxRuntimeRun", Run)
     before, _ = model.stylize(image, ONE, 0.0, None)
+    assert set(threads) == {1}
+    threads.clear()
     monkeypatch.setattr(folded_model, "PHOTO_PIXELS", 10_000)
     photo, _ = model.stylize(image, ONE, 0.0, None)
-    assert (photo.width, photo.height) == (320, 240)
+    assert (photo.width, photo.height) == (320, 240) and set(threads) == {3}
     off = np.abs(photo.planes[0].astype(int) - before.planes[0])
     assert off[64:-64, 64:-64].mean() < 4
     assert not model.ready((320 + 2 * MARGIN_PX, 240 + 2 * MARGIN_PX), ONE)

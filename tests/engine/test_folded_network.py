@@ -208,7 +208,8 @@ def test_only_so_many_pixels_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for size in sizes:
         network.prepare(*size)
     assert [network.ready(*size) for size in sizes] == [False] * 3 + [True] * 3
-    network.forget(*sizes[-1])
+    with network.spread([sizes[-1]], 2):
+        assert network.ready(*sizes[-1])
     assert [network.ready(*size) for size in sizes[3:]] == [True, True, False]
 
 

@@ -60,7 +60,7 @@ export class Recorder {
     const tracks = stream.getTracks().filter(({ readyState }) => readyState === 'live');
     const recorder = new MediaRecorder(new MediaStream(tracks), {
       mimeType,
-      videoBitsPerSecond: 8_000_000,
+      videoBitsPerSecond: 16_000_000, // as what it is sent at most
     });
     recorder.ondataavailable = ({ data }) => parts.push(data);
     recorder.onerror = () => this.stop();
