@@ -43,7 +43,7 @@ from streamer.webrtc.jitter_buffer import EncodedFrame
 
 BUSY = 0.1  # of the processor, by other programs
 HOPELESS_FPS = 1.0  # below this, a model is not tried at greater heights
-_SECONDS = 2.5  # of a stream at each height, and as many before, while workers get ready for it
+_SECONDS = 2.5  # of a stream at each height
 
 
 @dataclass(frozen=True, slots=True)
