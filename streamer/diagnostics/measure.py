@@ -172,7 +172,7 @@ async def live_fps(
     """
     await speed(ring, style, height_px, seconds=0.0)  # every worker compiles what it needs
     live = replace(style, smooth=LIVE_SMOOTH)
-    control = StyleControl(lambda _: style.blend, live, height_px, fps)
+    control = StyleControl(lambda _: style.blend, live, height_px, fps, workers=len(ring))
     camera, sink = Intake[Frame](), _LiveSink()
     coded = coded or await asyncio.to_thread(encoded)  # not while it is measured
     flow = ring.open(live=True)

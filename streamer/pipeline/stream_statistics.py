@@ -95,14 +95,19 @@ class StreamStatistics:
         self._styles: dict[str, Following] = {}
         self._asked_at: dict[str, float] = {}
         self._unmeasured: set[str] = set()  # styles that came back without: none can be had
+        self._first_at: list[float] = []  # of frames that were sent before anything was known
 
-    def waits(self, now: float) -> bool:
+    def waits(self, now: float, workers: int) -> bool:
         """Whether the next frame should wait for one that is being measured.
 
-        Without statistics it would be measured as well, which costs as much as three more frames.
+        Without statistics it would be measured as well, which costs as much as three more frames:
+        one for each worker is enough.
         """
         unknown = self._asked_at.keys() - self._styles.keys() - self._unmeasured
-        return any(now - self._asked_at[name] < _PATIENCE_S for name in unknown)
+        return bool(unknown) and len(self._awaited(now)) >= workers
+
+    def _awaited(self, now: float) -> list[float]:
+        return [at for at in self._first_at if now - at < _PATIENCE_S]
 
     def orders(
         self, luma: NDArray[np.uint8], styles: Iterable[str], now: float, lines: int | None = None
@@ -121,12 +126,14 @@ class StreamStatistics:
             self._scene += 1
             self._scene_at = now
             self._styles.clear()
+            self._first_at.clear()
         self._before, self._before_at = thumbnail, now
         named = frozenset(styles)
         known = {name: self._styles[name].move(now) for name in named & self._styles.keys()}
         self._styles = known  # another style starts anew
         due = {name for name in known if now - self._asked_at[name] >= MEASURE_S}
         unknown = named - known.keys()
+        self._first_at = [*self._awaited(now), now] if unknown else []
         exact = unknown | {n for n in due if (lines or luma.shape[0]) not in known[n].offsets}
         measure = unknown | due
         self._asked_at = {n: now if n in measure else self._asked_at[n] for n in named}

@@ -49,6 +49,7 @@ class StyleControl:
         self._height = height_px
         speed = None if frame_s is None else Speed(frame_s, workers)
         self._governor = Governor(target_fps, costs, speed)
+        self._workers = workers
         self._counted: tuple[float, int, float] | None = None  # when, frames in, busy seconds
 
     @property
@@ -82,7 +83,7 @@ class StyleControl:
 
     def waits(self, now: float) -> bool:
         """Whether the next frame should wait for one that is being measured."""
-        return self._statistics.waits(now)
+        return self._statistics.waits(now, self._workers)
 
     def on_stylized(self, frame: Frame, now: float) -> None:
         """A frame came back, perhaps with statistics that its worker measured."""
@@ -109,16 +110,18 @@ class StyleControl:
         self, now: float, frames_in: int, out_fps: float, busy_s: float, workers: int
     ) -> None:
         """Call about once a second; `frames_in` and `busy_s` of all workers are running totals."""
+        self._workers = max(workers, 1)
         if self._counted is not None:
             at, frames, busy = self._counted
             elapsed_s = now - at
             self.in_fps = (frames_in - frames) / elapsed_s
             if self._height == "auto" and self.size[1]:
-                workers = max(workers, 1)
-                share = (busy_s - busy) / elapsed_s / workers
+                share = (busy_s - busy) / elapsed_s / self._workers
                 styles = _styles(self._fade.at(now))
-                observed = Observation(styles, self.in_fps, out_fps, share, workers, self._top_px)
-                self._governor.update(observed, now)
+                self._governor.update(
+                    Observation(styles, self.in_fps, out_fps, share, self._workers, self._top_px),
+                    now,
+                )
         self._counted = now, frames_in, busy_s
 
 

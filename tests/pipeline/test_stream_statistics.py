@@ -180,29 +180,32 @@ def test_live_frames_that_come_late_are_no_new_scene_each(live: bool) -> None:
     assert len(set(near)) == 20
 
 
-def test_one_frame_of_a_scene_is_measured_while_others_wait_but_not_for_ever() -> None:
+def test_a_new_scene_is_measured_by_a_frame_for_each_worker_and_others_wait() -> None:
     stream = StreamStatistics(7)
-    assert not stream.waits(0)
+    assert not stream.waits(0, 1)
     for seed, start in ((1, 0.0), (2, 5.0)):  # a stream's start, and a cut
         orders = stream.orders(luma(seed), ["mosaic"], start)
-        assert stream.waits(start + 0.5) and not stream.waits(start + 1.5)
+        assert stream.waits(start, 1) and not stream.waits(start, 2)
+        stream.orders(luma(seed), ["mosaic"], start + 0.1)
+        assert stream.waits(start + 0.5, 2)
+        assert not stream.waits(start + 1.5, 1)  # they may be lost
         stream.returned(orders, {"mosaic": found(1, 1)}, start + 0.5)
-        assert not stream.waits(start + 0.5)
+        assert not stream.waits(start + 0.5, 1)
         assert stream.orders(luma(seed), ["mosaic"], start + 0.6).known
         due = stream.orders(luma(seed), ["mosaic"], start + 2)
-        assert due.measure and not stream.waits(start + 2)  # its statistics are known
+        assert due.measure and not stream.waits(start + 2, 1)  # its statistics are known
 
 
 def test_nobody_waits_for_a_style_of_which_nothing_is_measured() -> None:
     stream = StreamStatistics(7)
     stream.returned(stream.orders(luma(1), ["mosaic"], 0), {}, 0.1)
     stream.orders(luma(1), ["mosaic"], 0.1)
-    assert not stream.waits(0.1)
+    assert not stream.waits(0.1, 1)
     cut = stream.orders(luma(2), ["mosaic"], 5)
-    assert cut.measure and not stream.waits(5)
+    assert cut.measure and not stream.waits(5, 1)
     stream.returned(cut, {"mosaic": found(1, 1)}, 5.1)  # its tone was changed
     stream.orders(luma(3), ["mosaic"], 9)
-    assert stream.waits(9)
+    assert stream.waits(9, 1)
 
 
 def test_a_style_that_fades_in_is_measured_while_the_other_goes_on() -> None:
