@@ -30,7 +30,8 @@ DECODERS: dict[VideoCodec, str] = {
     "AV1": "libdav1d",
     "H265": "hevc",
 }
-FRAME = VIDEO_CLOCK_HZ // 30
+FRAME = VIDEO_CLOCK_HZ // 30  # how long one lasts to an encoder
+FRAME_MAX, FOLLOWED = VIDEO_CLOCK_HZ // 5, 0.1  # a gap says little of how often frames come
 WORKED_PIXELS = 1920 * 1200  # more is scaled down on arrival
 USUAL_BPS = 8_000_000  # above it, H.264 needs a larger buffer
 FINEST = {"VP8": 16, "H264": 20}  # quantizers of 40 dB and more: nobody sees what more bits add
@@ -114,6 +115,7 @@ class Encoder:
         self._last = -1  # pts
         self._height_max = height_max
         self._scaler = QualityScaler()
+        self._interval = float(FRAME)  # between frames, of late
 
     def encode(self, frame: Frame, bps: int, keyframe: bool) -> "list[av.Packet[Any]]":
         """Blocking.
@@ -127,11 +129,20 @@ class Encoder:
         av_frame = self._av_frame(frame.image, self._scaler.update(frame.image, bps, pts))
         av_frame.pts, av_frame.time_base, av_frame.duration = pts, VIDEO_TIME_BASE, FRAME
         av_frame.pict_type = PictureType.I if keyframe else PictureType.NONE
-        packets = self._fit(av_frame, self._bitrate.bound(bps)).encode(av_frame)
+        packets = self._fit(av_frame, self._counted(bps, pts)).encode(av_frame)
         self._last = pts
         self._scaler.coded(bool(packets))
         self.keyframes += sum(packet.is_keyframe for packet in packets)
         return packets
+
+    def _counted(self, bps: int, pts: int) -> int:
+        """The bitrate as the encoder counts it: x264 without delay by frames, 30 to the second."""
+        bps = self._bitrate.bound(bps)
+        if self.codec != "H264":
+            return bps
+        if self._last >= 0:
+            self._interval += FOLLOWED * (min(pts - self._last, FRAME_MAX) - self._interval)
+        return min(round(bps * self._interval / FRAME), self._bitrate.max)
 
     def _av_frame(self, image: Image, divisor: int) -> av.VideoFrame:
         even = 2 if self.codec == "H264" else 1

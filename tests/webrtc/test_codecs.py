@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 
 import av
@@ -104,6 +105,17 @@ def test_h264_follows_the_bitrate_without_a_keyframe() -> None:
     assert 1_500_000 < measured[3] < 3_500_000
     assert measured[4] < 1_200_000 and max(measured[5:8]) < 950_000  # within half a second
     assert measured[11] > 2_500_000
+
+
+@pytest.mark.parametrize("codec", CODECS)
+@pytest.mark.parametrize("fps", [10, 60])
+def test_the_bitrate_holds_at_any_frame_rate(codec: Codec, fps: int) -> None:
+    encoder, size = Encoder(codec, Bitrate()), 0
+    for n in range(10 * fps):
+        frame = replace(snow(n, 320, 192), pts=n * 90_000 // fps)
+        packets = encoder.encode(frame, 2_000_000, False)
+        size += sum(packet.size for packet in packets) if n >= 4 * fps else 0
+    assert 1_500_000 < size * 8 / 6 < 2_500_000
 
 
 def test_vp8_begins_anew_for_large_changes_only() -> None:
