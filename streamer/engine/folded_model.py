@@ -31,8 +31,7 @@ SMALL_PIXELS = 640 * 360  # of the copy that a running stream is measured on
 class FoldedModel:
     """Raises NotFoldableError for a network of another family, ModelError for an unreadable one.
 
-    `engines` are those to choose from: the one that is fastest on this machine is taken. A large
-    photo runs on `photo_threads`.
+    `engines` are those to choose from: the one that is fastest on this machine is taken.
     """
 
     batches = False
@@ -43,12 +42,10 @@ class FoldedModel:
         engines: tuple[Engine, ...],
         threads: int,
         device: str,
-        photo_threads: int = 1,
     ) -> None:
         data, layout = model.read(), LAYOUTS[model.layout]
         steps = () if model.statistics is None else read_steps(model.statistics)
         self._multiple = max(MULTIPLE, model.multiple)
-        self._photo_threads = max(threads, photo_threads)
 
         def open_network(engine: Engine) -> FoldedNetwork:
             return FoldedNetwork(
@@ -88,14 +85,16 @@ class FoldedModel:
         shares: Shares,
         tone: float,
         orders: Orders | None,
+        photo_threads: int = 1,
     ) -> tuple[Image, Mapping[str, Measurement]]:
         """`shares` has index and share of each style by name; with what was measured of them.
 
-        Without orders the image's own statistics are used, whatever the tone. Raises ModelError.
+        Without orders the image's own statistics are used, whatever the tone, and one that is
+        large runs on `photo_threads`. Raises ModelError.
         """
         if orders is None:  # a photo
             if image.width * image.height > PHOTO_PIXELS:
-                return self._photo(image, shares)
+                return self._photo(image, shares, photo_threads)
             tone, orders = 0.0, _NOTHING
         fitted = pad(image, self._multiple, max(MIN_SIDE_PX, self._multiple))
         whole_run = image.width * image.height <= WHOLE_PIXELS
@@ -125,10 +124,12 @@ class FoldedModel:
             data = self._stylized(fitted, weights, blend, whole_run=whole_run)
         return crop(Image(fitted.width, fitted.height, data), *image.size), found
 
-    def _photo(self, image: Image, shares: Shares) -> tuple[Image, Mapping[str, Measurement]]:
+    def _photo(
+        self, image: Image, shares: Shares, threads: int
+    ) -> tuple[Image, Mapping[str, Measurement]]:
         """Mirrored beyond its border, where networks draw fringes and lines, and cut."""
         wide = surround(image, MARGIN_PX)
-        with self._network.spread(_sizes(wide.size, self._multiple), self._photo_threads):
+        with self._network.spread(_sizes(wide.size, self._multiple), threads):
             stylized, found = self.stylize(wide, shares, 0.0, _NOTHING)
         whole = crop(stylized, image.width + MARGIN_PX, image.height + MARGIN_PX)
         return cut(whole, MARGIN_PX), found

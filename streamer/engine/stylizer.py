@@ -5,6 +5,8 @@ each), of the source image itself (`none`), or of all of these.
 """
 
 import logging
+import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -29,6 +31,7 @@ from streamer.styles.model import NONE, ModelFile, is_painted
 log = logging.getLogger(__name__)
 
 OPENVINO = tuple(engine for engine in ENGINES if engine.startswith("openvino"))
+LIVE_S = 2.0  # after which a live stream has ended
 _NEGLIGIBLE = 1 / 1024  # a smaller share of the image changes no pixel by more than a quarter
 
 
@@ -59,7 +62,7 @@ class StylizerSpec:
     device: str = "cpu"  # or gpu, npu (OpenVINO), cuda, cuda:1, ... (Torch)
     models: tuple[ModelFile, ...] = ()
     follow_catalogue: bool = False  # find styles that are added on this machine later on, too
-    photo_threads: int = 1  # or more, of a large photo: nobody else may use the cores
+    photo_threads: int = 1  # of a large photo, while no live stream wants the cores
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -83,7 +86,8 @@ class StylizerSpec:
                 refusal = error
         if refusal is not None and not networks:
             raise refusal
-        return Stylizer(networks, CatalogueLookup(open_network) if self.follow_catalogue else None)
+        lookup = CatalogueLookup(open_network) if self.follow_catalogue else None
+        return Stylizer(networks, lookup, self.threads, self.photo_threads)
 
     def _opener(self) -> Callable[[ModelFile], "Network | FoldedModel"]:
         if self.backend == "torch":
@@ -102,7 +106,7 @@ class StylizerSpec:
 
         def open_network(model: ModelFile) -> "Network | FoldedModel":
             try:
-                return FoldedModel(model, engines, self.threads, device, self.photo_threads)
+                return FoldedModel(model, engines, self.threads, device)
             except NotFoldableError as reason:
                 log.info("model %s runs as it was published: %s", model.name, reason)
                 return OnnxNetwork(model, model.read(), self.threads)
@@ -126,16 +130,21 @@ class Stylizer:
     """Stylizes images; not for two threads at once.
 
     `lookup` opens the network of a style that is in none of `networks`; raises UnknownStyleError.
+    A large photo runs on `photo_threads`, but on `threads` beside a live stream.
     """
 
     def __init__(
         self,
         networks: Mapping[ModelFile, Network | FoldedModel],
         lookup: Callable[[str], tuple[ModelFile, Network | FoldedModel]] | None = None,
+        threads: int = 1,
+        photo_threads: int = 1,
     ) -> None:
         self._networks: dict[ModelFile, Network | FoldedModel] = {}
         self._entries: dict[str, tuple[ModelFile, int]] = {}
         self._lookup = lookup
+        self._threads, self._photo_threads = threads, max(threads, photo_threads)
+        self._live_at = -math.inf  # monotonic seconds
         for model, network in networks.items():
             self._add(model, network)
 
@@ -171,6 +180,8 @@ class Stylizer:
 
     def stylize_all(self, tasks: Sequence[Task]) -> list[Stylized]:
         """Each as `stylize` does; those of one size and model together. Raises as it does."""
+        if any(task.orders is not None and task.orders.stream is not None for task in tasks):
+            self._live_at = time.monotonic()
         works = [_Work(task) for task in tasks]
         runs: dict[ModelFile, list[_Run]] = {}
         for work in works:
@@ -192,10 +203,14 @@ class Stylizer:
         if not isinstance(network, FoldedModel):
             weights = [_vector(run.shares, network.styles) for run in runs]
             return run_network(network, model, [run.work.small for run in runs], weights)
+        is_live = time.monotonic() - self._live_at < LIVE_S
+        photo_threads = self._threads if is_live else self._photo_threads
         stylized = []
         for run in runs:
             work, task = run.work, run.work.task
-            image, found = network.stylize(work.small, run.shares, task.style.tone, task.orders)
+            image, found = network.stylize(
+                work.small, run.shares, task.style.tone, task.orders, photo_threads
+            )
             work.measured |= found
             stylized.append(image)
         return stylized

@@ -38,7 +38,7 @@ def opened(data: bytes, folder: Path, multiple: int = 0, *, added: bool = False)
     path.write_bytes(data)
     digest, entries = hashlib.sha256(data).hexdigest(), (StyleEntry("one", "One"),)
     file = ModelFile("small", path, digest, "rgb1", entries, multiple=multiple, added=added)
-    return FoldedModel(file, ("onnxruntime",), 1, "CPU", photo_threads=3)
+    return FoldedModel(file, ("onnxruntime",), 1, "CPU")
 
 
 def picture(width: int, height: int) -> Image:
@@ -146,7 +146,7 @@ def test_a_large_photo_is_stylized_beyond_its_border(
     assert set(threads) == {1}
     threads.clear()
     monkeypatch.setattr(folded_model, "PHOTO_PIXELS", 10_000)
-    photo, _ = model.stylize(image, ONE, 0.0, None)
+    photo, _ = model.stylize(image, ONE, 0.0, None, photo_threads=3)
     assert (photo.width, photo.height) == (320, 240) and set(threads) == {3}
     off = np.abs(photo.planes[0].astype(int) - before.planes[0])
     assert off[64:-64, 64:-64].mean() < 4
