@@ -162,7 +162,8 @@ class Supervisor:
                 self.handles[channel.index].plug_in(channel)
             except Exception as error:  # it died meanwhile, or is not a worker of ours
                 log.warning("a connection that is not a worker's: %r", error)
-                accepted.close()
+            finally:
+                accepted.close()  # unless it was taken over; also when the ring ends meanwhile
 
     async def _watch(self, workers: Workers) -> None:
         """Without what starts workers, the ring fails."""
