@@ -74,7 +74,8 @@ class Session:
             workers=len(ring),
         )
         self._deadline_s = defaults.deadline_s
-        self._encoded = 0
+        self._encoded = self._sent_bytes = 0
+        self._updated_at, self._sent_bps = time.monotonic(), 0.0
         self._began_at = time.monotonic()
         # Ids of changes: first those that no frame has taken up, then (pts, id).
         self._asked: deque[object] = deque(maxlen=MAX_WAITING_ANSWERS)
@@ -174,7 +175,8 @@ class Session:
             "tone": style.tone,
             "brush": self._style.brush,
             "codec": peer.codec,
-            "bitrate_bps": peer.bitrate_bps,
+            "bitrate_bps": round(self._sent_bps),
+            "target_bps": peer.bitrate_bps,
             "uplink_bps": peer.uplink_bps,
             "keyframes": peer.keyframes_out,
             "lost_frames": peer.lost_frames,
@@ -207,6 +209,8 @@ class Session:
     def _update(self, peer: PeerStats, now: float) -> None:
         encoded = peer.frames_out - self._encoded
         self._encoded = peer.frames_out
+        self._sent_bps = (peer.bytes_out - self._sent_bytes) * 8 / (now - self._updated_at)
+        self._sent_bytes, self._updated_at = peer.bytes_out, now
         for seconds in peer.encode_s[max(len(peer.encode_s) - encoded, 0) :]:
             self.stats.stages["encode"].add(seconds)
         self._style.update(

@@ -76,7 +76,7 @@ class FakePeer:
             state="connected", codec="VP8", remote=None,
             frames_in=self.source.received, frames_out=sent,
             dropped_intake=self.source.dropped, dropped_encoder=0,
-            lost_frames=0, decode_errors=0, encode_errors=0, keyframes_out=1, bytes_out=0,
+            lost_frames=0, decode_errors=0, encode_errors=0, keyframes_out=1, bytes_out=1000 * sent,
             encode_s=(0.004,) * min(sent, 50), bitrate_bps=1, uplink_bps=2,
             messages_refused=0, datagrams_refused=0, late_s=0.0,
             heard_at=self.heard_at,
@@ -192,7 +192,9 @@ async def test_the_numbers_are_told_and_sound_is_delayed_by_the_latency() -> Non
     async with talking() as (_, peer):
         await peer.feed(20)
         await eventually(lambda: any(one.get("stats", {}).get("width") for one in peer.said))
-        told = [one["stats"] for one in peer.said if "stats" in one][-1]
+        every = [one["stats"] for one in peer.said if "stats" in one]
+    told = every[-1]
+    assert max(one["bitrate_bps"] for one in every) > told["target_bps"] == 1
     assert told["height_auto"] and told["height_px"] == 360
     assert (told["width"], told["height"]) == (640, 360)
     assert told["workers"] == [{"state": "ready"}]
