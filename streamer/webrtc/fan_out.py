@@ -24,6 +24,9 @@ from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.sender import FeedbackTrack, VideoTrack
 
 WAITING_MAX = 30  # packets; a viewer that falls farther behind skips to the next keyframe
+# Of a rung with several viewers: more for the best path would send more of the others to the small
+# rung. And of all of them together, which a third of a core sends; but each gets the last.
+SHARED_BPS, TOGETHER_BPS, EACH_BPS = 8_000_000, 64_000_000, 2_500_000
 SMALL_PX = 360  # height of the lower rung
 SMALL_START_BPS, SMALL_MAX_BPS = 400_000, 500_000
 SHARE_MIN = 0.75  # of the full rung's rate: a path that takes less for `DOWN_S` gets the small one
@@ -39,6 +42,7 @@ class Rung:
     def __init__(
         self, codec: Codec, bitrate: Bitrate, threads: Executor, height_max: int | None = None
     ) -> None:
+        self._bitrate = bitrate
         self._encoding = VideoTrack(bitrate, threads, height_max)
         self._encoding.negotiated(codec)
         self._tracks: set[ViewerTrack] = set()
@@ -85,7 +89,14 @@ class Rung:
         """Encode for the viewer with the best path; those with a worse one skip frames."""
         reported = [track.path_bps for track in self._tracks if track.path_bps]
         if reported:
-            self._encoding.on_target(max(reported))
+            self._encoding.on_target(min(max(reported), self._most_bps))
+
+    @property
+    def _most_bps(self) -> int:
+        viewers = len(self._tracks)
+        if viewers == 1:
+            return self._bitrate.max
+        return max(min(SHARED_BPS, TOGETHER_BPS // viewers), EACH_BPS)
 
     def as_dict(self) -> dict[str, object]:
         encode_s = Recent()

@@ -12,7 +12,17 @@ from aiortc.mediastreams import MediaStreamError
 
 from streamer.frame import Frame
 from streamer.webrtc.congestion import Bitrate
-from streamer.webrtc.fan_out import DOWN_S, WAITING_MAX, FanOut, Rung, RungChoice, ViewerTrack
+from streamer.webrtc.fan_out import (
+    DOWN_S,
+    EACH_BPS,
+    SHARED_BPS,
+    TOGETHER_BPS,
+    WAITING_MAX,
+    FanOut,
+    Rung,
+    RungChoice,
+    ViewerTrack,
+)
 from tests.support.clips import number_frame
 from tests.support.fakes import VIDEO
 from tests.support.waiting import eventually
@@ -113,6 +123,18 @@ async def test_the_best_path_of_all_counts() -> None:
         other.stop()
         one.on_target(400_000)
         assert out.as_dict()["bitrate_bps"] == 400_000
+
+
+@pytest.mark.parametrize(
+    ("viewers", "bps"),
+    [(1, Bitrate().max), (2, SHARED_BPS), (16, TOGETHER_BPS // 16), (50, EACH_BPS)],
+)
+async def test_the_more_viewers_the_less_for_each(viewers: int, bps: int) -> None:
+    with ThreadPoolExecutor(1) as threads:
+        out = FanOut("H264", Bitrate(), threads)
+        for track in [viewer(out) for _ in range(viewers)]:
+            track.on_target(Bitrate().max)
+        assert out.as_dict()["bitrate_bps"] == bps
 
 
 async def test_a_viewer_who_leaves_is_gone() -> None:
