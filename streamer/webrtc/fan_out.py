@@ -87,9 +87,9 @@ class Rung:
 
     def follow_best_path(self) -> None:
         """Encode for the viewer with the best path; those with a worse one skip frames."""
-        reported = [track.path_bps for track in self._tracks if track.path_bps]
-        if reported:
-            self._encoding.on_target(min(max(reported), self._most_bps))
+        reported = (track.path_bps for track in self._tracks if track.path_bps)
+        best_bps = max(reported, default=self._bitrate.start)
+        self._encoding.on_target(min(best_bps, self._most_bps))
 
     @property
     def _most_bps(self) -> int:

@@ -131,8 +131,10 @@ async def test_the_best_path_of_all_counts() -> None:
 )
 async def test_the_more_viewers_the_less_for_each(viewers: int, bps: int) -> None:
     with ThreadPoolExecutor(1) as threads:
-        out = FanOut("H264", Bitrate(), threads)
-        for track in [viewer(out) for _ in range(viewers)]:
+        out = FanOut("H264", Bitrate(start=Bitrate().max), threads)
+        tracks = [viewer(out) for _ in range(viewers)]
+        assert out.as_dict()["bitrate_bps"] == bps  # before they said anything
+        for track in tracks:
             track.on_target(Bitrate().max)
         assert out.as_dict()["bitrate_bps"] == bps
 
