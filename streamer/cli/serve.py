@@ -167,7 +167,7 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
         str | None,
         typer.Option(
             help="Bit rate that the stylized stream starts with, such as 800k or 2.5M. "
-            "Default: 1M to other machines, the highest to this one.",
+            "Default: 1M, or the highest where only this machine can connect.",
             rich_help_panel=_NETWORK,
         ),
     ] = None,
