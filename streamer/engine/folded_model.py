@@ -37,11 +37,7 @@ class FoldedModel:
     batches = False
 
     def __init__(
-        self,
-        model: ModelFile,
-        engines: tuple[Engine, ...],
-        threads: int,
-        device: str,
+        self, model: ModelFile, engines: tuple[Engine, ...], threads: int, device: str
     ) -> None:
         data, layout = model.read(), LAYOUTS[model.layout]
         steps = () if model.statistics is None else read_steps(model.statistics)

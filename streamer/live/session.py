@@ -75,8 +75,8 @@ class Session:
         )
         self._deadline_s = defaults.deadline_s
         self._encoded = self._sent_bytes = 0
-        self._updated_at, self._sent_bps = time.monotonic(), 0.0
-        self._began_at = time.monotonic()
+        self._sent_bps = 0.0
+        self._began_at = self._updated_at = time.monotonic()
         # Ids of changes: first those that no frame has taken up, then (pts, id).
         self._asked: deque[object] = deque(maxlen=MAX_WAITING_ANSWERS)
         self._applied: deque[tuple[int, object]] = deque(maxlen=MAX_WAITING_ANSWERS)

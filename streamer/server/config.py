@@ -115,7 +115,9 @@ class Config:
         _within("--fps", self.target_fps, 1, 240)
         if self.deadline_s is not None:
             _within("--deadline", self.deadline_s, 0.02, 10)
-        start_bps = self.start_bitrate_bps or self.min_bitrate_bps
+        start_bps = self.start_bitrate_bps
+        if start_bps is None:
+            start_bps = self.min_bitrate_bps
         if not 0 < self.min_bitrate_bps <= start_bps <= self.max_bitrate_bps:
             raise UsageError(
                 "--min-bitrate, --bitrate and --max-bitrate must be in ascending order"

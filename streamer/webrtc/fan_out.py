@@ -94,7 +94,7 @@ class Rung:
     @property
     def _most_bps(self) -> int:
         viewers = len(self._tracks)
-        if viewers == 1:
+        if viewers <= 1:  # none: the last one has just changed to the other rung
             return self._bitrate.max
         return max(min(SHARED_BPS, TOGETHER_BPS // viewers), EACH_BPS)
 

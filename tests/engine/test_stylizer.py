@@ -4,7 +4,7 @@ import functools
 import hashlib
 import pickle
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -18,7 +18,7 @@ import torch
 from onnx import external_data_helper
 
 from streamer.engine.backend import Backend
-from streamer.engine.folded_model import FoldedModel, Shares
+from streamer.engine.folded_model import FoldedModel
 from streamer.engine.onnx_file import make_size_dynamic
 from streamer.engine.onnx_network import OnnxNetwork
 from streamer.engine.stylizer import Stylizer, StylizerSpec, Task
@@ -26,7 +26,7 @@ from streamer.engine.torch_network import TorchNetwork
 from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Image, Style
 from streamer.i420 import Pixels, Weights, from_rgb, resize, to_rgb
-from streamer.statistics import Measurement, Orders
+from streamer.statistics import Orders
 from streamer.styles.catalogue import Catalogue
 from streamer.styles.model import LAYOUTS, LayoutName, ModelFile
 from tests.support.networks import (
@@ -438,29 +438,12 @@ def test_memory_is_given_back_after_unusual_sizes(
 
 
 def test_a_photo_has_all_cores_unless_somebody_is_live(two: ModelFile) -> None:
-    threads = list[int]()
-
-    class Model(FoldedModel):
-        engine, styles = "none", 2  # type: ignore[assignment]
-
-        def __init__(self) -> None:
-            pass
-
-        def stylize(
-            self,
-            image: Image,
-            shares: Shares,
-            tone: float,
-            orders: Orders | None,
-            photo_threads: int = 1,
-        ) -> tuple[Image, Mapping[str, Measurement]]:
-            threads.append(photo_threads)
-            return image, {}
-
-    stylizer = Stylizer({two: Model()}, None, 1, 4)
+    model = MagicMock(spec=FoldedModel, engine="none", styles=2)
+    model.stylize = MagicMock(return_value=(picture(16, 16), {}))
+    stylizer = Stylizer({two: model}, None, 1, 4)
     photo = Task(picture(16, 16), Style((("halve", 1.0),)))
     live = replace(photo, orders=Orders(0, {}, frozenset(), stream=7))
     film = replace(photo, orders=Orders(0, {}, frozenset()))
     for task in (photo, film, photo, live, photo):
         stylizer.stylize_all([task])
-    assert threads == [4, 4, 4, 1, 1]
+    assert [call.args[-1] for call in model.stylize.call_args_list] == [4, 4, 4, 1, 1]

@@ -49,6 +49,7 @@ def test_open_host_without_token_is_refused() -> None:
         ("tone", 1.1, "--tone"),
         ("target_fps", 0.0, "--fps"),
         ("deadline_s", 0.0, "--deadline"),
+        ("start_bitrate_bps", 0, "--min-bitrate"),
         ("start_bitrate_bps", 1, "--min-bitrate"),
         ("udp_ports", (40100, 40000), "--udp-ports"),
         ("udp_ports", (80, 90), "--udp-ports"),

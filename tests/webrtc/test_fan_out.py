@@ -170,6 +170,19 @@ async def test_a_viewer_with_a_bad_path_gets_the_small_picture_and_the_others_pa
         assert out.full.target_bps == 3_000_000
 
 
+async def test_the_only_viewer_of_the_small_picture_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("DOWN_S", "UP_S"):
+        monkeypatch.setattr(f"streamer.webrtc.fan_out.{name}", 0.0)
+    async with fan_out() as out:
+        good, other = viewer(out), viewer(out)
+        good.on_target(3_000_000)
+        for path_bps, full, small in ((400_000, 1, 1), (3_000_000, 2, 0)):
+            other.on_target(path_bps)
+            assert (len(out.full), len(out.small)) == (full, small)
+
+
 def test_one_alone_keeps_the_full_picture() -> None:
     choice = RungChoice()
     for tenth in range(100):
