@@ -11,7 +11,7 @@ import numpy as np
 
 from streamer.frame import SMOOTHEST, Image, Plane
 
-_PART = 1 << 16  # bytes at a time
+_PART = 1 << 17  # bytes at a time
 MOTION = 32.0  # of 255: a change of this size keeps a third of its smoothing, of twice this none
 
 
@@ -53,10 +53,11 @@ def follow(last: Plane, data: Plane, held: Plane, moved: Plane) -> None:
     scratch = np.empty((2, min(_PART, len(data))), np.uint8)
     for at in range(0, len(data), _PART):
         old, new, result = (one[at : at + _PART] for one in (last, data, moved))
-        fell, rose = scratch[:, : len(new)]
-        cv2.LUT(cv2.subtract(old, new, dst=fell), held, dst=fell)
-        cv2.LUT(cv2.subtract(new, old, dst=rose), held, dst=rose)
-        cv2.add(cv2.subtract(new, rose, dst=result), fell, dst=result)
+        back, most = scratch[:, : len(new)]
+        cv2.LUT(cv2.absdiff(old, new, dst=back), held, dst=back)
+        # Between the new value and the old one, as near to the old one as may be.
+        cv2.max(cv2.subtract(new, back, dst=result), old, dst=result)
+        cv2.min(cv2.add(new, back, dst=most), result, dst=result)
 
 
 @lru_cache(maxsize=64)
