@@ -6,7 +6,7 @@
 
 The engines of a network take turns, so that whatever else the machine does falls on all of them
 alike; the fastest of the rounds counts. The folded engines stylize with given statistics; "own" is
-the form that measures those of the picture, of which a stream needs two a second. `onnx` and
+the form that measures those of the picture, of which a stream needs one a second. `onnx` and
 `torch` run the networks as they were published. TransformerNet is the network of PyTorch's examples
 (Johnson et al. 2016) with random weights: they cost what trained ones cost.
 """
