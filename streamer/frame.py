@@ -45,6 +45,11 @@ class Image:
         return self.width, self.height
 
     @property
+    def lines(self) -> int:
+        """Of its shorter side, as in 720p: an upright picture counts as if it lay."""
+        return min(self.size)
+
+    @property
     def planes(self) -> tuple[Plane, Plane, Plane]:
         """Views (no copies) of Y (height, width) and U, V (⌈height/2⌉, ⌈width/2⌉)."""
         rows, columns = (self.height + 1) // 2, (self.width + 1) // 2
@@ -83,7 +88,7 @@ class Frame:
     time_base: Fraction
     captured_at: float  # monotonic seconds on this machine; only for latency
     style: Style = field(default=Style())
-    height_px: int | None = None  # height to stylize at; None: the image's own
+    height_px: int | None = None  # lines to stylize at, as `Image.lines`; None: the image's own
     duration: int = 0  # in time_base units; 0: unknown
     orders: Orders | None = None  # statistics of its stream; None: the image's own
     measured: Mapping[str, Measurement] = field(default_factory=dict)  # comes back with it

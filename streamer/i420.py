@@ -72,11 +72,11 @@ def resize(image: Image, width: int, height: int) -> Image:
 
 
 def size_at(image: Image, height_px: int | None) -> Size:
-    """An image's size with so many lines: even, of the same shape, never above its own."""
-    if height_px is None or height_px >= image.height:
+    """An image's size with so many lines: of the same shape, never above its own."""
+    if height_px is None or height_px >= image.lines:
         return image.size
-    width = round(image.width * height_px / image.height / 2) * 2
-    return max(width, 2), height_px
+    long_px = round(max(image.size) * height_px / image.lines)
+    return (long_px, height_px) if image.width >= image.height else (height_px, long_px)
 
 
 def pad(image: Image, multiple: int, least: int) -> Image:

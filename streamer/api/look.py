@@ -64,7 +64,7 @@ def look_of(look: Styled) -> Look:
 
 
 def lines_of(look: Look) -> int | None:
-    """The height to stylize at; None: the picture's own."""
+    """The lines to stylize at; None: the picture's own."""
     return None if look.brush is None else BRUSHES[look.brush]
 
 

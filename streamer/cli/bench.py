@@ -24,9 +24,7 @@ def bench(  # noqa: PLR0917 - Typer reads every option from here
     style: Annotated[
         str | None, typer.Option(help="Style, or blend such as a:0.7,b:0.3. Default: the first.")
     ] = None,
-    height: Annotated[
-        int, typer.Option(min=16, max=4320, help="Height in pixels to stylize at.")
-    ] = 360,
+    height: Annotated[int, typer.Option(min=16, max=4320, help="Lines to stylize at.")] = 360,
     fps: Annotated[
         float, typer.Option(min=1, max=240, help="Frame rate that a live stream should reach.")
     ] = 30.0,

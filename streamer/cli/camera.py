@@ -42,7 +42,7 @@ def camera(  # noqa: PLR0917 - one parameter an option is how Typer works
     fps: Annotated[
         float, typer.Option(min=1, max=120, help="Frame rate of the virtual camera.")
     ] = 30.0,
-    height: Annotated[str, typer.Option(help="Height in pixels to stylize at, or auto.")] = "auto",
+    height: Annotated[str, typer.Option(help="Lines to stylize at, or auto.")] = "auto",
     virtual_camera: Annotated[
         str | None,
         typer.Option(

@@ -62,7 +62,7 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
         typer.Option(
             min=16,
             max=4320,
-            help="Instead of --brush, the height in pixels to stylize at.",
+            help="Instead of --brush, the lines to stylize at; of an upright picture, its width.",
             rich_help_panel=LOOK_PANEL,
         ),
     ] = None,

@@ -143,8 +143,8 @@ def serve(  # noqa: PLR0917 - Typer reads every option from here
     height: Annotated[
         str,
         typer.Option(
-            help="Height in pixels to stylize at, or auto: that of --brush, or less where it "
-            "cannot hold --fps.",
+            help="Lines to stylize at (of an upright picture, its width), or auto: those of "
+            "--brush, or fewer where they cannot hold --fps.",
             rich_help_panel=_VIDEO,
         ),
     ] = "auto",

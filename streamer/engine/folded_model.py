@@ -107,10 +107,10 @@ class FoldedModel:
                     measured = self._network.measure(seen.planes, self._only(index))
                     whole, data = measured.statistics, measured.data
                     small = self._small(image, index, whole) if name in orders.measure else whole
-                    found[name] = Measurement(small, whole, image.height)
+                    found[name] = Measurement(small, whole, image.lines)
                     own = own or whole
                 elif name in orders.measure:
-                    found[name] = Measurement(self._small(image, index), None, image.height)
+                    found[name] = Measurement(self._small(image, index), None, image.lines)
             used.append(self._toned(own, index, tone))
         shown = found.get(next(iter(shares)))
         ready = len(shares) == 1 and shown is not None and used[0] is shown.whole

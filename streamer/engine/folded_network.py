@@ -45,6 +45,8 @@ class Run(Protocol):
     @property
     def image(self) -> Plane: ...
 
+    def warm(self) -> None: ...
+
     def __call__(self, feed: Feed) -> dict[str, NDArray[Any]]: ...
 
 
@@ -94,7 +96,7 @@ class FoldedNetwork:
     def prepare(self, width: int, height: int, weights: Weights | None = None) -> None:
         """Compile what a size needs, and measure what a blend's styles need. Raises ModelError."""
         for exact in (False, True):
-            self._run(width, height, exact)
+            self._run(width, height, exact, warm=True)
         self._look(weights)
 
     def ready(self, width: int, height: int, weights: Weights | None = None) -> bool:
@@ -191,7 +193,9 @@ class FoldedNetwork:
         greatest = zip(np.max(shown, 0), positive, strict=True)
         return [step(float(value), is_positive) for value, is_positive in greatest]
 
-    def _run(self, width: int, height: int, exact: bool) -> tuple[Program, Run]:
+    def _run(
+        self, width: int, height: int, exact: bool, *, warm: bool = False
+    ) -> tuple[Program, Run]:
         if width % self.multiple or height % self.multiple:
             sides = f"sides of {width}x{height} pixels"
             raise ValueError(f"{sides} are not multiples of {self.multiple}")
@@ -204,6 +208,8 @@ class FoldedNetwork:
         if self._device == "CPU":
             made = replace(made, model=striped(made.model, width, height))
         run = self._compile(made, width, height, self._engine)
+        if warm:
+            run.warm()
         with self._kept:
             self._runs.setdefault(key, (made, run))
             while len(self._runs) > 2 and self._kept_pixels() > _KEPT_PIXELS:

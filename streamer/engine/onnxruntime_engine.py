@@ -7,6 +7,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from streamer.engine.canonical import IMAGE, STYLIZED
+from streamer.engine.priority import aside
 from streamer.engine.program import Feed, Program
 from streamer.errors import ModelError
 
@@ -23,7 +24,9 @@ class OnnxRuntimeRun:
         data = program.model.SerializeToString()
         providers = ["CPUExecutionProvider"]
         try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=providers)
+            self._session = aside(
+                lambda: onnxruntime.InferenceSession(data, options, providers=providers)
+            )
         except Exception as error:  # it has an exception of its own for each of its codes
             reason = str(error).splitlines()[0]
             raise ModelError(f"ONNX Runtime refuses it: {reason}") from None
@@ -35,6 +38,12 @@ class OnnxRuntimeRun:
         """The (3, height, width) to be filled before a run."""
         image: NDArray[np.uint8] = self._image[0]
         return image
+
+    def warm(self) -> None:
+        """Run once, for the memory it takes."""
+        inputs = [one for one in self._session.get_inputs() if one.name != IMAGE]
+        feed = {one.name: np.zeros(one.shape, np.float32) for one in inputs}
+        aside(lambda: self._session.run(self._names, {IMAGE: self._image, **feed}))
 
     def __call__(self, feed: Feed) -> dict[str, NDArray[Any]]:
         """The outputs by name, the picture's channels last."""

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from openvino.preprocess import PrePostProcessor
 
 from streamer.engine.canonical import IMAGE, STYLIZED
+from streamer.engine.priority import aside
 from streamer.engine.program import Feed, Program
 from streamer.errors import ModelError
 
@@ -38,23 +39,28 @@ class OpenVinoRun:
             ends = PrePostProcessor(model)
             ends.output(STYLIZED).model().set_layout(openvino.Layout("NCHW"))
             ends.output(STYLIZED).tensor().set_layout(openvino.Layout("NHWC"))
-            compiled = core.compile_model(ends.build(), device, settings)
+            model = ends.build()
+            network = aside(lambda: core.compile_model(model, device, settings))
         except RuntimeError as error:
             raise ModelError(f"OpenVINO refuses it: {str(error).splitlines()[-1]}") from None
-        self._request = compiled.create_infer_request()
+        self._request = network.create_infer_request()
         self._inputs: dict[str, NDArray[Any]] = {}
-        for port in compiled.inputs:
+        for port in network.inputs:
             name, kind = port.any_name, np.uint8 if port.any_name == IMAGE else np.float32
             self._inputs[name] = np.zeros(tuple(port.shape), kind)
             shared = openvino.Tensor(self._inputs[name], shared_memory=True)
             self._request.set_tensor(name, shared)
-        self._outputs = {port.any_name: self._request.get_tensor(port) for port in compiled.outputs}
+        self._outputs = {port.any_name: self._request.get_tensor(port) for port in network.outputs}
 
     @property
     def image(self) -> NDArray[np.uint8]:
         """The (3, height, width) to be filled before a run."""
         image: NDArray[np.uint8] = self._inputs[IMAGE][0]
         return image
+
+    def warm(self) -> None:
+        """Run once, for the memory it takes: 240 MB where 720x540 pixels are measured."""
+        aside(self._request.infer)
 
     def __call__(self, feed: Feed) -> dict[str, NDArray[Any]]:
         """The outputs by name, the picture's channels last; the next run writes them over."""

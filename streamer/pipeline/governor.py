@@ -11,6 +11,9 @@ HEIGHTS_PX = (180, 270, 360, 540, 720)
 FLOOR_PX, FLOOR_FPS = 360, 15.0  # above this rate no height below the floor is taken
 FRESH_S = 10.0  # for which the cost of a height that is not in use is believed
 PATIENCE_S, LONGEST_PATIENCE_S = 10.0, 640.0  # before a height that did not hold is tried again
+# A height is compiled and its statistics are measured before its frames come at their rate, which
+# is a mean over the first of these; without any frame, the second.
+_SETTLED_S, _UNSEEN_S = 2.0, 10.0
 _LOAD = 0.9  # of the workers' time, which a height may take to be chosen
 _FIRST_LOAD = 0.6  # the same for a stream's first height, by a guess: codecs need the rest
 _SLOW = 0.9  # of the wanted rate; less is too slow
@@ -74,7 +77,8 @@ class Speed:
 class Governor:
     """Chooses the greatest height that holds the frame rate.
 
-    Down after two slow looks in a row, up after three with room. A height that did not hold is
+    Down after two slow looks in a row, up after three with room; not before a height has been in
+    use for a while, as its first frames take longer. A height that did not hold is
     tried again later, and twice as late after each failure. Without `speed` it begins at the top,
     else at the greatest height that leaves room: one that is too dear would cost frames in a
     stream's first seconds.
@@ -88,6 +92,8 @@ class Governor:
         self._speed = speed
         self._height_px: int | None = None
         self._bad = self._good = 0
+        self._chosen_at: float | None = None
+        self._used_from: float | None = None  # when a frame at this height was seen
         self._climbed_at: float | None = None
         self._patience_s = PATIENCE_S
         self._barred: tuple[int, float] | None = None  # from which height on, until when
@@ -110,6 +116,7 @@ class Governor:
     def restart(self) -> None:
         """As at the beginning: with another brush."""
         self._height_px = self._climbed_at = self._barred = None
+        self._chosen_at = self._used_from = None
         self._bad = self._good = 0
         self._patience_s = PATIENCE_S
 
@@ -122,16 +129,26 @@ class Governor:
         at = self._height_px = self.height_px(observed.top_px)
         weighed = _Weighed(observed, at, wanted, self.costs, 0.0 if starting else now - FRESH_S)
         better, lower = self._allowed(weighed.better(), now), weighed.lower()
-        slow = observed.out_fps < _SLOW * weighed.needed(at)
+        settled = self._is_settled(observed.styles, at, now)
+        slow = settled and observed.out_fps < _SLOW * weighed.needed(at)
         self._bad = self._bad + 1 if slow else 0
         self._good = self._good + 1 if better is not None else 0
         if self._climbed_at is not None and now - self._climbed_at > PATIENCE_S:
             self._climbed_at, self._patience_s = None, PATIENCE_S  # it holds
         if lower is not None and (self._bad >= 2 or (starting and weighed.too_dear(at))):
             self._bar(at, now)
-            self._go(lower, None)
+            self._go(lower, None, now)
         elif better is not None and (self._good >= 3 or weighed.as_dear_as(better)):
-            self._go(better, now)
+            self._go(better, now, now)
+
+    def _is_settled(self, styles: Styles, height_px: int, now: float) -> bool:
+        """Whether the frame rate says something of this height."""
+        if self._chosen_at is None:
+            self._chosen_at = now
+        if self._used_from is None and self.costs.of(styles, height_px, self._chosen_at) is None:
+            return now - self._chosen_at >= _UNSEEN_S
+        self._used_from = self._used_from or now
+        return now - self._used_from >= _SETTLED_S
 
     def _allowed(self, height_px: int | None, now: float) -> int | None:
         if self._barred is None or height_px is None:
@@ -144,8 +161,9 @@ class Governor:
             self._patience_s = min(2 * self._patience_s, LONGEST_PATIENCE_S)
         self._barred = height_px, now + self._patience_s
 
-    def _go(self, height_px: int, climbed_at: float | None) -> None:
+    def _go(self, height_px: int, climbed_at: float | None, now: float) -> None:
         self._height_px, self._climbed_at = height_px, climbed_at
+        self._chosen_at, self._used_from = now, None
         self._bad = self._good = 0
 
 

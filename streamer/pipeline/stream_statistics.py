@@ -114,7 +114,7 @@ class StreamStatistics:
     ) -> Orders:
         """For the next frame, (height, width), in a blend of these styles.
 
-        `lines` is the height that it is stylized at. A measurement of the whole picture costs as
+        `lines` are those that it is stylized at. A measurement of the whole picture costs as
         much as three more frames, so it is made once a scene and height; later ones are of a small
         copy, moved by what the two differed by.
         """
@@ -134,7 +134,7 @@ class StreamStatistics:
         due = {name for name in known if now - self._asked_at[name] >= MEASURE_S}
         unknown = named - known.keys()
         self._first_at = [*self._awaited(now), now] if unknown else []
-        exact = unknown | {n for n in due if (lines or luma.shape[0]) not in known[n].offsets}
+        exact = unknown | {n for n in due if (lines or min(luma.shape)) not in known[n].offsets}
         measure = unknown | due
         self._asked_at = {n: now if n in measure else self._asked_at[n] for n in named}
         current = {name: following.current for name, following in known.items()}

@@ -40,7 +40,7 @@ class StyleControl:
         workers: int = 1,
     ) -> None:
         self.brush = brush
-        self.stylized_px: int | None = None  # height that the newest frame was stylized at
+        self.stylized_px: int | None = None  # lines that the newest frame was stylized at
         self.size = (0, 0)  # of the newest frame
         self.in_fps = 0.0
         self._parse = parse
@@ -50,6 +50,7 @@ class StyleControl:
         speed = None if frame_s is None else Speed(frame_s, workers)
         self._governor = Governor(target_fps, costs, speed)
         self._workers = workers
+        self._once_s = 0.0  # of workers' time, for what is done once a scene
         self._counted: tuple[float, int, float] | None = None  # when, frames in, busy seconds
 
     @property
@@ -63,15 +64,19 @@ class StyleControl:
 
     @property
     def height_px(self) -> int:
-        """The height to stylize at, never above the source's."""
+        """The lines to stylize at, never above the source's."""
         if self._height == "auto":
             return self._governor.height_px(self._top_px)
-        return min(self._height, self.size[1] or self._height)
+        return min(self._height, self._lines or self._height)
+
+    @property
+    def _lines(self) -> int:
+        return min(self.size)
 
     @property
     def _top_px(self) -> int:
         brush_px = BRUSHES[self.brush]
-        return min(brush_px, self.size[1] or brush_px)
+        return min(brush_px, self._lines or brush_px)
 
     def apply(self, frame: Frame, now: float) -> Frame:
         """The frame with the style, height and statistics that are due now."""
@@ -95,6 +100,8 @@ class StyleControl:
                 self._governor.costs.see(
                     _styles(frame.style), frame.height_px, frame.service_s, now
                 )
+        if any(found.whole is not None for found in frame.measured.values()):
+            self._once_s += frame.service_s
 
     def change(self, wanted: Change, now: float) -> None:
         """Changes all that is asked for, or nothing. Raises UnknownStyleError, UsageError."""
@@ -111,11 +118,12 @@ class StyleControl:
     ) -> None:
         """Call about once a second; `frames_in` and `busy_s` of all workers are running totals."""
         self._workers = max(workers, 1)
+        busy_s -= self._once_s  # it is no load that stays
         if self._counted is not None:
             at, frames, busy = self._counted
             elapsed_s = now - at
             self.in_fps = (frames_in - frames) / elapsed_s
-            if self._height == "auto" and self.size[1]:
+            if self._height == "auto" and self._lines:
                 share = (busy_s - busy) / elapsed_s / self._workers
                 styles = _styles(self._fade.at(now))
                 self._governor.update(

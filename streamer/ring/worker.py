@@ -7,7 +7,6 @@ import logging
 import os
 import queue
 import socket
-import sys
 import threading
 import time
 import weakref
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from streamer.engine.priority import give_way
 from streamer.engine.stylizer import Stylizer, Task
 from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Size, Style, i420_size
 from streamer.i420 import size_at
@@ -28,7 +28,6 @@ log = logging.getLogger(__name__)
 
 WARM_PX = 360  # the height that is ready from the beginning
 STREAMS = 16  # whose height is remembered
-NICENESS = 5  # of what is compiled beside a stream
 MAX_WANTED = 64  # sizes and styles that wait to be prepared
 INSTRUCTIONS = (  # that decide how fast a CPU runs networks, as Linux names them
     "amx_int8", "amx_bf16", "avx512_vnni", "avx512_bf16", "avx_vnni", "avx512f", "avx2",
@@ -122,7 +121,7 @@ class Worker:
             done = self._stylizer.stylize_all(tasks)
             inference_s = time.monotonic() - began
         return [
-            Response(inference_s, one.image, one.measured, task.size[1] if task.size else None)
+            Response(inference_s, one.image, one.measured, min(task.size) if task.size else None)
             for one, task in zip(done, tasks, strict=True)
         ]
 
@@ -139,7 +138,7 @@ class Worker:
         if stream is None:
             return wanted
         if self._preparation.ready(wanted, request.style):
-            self._heights[stream] = wanted[1]
+            self._heights[stream] = min(wanted)
             self._heights.move_to_end(stream)
             if len(self._heights) > STREAMS:
                 self._heights.popitem(last=False)
@@ -178,18 +177,13 @@ class Preparation:
             self._queue.put((wish, style))
         return False
 
-    def _give_way(self) -> None:
-        """To frames: networks run in the threads that call them, at their own priority."""
-        if sys.platform == "linux":  # where threads have one each
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
-
     def stop(self) -> None:
         """Finish what is being compiled, and nothing more."""
         self._queue.put(None)
         self._thread.join()
 
     def _run(self) -> None:
-        self._give_way()
+        give_way()
         while (wanted := self._queue.get()) is not None:
             wish, style = wanted
             try:

@@ -104,7 +104,7 @@ class Encoder:
     keyframe, so that is done seldom.
     """
 
-    def __init__(self, codec: Codec, bitrate: Bitrate, height_max: int | None = None) -> None:
+    def __init__(self, codec: Codec, bitrate: Bitrate, lines_max: int | None = None) -> None:
         self.codec = codec
         self.keyframes = 0
         self._bitrate = bitrate
@@ -113,7 +113,7 @@ class Encoder:
         self._opened_at = 0  # pts
         self._serves = 0.0, 0.0  # bits per second, from and to
         self._last = -1  # pts
-        self._height_max = height_max
+        self._lines_max = lines_max
         self._scaler = QualityScaler()
         self._interval = float(FRAME)  # between frames, of late
 
@@ -147,8 +147,8 @@ class Encoder:
     def _av_frame(self, image: Image, divisor: int) -> av.VideoFrame:
         even = 2 if self.codec == "H264" else 1
         scale = 1 / divisor
-        if self._height_max is not None and image.height > self._height_max:
-            scale = min(scale, self._height_max / image.height)
+        if self._lines_max is not None and image.lines > self._lines_max:
+            scale = min(scale, self._lines_max / image.lines)
         if scale == 1:
             return to_frame(
                 image, image.width + image.width % even, image.height + image.height % even

@@ -27,7 +27,7 @@ WAITING_MAX = 30  # packets; a viewer that falls farther behind skips to the nex
 # Of a rung with several viewers: more for the best path would send more of the others to the small
 # rung. And of all of them together, which a third of a core sends; but each gets the last.
 SHARED_BPS, TOGETHER_BPS, EACH_BPS = 8_000_000, 64_000_000, 2_500_000
-SMALL_PX = 360  # height of the lower rung
+SMALL_PX = 360  # lines of the lower rung
 SMALL_START_BPS, SMALL_MAX_BPS = 400_000, 500_000
 SHARE_MIN = 0.75  # of the full rung's rate: a path that takes less for `DOWN_S` gets the small one
 DOWN_S = 0.4
@@ -40,10 +40,10 @@ class Rung:
     """One encoder and the tracks that get its packets."""
 
     def __init__(
-        self, codec: Codec, bitrate: Bitrate, threads: Executor, height_max: int | None = None
+        self, codec: Codec, bitrate: Bitrate, threads: Executor, lines_max: int | None = None
     ) -> None:
         self._bitrate = bitrate
-        self._encoding = VideoTrack(bitrate, threads, height_max)
+        self._encoding = VideoTrack(bitrate, threads, lines_max)
         self._encoding.negotiated(codec)
         self._tracks: set[ViewerTrack] = set()
         self._joined = asyncio.Event()

@@ -10,7 +10,7 @@ from streamer.frame import VIDEO_CLOCK_HZ, Image
 
 POOR_BPS, POOR_PIXELS = 250_000, 640 * 360  # with less, half the sides look better
 MORE = 1.6  # times what was too little, until they are doubled again
-LEAST_PX = 120  # of height
+LEAST_PX = 120  # lines
 CHANGE_EVERY_S = 3.0
 UNFIT_S = 1.0  # packets that are sent again leave little for a moment, which is no reason
 DIVISORS = (1, 2, 4)
@@ -63,6 +63,6 @@ class QualityScaler:
                 enough = max(enough, known_bps + 1)
             if divisor < self.divisor:
                 enough *= MORE
-            if bps >= enough or image.height / divisor < 2 * LEAST_PX:
+            if bps >= enough or image.lines / divisor < 2 * LEAST_PX:
                 break
         return divisor

@@ -66,9 +66,9 @@ class VideoTrack(FeedbackTrack):
 
     kind = "video"
 
-    def __init__(self, bitrate: Bitrate, threads: Executor, height_max: int | None = None) -> None:
+    def __init__(self, bitrate: Bitrate, threads: Executor, lines_max: int | None = None) -> None:
         super().__init__()
-        self._height_max = height_max
+        self._lines_max = lines_max
         self.frames: Intake[Frame] = Intake()
         self.wanted = True  # the other side receives video
         self.target_bps = bitrate.start
@@ -90,7 +90,7 @@ class VideoTrack(FeedbackTrack):
         return self.frames.waits and not self._threads.busy
 
     def negotiated(self, codec: Codec) -> None:
-        self._encoder = Encoder(codec, self._bitrate, self._height_max)
+        self._encoder = Encoder(codec, self._bitrate, self._lines_max)
 
     @property
     def keyframes(self) -> int:

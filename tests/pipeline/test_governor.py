@@ -195,9 +195,30 @@ def test_without_frames_nothing_is_decided() -> None:
     assert stream.governor.height_px(720) == 720
 
 
+def test_while_a_height_is_being_compiled_slow_frames_do_not_count_against_it() -> None:
+    stream = Stream(by_pixels(0.013), top_px=540)
+    stream.governor = Governor(30.0, speed=Speed(0.026, 2))
+    assert stream.looks(3)[-1] == 540
+    slow = Observation(STYLES, 30.0, 20.0, 0.9, 2, 540)
+    for now in range(6):  # still at 360 lines, beside the compiler
+        stream.governor.update(slow, stream.now + now)
+        assert stream.governor.height_px(540) == 540
+    stream.now += 6
+    assert stream.looks(10) == [540] * 10
+
+
+def test_the_mean_over_a_first_second_without_frames_is_no_reason_to_go_down() -> None:
+    governor = Governor(30.0)
+    for now, out_fps in enumerate((0.0, 9.0, 14.0, 15.0)):
+        if out_fps:
+            governor.costs.see(STYLES, 360, 0.03, now)
+        governor.update(Observation(STYLES, 15.0, out_fps, 0.3, 2, 360), now)
+        assert governor.height_px(360) == 360
+
+
 def test_without_a_cost_nothing_is_climbed() -> None:
     governor = Governor(30.0)
-    for now in range(20):
+    for now in range(-60, 20):
         governor.update(Observation(STYLES, 30.0, 10.0, 1.0, 2, 720), float(now))
     low = governor.height_px(720)
     assert low < 360

@@ -32,6 +32,8 @@ def test_the_brush_is_the_height_and_the_camera_is_not_exceeded() -> None:
     look = control()
     assert look.apply(frame(), 0).height_px == 540
     assert look.apply(frame(640, 360), 0).height_px == 360
+    assert look.apply(frame(720, 1280), 0).height_px == 540  # an upright one is no coarser
+    assert look.apply(frame(360, 640), 0).height_px == 360
     look.change(Change(brush="fine"), 0)
     assert look.apply(frame(), 0).height_px == 720
     look.change(Change(brush="bold"), 0)
@@ -67,6 +69,16 @@ def test_the_height_falls_when_the_ring_is_slow() -> None:
         look.update(float(second), frames, 20.0, busy_s, 2)
         busy_s, frames = busy_s + 2.0, frames + 30
     assert look.apply(frame(), 6).height_px == 360
+
+
+def test_a_measurement_once_a_scene_is_not_taken_for_others_load() -> None:
+    look, busy_s = control(), 0.0
+    look.apply(frame(), 0)
+    look.update(0.0, 0, 0.0, busy_s, 2)
+    look.on_stylized(stylized(look.apply(frame(), 0.1), 1.4, measured=True), 0.9)
+    look.on_stylized(stylized(look.apply(frame(), 0.95), 0.03), 1.0)
+    look.update(1.0, 30, 30.0, 1.43, 2)  # of 2 s; 30 fps take 0.9
+    assert look.apply(frame(), 1.1).height_px == 540
 
 
 def test_what_a_worker_measured_is_used_for_the_next_frame() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streamer.avframe import to_frame, to_image
-from streamer.frame import VIDEO_TIME_BASE, Frame, Image, i420_size
+from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Size, i420_size
 from streamer.webrtc.codecs import WORKED_PIXELS, Codec, Decoder, Encoder, to_bt601
 from streamer.webrtc.congestion import Bitrate
 from streamer.webrtc.jitter_buffer import EncodedFrame
@@ -272,6 +272,16 @@ def test_a_poor_bitrate_gets_fewer_pixels_and_a_better_one_all_of_them_again(cod
     assert list(dict.fromkeys(heights)) == [360, 180]
     assert heights[0] == heights[-1] == 360
     assert 85 <= heights.count(180) <= 180
+
+
+@pytest.mark.parametrize(
+    ("size", "sent"),
+    [((1280, 720), (640, 360)), ((720, 1280), (360, 640)), ((320, 640), (320, 640))],
+)
+def test_an_upright_picture_has_as_many_lines_as_one_that_lies(size: Size, sent: Size) -> None:
+    encoder, decoder = Encoder("H264", Bitrate(), lines_max=360), Decoder("H264", 1 << 22)
+    [packet] = encoder.encode(snow(0, *size), 2_500_000, keyframe=True)
+    assert decoder.decode(encoded(packet))[0].image.size == sent
 
 
 def test_a_bitrate_that_is_poor_for_a_moment_costs_no_pixels() -> None:
