@@ -173,11 +173,11 @@ def config(
     [bold]A file[/bold]
 
     \\[serve]
-    port = 8123
-    style = "mosaic"
+        port = 8123
+        style = "mosaic"
 
     \\[file]
-    codec = "hevc"
+        codec = "hevc"
     """
     import json
 

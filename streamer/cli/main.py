@@ -4,7 +4,9 @@ Only the wanted command's module is imported, so `streamer --help` is instant.
 """
 
 import importlib
+import inspect
 import os
+import re
 import sys
 from io import TextIOWrapper
 from typing import Annotated, Any
@@ -60,7 +62,7 @@ def _group(arguments: list[str]) -> Any:
     words = arguments if completed is None else completed
     wanted = _wanted(words)
     group: Any = get_command(_commands(words))
-    _hide_usual_variables(group)
+    _tidy_help(group)
     if wanted and wanted in group.commands and completed is None and wanted != "config":
         try:
             group.context_settings["default_map"] = _settings(group, wanted)
@@ -81,12 +83,16 @@ def _settings(group: Any, wanted: str) -> dict[str, Any]:
     return settings
 
 
-def _hide_usual_variables(command: Any) -> None:
-    """Every option has one, after one rule: `streamer config --help` says it once."""
+def _tidy_help(command: Any) -> None:
+    """Paragraphs as wide as the terminal; no variables of options, which `config --help` explains.
+
+    Typer keeps the line breaks of docstrings. One before an indented line is meant.
+    """
+    command.help = re.sub(r"(?<=\S)\n(?=\S)", " ", inspect.cleandoc(command.help or ""))
     for option in command.params:
         option.show_envvar = option.envvar is not None
     for below in getattr(command, "commands", {}).values():
-        _hide_usual_variables(below)
+        _tidy_help(below)
 
 
 def every_command() -> dict[str, Any]:

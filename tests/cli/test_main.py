@@ -15,12 +15,12 @@ from streamer.cli.main import _COMMANDS, _commands
 HEAVY = {"aiortc", "av", "cv2", "fastapi", "numpy", "onnxruntime", "ray", "torch", "uvicorn"}
 
 
-def streamer(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return run([sys.executable, "-m", "streamer", *arguments])
+def streamer(*arguments: str, columns: int = 100) -> subprocess.CompletedProcess[str]:
+    return run([sys.executable, "-m", "streamer", *arguments], columns)
 
 
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-    plain = os.environ | {"NO_COLOR": "1", "COLUMNS": "100", "TERM": "dumb"}
+def run(command: list[str], columns: int = 100) -> subprocess.CompletedProcess[str]:
+    plain = os.environ | {"NO_COLOR": "1", "COLUMNS": str(columns), "TERM": "dumb"}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=30, env=plain, check=False
     )
@@ -81,6 +81,15 @@ def test_help_answers_at_once() -> None:
         return after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
     assert min(work_s() for _ in range(5)) < 0.5
+
+
+def test_paragraphs_of_help_are_as_wide_as_the_terminal() -> None:
+    shown = streamer("train", "--help", columns=80).stdout
+    lines = [line.strip() for line in shown.splitlines()]
+    start = next(at for at, line in enumerate(lines) if line.startswith("In seconds"))
+    paragraph = lines[start : lines.index("", start)]
+    assert len(paragraph) > 2 and all(len(line) > 55 for line in paragraph[:-1])
+    assert "     port = 8123" in streamer("config", "--help").stdout  # indented: as it stands
 
 
 @pytest.mark.parametrize("command", ["serve", "file", "styles", "doctor", "bench", "train"])
