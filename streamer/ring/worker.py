@@ -76,7 +76,7 @@ class Worker:
         self.stylize(frame)  # the first image of an engine is its slowest
         self._frame_s = self.stylize(frame).inference_s
         for name in self._stylizer.beside(warm):
-            self._preparation.ready(grey.size, Style(((name, 1.0),)))
+            self._preparation.want(grey.size, Style(((name, 1.0),)))
 
     def about(self) -> About:
         """What this worker runs on."""
@@ -129,7 +129,8 @@ class Worker:
         """The size to stylize an image at.
 
         A frame of a live stream whose size has to be compiled first is stylized at the height of
-        the frame before it, or at one that is ready, while a thread prepares what it needs.
+        the frame before it, or at one that is ready, while a thread prepares what it needs. When
+        none is ready, as with a camera of another shape, it waits for the least of them.
         """
         if not self._stylizer.paints(request.style):
             return image.size
@@ -144,13 +145,18 @@ class Worker:
                 self._heights.popitem(last=False)
             return wanted
         for height_px in (self._heights.get(stream, WARM_PX), WARM_PX):
-            small = size_at(image, height_px)
-            if self._stylizer.ready(small, request.style):
-                return small
-        return wanted
+            size = size_at(image, height_px)
+            if self._stylizer.ready(size, request.style):
+                self._preparation.want(wanted, request.style)
+                return size
+        return size
 
 
 Wish = tuple[Size, frozenset[str]]  # and the styles
+
+
+def _wish(size: Size, style: Style) -> Wish:
+    return size, frozenset(name for name, _ in style.blend)
 
 
 class Preparation:
@@ -165,17 +171,18 @@ class Preparation:
         self._thread.start()
 
     def ready(self, size: Size, style: Style) -> bool:
-        """Whether an image of this size can be stylized now; else it can be soon.
+        """Whether an image of this size can be stylized now.
 
         True too for what could not be prepared, so that stylizing it says why.
         """
-        wish = size, frozenset(name for name, _ in style.blend)
-        if wish in self._failed or self._stylizer.ready(size, style):
-            return True
+        return _wish(size, style) in self._failed or self._stylizer.ready(size, style)
+
+    def want(self, size: Size, style: Style) -> None:
+        """So that it will be ready soon."""
+        wish = _wish(size, style)
         if wish not in self._wanted and len(self._wanted) < MAX_WANTED:
             self._wanted.add(wish)
             self._queue.put((wish, style))
-        return False
 
     def stop(self) -> None:
         """Finish what is being compiled, and nothing more."""

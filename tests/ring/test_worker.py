@@ -177,9 +177,9 @@ class Compiling(Recorder):
         self.compiled.add(size)
 
 
-def live(height_px: int, stream: int | None = 1) -> Frame:
+def live(height_px: int, stream: int | None = 1, size: Size = (1280, 720)) -> Frame:
     orders = Orders(0, {}, frozenset(), stream=stream)
-    return Frame(picture(1280, 720), 0, VIDEO, 0.0, STYLE, height_px, orders=orders)
+    return Frame(picture(*size), 0, VIDEO, 0.0, STYLE, height_px, orders=orders)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -202,6 +202,19 @@ def test_a_live_stream_goes_on_at_a_ready_height_while_another_is_compiled() -> 
     assert worker.stylize(live(720)).height_px == 540  # as the frame before
     assert worker.stylize(live(720, stream=2)).height_px == 360
     stylizer.gate.set()
+
+
+def test_a_camera_of_another_shape_waits_for_the_least_height_alone() -> None:
+    stylizer = Compiling()
+    worker = Worker(lambda: stylizer, Style())
+    upright = live(540, size=(720, 1280))
+    assert worker.stylize(upright).height_px == 360
+    assert stylizer.prepared == []  # not by the thread as well
+    stylizer.compiled.add((360, 640))
+    assert worker.stylize(upright).height_px == 360
+    stylizer.gate.set()
+    until(lambda: (540, 960) in stylizer.compiled)
+    assert worker.stylize(upright).height_px == 540
 
 
 def test_photos_and_videos_wait_for_their_own_size() -> None:
