@@ -93,6 +93,8 @@ class Frame:
     orders: Orders | None = None  # statistics of its stream; None: the image's own
     measured: Mapping[str, Measurement] = field(default_factory=dict)  # comes back with it
     service_s: float = 0.0  # comes back with it: seconds of its worker's time
+    upcoming: Style | None = None  # what its stream will be asked for next, to be prepared
+    upcoming_ready: bool = True  # comes back with it: whether the worker has that prepared
 
     @property
     def pts_s(self) -> float:

@@ -117,6 +117,7 @@ class Stream:
                 height_px=response.height_px or frame.height_px,
                 measured=response.measured,
                 service_s=response.inference_s,
+                upcoming_ready=response.upcoming_ready,
             )
             self._control.on_stylized(done, time.monotonic())
             return self._smoother(done.image, frame.style.smooth)

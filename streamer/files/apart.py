@@ -168,7 +168,7 @@ class _Upstream:
         bounded.progress()
         self._sent.append(frame)
         asked = frame.frame
-        self._end.send(asked.image, Request(asked.style, asked.height_px, asked.orders))
+        self._end.send(asked.image, Request.of(asked))
 
     def receive(self) -> None:
         """The channel is readable."""

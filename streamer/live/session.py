@@ -139,7 +139,7 @@ class Session:
             self._asked.append(asked)
 
     def change(self, wanted: Change) -> None:
-        """Change the style from the next frame on. Raises UnknownStyleError, UsageError."""
+        """Change the style, once it is prepared. Raises UnknownStyleError, UsageError."""
         self._style.change(wanted, time.monotonic())
 
     def on_audio(self, packet: AudioPacket) -> None:
@@ -190,9 +190,10 @@ class Session:
 
     def _apply_style(self, frame: Frame) -> Frame:
         """Called for every frame that enters the ring."""
-        while self._asked:
+        frame = self._style.apply(frame, time.monotonic())
+        while self._asked and frame.upcoming is None:
             self._applied.append((frame.pts, self._asked.popleft()))
-        return self._style.apply(frame, time.monotonic())
+        return frame
 
     def _on_delivered(self, seq: int, frame: Frame) -> None:
         """Called for every frame that goes back to the peer."""

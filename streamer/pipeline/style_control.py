@@ -17,11 +17,16 @@ from streamer.styles.model import Blend, names_of
 
 _STREAMS = itertools.count()
 
+PREPARED_S = 10.0  # what no worker has prepared by then is stylized with all the same
+
 Parse = Callable[[str | Mapping[str, float]], Blend]
 
 
 class StyleControl:
     """Style, cross-fade and working height of one stream.
+
+    A style that is new to the workers begins once they have prepared for it: until then the stream
+    goes on in the style before.
 
     With height `auto` it is that of the brush, or less where that does not hold the frame rate.
     `frame_s` is what the ring's workers told of themselves, as `Ring.frame_s`.
@@ -45,6 +50,9 @@ class StyleControl:
         self.in_fps = 0.0
         self._parse = parse
         self._fade = Fade(style)
+        self._pending: tuple[Style, float, float] | None = None  # with its transition, and when
+        self._ready = set(_styles(style))  # styles that the workers have prepared
+        self._answers = 0  # in a row, of workers that have the pending style prepared
         self._statistics = StreamStatistics(next(_STREAMS))
         self._height = height_px
         speed = None if frame_s is None else Speed(frame_s, workers)
@@ -55,8 +63,8 @@ class StyleControl:
 
     @property
     def target(self) -> Style:
-        """The style that a cross-fade ends in."""
-        return self._fade.target
+        """The style that a cross-fade ends in, or will."""
+        return self._fade.target if self._pending is None else self._pending[0]
 
     @property
     def height_auto(self) -> bool:
@@ -81,10 +89,13 @@ class StyleControl:
     def apply(self, frame: Frame, now: float) -> Frame:
         """The frame with the style, height and statistics that are due now."""
         self.size = frame.image.size
+        if self._pending is not None and now - self._pending[2] > PREPARED_S:
+            self._begin(now)
         style = self._fade.at(now)
         height_px = self.height_px
         orders = self._statistics.orders(frame.image.planes[0], _styles(style), now, height_px)
-        return replace(frame, style=style, height_px=height_px, orders=orders)
+        upcoming = None if self._pending is None else self._pending[0]
+        return replace(frame, style=style, height_px=height_px, orders=orders, upcoming=upcoming)
 
     def waits(self, now: float) -> bool:
         """Whether the next frame should wait for one that is being measured."""
@@ -102,16 +113,30 @@ class StyleControl:
                 )
         if any(found.whole is not None for found in frame.measured.values()):
             self._once_s += frame.service_s
+        if self._pending is not None and frame.upcoming is self._pending[0]:
+            self._answers = self._answers + 1 if frame.upcoming_ready else 0
+            if self._answers >= self._workers:
+                self._begin(now)
 
     def change(self, wanted: Change, now: float) -> None:
         """Changes all that is asked for, or nothing. Raises UnknownStyleError, UsageError."""
-        style = altered(self._fade.target, wanted, self._parse)
+        style = altered(self.target, wanted, self._parse)
         if wanted.brush is not None:
             self.brush, self._height = wanted.brush, "auto"
             self._governor.restart()
         if wanted.height_px is not None:
             self._height = wanted.height_px
-        self._fade.to(style, wanted.transition_s, now)
+        self._pending, self._answers = (style, wanted.transition_s, now), 0
+        if _styles(style) <= self._ready:
+            self._begin(now)
+
+    def _begin(self, now: float) -> None:
+        """Head for the pending style."""
+        assert self._pending is not None
+        style, transition_s, _ = self._pending
+        self._fade.to(style, transition_s, now)
+        self._ready |= _styles(style)
+        self._pending = None
 
     def update(
         self, now: float, frames_in: int, out_fps: float, busy_s: float, workers: int

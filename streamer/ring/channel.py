@@ -17,7 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from streamer.errors import StreamerError
-from streamer.frame import Image, Plane, Style, i420_size
+from streamer.frame import Frame, Image, Plane, Style, i420_size
 from streamer.memory import LARGE_BYTES, is_shared, new_memory, receive_memory, send_memory
 from streamer.statistics import Measurement, Orders
 
@@ -32,6 +32,12 @@ class Request:
     style: Style
     height_px: int | None = None
     orders: Orders | None = None
+    upcoming: Style | None = None  # to be prepared
+
+    @classmethod
+    def of(cls, frame: Frame) -> Self:
+        """What a frame asks for."""
+        return cls(frame.style, frame.height_px, frame.orders, frame.upcoming)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class Response:
     image: Image | None = None
     measured: Mapping[str, Measurement] = field(default_factory=dict)
     height_px: int | None = None  # that it was stylized at
+    upcoming_ready: bool = True
     error: str | None = None
     to_blame: bool = False  # the worker is, not what was asked of it
     worked_s: float = 0.0  # that the worker has worked for all its rings, when it has several

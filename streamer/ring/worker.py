@@ -19,6 +19,7 @@ import numpy as np
 
 from streamer.engine.priority import give_way
 from streamer.engine.stylizer import Stylizer, Task
+from streamer.errors import StreamerError
 from streamer.frame import VIDEO_TIME_BASE, Frame, Image, Size, Style, i420_size
 from streamer.i420 import size_at
 from streamer.ring.channel import Request, Response, serve_ring
@@ -93,8 +94,7 @@ class Worker:
 
     def stylize(self, frame: Frame) -> Response:
         """Stylize a frame at its `height_px`; the image comes back at its own size."""
-        request = Request(frame.style, frame.height_px, frame.orders)
-        return self._stylize([request], [frame.image])[0]
+        return self._stylize([Request.of(frame)], [frame.image])[0]
 
     def serve(self, address: str, index: int, shared: int = 0) -> bool:
         """Answer the ring at `address` until it hangs up; False if it is on another machine.
@@ -119,10 +119,19 @@ class Worker:
                 for one, image in zip(requests, images, strict=True)
             ]
             done = self._stylizer.stylize_all(tasks)
+            ready = [
+                self._is_ready(one, image) for one, image in zip(requests, images, strict=True)
+            ]
             inference_s = time.monotonic() - began
         return [
-            Response(inference_s, one.image, one.measured, min(task.size) if task.size else None)
-            for one, task in zip(done, tasks, strict=True)
+            Response(
+                inference_s,
+                one.image,
+                one.measured,
+                min(task.size) if task.size else None,
+                upcoming_ready=upcoming_ready,
+            )
+            for one, task, upcoming_ready in zip(done, tasks, ready, strict=True)
         ]
 
     def _choose(self, request: Request, image: Image) -> Size:
@@ -150,6 +159,17 @@ class Worker:
                 self._preparation.want(wanted, request.style)
                 return size
         return size
+
+    def _is_ready(self, request: Request, image: Image) -> bool:
+        """Whether what comes next could be stylized at once, at the least height; else it will."""
+        style, least = request.upcoming, size_at(image, WARM_PX)
+        try:
+            if style is None or self._preparation.ready(least, style):
+                return True
+            self._preparation.want(least, style)
+        except StreamerError:
+            return True  # whoever asks for it is told
+        return False
 
 
 Wish = tuple[Size, frozenset[str]]  # and the styles

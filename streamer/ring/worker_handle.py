@@ -187,7 +187,7 @@ class WorkerHandle:
             self._ring.own(self._call(frame), f"call to worker {self.index}")
             return
         try:
-            self._channel.send(asked.image, Request(asked.style, asked.height_px, asked.orders))
+            self._channel.send(asked.image, Request.of(asked))
         except OSError:
             self.disconnect()
 
@@ -270,6 +270,7 @@ class WorkerHandle:
             height_px=response.height_px or asked.height_px,
             measured=response.measured,
             service_s=took_s,
+            upcoming_ready=response.upcoming_ready,
         )
         wait_s, transfer_s = begun_at - asked.captured_at, self.last_at - begun_at - took_s
         frame.flow.complete(

@@ -92,6 +92,54 @@ def test_what_a_worker_measured_is_used_for_the_next_frame() -> None:
     assert control().apply(frame(), 0).orders.stream != first.orders.stream  # type: ignore[union-attr]
 
 
+def blend(look: StyleControl, now: float) -> tuple[tuple[str, float], ...]:
+    return look.apply(frame(), now).style.blend
+
+
+def answered(look: StyleControl, now: float, *, ready: bool) -> None:
+    look.on_stylized(replace(look.apply(frame(), now), upcoming_ready=ready), now)
+
+
+def test_a_new_style_begins_once_every_worker_has_prepared_for_it() -> None:
+    look = StyleControl(
+        lambda name: ((str(name), 1.0),), Style((("mosaic", 1.0),)), 360, 30, workers=2
+    )
+    look.change(Change(style="starry", strength=0.5), 1.0)
+    asked = look.apply(frame(), 1.1)
+    assert asked.style.blend == (("mosaic", 1.0),) and asked.style.strength == 1.0
+    assert asked.upcoming == look.target == Style((("starry", 1.0),), 0.5)
+    for ready in (False, True, False, True):  # of two workers one is not
+        answered(look, 1.2, ready=ready)
+    assert blend(look, 1.3) == (("mosaic", 1.0),)
+    answered(look, 1.4, ready=True)
+    begun = look.apply(frame(), 1.5)
+    assert begun.style == look.target and begun.upcoming is None
+    look.change(Change(style="mosaic"), 1.6)  # it is prepared for this one still
+    assert blend(look, 1.7) == (("mosaic", 1.0),)
+
+
+def test_what_nobody_prepares_begins_all_the_same() -> None:
+    look = control()
+    look.change(Change(style="starry"), 1.0)
+    answered(look, 5.0, ready=False)
+    assert blend(look, 10.9) == (("mosaic", 1.0),)
+    assert blend(look, 11.1) == (("starry", 1.0),)
+
+
+def test_the_newest_of_two_changes_counts() -> None:
+    look = control()
+    look.change(Change(style="starry"), 1.0)
+    first = look.apply(frame(), 1.1)
+    look.change(Change(style="ember", transition_s=1.0), 1.2)
+    look.on_stylized(first, 1.3)  # says that it is prepared for the first
+    assert blend(look, 1.4) == (("mosaic", 1.0),)
+    answered(look, 2.0, ready=True)
+    assert dict(blend(look, 2.5)) == {"mosaic": 0.5, "ember": 0.5}  # the fade is whole
+    look.change(Change(style="starry"), 3.5)
+    look.change(Change(style="ember"), 3.6)  # back
+    assert look.apply(frame(), 3.7).upcoming is None
+
+
 def test_tone_goes_with_the_frames() -> None:
     look = control()
     look.change(Change(tone=1.0), 0)

@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.engine.stylizer import Identity, Stylized, Task
-from streamer.errors import ModelError
+from streamer.errors import ModelError, UnknownStyleError
 from streamer.frame import Frame, Image, Size, Style, i420_size
 from streamer.i420 import resize, size_at
 from streamer.ring.ring import Ring
@@ -215,6 +216,31 @@ def test_a_camera_of_another_shape_waits_for_the_least_height_alone() -> None:
     stylizer.gate.set()
     until(lambda: (540, 960) in stylizer.compiled)
     assert worker.stylize(upright).height_px == 540
+
+
+def test_what_comes_next_is_prepared_by_the_thread_and_reported() -> None:
+    stylizer = Compiling()
+    worker = Worker(lambda: stylizer, Style())
+    stylizer.compiled.clear()
+    coming = replace(live(360), upcoming=Style((("wave", 1.0),)))
+    assert not worker.stylize(coming).upcoming_ready
+    stylizer.gate.set()
+    until(lambda: (640, 360) in stylizer.compiled)
+    assert worker.stylize(coming).upcoming_ready
+    assert worker.stylize(live(360)).upcoming_ready
+
+
+def test_a_style_to_come_that_is_unknown_is_no_failure_of_this_frame() -> None:
+    stylizer = Compiling()
+    worker = Worker(lambda: stylizer, Style())
+
+    def unknown(size: Size, style: Style) -> bool:
+        raise UnknownStyleError("wave", ("mosaic",))
+
+    coming = replace(live(360, stream=None), upcoming=Style((("wave", 1.0),)))
+    stylizer.ready = unknown  # type: ignore[method-assign]
+    done = worker.stylize(coming)
+    assert done.image is not None and done.upcoming_ready
 
 
 def test_photos_and_videos_wait_for_their_own_size() -> None:
