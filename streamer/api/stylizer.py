@@ -89,7 +89,10 @@ class Stream:
         return to_rgb(self._stylize(from_array(pixels)))
 
     def change(self, look: Styled, *, transition_s: float = 0.5) -> None:
-        """From now on another look, by a cross-fade. Raises UnknownStyleError, UsageError."""
+        """Another look, by a cross-fade, as soon as it is prepared.
+
+        Raises UnknownStyleError, UsageError.
+        """
         wanted = look_of(look)
         style = style_of(wanted, Catalogue.load())
         change = Change(

@@ -24,7 +24,11 @@ def give_way() -> None:
 def aside(work: Callable[[], T]) -> T:
     """What `work` returns or raises. Networks run at the priority of the thread they run in."""
     low: Executor | None = getattr(_here, "low", None)
-    return work() if low is None else low.submit(work).result()
+    try:
+        future = None if low is None else low.submit(work)
+    except RuntimeError:  # Python is ending
+        future = None
+    return work() if future is None else future.result()
 
 
 def _lower() -> None:

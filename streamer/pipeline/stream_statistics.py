@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from streamer.statistics import Measurement, Orders, Statistics
 
 FOLLOW_S = 2.0  # after which 63 % of a change are in
-MEASURE_S = 1.0
+MEASURE_S = 1.0  # from one measurement of a stream to the next
 _CUT = 0.5  # of the correlation of two thumbnails below which they show different scenes
 _JUMP = 40.0  # of their mean difference, in 1/255, above which the light has changed
 _THUMBNAIL = (32, 18)

@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 import threading
 
@@ -31,6 +32,24 @@ def test_only_what_needs_no_python_gives_way() -> None:
     usual = niceness()
     assert in_a_thread(gives_way=False) == (usual, usual)
     assert in_a_thread(gives_way=True) == (usual, usual + NICENESS)
+
+
+def test_a_program_that_ends_while_something_is_compiled_says_nothing() -> None:
+    code = """
+import threading, time
+from streamer.engine.priority import aside, give_way
+def run():
+    give_way()
+    for _ in range(20):
+        aside(lambda: time.sleep(0.05))
+thread = threading.Thread(target=run, daemon=True)
+thread.start()
+time.sleep(0.2)
+import atexit
+atexit.register(thread.join)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
 
 
 def test_what_it_raises_is_raised() -> None:
