@@ -57,10 +57,11 @@ class SceneStatistics:
         self._index += 1
         return replace(frame, orders=orders)
 
-    def on_stylized(self, frame: Frame, now: float) -> None:
-        """A frame came back from the ring."""
+    def on_stylized(self, frame: Frame, now: float) -> bool:
+        """A frame came back from the ring; it is to be shown."""
         if asked := self._asked.pop(frame.pts, None):
             asked.set_result(frame.measured)
+        return True
 
     def state_after(self, pts: int) -> bytes:
         """What frames after the last one of a segment depend on; empty if on nothing."""

@@ -33,22 +33,23 @@ async def run(
     stats: Stats | None = None,
     waits: Callable[[float], bool] = lambda now: False,
     apply_style: Callable[[Frame], Frame] = lambda frame: frame,
-    on_stylized: Callable[[Frame, float], None] = lambda frame, now: None,
+    on_stylized: Callable[[Frame, float], bool] = lambda frame, now: True,
     on_delivered: Callable[[int, Frame], None] = lambda seq, frame: None,
     deadline_s: float | None = None,
 ) -> None:
     """Carry frames from `source` to `sink` until the source ends.
 
     While `waits`, no frame is taken. `apply_style` gives a frame its style the moment the ring
-    takes it. `on_stylized` gets every frame when it comes back, in any order, and `on_delivered`
-    with its seq after the sink. On a live flow a frame older than `deadline_s` (None: three times
-    the usual latency, at least half a second) is dropped. Raises what source, ring or sink raise.
+    takes it. `on_stylized` gets every frame when it comes back, in any order, and says whether it
+    is to be shown; `on_delivered` gets it with its seq after the sink. On a live flow a frame older
+    than `deadline_s` (None: three times the usual latency, at least half a second) is dropped.
+    Raises what source, ring or sink raise.
     """
     came_back = asyncio.Event()
 
-    def stylized(frame: Frame, now: float) -> None:
-        on_stylized(frame, now)
+    def stylized(frame: Frame, now: float) -> bool:
         came_back.set()
+        return on_stylized(frame, now)
 
     delivery = _Delivery(
         flow,
@@ -101,7 +102,7 @@ class _Delivery:
         sink: Sink,
         stats: Stats,
         *,
-        on_stylized: Callable[[Frame, float], None],
+        on_stylized: Callable[[Frame, float], bool],
         on_delivered: Callable[[int, Frame], None],
         deadline_s: float | None,
     ) -> None:
@@ -117,6 +118,7 @@ class _Delivery:
         self._pacer = Pacer() if flow.live else None
         self._smoother = Smoother()
         self._ages = Recent(32)  # of all frames, delivered or not
+        self._unfit = 0  # frames that were not to be shown
         self._ready_at = 0.0  # when the newest frame and all before it had come back
 
     async def run(self) -> None:
@@ -135,16 +137,17 @@ class _Delivery:
         now = time.monotonic()
         released = []
         if done is not None:
-            if done.frame is not None:
-                self._on_stylized(done.frame, now)
-            item = None if done.frame is None else done
+            shown = done.frame is not None and self._on_stylized(done.frame, now)
+            self._unfit += done.frame is not None and not shown
+            item = done if shown else None
             released = self._reorder.push(done.seq, item, now)
         if self._flow.live:
             self._reorder.max_wait_s = max(MIN_REORDER_WAIT_S, 2 * (self._flow.service_s or 0))
         released += self._reorder.expire(now)
         dropped = self._stats.dropped
         dropped["lost"] = self._flow.lost
-        dropped["late"], dropped["skipped"] = self._reorder.late, self._reorder.skipped
+        dropped["late"] = self._reorder.late
+        dropped["skipped"] = self._reorder.skipped + self._unfit
         return released
 
     async def _deliver(self, done: Completion) -> None:

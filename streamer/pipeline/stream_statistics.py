@@ -140,11 +140,18 @@ class StreamStatistics:
         current = {name: following.current for name, following in known.items()}
         return Orders(self._scene, current, measure, exact, self._stream)
 
-    def returned(self, orders: Orders, found: Mapping[str, Measurement], now: float) -> None:
-        """A frame came back, with what was measured of it."""
+    def returned(self, orders: Orders, found: Mapping[str, Measurement], now: float) -> bool:
+        """A frame came back, with what was measured of it. Whether it is to be shown.
+
+        Of the frames that begin a scene, each with statistics of its own, the first to come back
+        is: the scene goes on with its statistics, and another's would flash between.
+        """
+        own = orders.measure - orders.known.keys()
+        fits = orders.scene != self._scene or own.isdisjoint(self._styles)
         self._unmeasured |= orders.measure - found.keys()
         self._unmeasured -= found.keys()
         self.take(orders.scene, found, now)
+        return fits
 
     def take(self, scene: int, found: Mapping[str, Measurement], now: float) -> None:
         """What came back with a frame; too late after a cut, it is of no use."""

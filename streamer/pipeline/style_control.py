@@ -101,10 +101,9 @@ class StyleControl:
         """Whether the next frame should wait for one that is being measured."""
         return self._statistics.waits(now, self._workers)
 
-    def on_stylized(self, frame: Frame, now: float) -> None:
-        """A frame came back, perhaps with statistics that its worker measured."""
-        if frame.orders is not None:
-            self._statistics.returned(frame.orders, frame.measured, now)
+    def on_stylized(self, frame: Frame, now: float) -> bool:
+        """A frame came back, perhaps with what its worker measured. Whether it is to be shown."""
+        fits = frame.orders is None or self._statistics.returned(frame.orders, frame.measured, now)
         if frame.height_px is not None:
             self.stylized_px = frame.height_px
             if not frame.measured:  # one that was measured took longer
@@ -117,6 +116,7 @@ class StyleControl:
             self._answers = self._answers + 1 if frame.upcoming_ready else 0
             if self._answers >= self._workers:
                 self._begin(now)
+        return fits
 
     def change(self, wanted: Change, now: float) -> None:
         """Changes all that is asked for, or nothing. Raises UnknownStyleError, UsageError."""

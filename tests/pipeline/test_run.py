@@ -151,9 +151,10 @@ async def test_while_one_frame_is_waited_for_no_other_is_taken() -> None:
         at_once.append(taken - came_back)
         return frame
 
-    def on_stylized(frame: Frame, now: float) -> None:
+    def on_stylized(frame: Frame, now: float) -> bool:
         nonlocal came_back
         came_back += 1
+        return True
 
     async with Ring(lambda: ThreadWorkers(4, Erratic(0))) as four:
         sink = ListSink()
@@ -200,3 +201,14 @@ async def test_a_ring_that_closes_ends_the_run(monkeypatch: pytest.MonkeyPatch) 
         with pytest.raises(ExceptionGroup) as caught:
             await pipeline.run(ListSource(5), one.open(live=False), ListSink())
     assert caught.group_contains(RingError)
+
+
+async def test_a_frame_that_does_not_fit_its_scene_is_not_shown_and_holds_nothing_up() -> None:
+    stats = Stats()
+    async with Ring(lambda: ThreadWorkers(4, Erratic(0))) as four:
+        sink = ListSink()
+        flow, unfit = four.open(live=True), {1, 2, 7}
+        shown = lambda frame, now: frame.pts // 3000 not in unfit  # noqa: E731
+        await pipeline.run(ListSource(12), flow, sink, stats=stats, on_stylized=shown)
+    assert [frame.pts // 3000 for frame in sink.frames] == [n for n in range(12) if n not in unfit]
+    assert stats.dropped["skipped"] == 3

@@ -265,3 +265,22 @@ def test_a_stream_goes_on_from_its_state() -> None:
         orders = one.orders(luma(1), ["mosaic"], 1, 720)
         assert orders.measure == {"mosaic"} and not orders.exact
         assert same(orders.known["mosaic"], statistics(1, 1))
+
+
+def test_of_the_frames_that_begin_a_scene_only_the_first_to_come_back_is_shown() -> None:
+    stream = StreamStatistics(1)
+    first, second = (stream.orders(luma(1), ["mosaic"], now) for now in (0.0, 0.03))
+    assert stream.returned(second, {"mosaic": found(1, 1)}, 0.1)
+    assert not stream.returned(first, {"mosaic": found(2, 2)}, 0.11)  # it would flash
+    known = stream.orders(luma(1), ["mosaic"], 0.12)
+    assert stream.returned(known, {}, 0.2)
+    cut = stream.orders(luma(2), ["mosaic"], 0.3)
+    assert cut.scene != known.scene
+    assert stream.returned(known, {}, 0.31)  # of the scene before
+    assert stream.returned(cut, {"mosaic": found(3, 3)}, 0.4)
+
+
+def test_frames_of_which_nothing_is_measured_are_all_shown() -> None:
+    stream = StreamStatistics(1)
+    for now in (0.0, 0.03):
+        assert stream.returned(stream.orders(luma(1), ["published"], now), {}, now + 0.1)
