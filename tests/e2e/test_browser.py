@@ -116,6 +116,7 @@ def test_the_page_comes_back_by_itself_after_a_restart(server: Server, chromium:
     with page_at(chromium, f"{server.url}/?style=none") as page:
         button(page, "Start camera").click()
         expect_state(page, "live")
+        frames_seen(page, at_least=1)  # the first packet makes it live, its picture comes later
         server.stop()
         expect(page.get_by_role("alert")).to_be_visible(timeout=LIVE_MS)
         expect_state(page, "connecting")
