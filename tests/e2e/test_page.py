@@ -88,6 +88,22 @@ def test_a_look_is_chosen_mixed_and_shared(server: Server, chromium: Browser) ->
     eventually_sync(lambda: server.streams() == {})
 
 
+def test_a_panel_leaves_the_focus_with_what_is_used(server: Server, chromium: Browser) -> None:
+    with page_at(chromium, f"{server.url}/?style=none") as page:
+        go_live(page)
+        strength = page.get_by_role("slider", name="Strength")
+        page.keyboard.press("n")
+        strength.focus()
+        expect(page.get_by_role("region", name="Stats")).to_be_visible(timeout=LIVE_MS)
+        expect(strength).to_be_focused()
+        button(page, "Settings and shortcuts").click()
+        strength.focus()
+        page.keyboard.press("Escape")
+        expect(page.get_by_role("region", name="Camera and sound")).not_to_be_attached()
+        expect(strength).to_be_focused()
+    eventually_sync(lambda: server.streams() == {})
+
+
 def test_divider_mirror_numbers_snapshot_and_recording(server: Server, chromium: Browser) -> None:
     with page_at(chromium, f"{server.url}/?style=none", accept_downloads=True) as page:
         button(page, "Settings and shortcuts").click()

@@ -1,5 +1,7 @@
 """Moving pictures that carry their number, readable after a lossy codec, a resize and a style."""
 
+import functools
+import operator
 from fractions import Fraction
 
 import av
@@ -20,7 +22,8 @@ def number_frame(n: int, width: int, height: int) -> Image:
 
     The upper quarter has the bits as bright and dark bars, most significant first, then a
     checksum; the quarter below has the same inverted, so that no brightness or colour cast
-    matters. The lower half moves, as video does.
+    matters. The lower half moves, as video does. From one number to the next two bars change,
+    fewer than would look like another scene.
     """
     image = Image(width, height, np.full(i420_size(width, height), 128, np.uint8))
     luma, u, v = image.planes
@@ -52,13 +55,20 @@ def read_number(luma: Plane) -> int | None:
         if abs(bar) < CONTRAST_MIN:
             return None
         code = code << 1 | int(bar > 0)
-    number = code >> CHECK_BITS
+    number = _number(code)
     return number if _code(number) == code else None
 
 
 def _code(n: int) -> int:
+    """Gray code of `n` with a checksum."""
     n %= 1 << BITS
-    return n << CHECK_BITS | (n ^ n >> 4 ^ n >> 8 ^ n >> 12 ^ 0b1010) & 0xF
+    gray = n ^ n >> 1
+    return gray << CHECK_BITS | (gray ^ gray >> 4 ^ gray >> 8 ^ gray >> 12 ^ 0b1010) & 0xF
+
+
+def _number(code: int) -> int:
+    gray = code >> CHECK_BITS
+    return functools.reduce(operator.xor, (gray >> bit for bit in range(BITS)))
 
 
 def timed_frame(image: Image, pts: int) -> av.VideoFrame:
