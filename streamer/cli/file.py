@@ -131,7 +131,8 @@ def file(  # noqa: PLR0917 - one parameter an option is how Typer works
     device: DeviceOption = None,
     ray_address: RayAddressOption = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=_RUN)
+        bool,
+        typer.Option("--overwrite", "-y", help="Replace existing files.", rich_help_panel=_RUN),
     ] = False,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an interrupted run.", rich_help_panel=_RUN)

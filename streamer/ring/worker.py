@@ -112,16 +112,14 @@ class Worker:
 
     def _stylize(self, requests: Sequence[Request], images: Sequence[Image]) -> list[Response]:
         """Each with the seconds that all of them waited for each other."""
+        asked = list(zip(requests, images, strict=True))
         with self._lock:
             began = time.monotonic()
             tasks = [
-                Task(image, one.style, one.orders, self._choose(one, image))
-                for one, image in zip(requests, images, strict=True)
+                Task(image, one.style, one.orders, self._choose(one, image)) for one, image in asked
             ]
             done = self._stylizer.stylize_all(tasks)
-            ready = [
-                self._is_ready(one, image) for one, image in zip(requests, images, strict=True)
-            ]
+            ready = [self._is_ready(one, image) for one, image in asked]
             inference_s = time.monotonic() - began
         return [
             Response(
