@@ -6,6 +6,7 @@ them in the picture. A style, a blend or other statistics are a few small inputs
 
 import contextlib
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +37,7 @@ MULTIPLE = 4  # of both sides of a picture, at least: most middle layers have a 
 # a live stream at 1280x720, for another at 640x360, and for thumbnails.
 _KEPT_PIXELS = 2_500_000
 _LEAST_PIXELS = 75_000  # a smaller size takes as much: 29 MB
+_RECENT_S = 60.0  # what was used since then, a large photo does not take the place of
 _RANGES_PX = (320, 192)  # of the pictures that ranges are measured on
 
 
@@ -56,6 +58,16 @@ class Measured:
 
     data: Plane
     statistics: Statistics
+
+
+_Key = tuple[int, int, bool]  # width, height, and whether it measures
+
+
+@dataclass(slots=True)
+class _Compiled:
+    program: Program
+    run: Run
+    used_at: float  # monotonic seconds
 
 
 class FoldedNetwork:
@@ -81,7 +93,7 @@ class FoldedNetwork:
         self._known_steps, self.multiple = steps, multiple
         self._data, self.styles = data, style_count(data)
         self._engine, self._threads, self._device = engine, threads, device
-        self._spread: dict[tuple[int, int], int] = {}  # threads of sizes that have others
+        self._spread: dict[tuple[int, int], int] = {}  # a large photo's sizes, with their threads
         first = canonical(data, self._only(0))
         self.channels = norms(first).channels
         ends = widened(packed(transposed(behind_convolutions(first))))
@@ -89,7 +101,8 @@ class FoldedNetwork:
         self._model = gives_i420(takes_yuv(fast, black, white), black, white)
         program(self._model)  # or it says that it cannot
         self._looks: dict[int, tuple[Norms, list[float]]] = {}
-        self._runs: OrderedDict[tuple[int, int, bool], tuple[Program, Run]] = OrderedDict()
+        self._runs: OrderedDict[_Key, _Compiled] = OrderedDict()
+        self._brief: dict[_Key, _Compiled] = {}  # the one that a large photo uses now
         self._ranging: tuple[Program, Run] | None = None
         self._kept, self._measuring = threading.Lock(), threading.Lock()
 
@@ -100,9 +113,10 @@ class FoldedNetwork:
         self._look(weights)
 
     def ready(self, width: int, height: int, weights: Weights | None = None) -> bool:
-        """Whether nothing has to be prepared any more."""
-        sizes = all((width, height, exact) in self._runs for exact in (False, True))
-        return sizes and all(index in self._looks for index in self._used(weights))
+        """Whether nothing has to be prepared any more; who asks uses it, the rarer form too."""
+        with self._kept:
+            forms = [self._use((width, height, exact)) for exact in (False, True)]
+        return None not in forms and all(index in self._looks for index in self._used(weights))
 
     def stylize(self, planes: Planes, weights: Weights | None, statistics: Statistics) -> Plane:
         """Y, U, V as I420 in one array, with the statistics given.
@@ -133,16 +147,16 @@ class FoldedNetwork:
 
     @contextlib.contextmanager
     def spread(self, sizes: Iterable[tuple[int, int]], threads: int) -> Iterator[None]:
-        """Inside, these sizes run on so many threads; then the memory they take is given back."""
+        """Inside, these sizes run on so many threads; then the memory they take is given back.
+
+        They stand beside what is kept, for a stream would stop while that is compiled again.
+        """
         self._spread = dict.fromkeys(sizes, threads)
         try:
             yield
         finally:
             with self._kept:
-                for size in self._spread:
-                    for exact in (False, True):
-                        self._runs.pop((*size, exact), None)
-            self._spread = {}
+                self._spread, self._brief = {}, {}
 
     def _only(self, index: int) -> Weights | None:
         return None if self.styles is None else np.eye(self.styles, dtype=np.float32)[index]
@@ -201,23 +215,44 @@ class FoldedNetwork:
             raise ValueError(f"{sides} are not multiples of {self.multiple}")
         key = width, height, exact
         with self._kept:
-            if key in self._runs:
-                self._runs.move_to_end(key)
-                return self._runs[key]
+            is_brief = (width, height) in self._spread
+            found = self._brief.get(key) if is_brief else self._use(key)
+        if found is not None:
+            return found.program, found.run
         made = program(self._model, exact, int8=self._engine == "openvino-int8")
         if self._device == "CPU":
             made = replace(made, model=striped(made.model, width, height))
         run = self._compile(made, width, height, self._engine)
         if warm:
             run.warm()
+        found = _Compiled(made, run, time.monotonic())
         with self._kept:
-            self._runs.setdefault(key, (made, run))
-            while len(self._runs) > 2 and self._kept_pixels() > _KEPT_PIXELS:
-                self._runs.popitem(last=False)
-            return self._runs[key]
+            if (width, height) in self._spread:
+                self._brief = {key: found}
+                self._make_room(found.used_at - _RECENT_S)
+            else:
+                found = self._runs.setdefault(key, found)
+                self._make_room(found.used_at)
+        return found.program, found.run
+
+    def _use(self, key: _Key) -> _Compiled | None:
+        """What is kept of it, as the newest."""
+        found = self._runs.get(key)
+        if found is not None:
+            found.used_at = time.monotonic()
+            self._runs.move_to_end(key)
+        return found
+
+    def _make_room(self, before: float) -> None:
+        """Forget what was not used since then, the oldest first, where too much is kept."""
+        while len(self._runs) > 2 and self._kept_pixels() > _KEPT_PIXELS:
+            if next(iter(self._runs.values())).used_at > before:
+                break
+            self._runs.popitem(last=False)
 
     def _kept_pixels(self) -> int:
-        return sum(max(width * height, _LEAST_PIXELS) for width, height, _ in self._runs)
+        kept = (*self._runs, *self._brief)
+        return sum(max(width * height, _LEAST_PIXELS) for width, height, _ in kept)
 
     def _compile(self, made: Program, width: int, height: int, engine: Engine) -> Run:
         threads = self._spread.get((width, height), self._threads)

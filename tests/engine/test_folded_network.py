@@ -208,9 +208,41 @@ def test_only_so_many_pixels_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for size in sizes:
         network.prepare(*size)
     assert [network.ready(*size) for size in sizes] == [False] * 3 + [True] * 3
-    with network.spread([sizes[-1]], 2):
-        assert network.ready(*sizes[-1])
-    assert [network.ready(*size) for size in sizes[3:]] == [True, True, False]
+
+
+def test_small_photos_do_not_take_the_place_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folded_network, "_LEAST_PIXELS", 0)
+    monkeypatch.setattr(folded_network, "_KEPT_PIXELS", 2 * 64 * 64 + WIDTH * HEIGHT)
+    network = FoldedNetwork(small.network(), 0, 1, "onnxruntime")
+    network.prepare(64, 64)
+    for width in (WIDTH, WIDTH - 8, WIDTH - 16):
+        assert network.ready(64, 64), "asked before each frame; it measures only now and then"
+        network.measure(pictures(width, HEIGHT)[0], None)
+    assert network.ready(64, 64) and len(network._runs) == 3
+
+
+@pytest.mark.parametrize(("recent_s", "kept"), [(60.0, [True, True]), (0.0, [False, True])])
+def test_a_large_photo_takes_the_place_of_no_size_in_use(
+    monkeypatch: pytest.MonkeyPatch, recent_s: float, kept: list[bool]
+) -> None:
+    monkeypatch.setattr(folded_network, "_LEAST_PIXELS", 0)
+    monkeypatch.setattr(folded_network, "_KEPT_PIXELS", 2 * 64 * (64 + 72))
+    monkeypatch.setattr(folded_network, "_RECENT_S", recent_s)
+    network, compiled = FoldedNetwork(small.network(), 0, 1, "onnxruntime"), []
+    compile_ = network._compile
+    monkeypatch.setattr(network, "_compile", lambda *args: compiled.append(args) or compile_(*args))
+    sizes = [(64, 64), (72, 64)]
+    for size in sizes:
+        network.prepare(*size)
+    del compiled[:]
+    with network.spread([(WIDTH, HEIGHT)], 2):
+        for _ in range(2):
+            network.measure(shown(), None)
+        assert len(compiled) == 1, "it is compiled once"
+        network.stylize(shown(), None, network.measure(shown(), None).statistics)
+        assert len(network._brief) == 1, "one form at a time"
+    assert [network.ready(*size) for size in sizes] == kept
+    assert not network._brief and not network.ready(WIDTH, HEIGHT)
 
 
 def test_one_size_is_kept_however_large(monkeypatch: pytest.MonkeyPatch) -> None:
