@@ -22,7 +22,7 @@ from streamer.ring.channel import (
     SlotsReturned,
     SlotsWanted,
 )
-from streamer.ring.flow import Completion, Flow, InFlight
+from streamer.ring.flow import Completion, InFlight
 from streamer.ring.worker import About
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,7 @@ class Patience:
 
     stall_s: float = 0.5  # live: a frame held longer, and `stall_factor` times the usual, is lost
     stall_factor: float = 4.0
+    exact_factor: float = 3.0  # of both, for a frame whose own statistics are measured
     unknown_stall_s: float = 10.0  # while the usual is unknown
     hung_s: float = 60.0  # after that the worker itself is ended
 
@@ -179,7 +180,7 @@ class WorkerHandle:
         if not self.up.is_set():  # it died since
             self._ring.resend(frame)
             return
-        self._wait(frame, self._patience_s(frame.flow))
+        self._wait(frame, self._patience_s(frame))
         self._held.append(frame)
         frame.submitted_at = time.monotonic()
         asked = frame.frame
@@ -191,13 +192,16 @@ class WorkerHandle:
         except OSError:
             self.disconnect()
 
-    def _patience_s(self, flow: Flow) -> float:
-        patience = self._ring.patience
+    def _patience_s(self, frame: InFlight) -> float:
+        patience, flow, orders = self._ring.patience, frame.flow, frame.frame.orders
         if not flow.live:
             return patience.hung_s
         if flow.service_s is None:
             return patience.unknown_stall_s
-        return (1 + self.load) * max(patience.stall_s, patience.stall_factor * flow.service_s)
+        stall_s = max(patience.stall_s, patience.stall_factor * flow.service_s)
+        if orders is not None and orders.exact:
+            stall_s *= patience.exact_factor
+        return (1 + self.load) * stall_s
 
     def _wait(self, frame: InFlight, patience_s: float) -> None:
         loop = asyncio.get_running_loop()

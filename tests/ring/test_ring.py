@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 
@@ -26,6 +26,7 @@ from streamer.ring.flow import Completion, Flow
 from streamer.ring.ring import Ring
 from streamer.ring.worker import About
 from streamer.ring.worker_handle import Patience
+from streamer.statistics import Orders
 from tests.support.fakes import (
     Gate,
     Killed,
@@ -175,6 +176,24 @@ async def test_file_a_frame_that_no_worker_survives_is_an_error() -> None:
     async with Ring(lambda: ThreadWorkers(1, Once(kill, times=99))) as one:
         with pytest.raises(RingError, match="frame 0 crashed 3 workers"):
             await through(one.open(live=False), numbered(0))
+
+
+@pytest.mark.parametrize("measured", [True, False])
+async def test_live_a_frame_that_is_measured_may_take_longer(measured: bool) -> None:
+    seconds = iter([0, 0, 0, 0, 0.3])
+
+    def stylize(image: Image) -> Image:
+        time.sleep(next(seconds))
+        return image
+
+    patience = Patience(stall_s=0.1, exact_factor=50)
+    exact = frozenset({"a"} if measured else ())
+    async with Ring(lambda: ThreadWorkers(1, stylize), patience=patience) as one:
+        flow = one.open(live=True)
+        for number in range(4):  # now it is known how long one takes
+            await through(flow, numbered(number))
+        done = await through(flow, replace(numbered(4), orders=Orders(0, {}, exact, exact)))
+    assert (done.frame is not None) == measured
 
 
 async def test_live_a_stalled_worker_is_gone_around() -> None:
