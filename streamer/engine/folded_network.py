@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 
 import cv2
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from streamer.engine.canonical import STYLIZED, canonical, style_count
@@ -37,7 +38,9 @@ MULTIPLE = 4  # of both sides of a picture, at least: most middle layers have a 
 # a live stream at 1280x720, for another at 640x360, and for thumbnails.
 _KEPT_PIXELS = 2_500_000
 _LEAST_PIXELS = 75_000  # a smaller size takes as much: 29 MB
-_RECENT_S = 60.0  # what was used since then, a large photo does not take the place of
+# What was used since then, a large photo does not take the place of, while so much memory is free:
+# one of 12 megapixels has 0.8 GB compiled.
+_RECENT_S, _SPARE_BYTES = 60.0, 2 * 2**30
 _RANGES_PX = (320, 192)  # of the pictures that ranges are measured on
 
 
@@ -229,7 +232,8 @@ class FoldedNetwork:
         with self._kept:
             if (width, height) in self._spread:
                 self._brief = {key: found}
-                self._make_room(found.used_at - _RECENT_S)
+                spare = psutil.virtual_memory().available > _SPARE_BYTES
+                self._make_room(found.used_at - _RECENT_S * spare)
             else:
                 found = self._runs.setdefault(key, found)
                 self._make_room(found.used_at)

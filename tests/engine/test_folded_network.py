@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import cv2
 import numpy as np
@@ -221,16 +222,27 @@ def test_small_photos_do_not_take_the_place_of_a_stream(monkeypatch: pytest.Monk
     assert network.ready(64, 64) and len(network._runs) == 3
 
 
-@pytest.mark.parametrize(("recent_s", "kept"), [(60.0, [True, True]), (0.0, [False, True])])
+@pytest.mark.parametrize(
+    ("recent_s", "spare", "kept"),
+    [(60.0, 0, [True, True]), (0.0, 0, [False, True]), (60.0, 2**60, [False, True])],
+    ids=["in use", "no longer in use", "no memory"],
+)
 def test_a_large_photo_takes_the_place_of_no_size_in_use(
-    monkeypatch: pytest.MonkeyPatch, recent_s: float, kept: list[bool]
+    monkeypatch: pytest.MonkeyPatch, recent_s: float, spare: int, kept: list[bool]
 ) -> None:
+    monkeypatch.setattr(folded_network, "_SPARE_BYTES", spare)
     monkeypatch.setattr(folded_network, "_LEAST_PIXELS", 0)
     monkeypatch.setattr(folded_network, "_KEPT_PIXELS", 2 * 64 * (64 + 72))
     monkeypatch.setattr(folded_network, "_RECENT_S", recent_s)
-    network, compiled = FoldedNetwork(small.network(), 0, 1, "onnxruntime"), []
+    network = FoldedNetwork(small.network(), 0, 1, "onnxruntime")
+    compiled = list[Any]()
     compile_ = network._compile
-    monkeypatch.setattr(network, "_compile", lambda *args: compiled.append(args) or compile_(*args))
+
+    def count(*args: Any) -> Any:
+        compiled.append(args)
+        return compile_(*args)
+
+    monkeypatch.setattr(network, "_compile", count)
     sizes = [(64, 64), (72, 64)]
     for size in sizes:
         network.prepare(*size)
