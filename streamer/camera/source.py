@@ -191,7 +191,9 @@ class CameraSource:
             container, whole = self._open(closing)
             if not container.streams.video:
                 raise ValueError("there is no video in it")
-            stream = container.streams.video[0]
+            videos = (s for s in container.streams.video if s.codec_context)
+            if (stream := next(videos, None)) is None:
+                raise ValueError("FFmpeg has no decoder for its video")
             stream.thread_type = "NONE"  # frames at once, not when more come
             segmented = (self._address.format or container.format.name) in SEGMENTED
             loops = self._address.loops

@@ -154,7 +154,10 @@ def is_cover(stream: VideoStream) -> bool:
 
 def main_video(container: InputContainer, path: Path) -> VideoStream:
     """The stream to stylize: the default one, else the largest. Raises MediaError."""
-    streams = [s for s in container.streams.video if s.codec_context and not is_cover(s)]
+    videos = [s for s in container.streams.video if not is_cover(s)]
+    streams = [s for s in videos if s.codec_context]
+    if videos and not streams:
+        raise MediaError(f"{path}: FFmpeg has no decoder for its video")
     if not streams:
         only = ", only sound" if container.streams.audio else ""
         raise MediaError(f"{path}: there is no video stream{only}")

@@ -17,6 +17,7 @@ import av
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Discard, Stream
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from streamer.files.clock import Clock
@@ -81,7 +82,8 @@ def _plan_one(stream: Stream, sample: Sequence[Packet[Stream]], target: Path) ->
             return track
     # A timecode track travels as metadata, from which the muxer makes a new one.
     silent = target_format in ("mp4", "mov") and "timecode" in stream.metadata
-    is_late = isinstance(stream, VideoStream) and not stream.width
+    context = stream.codec_context  # None of a codec that FFmpeg does not know
+    is_late = isinstance(context, VideoCodecContext) and not context.width
     return Track(stream.index, "timecode" if silent else kind, codec, "drop", is_late=is_late)
 
 

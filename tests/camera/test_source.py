@@ -28,7 +28,7 @@ from streamer.frame import Image
 from streamer.i420 import to_rgb
 from tests.support.clips import number_frame, read_number, timed_frame
 from tests.support.rtsp import UdpCamera
-from tests.support.video_clips import Clip, luma, write_clip
+from tests.support.video_clips import Clip, luma, write_clip, write_undecodable
 from tests.support.waiting import eventually
 
 FRAMES = 6
@@ -344,6 +344,13 @@ async def test_a_failure_nobody_thought_of_is_said_and_tried_again(
     with contextlib.closing(CameraSource(Address(str(clip)), told.append)) as source:
         assert await take(source, 1)
     assert told[0] == "clip.mp4: broken; trying again"
+
+
+async def test_video_that_cannot_be_decoded_is_said(tmp_path: Path) -> None:
+    film, told = write_undecodable(tmp_path / "in.mkv"), list[str]()
+    with contextlib.closing(CameraSource(Address(str(film)), told.append)):
+        await eventually(lambda: bool(told))
+    assert told[0] == "in.mkv: FFmpeg has no decoder for its video; trying again"
 
 
 async def test_a_source_that_pauses_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -97,9 +97,11 @@ def test_a_panel_leaves_the_focus_with_what_is_used(server: Server, chromium: Br
         expect(page.get_by_role("region", name="Stats")).to_be_visible(timeout=LIVE_MS)
         expect(strength).to_be_focused()
         button(page, "Settings and shortcuts").click()
+        settings = page.get_by_role("region", name="Settings and shortcuts")
+        expect(settings.get_by_role("heading").first).to_be_focused()
         strength.focus()
         page.keyboard.press("Escape")
-        expect(page.get_by_role("region", name="Camera and sound")).not_to_be_attached()
+        expect(settings).not_to_be_attached()
         expect(strength).to_be_focused()
     eventually_sync(lambda: server.streams() == {})
 

@@ -20,7 +20,14 @@ from streamer.files import checkpoint, transcode
 from streamer.frame import Image, Style
 from streamer.i420 import blank
 from tests.support.fakes import Killed
-from tests.support.video_clips import Clip, luma, numbers, real_clip, write_clip
+from tests.support.video_clips import (
+    Clip,
+    luma,
+    numbers,
+    real_clip,
+    write_clip,
+    write_undecodable,
+)
 from tests.support.video_runs import (
     Read,
     Wanted,
@@ -393,6 +400,15 @@ async def test_an_unreadable_video_gives_one_line_and_no_file(clips: Path, tmp_p
         frame.sample_rate = 48000
         out.mux([*stream.encode(frame), *stream.encode(None)])
     await refused(wanted(source, target), MediaError, "there is no video stream, only sound")
+    write_undecodable(source)
+    await refused(wanted(source, target), MediaError, "FFmpeg has no decoder for its video")
+
+
+async def test_a_second_video_of_an_unknown_codec_is_dropped_and_said(tmp_path: Path) -> None:
+    source, target = write_undecodable(tmp_path / "in.mkv", "libx264"), tmp_path / "out.mkv"
+    result = await run(wanted(source, target))
+    assert result.frames == 10 and len(read_back(target)) == 1
+    assert "video stream 1 (unknown codec) is dropped" in " ".join(result.notes)
 
 
 async def test_an_impossible_target_is_refused_before_any_work(clips: Path, tmp_path: Path) -> None:

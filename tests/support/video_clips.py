@@ -19,7 +19,7 @@ from av.subtitles.subtitle import SubtitleSet
 from av.video.stream import VideoStream
 
 from streamer.frame import Image
-from tests.support.clips import number_frame, read_number
+from tests.support.clips import number_frame, read_number, timed_frame
 
 ASS_HEADER = (
     b"[Script Info]\nScriptType: v4.00+\n\n[V4+ Styles]\nFormat: Name, Fontname, Fontsize\n"
@@ -95,6 +95,23 @@ def write_clip(path: Path, clip: Clip) -> Path:
             out.mux(list(_tone(track, clip.seconds, 220 * (number + 1))))
         if text is not None:
             out.mux(list(_lines(text, clip.subtitles)))
+    return path
+
+
+def write_undecodable(path: Path, *others: str) -> Path:
+    """A Matroska film of a codec that nobody knows, with these streams of video beside it."""
+    with av.open(str(path), "w", format="matroska") as out:
+        streams = list[VideoStream]()
+        for name in (*others, "mpeg4"):
+            stream = out.add_stream(name, 25)
+            assert isinstance(stream, VideoStream)
+            stream.width, stream.height, stream.pix_fmt = 128, 64, "yuv420p"
+            streams.append(stream)
+        for stream in streams:
+            for n in range(10):
+                out.mux(stream.encode(timed_frame(number_frame(n, 128, 64), n * 3600)))
+            out.mux(stream.encode())
+    path.write_bytes(path.read_bytes().replace(b"V_MPEG4/ISO/ASP", b"V_UNHEARD/OF/YY"))
     return path
 
 
