@@ -5,6 +5,7 @@ in test_watch.py), so the media sections of the offer are those of OBS put aroun
 and that it is connected shows in what comes over the data channel.
 """
 
+import asyncio
 import json
 import re
 from typing import Any
@@ -106,6 +107,9 @@ async def test_libdatachannel_connects_with_an_offer_as_obs_makes_it(served: Ser
         assert ended.status_code == 200, "OBS takes no other"
     finally:
         connection.close()
+        # The binding frees a connection with Python's lock held, and waits there for callbacks that
+        # wait for that lock: those under way must have ended.
+        await asyncio.sleep(1)
 
 
 def description(connection: Any) -> str:
